@@ -1,0 +1,62 @@
+"""The one door of this room to boto3: clients for the chosen cloud, and its errors in one sentence."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from fleet.cloud import Cloud
+from stacks.problems import UserError
+
+if TYPE_CHECKING:
+    import boto3
+
+
+@lru_cache(maxsize=8)
+def _session(cloud_name: str, variables: tuple[tuple[str, str], ...], region: str) -> boto3.Session:
+    import boto3  # 0.3 s: paid by the commands that talk to the cloud, not by `--help`
+
+    values = dict(variables)
+    return boto3.Session(
+        aws_access_key_id=values.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=values.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=values.get("AWS_SESSION_TOKEN"),
+        region_name=region,
+    )
+
+
+def client(cloud: Cloud, service: str, region: str) -> Any:
+    """Return a boto3 client for the service in that region of the cloud."""
+    from botocore.config import Config
+
+    session = _session(cloud.name, tuple(sorted(cloud.variables.items())), region)
+    config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60)
+    # boto3-stubs types every service by a literal; the service is a value here.
+    return session.client(service, endpoint_url=cloud.endpoint, config=config)  # type: ignore[call-overload]
+
+
+def error_code(error: Exception) -> str:
+    """Return the AWS error code of a botocore ClientError ("NoSuchKey"), or "" for anything else."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def require_reachable(cloud: Cloud, region: str) -> str:
+    """Return the caller's ARN, the proof that the cloud answers and takes the credentials.
+
+    Raises UserError where it does not answer or no credentials are found.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return str(client(cloud, "sts", region).get_caller_identity()["Arn"])
+    except (BotoCoreError, ClientError) as error:
+        if cloud.endpoint:
+            raise UserError.of(
+                f"the cloud {cloud} does not answer ({error})",
+                "start it again (`fleetform sandbox start`), or name another one with `--cloud`",
+            ) from error
+        raise UserError.of(
+            f"AWS does not take this machine's credentials ({error})",
+            "sign in (`aws sso login`, or AWS_PROFILE), or work without an account: `fleetform sandbox start`",
+        ) from error

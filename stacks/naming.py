@@ -1,0 +1,79 @@
+"""Names and tags of everything in the cloud: one function a name, so that no other module spells one out."""
+
+from __future__ import annotations
+
+ACCOUNT_STACK = "account"
+"""The stack that exists once per account and that no environment's teardown reaches."""
+
+TAG_TEAM = "fleetform:team"
+TAG_ENVIRONMENT = "fleetform:environment"
+TAG_OWNER = "fleetform:owner"
+TAG_STACK = "fleetform:stack"
+TAG_LEASE_ENDS = "fleetform:lease-ends"
+TAG_ROLE = "fleetform:role"
+"""On instances: `head` or `node`."""
+TAG_FLEET = "fleetform:fleet"
+"""On instances of a GPU fleet: the fleet's name."""
+
+ROLE_HEAD = "head"
+ROLE_NODE = "node"
+
+
+def base_stack(environment: str) -> str:
+    """Return the name of the stack that is kept between runs."""
+    return f"{environment}-base"
+
+
+def fleet_stack(environment: str) -> str:
+    """Return the name of the stack that is made for a run and torn down after it."""
+    return f"{environment}-fleet"
+
+
+def environment_stacks(environment: str) -> tuple[str, str]:
+    """Return an environment's own stacks in the order of creation; destroy them in reverse."""
+    return (base_stack(environment), fleet_stack(environment))
+
+
+def state_bucket(organization: str, region: str) -> str:
+    """Return the bucket that holds every stack's Terraform state."""
+    return f"{organization}-fleetform-state-{region}"
+
+
+def state_key(stack: str) -> str:
+    """Return the state object's key in the state bucket; its lock is this key with `.tflock` appended."""
+    return f"{stack}/terraform.tfstate"
+
+
+def ledger_bucket(organization: str, region: str) -> str:
+    """Return the write-once bucket that holds the ledger."""
+    return f"{organization}-fleetform-ledger-{region}"
+
+
+def artifact_bucket(organization: str, environment: str, region: str) -> str:
+    """Return the bucket that holds an environment's runs, datasets and node bundles."""
+    return f"{organization}-{environment}-artifacts-{region}"
+
+
+def outputs_parameter(environment: str) -> str:
+    """Return the Systems Manager parameter under which the fleet stack publishes EnvironmentOutputs."""
+    return f"/fleetform/{environment}/outputs"
+
+
+def run_document(environment: str) -> str:
+    """Return the Systems Manager document that starts a run on the head node."""
+    return f"{environment}-run-job"
+
+
+def node_document(environment: str) -> str:
+    """Return the Systems Manager document that starts one node's part of a run."""
+    return f"{environment}-run-node"
+
+
+def head_group(environment: str) -> str:
+    """Return the Auto Scaling group that keeps the head node alive."""
+    return f"{environment}-head"
+
+
+def fleet_group(environment: str, fleet: str) -> str:
+    """Return the Auto Scaling group of a GPU fleet."""
+    return f"{environment}-{fleet}"
