@@ -1,0 +1,51 @@
+"""`fleetform init`: write a new environment's commented file."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import click
+
+from scripts.console_io import say
+
+
+@click.command()
+@click.argument("name")
+@click.option("--team", required=True, help="The team that the environment belongs to.")
+@click.option("--owner", required=True, help="Who answers for it: an e-mail address.")
+@click.option("--region", default="us-east-1", show_default=True, help="The AWS region to build in.")
+@click.option("--instance-type", default="g5.xlarge", show_default=True, help="The GPU nodes' EC2 instance type.")
+@click.option("--nodes", default=2, show_default=True, help="How many GPU nodes to start with.")
+@click.option("--cidr", default=None, help="The network's address range. [default: the next free one]")
+@click.option("--lease-ends", type=click.DateTime(["%Y-%m-%d"]), help="Last day. [default: in 30 days]")
+@click.option("--delete-artifacts", is_flag=True, help="Let a teardown of the base delete the runs' outputs too.")
+def command(
+    name: str,
+    team: str,
+    owner: str,
+    region: str,
+    instance_type: str,
+    nodes: int,
+    cidr: str | None,
+    lease_ends: datetime.datetime | None,
+    delete_artifacts: bool,
+) -> None:
+    """Write environments/NAME.toml with every field explained, ready to edit and commit."""
+    from fleet.declare import declare
+
+    written = declare(
+        Path.cwd(),
+        name,
+        team=team,
+        owner=owner,
+        region=region,
+        instance_type=instance_type,
+        nodes=nodes,
+        cidr=cidr,
+        lease_ends=lease_ends.date() if lease_ends else None,
+        on_teardown="delete" if delete_artifacts else "retain",
+    )
+    for file in written:
+        say(f"wrote {file}")
+    say(f"next: fleetform check, then fleetform plan {name}")
