@@ -157,7 +157,6 @@ class Ledger:
         """
         oldest: dict[str, str] = {}
         for version in self._versions("Versions"):
-            oldest.setdefault(version["Key"], version["VersionId"])
             oldest[version["Key"]] = version["VersionId"]  # newest first: the last one seen is the oldest
         with ThreadPoolExecutor(max_workers=8) as pool:
             names = [key.removeprefix(PREFIX) for key in sorted(oldest)]

@@ -1,0 +1,164 @@
+"""The rooms of docs/architecture.md, held against every import: an arrow or a door that it does not allow fails."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("stacks", "templates", "trainer", "node", "fleet", "scripts", "console", "sandbox")
+
+SPECS = {
+    f"stacks.{name}"
+    for name in ("problems", "naming", "environment", "account", "catalog", "guardrails", "outputs", "fields")
+}
+ARROWS: dict[str, set[str]] = {
+    "stacks": {"templates"},
+    "templates": set(),
+    "trainer": set(),
+    "node": set(),
+    "fleet": {*SPECS, "templates", "trainer.config"},
+    "scripts": {"fleet", *SPECS, "sandbox.daemon"},
+    "console": {"fleet", "templates"},
+    "sandbox": set(),
+}
+"""What each room may import of the others: a whole room, or single modules of it."""
+
+DOORS: dict[str, set[str]] = {
+    "cdktf": {"stacks/cdk.py"},
+    "cdktn": {"stacks/cdk.py"},
+    "constructs": {"stacks/cdk.py"},
+    "jinja2": {"templates/engine.py"},
+    "torch": {"trainer/"},
+    "click": {"scripts/"},
+    "fastapi": {"console/"},
+    "moto": {"sandbox/"},
+    "boto3": {"fleet/aws.py", "node/aws.py", "sandbox/"},
+    "botocore": {"fleet/aws.py", "node/aws.py", "sandbox/"},
+}
+"""Outside packages and the only files (or rooms) that may import them."""
+
+NODE_PACKAGES = {"boto3", "botocore"}
+MAX_LINES = 400
+
+
+def modules() -> Iterator[Path]:
+    """Yield every Python file of the rooms, generated ones left out."""
+    for room in ROOMS:
+        for file in sorted((ROOT / room).rglob("*.py")):
+            if "generated" not in file.parts:
+                yield file
+
+
+def imports(file: Path) -> set[str]:
+    """Return the dotted names that the file imports, anywhere in it."""
+    found: set[str] = set()
+    for statement in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.Import):
+            found |= {alias.name for alias in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            assert statement.level == 0, f"{file}: imports are absolute"
+            assert statement.module is not None
+            found |= {f"{statement.module}.{alias.name}" for alias in statement.names} | {statement.module}
+    return found
+
+
+def crosses(imported: str, allowed: set[str]) -> bool:
+    """Return whether an import of another room is none of the allowed ones."""
+    return not any(
+        imported == each or imported.startswith(f"{each}.") or each.startswith(f"{imported}.") for each in allowed
+    )
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_the_rooms_that_its_arrows_allow(room: str) -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)} imports {imported}"
+        for file in modules()
+        if file.relative_to(ROOT).parts[0] == room
+        for imported in imports(file)
+        if (other := imported.split(".")[0]) in ROOMS and other != room and crosses(imported, ARROWS[room])
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_an_outside_package_enters_by_its_one_door(package: str) -> None:
+    wrong = [
+        str(name)
+        for file in modules()
+        if package in {imported.split(".")[0] for imported in imports(file)}
+        and not any((name := file.relative_to(ROOT)).as_posix().startswith(door) for door in DOORS[package])
+    ]
+    assert not wrong
+
+
+def test_a_node_needs_nothing_but_the_standard_library_and_boto3() -> None:
+    allowed = set(sys.stdlib_module_names) | NODE_PACKAGES | {"node"}
+    wrong = [
+        f"{file.name} imports {imported}"
+        for file in sorted((ROOT / "node").rglob("*.py"))
+        for imported in imports(file)
+        if imported.split(".")[0] not in allowed
+    ]
+    assert not wrong
+
+
+def test_only_the_terraform_door_starts_terraform() -> None:
+    allowed = {
+        "fleet/terraform.py",  # the door
+        "fleet/synth.py",  # python -m stacks.app
+        "fleet/datasets.py",  # python -m trainer.prepare
+        "fleet/submit.py",
+    }
+    wrong = [
+        str(name)
+        for file in (ROOT / "fleet").rglob("*.py")
+        if "subprocess" in imports(file) and (name := file.relative_to(ROOT)).as_posix() not in allowed
+    ]
+    assert not wrong
+
+
+def test_every_package_marker_is_empty() -> None:
+    assert [str(file) for file in ROOT.glob("*/**/__init__.py") if file.stat().st_size and _ours(file)] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        str(file.relative_to(ROOT))
+        for file in modules()
+        if file.name != "__init__.py" and not ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+    assert not silent
+
+
+def test_no_module_is_longer_than_the_budget() -> None:
+    long = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in modules()}
+    assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("scripts.cli", {"boto3", "botocore", "pydantic", "jinja2", "cdktf", "torch"}),
+        ("stacks.guardrails", {"boto3", "cdktf", "torch"}),
+        ("fleet.session", {"boto3", "cdktf", "torch", "jinja2"}),
+        ("fleet.submit", {"cdktf", "torch"}),
+        ("fleet.teardown", {"cdktf", "torch"}),
+        ("trainer.config", {"torch", "numpy"}),
+        ("sandbox.daemon", {"moto", "flask", "boto3"}),
+    ],
+)
+def test_importing_a_module_does_not_pay_for_what_it_may_not_need(module: str, heavy: set[str]) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert heavy & set(loaded.stdout.split()) == set()
+
+
+def _ours(file: Path) -> bool:
+    return file.relative_to(ROOT).parts[0] in {*ROOMS, "tests", "benchmarks"}
