@@ -1,0 +1,54 @@
+# The two commands of the README, `make demo` and `make test`, and the steps that they are made of.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export CHECKPOINT_DISABLE := 1
+
+.PHONY: help demo test lint types unit bench docs clean
+
+help:
+	@echo "make demo    the whole round trip in the sandbox, with no cloud account"
+	@echo "make test    everything that must hold: lint, types, tests on the real parts"
+	@echo "make bench   the benchmarks behind docs/benchmarks.md"
+	@echo "make docs    write the generated pages again"
+
+demo: $(VENV)/demo.installed
+	$(BIN)/python -m scripts.demo
+
+test: lint types unit
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.installed
+	$(BIN)/mypy
+
+unit: $(VENV)/dev.installed node_modules/.installed
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/dev.installed node_modules/.installed
+	$(BIN)/pip install --quiet --editable '.[benchmarks]'
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/dev.installed
+	$(BIN)/python -m stacks.reference
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[infra,node,trainer,sandbox]'
+	touch $@
+
+$(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/demo.installed
+
+node_modules/.installed: package-lock.json
+	npm ci --no-fund --no-audit --loglevel=error
+	touch $@
+
+clean:
+	rm -rf $(VENV) node_modules .fleetform cdktf.out
