@@ -58,5 +58,5 @@ def require_reachable(cloud: Cloud, region: str) -> str:
             ) from error
         raise UserError.of(
             f"AWS does not take this machine's credentials ({error})",
-            "sign in (`aws sso login`, or AWS_PROFILE), or work without an account: `fleetform sandbox start`",
+            "sign in (`aws sso login`, AWS_PROFILE), or work without an account: `fleetform sandbox start`",
         ) from error

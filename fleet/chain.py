@@ -4,9 +4,9 @@ This file travels with every export, so that an auditor can check a copy on any 
 
     python chain.py FOLDER [--head SEQUENCE:HASH]
 
-It exits with 0 when every entry from 1 to the last is there, unchanged and linked to the one before, and with
-1 and a line for each finding otherwise. A copy that was cut off or rewritten as a whole is consistent in itself;
-what tells it apart is a head (`SEQUENCE:HASH`) noted somewhere else: a ticket, a mail, an earlier export.
+It exits with 0 when every entry from 1 to the last is there, unchanged and linked to the one before, and
+with 1 and a line for each finding otherwise. A copy that was cut off or rewritten as a whole is consistent
+in itself; what tells it apart is a head (`SEQUENCE:HASH`) noted elsewhere: a ticket, an earlier export.
 """
 
 from __future__ import annotations
@@ -109,13 +109,17 @@ def _wrong_end(expected: str, reached: str, last: int) -> Finding:
     return Finding(name=entry_name(max(number, last)), kind=kind, what=what)
 
 
-def _verify_entry(name: str, sequence: int, data: bytes, previous: str | None) -> tuple[str | None, list[Finding]]:
+def _verify_entry(
+    name: str, sequence: int, data: bytes, previous: str | None
+) -> tuple[str | None, list[Finding]]:
     """Return the entry's own recomputed hash and what is wrong with it."""
     try:
         entry = json.loads(data)
         claimed, linked, number = entry["hash"], entry["prev_hash"], entry["sequence"]
     except (ValueError, KeyError, TypeError):
-        return None, [Finding(name=name, kind="changed", what="not an entry: its JSON is broken or incomplete")]
+        return None, [
+            Finding(name=name, kind="changed", what="not an entry: its JSON is broken or incomplete")
+        ]
     findings = []
     digest = entry_hash(entry)
     if digest != claimed:

@@ -47,7 +47,9 @@ def choose_cloud(project: Project, name: str | None = None) -> Cloud:
     The project's choice is the one line of `.fleetform/cloud`. Raises UserError for an unknown name.
     """
     choice = project.home / "cloud"
-    chosen = name or os.environ.get("FLEETFORM_CLOUD") or (choice.read_text().strip() if choice.is_file() else AWS)
+    chosen = (
+        name or os.environ.get("FLEETFORM_CLOUD") or (choice.read_text().strip() if choice.is_file() else AWS)
+    )
     if chosen == AWS:
         return Cloud(AWS)
     file = cloud_file(project, chosen)

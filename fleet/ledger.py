@@ -71,14 +71,16 @@ class Ledger:
                     return entry
             except Exception as error:
                 raise LedgerError(f"the ledger s3://{self.bucket} can't be written ({error})") from error
-        raise LedgerError(f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race")
+        raise LedgerError(
+            f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race"
+        )
 
     @contextmanager
     def act(self, event: str, target: str, **details: Any) -> Iterator[Act]:
         """Bracket an act with two entries: `started`, then how it ended.
 
-        Raises LedgerError before the act where the first can't be written: an act that would not be on record does
-        not start.
+        Raises LedgerError before the act where the first can't be written: an act that would not be on
+        record does not start.
         """
         self.append(event, target, "started", details)
         act = Act()
@@ -194,7 +196,7 @@ class Ledger:
     def export(self, folder: Path) -> chain.Report:
         """Write the whole chain to `folder` with the program that verifies it, and return its verification.
 
-        The folder holds `ledger/*.json`, `export.json` and `chain.py`. Raises UserError where it is not empty.
+        The folder gets `ledger/*.json`, `export.json` and `chain.py`. Raises UserError if it is not empty.
         """
         if folder.exists() and any(folder.iterdir()):
             raise UserError.of(f"the folder {folder} is not empty", "name a new one", path="--to")
@@ -213,7 +215,9 @@ class Ledger:
 
     def _versions(self, kind: str) -> Iterator[dict[str, Any]]:
         try:
-            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=PREFIX):
+            for page in self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=self.bucket, Prefix=PREFIX
+            ):
                 yield from page.get(kind, [])
         except Exception as error:
             raise LedgerError(f"the ledger s3://{self.bucket} can't be read ({error})") from error

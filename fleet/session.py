@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from stacks.guardrails import load_checked
+
 from fleet import aws
 from fleet.cloud import Cloud, choose_cloud
 from fleet.ledger import Ledger
@@ -13,7 +15,6 @@ from fleet.project import Project, find_project
 from stacks import naming
 from stacks.account import AccountSpec, load_account
 from stacks.environment import EnvironmentSpec
-from stacks.guardrails import load_checked
 
 
 @dataclass(frozen=True)

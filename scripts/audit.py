@@ -49,7 +49,9 @@ def log(target: str | None, event: str | None, last: int | None, as_json: bool, 
 
 @command.command()
 @click.option("--head", help="SEQUENCE:HASH that the chain must end at, from a place that you trust.")
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="An export, offline.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="An export, offline."
+)
 @json_option
 @cloud_option
 def verify(head: str | None, folder: Path | None, as_json: bool, cloud: str | None) -> int:
@@ -77,7 +79,9 @@ def export(folder: Path, cloud: str | None) -> int:
 def _show(report: Report, as_json: bool, write: Callable[[str], None]) -> int:
     if as_json:
         findings = [{"name": each.name, "kind": each.kind, "what": each.what} for each in report.findings]
-        emit_json({"entries": report.entries, "head": report.head, "intact": report.intact, "findings": findings})
+        emit_json(
+            {"entries": report.entries, "head": report.head, "intact": report.intact, "findings": findings}
+        )
     else:
         for finding in report.findings:
             write(str(finding))

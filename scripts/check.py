@@ -18,20 +18,25 @@ def command(environments: tuple[str, ...], as_json: bool) -> int:
     """
     from dataclasses import asdict
 
+    from stacks.guardrails import check_directory
+
     from fleet.project import find_project
     from stacks.environment import environment_files
-    from stacks.guardrails import check_directory
     from stacks.problems import UserError
 
     project = find_project()
     errors, warnings = check_directory(project.environments, list(environments) or None)
     if as_json:
-        emit_json({"errors": [asdict(error) for error in errors], "warnings": [asdict(each) for each in warnings]})
+        emit_json(
+            {"errors": [asdict(error) for error in errors], "warnings": [asdict(each) for each in warnings]}
+        )
         return 2 if errors else 0
     for warning in warnings:
         warn(str(warning))
     if errors:
         raise UserError(errors)
     names = list(environments) or [file.stem for file in environment_files(project.environments)]
-    say(f"{len(names)} environment{'s' if len(names) != 1 else ''} without a problem: {', '.join(sorted(names))}")
+    say(
+        f"{len(names)} environment{'s' if len(names) != 1 else ''} without a problem: {', '.join(sorted(names))}"
+    )
     return 0

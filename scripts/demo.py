@@ -1,8 +1,8 @@
 """`make demo`: the whole round trip in the sandbox, as a user would type it, with a table of where time went.
 
-It has a project folder of its own (`.fleetform/demo`), so it never touches anybody's environment or sandbox. A demo
-that was killed is gone on with: Terraform finishes what it began, active runs are cancelled, and `up` brings the
-environment to what its file says. Only where that fails, everything is thrown away and begun anew, once.
+It has a project folder of its own (`.fleetform/demo`), so it never touches anybody's environment or sandbox.
+A demo that was killed is gone on with: Terraform finishes what it began, active runs are cancelled, and `up`
+brings the environment to what its file says. Only where that fails, everything is thrown away and begun anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNFINISHED = HOME / "unfinished.json"
 RECIPE = "digits"
 
 
-class PhaseFailed(Exception):
+class PhaseError(Exception):
     """A command of the demo ended with an exit code that the demo did not expect."""
 
 
@@ -51,10 +51,14 @@ class Demo:
 
     def fleetform(self, *words: str, expect: Sequence[int] = (0,), capture: bool = False) -> str:
         """Run a fleetform command as a user would, and return its standard output when captured."""
-        return self.command([sys.executable, "-m", "scripts.cli", *words], ("fleetform", *words), expect, capture)
+        return self.command(
+            [sys.executable, "-m", "scripts.cli", *words], ("fleetform", *words), expect, capture
+        )
 
-    def command(self, argv: list[str], shown: Sequence[str], expect: Sequence[int], capture: bool = False) -> str:
-        """Run a program in the demo's project folder; raises PhaseFailed on an unexpected exit code."""
+    def command(
+        self, argv: list[str], shown: Sequence[str], expect: Sequence[int], capture: bool = False
+    ) -> str:
+        """Run a program in the demo's project folder; raises PhaseError on an unexpected exit code."""
         say(f"$ {shlex.join(shown)}")
         sys.stdout.flush()
         variables = {**self.variables, "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -64,7 +68,7 @@ class Demo:
             UNFINISHED.write_text(json.dumps({"child": child.pid}))
             output, _ = child.communicate()
         if child.returncode not in expect:
-            raise PhaseFailed(f"`{shlex.join(shown)}` ended with exit code {child.returncode}")
+            raise PhaseError(f"`{shlex.join(shown)}` ended with exit code {child.returncode}")
         return output or ""
 
     # ------------------------------------------------------------------------------------------- phases
@@ -85,7 +89,9 @@ class Demo:
         self.phase("train on 2 nodes", lambda: self.train(2))
         self.phase("compare", self.compare)
         self.phase("fetch the model and use it", self.use_model)
-        self.phase("down, with a receipt", lambda: void(self.fleetform("down", ENVIRONMENT, "--base", "--yes")))
+        self.phase(
+            "down, with a receipt", lambda: void(self.fleetform("down", ENVIRONMENT, "--base", "--yes"))
+        )
         self.phase("verify the ledger", self.verify)
         self.phase("stop the embedded cloud", lambda: void(self.fleetform("sandbox", "stop")))
 
@@ -145,7 +151,9 @@ class Demo:
         run = self.finished_runs()[1]
         model = HOME / "runs" / str(run["run_id"]) / "model"
         argv = [sys.executable, "-m", "trainer.predict", str(model), "--count", "4"]
-        self.command(argv, ["python", "-m", "trainer.predict", str(model.relative_to(HOME)), "--count", "4"], (0,))
+        self.command(
+            argv, ["python", "-m", "trainer.predict", str(model.relative_to(HOME)), "--count", "4"], (0,)
+        )
 
     def verify(self) -> None:
         """Verify the ledger where it lies, export it, and verify the copy offline."""
@@ -234,14 +242,14 @@ def main() -> int:
         demo = Demo()
         try:
             demo.run(going_on=going_on)
-        except (PhaseFailed, json.JSONDecodeError, KeyError) as failure:
+        except (PhaseError, json.JSONDecodeError, KeyError) as failure:
             if not going_on:
                 raise
             say(f"{failure}; what the earlier demo left can't be gone on with: beginning anew")
             reset()
             demo = Demo()
             demo.run(going_on=False)
-    except PhaseFailed as failure:
+    except PhaseError as failure:
         say(f"failed: {failure}")
         return 1
     UNFINISHED.unlink(missing_ok=True)

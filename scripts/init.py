@@ -15,11 +15,15 @@ from scripts.console_io import say
 @click.option("--team", required=True, help="The team that the environment belongs to.")
 @click.option("--owner", required=True, help="Who answers for it: an e-mail address.")
 @click.option("--region", default="us-east-1", show_default=True, help="The AWS region to build in.")
-@click.option("--instance-type", default="g5.xlarge", show_default=True, help="The GPU nodes' EC2 instance type.")
+@click.option(
+    "--instance-type", default="g5.xlarge", show_default=True, help="The GPU nodes' EC2 instance type."
+)
 @click.option("--nodes", default=2, show_default=True, help="How many GPU nodes to start with.")
 @click.option("--cidr", default=None, help="The network's address range. [default: the next free one]")
 @click.option("--lease-ends", type=click.DateTime(["%Y-%m-%d"]), help="Last day. [default: in 30 days]")
-@click.option("--delete-artifacts", is_flag=True, help="Let a teardown of the base delete the runs' outputs too.")
+@click.option(
+    "--delete-artifacts", is_flag=True, help="Let a teardown of the base delete the runs' outputs too."
+)
 def command(
     name: str,
     team: str,

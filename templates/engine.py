@@ -25,7 +25,7 @@ def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE_ROOT),
         undefined=StrictUndefined,
-        autoescape=autoescape,
+        autoescape=autoescape,  # noqa: S701 - on for HTML; a shell script must not be escaped as HTML
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -43,7 +43,10 @@ def test_no_entries_are_an_intact_chain() -> None:
 def test_a_changed_word_is_found_in_the_entry_that_it_stands_in() -> None:
     files = make_chain(5)
     files["000000000003.json"] = files["000000000003.json"].replace(b"vision", b"speech")
-    assert [(each.name, each.kind) for each in chain.verify(files).findings][0] == ("000000000003.json", "changed")
+    assert next((each.name, each.kind) for each in chain.verify(files).findings) == (
+        "000000000003.json",
+        "changed",
+    )
 
 
 def test_a_forged_entry_with_a_fitting_hash_breaks_the_link_of_the_next() -> None:
@@ -57,7 +60,9 @@ def test_a_forged_entry_with_a_fitting_hash_breaks_the_link_of_the_next() -> Non
 def test_a_missing_entry_is_found() -> None:
     files = make_chain(5)
     del files["000000000002.json"]
-    assert [(each.name, each.kind) for each in chain.verify(files).findings] == [("000000000002.json", "missing")]
+    assert [(each.name, each.kind) for each in chain.verify(files).findings] == [
+        ("000000000002.json", "missing")
+    ]
 
 
 def test_a_missing_first_entry_is_found() -> None:
@@ -102,7 +107,9 @@ def test_a_stray_file_is_found(name: str) -> None:
 def test_an_entry_that_is_no_entry_is_a_finding_and_not_a_crash(data: bytes) -> None:
     files = make_chain(3)
     files["000000000002.json"] = data
-    assert ("000000000002.json", "changed") in [(each.name, each.kind) for each in chain.verify(files).findings]
+    assert ("000000000002.json", "changed") in [
+        (each.name, each.kind) for each in chain.verify(files).findings
+    ]
 
 
 def write_export(folder: Path, files: dict[str, bytes]) -> None:
