@@ -36,7 +36,5 @@ def command(environments: tuple[str, ...], as_json: bool) -> int:
     if errors:
         raise UserError(errors)
     names = list(environments) or [file.stem for file in environment_files(project.environments)]
-    say(
-        f"{len(names)} environment{'s' if len(names) != 1 else ''} without a problem: {', '.join(sorted(names))}"
-    )
+    say(f"no problem in {', '.join(sorted(names)) or 'environments/: it holds no environment yet'}")
     return 0

@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failure(error: Exception) -> str | None:
-    """Return the sentence for a failure of the world, or None for a bug of ours, which shows its traceback."""
+    """Return the sentence for a failure of the world, or None for a bug of ours: that shows its traceback."""
     from fleet.errors import ActError
 
     if isinstance(error, ActError):

@@ -106,8 +106,8 @@ class Demo:
         """Write the environment's file, as a new team would, and check it."""
         if not (HOME / "environments" / f"{ENVIRONMENT}.toml").exists():
             self.fleetform(
-                "init", ENVIRONMENT, "--team", "demo", "--owner", "you@example.com", "--instance-type", "g5.xlarge",
-                "--nodes", "2", "--delete-artifacts",
+                "init", ENVIRONMENT, "--team", "demo", "--owner", "you@example.com",
+                "--instance-type", "g5.xlarge", "--nodes", "2", "--delete-artifacts",
             )  # fmt: skip
         self.fleetform("check")
 
