@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, StringConstraints
 
 from stacks.account import ACCOUNT_FILE
 from stacks.fields import Spec, setting
@@ -45,6 +45,10 @@ def parse_cidr(value: object) -> object:
 
 
 Cidr = Annotated[IPv4Network, BeforeValidator(parse_cidr)]
+
+
+FleetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
+"""Without hyphens, so that the group `a-b-c` can only be fleet `c` of environment `a-b`."""
 
 
 class NetworkSpec(Spec):
@@ -93,13 +97,13 @@ class HeadSpec(Spec):
     root_volume_gib: Annotated[
         int,
         setting(
-            "Size of the head node's disk (gp3, encrypted)",
+            "Size of the head node's disk (gp3, encrypted); not smaller than the image's own",
             unit="GiB",
             change="replaces nodes",
             ge=8,
             le=16384,
         ),
-    ] = 50
+    ] = 100
     image: Annotated[
         str,
         setting(
@@ -244,13 +248,13 @@ class EnvironmentSpec(Spec):
     network: Annotated[NetworkSpec, setting("The private network", unit="", change="refused")]
     head: Annotated[HeadSpec, setting("The head node", unit="", change="replaces nodes")] = HeadSpec()
     fleets: Annotated[
-        dict[str, FleetSpec],
+        dict[FleetName, FleetSpec],
         setting(
-            "The GPU fleets by name",
+            "The GPU fleets by name, each a table `[fleets.NAME]`",
             unit="",
             change="free",
             why="a fleet that is added is made, one that is taken out is torn down; renaming does both",
-            form="1 to 20 lowercase letters and digits, a letter first (no hyphen: `head` is taken)",
+            form="1 to 20 lowercase letters and digits, a letter first",
         ),
     ]
     artifacts: Annotated[ArtifactsSpec, setting("The artifact bucket", unit="", change="free")] = (

@@ -50,18 +50,18 @@ def read_toml(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError.of(
-            "there is no such file", "write it with `fleetform init NAME`", file=str(file)
+            "there is no such file", "write it with `fleetform init NAME`", file=shown(file)
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError.of(
-            f"the file cannot be read ({error})", "make it readable text (UTF-8)", file=str(file)
+            f"the file cannot be read ({error})", "make it readable text (UTF-8)", file=shown(file)
         ) from error
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).rstrip(")").rpartition(" (at ")
         raise UserError.of(
             f"this is not TOML: {what[:1].lower()}{what[1:]}",
             "correct the line; texts stand in quotes, dates and numbers do not",
-            file=str(file),
+            file=shown(file),
             path=where,
         ) from error
 
@@ -71,14 +71,29 @@ def build_spec(model: type[S], data: dict[str, Any], file: Path) -> S:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise UserError(
-            [_problem(model, item, str(file)) for item in error.errors(include_url=False)]
-        ) from error
+        details = error.errors(include_url=False)
+        misspelt = {_meant(model, item["loc"]) for item in details if item["type"] == "extra_forbidden"}
+        # A misspelt key is one mistake, not a wrong key and a missing one.
+        real = [item for item in details if item["type"] != "missing" or item["loc"] not in misspelt]
+        raise UserError([_problem(model, item, shown(file)) for item in real]) from error
+
+
+def shown(file: Path) -> str:
+    """Return the file's path as a message gives it: from the current folder where it lies below that."""
+    here = Path.cwd()
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+def _meant(model: type[Spec], location: tuple[int | str, ...]) -> tuple[int | str, ...] | None:
+    """Return the location of the setting that an unknown key was most likely meant to be."""
+    owner = _find_model(model, [str(part) for part in location[:-1]])
+    near = nearest(str(location[-1]), owner.model_fields) if owner else None
+    return (*location[:-1], near) if near else None
 
 
 def _problem(model: type[Spec], error: ErrorDetails, file: str) -> Problem:
     names = [str(part) for part in error["loc"]]
-    path = ".".join(names)
+    path = ".".join(names).removesuffix(".[key]")
     if error["type"] == "extra_forbidden":
         what, do = _unknown_key(model, names)
     elif (doc := _find_doc(model, names)) is None:
@@ -138,7 +153,9 @@ def _find_model(model: type[Spec], names: list[str]) -> type[Spec] | None:
         if info is None:
             return None
         current, by_name = nested_spec(info)
-        if by_name and rest:
+        if by_name:
+            if not rest:
+                return None
             rest.pop(0)
     return current
 
