@@ -25,12 +25,14 @@ def _session(cloud_name: str, variables: tuple[tuple[str, str], ...], region: st
     )
 
 
-def client(cloud: Cloud, service: str, region: str) -> Any:
-    """Return a boto3 client for the service in that region of the cloud."""
+def client(cloud: Cloud, service: str, region: str, *, attempts: int = 5) -> Any:
+    """Return a boto3 client for the service in that region of the cloud; `attempts` bounds its retries."""
     from botocore.config import Config
 
     session = _session(cloud.name, tuple(sorted(cloud.variables.items())), region)
-    config = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60)
+    config = Config(
+        retries={"mode": "standard", "max_attempts": attempts}, connect_timeout=5, read_timeout=60
+    )
     # boto3-stubs types every service by a literal; the service is a value here.
     return session.client(service, endpoint_url=cloud.endpoint, config=config)  # type: ignore[call-overload]
 
@@ -49,7 +51,7 @@ def require_reachable(cloud: Cloud, region: str) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return str(client(cloud, "sts", region).get_caller_identity()["Arn"])
+        return str(client(cloud, "sts", region, attempts=1).get_caller_identity()["Arn"])
     except (BotoCoreError, ClientError) as error:
         if cloud.endpoint:
             raise UserError.of(
