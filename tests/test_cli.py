@@ -35,7 +35,7 @@ def fleetform(*words: str, cwd: Path, **variables: str) -> subprocess.CompletedP
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_every_verb_loads_and_its_help_begins_as_the_list_says(verb: str) -> None:
+def test_every_verb_loads_and_has_a_help(verb: str) -> None:
     command = importlib.import_module(cli.VERBS[verb][0]).command
     assert isinstance(command, click.Command)
     assert command.help, f"{verb} has no help"
