@@ -1,0 +1,168 @@
+"""Starts, finds and stops the embedded cloud: one background process per working folder (standard library).
+
+The server holds a lock on a file for as long as it lives. Its record (process, port) is believed only while
+that lock is held, so a crash leaves nothing to clean up: the kernel drops the lock and closes the port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
+from sandbox.processes import SANDBOX_VARIABLE, end_marked
+from sandbox.variables import client_variables
+
+STOP_SECONDS = 15.0
+"""How long a server may take to stop its nodes before it is killed."""
+
+
+class SandboxError(Exception):
+    """The embedded cloud could not be started or stopped; the message says why."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A running embedded cloud."""
+
+    pid: int
+    port: int
+    started: str
+    """UTC, ISO 8601."""
+    endpoint: str
+    cores_per_node: int
+
+
+def start(home: Path, *, cores_per_node: int = 1, wait_s: float = 30) -> Status:
+    """Return the working folder's embedded cloud, started where none runs, and make it the project's choice.
+
+    `cores_per_node` is the number of this machine's cores that each emulated node gets, ignored where the
+    cloud already runs. Raises SandboxError with the end of the server's log if it is not up in `wait_s`.
+    """
+    place = Place(home.resolve())
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with _locked(place.start_lock):
+        running = status(home) or _launch(place, cores_per_node, wait_s)
+        write_atomically(place.aws_config, "[default]\n")
+        write_json(place.cloud_file, client_variables(place, running.endpoint))
+        write_atomically(place.choice, f"{CLOUD_NAME}\n")
+    return running
+
+
+def status(home: Path) -> Status | None:
+    """Return the running embedded cloud of this working folder, or None."""
+    place = Place(home.resolve())
+    if not is_held(place.lock):
+        return None
+    try:
+        return Status(**json.loads(place.record.read_text()))
+    except FileNotFoundError:  # it holds the lock and is not ready yet, or is on its way out
+        return None
+
+
+def stop(home: Path) -> bool:
+    """Stop the embedded cloud and every emulated node's processes; return whether it was running.
+
+    The project's choice of cloud stays: a later command then refuses instead of reaching for a real account.
+    """
+    place = Place(home.resolve())
+    if not place.folder.is_dir():
+        return False
+    with _locked(place.start_lock):
+        running = status(home)
+        if running is not None:
+            _signal(running.pid, signal.SIGTERM)
+            if not _wait_for_release(place.lock, STOP_SECONDS):
+                _signal(running.pid, signal.SIGKILL)
+                _wait_for_release(place.lock, STOP_SECONDS)
+        end_marked(SANDBOX_VARIABLE, str(place.folder), grace_s=0)
+    return running is not None
+
+
+def is_held(lock: Path) -> bool:
+    """Return whether a living process holds the lock file."""
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _launch(place: Place, cores_per_node: int, wait_s: float) -> Status:
+    """Start the server and wait until it says through a pipe that it answers."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "sandbox.server", "--home", str(place.home)]
+    command += ["--cores-per-node", str(cores_per_node), "--ready-fd", str(writer)]
+    # The package may be a checkout that is on sys.path only because of the working directory.
+    source = str(Path(__file__).parents[1])
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with place.log.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=place.folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            pass_fds=[writer],
+            start_new_session=True,  # ctrl-C in the terminal is not meant for it
+        )
+    os.close(writer)
+    try:
+        readable, _, _ = select.select([reader], [], [], wait_s)
+        ready = bool(readable) and os.read(reader, 16) == b"ready"
+    finally:
+        os.close(reader)
+    running = status(place.home) if ready else None
+    if running is None:
+        process.kill()
+        process.wait()
+        raise SandboxError(_why_not(place, wait_s, crashed=bool(readable)))
+    return running
+
+
+def _why_not(place: Place, wait_s: float, *, crashed: bool) -> str:
+    """Return the sentence for a server that did not come up, with the last lines that it wrote."""
+    what = "the embedded cloud ended while it started" if crashed else f"no embedded cloud after {wait_s:g} s"
+    lines = place.log.read_text(errors="replace").splitlines()[-5:]
+    return "\n".join([f"{what}; the end of {place.log}:", *(f"    {line}" for line in lines)])
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Hold the lock file while the block runs, waiting for whoever holds it."""
+    with file.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _wait_for_release(lock: Path, seconds: float) -> bool:
+    """Return whether the lock became free within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while is_held(lock):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may have ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

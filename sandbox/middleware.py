@@ -1,0 +1,130 @@
+"""The layer around moto: a log of every call, faults, and a clear refusal of what moto cannot do.
+
+moto answers an action that it lacks with HTTP 500, and clients try a 500 again for minutes. Here it is
+HTTP 400 `SandboxNotImplemented`, which ends a plan in seconds and names the call; the gap is listed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from sandbox.calls import Call, read_call
+from sandbox.errors import WsgiApp, error_response
+from sandbox.faults import Fault, Faults
+
+ADMIN_PATH = "/_sandbox/"
+_LOG_LENGTH = 5000
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One call as it went."""
+
+    service: str
+    region: str
+    action: str
+    status: int
+    seconds: float
+    about: str
+    """The start of what the call was about."""
+
+
+class Middleware:
+    """A WSGI application that passes calls on to moto, and answers `/_sandbox/` itself."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self.app = app
+        self.faults = Faults()
+        self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
+        self._gaps: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ.get("PATH_INFO", "").startswith(ADMIN_PATH):
+            return self._administer(Request(environ))(environ, start_response)
+        began = time.monotonic()
+        call = read_call(environ)
+        fault = self.faults.strike(call)
+        if fault is not None and fault.delay_s:
+            time.sleep(fault.delay_s)
+        if fault is not None and fault.code and not fault.after:
+            response = _refusal(call, fault)
+        else:
+            response = self._pass_on(call, environ)
+            if fault is not None and fault.code:
+                response = _refusal(call, fault)
+        seconds = time.monotonic() - began
+        with self._lock:
+            about = call.text[:200]
+            logged = Logged(
+                call.service, call.region, call.action, response.status_code, round(seconds, 4), about
+            )
+            self._log.append(logged)
+        return response(environ, start_response)
+
+    def _pass_on(self, call: Call, environ: dict[str, Any]) -> Response:
+        """Let moto answer; what it cannot do becomes a client's error that says so."""
+        try:
+            response = Response.from_app(self.app, environ)
+        except NotImplementedError:
+            return self._gap(call)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return self._gap(call, f"{type(error).__name__}: {error}")
+        # A REST service without a route for the action answers with its web framework's page.
+        if (
+            response.status_code in (404, 405, 501)
+            and response.mimetype == "text/html"
+            and call.service != "s3"
+        ):
+            return self._gap(call)
+        return response
+
+    def _gap(self, call: Call, why: str = "") -> Response:
+        name = f"{call.service or 'unsigned'}:{call.action or call.text[:80]}"
+        with self._lock:
+            self._gaps[name] += 1
+        if why:
+            return error_response(call, "SandboxError", f"the embedded cloud failed on {name}: {why}")
+        return error_response(call, "SandboxNotImplemented", f"the embedded cloud does not have {name}")
+
+    def _administer(self, request: Request) -> Response:
+        """Answer `GET status`, `GET calls`, and `POST` or `DELETE faults`."""
+        what = request.path.removeprefix(ADMIN_PATH)
+        if (request.method, what) == ("GET", "status"):
+            with self._lock:
+                return _json(
+                    {"calls": len(self._log), "gaps": dict(self._gaps), "faults": self.faults.describe()}
+                )
+        if (request.method, what) == ("GET", "calls"):
+            with self._lock:
+                return _json([asdict(logged) for logged in self._log])
+        if (request.method, what) == ("POST", "faults"):
+            try:
+                self.faults.add(Fault(**json.loads(request.get_data())))
+            except (TypeError, ValueError) as error:
+                return _json({"error": str(error)}, status=400)
+            return _json(self.faults.describe())
+        if (request.method, what) == ("DELETE", "faults"):
+            self.faults.clear()
+            return _json([])
+        return _json({"error": f"no {request.method} {request.path}"}, status=404)
+
+
+def _refusal(call: Call, fault: Fault) -> Response:
+    return error_response(call, fault.code, fault.message, fault.status)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(json.dumps(value, indent=2) + "\n", status=status, content_type="application/json")

@@ -1,0 +1,124 @@
+"""The embedded cloud's process: moto behind our middleware on a loopback port, `python -m sandbox.server`."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from sandbox.place import Place, write_atomically, write_json
+from sandbox.variables import LOOPBACK, endpoint
+
+# Read by moto when it is imported. Without the first, AWS's managed policies do not exist.
+os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from sandbox.install import install_extensions
+from sandbox.middleware import Middleware
+from sandbox.nodes import Nodes
+
+_LOCK_SECONDS = 2.0
+
+
+class Handler(MotoRequestHandler):  # type: ignore[misc]
+    """Answers over kept-alive connections, without a line of log per request."""
+
+    protocol_version = "HTTP/1.1"
+    # Headers and body are two writes; with Nagle's algorithm the second waits 40 ms for the client's ACK.
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing; the middleware keeps the calls."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM; refuse to start where the working folder's cloud already runs."""
+    options = _options(arguments)
+    place = Place(options.home)
+    lock = _take(place.lock)
+    place.record.unlink(missing_ok=True)  # left by a crash
+    nodes = Nodes(place, cores_per_node=options.cores_per_node)
+    nodes.clean_up()  # likewise
+    server = _bind(place, Middleware(DomainDispatcherApplication(create_backend_app)))
+    nodes.endpoint = endpoint(server.port)
+    install_extensions(nodes)
+    _record(place, server.port, options.cores_per_node)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, b"ready")
+        os.close(options.ready_fd)
+    try:
+        server.serve_forever(poll_interval=0.05)
+    finally:
+        nodes.close()
+        place.record.unlink(missing_ok=True)
+        lock.close()
+    os._exit(0)  # request threads that still wait for something must not keep the process
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.server", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="the project's working folder")
+    parser.add_argument("--cores-per-node", type=int, default=1, help="cores of this machine for each node")
+    parser.add_argument("--ready-fd", type=int, help="file descriptor to write `ready` to")
+    return parser.parse_args(arguments)
+
+
+def _take(file: Path) -> IO[str]:
+    """Return the lock file, locked; retried, because whoever asks for the status holds it for an instant."""
+    handle = file.open("w")
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                sys.exit(f"an embedded cloud already runs: {file} is locked")
+            time.sleep(0.01)
+
+
+def _bind(place: Place, app: Middleware) -> BaseWSGIServer:
+    """Return a server on the port of the last one, or on a free one where that is taken."""
+    last = int(place.port.read_text()) if place.port.is_file() else 0
+    for port in dict.fromkeys((last, 0)):
+        try:
+            server = make_server(LOOPBACK, port, app, threaded=True, request_handler=Handler)
+        except (OSError, SystemExit):  # werkzeug exits where the port is taken
+            continue
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        write_atomically(place.port, f"{server.port}\n")
+        return server
+    sys.exit(f"no free port on {LOOPBACK}")
+
+
+def _record(place: Place, port: int, cores_per_node: int) -> None:
+    write_json(
+        place.record,
+        {
+            "pid": os.getpid(),
+            "port": port,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "endpoint": endpoint(port),
+            "cores_per_node": cores_per_node,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Environment variables that lead an AWS client to the embedded cloud, and away from the user's account."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from sandbox.place import Place
+
+ACCESS_KEY = "AKIAFLEETFORMSANDBOX"
+"""Twenty characters, as moto expects of an access key; the embedded cloud takes any."""
+LOOPBACK = "127.0.0.1"
+
+
+def endpoint(port: int) -> str:
+    """Return the one URL of every service; an IP address, because S3 is then addressed by path."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def client_variables(place: Place, url: str) -> dict[str, str]:
+    """Return what an AWS client needs, and what keeps the user's profiles, keys and proxies out of it."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": "sandbox",  # the embedded cloud checks no signatures
+        "AWS_SESSION_TOKEN": "",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # A profile of the user's would be looked up, so both names point at an empty one of ours.
+        "AWS_PROFILE": "default",
+        "AWS_DEFAULT_PROFILE": "default",
+        "AWS_CONFIG_FILE": str(place.aws_config),
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **_no_proxy(os.environ),
+    }
+
+
+def _no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep a proxy out of the way to this machine; none where there is no proxy."""
+    proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+    if not any(environment.get(name) for name in proxies):
+        return {}
+    known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    value = ",".join([*filter(None, known.split(",")), LOOPBACK])
+    return {"no_proxy": value, "NO_PROXY": value}

@@ -1,0 +1,108 @@
+"""`fleetform sandbox`: start, stop and look at the embedded cloud."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import shlex
+
+import click
+
+from scripts.console_io import emit_json, note, say
+from scripts.options import json_option
+
+
+@click.group()
+def command() -> None:
+    """Run a cloud on this machine: no account, no cost, nothing leaves the machine.
+
+    It lives in the project's working folder and forgets everything when it stops.
+    """
+
+
+@command.command()
+@click.option(
+    "--cores-per-node",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cores of this machine that each emulated GPU node gets.",
+)
+@json_option
+def start(cores_per_node: int, as_json: bool) -> int:
+    """Start the embedded cloud, or find the one that runs, and make it this project's cloud."""
+    from fleet.errors import ActError
+    from fleet.project import find_project
+    from sandbox import daemon
+    from stacks.problems import UserError
+
+    if importlib.util.find_spec("moto") is None:
+        raise UserError.of(
+            "the embedded cloud is not installed", "install it: pip install 'fleetform[sandbox]'"
+        )
+    home = find_project().home
+    before = daemon.status(home)
+    try:
+        running = daemon.start(home, cores_per_node=cores_per_node)
+    except daemon.SandboxError as error:
+        raise ActError(str(error)) from error
+    if before is not None and before.cores_per_node != cores_per_node:
+        note(f"warning: --cores-per-node has no effect: it runs already, with {before.cores_per_node}")
+    if as_json:
+        emit_json(dataclasses.asdict(running))
+    else:
+        verb = "runs already" if before else "started"
+        say(f"the embedded cloud {verb} at {running.endpoint} (process {running.pid})")
+        say("it is this project's cloud now; `--cloud aws` reaches for an AWS account instead")
+    return 0
+
+
+@command.command()
+@json_option
+def status(as_json: bool) -> int:
+    """Say whether the embedded cloud runs, and where. Exit code 0 if it runs, 1 if not."""
+    from fleet.project import find_project
+    from sandbox import daemon
+
+    running = daemon.status(find_project().home)
+    if as_json:
+        emit_json(dataclasses.asdict(running) if running else None)
+    elif running:
+        say(f"running at {running.endpoint} since {running.started} (process {running.pid})")
+    else:
+        say("not running; `fleetform sandbox start` starts it")
+    return 0 if running else 1
+
+
+@command.command()
+def stop() -> int:
+    """Stop the embedded cloud, its emulated nodes and everything that was built in it."""
+    from fleet.project import find_project
+    from sandbox import daemon
+
+    if daemon.stop(find_project().home):
+        say("stopped; it stays this project's cloud, so nothing reaches for an AWS account by mistake")
+    else:
+        say("it was not running")
+    return 0
+
+
+@command.command()
+@click.option("--region", help="Set AWS_REGION too; the `aws` command wants one.")
+def env(region: str | None) -> int:
+    """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3."""
+    from fleet.cloud import cloud_file
+    from fleet.project import find_project
+    from sandbox import daemon
+    from stacks.problems import UserError
+
+    project = find_project()
+    if daemon.status(project.home) is None:
+        raise UserError.of("the embedded cloud is not running", "start it: `fleetform sandbox start`")
+    variables: dict[str, str] = json.loads(cloud_file(project, "sandbox").read_text())
+    if region:
+        variables["AWS_REGION"] = region
+    for name, value in variables.items():
+        say(f"export {name}={shlex.quote(value)}")
+    return 0
