@@ -86,3 +86,8 @@ def load_other_prices() -> Mapping[str, Price]:
         name: Price(name=name, region=region, date=date, **row) for name, row in tables["other"].items()
     }
     return MappingProxyType(prices)
+
+
+def known_regions() -> tuple[str, ...]:
+    """Return the names of AWS's commercial regions."""
+    return tuple(_tables()["regions"]["known"])

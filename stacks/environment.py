@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, StringConstraints
 
@@ -21,10 +21,6 @@ GPU_IMAGE = (
 """AWS Deep Learning AMI with the NVIDIA driver, PyTorch 2.7 and boto3, by its public SSM parameter."""
 IMAGE_PYTHON = "/opt/pytorch/bin/python3"
 """Where that image has the Python with torch and boto3."""
-IMAGE_FORM = "an image id (`ami-0123456789abcdef0`) or a public SSM parameter (`ssm:/aws/service/...`)"
-IMAGE_PATTERN = r"^(ami-[0-9a-f]{8,17}|ssm:/[A-Za-z0-9_./-]+)$"
-PYTHON_PATTERN = r"^/[A-Za-z0-9_./+-]+$"
-INSTANCE_PATTERN = r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
 EMAIL_PATTERN = r"^[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
 
@@ -49,6 +45,26 @@ Cidr = Annotated[IPv4Network, BeforeValidator(parse_cidr)]
 
 FleetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 """Without hyphens, so that the group `a-b-c` can only be fleet `c` of environment `a-b`."""
+
+
+def _image(doc: str) -> Any:
+    form = "an image id (`ami-0123456789abcdef0`) or a public SSM parameter (`ssm:/aws/service/...`)"
+    pattern = r"^(ami-[0-9a-f]{8,17}|ssm:/[A-Za-z0-9_./-]+)$"
+    return setting(doc, unit="", change="replaces nodes", form=form, pattern=pattern)
+
+
+def _python(doc: str) -> Any:
+    form = "an absolute path of letters, digits and `_./+-`"
+    return setting(doc, unit="", change="replaces nodes", form=form, pattern=r"^/[A-Za-z0-9_./+-]+$")
+
+
+def _machine(doc: str) -> Any:
+    form = "an EC2 instance type such as `g5.xlarge`"
+    return setting(doc, unit="", change="replaces nodes", form=form, pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
+
+
+def _disk(doc: str) -> Any:
+    return setting(doc, unit="GiB", change="replaces nodes", ge=8, le=16384)
 
 
 class NetworkSpec(Spec):
@@ -86,43 +102,19 @@ class HeadSpec(Spec):
 
     instance_type: Annotated[
         str,
-        setting(
-            "EC2 instance type of the head node; it needs no GPU",
-            unit="",
-            change="replaces nodes",
-            form="an EC2 instance type such as `m6i.large`",
-            pattern=INSTANCE_PATTERN,
-        ),
+        _machine("EC2 instance type of the head node; it needs no GPU"),
     ] = "m6i.large"
     root_volume_gib: Annotated[
         int,
-        setting(
-            "Size of the head node's disk (gp3, encrypted); not smaller than the image's own",
-            unit="GiB",
-            change="replaces nodes",
-            ge=8,
-            le=16384,
-        ),
+        _disk("Size of the head node's disk (gp3, encrypted); not smaller than the image's own"),
     ] = 100
     image: Annotated[
         str,
-        setting(
-            "Machine image of the head node; its Python must have boto3",
-            unit="",
-            change="replaces nodes",
-            form=IMAGE_FORM,
-            pattern=IMAGE_PATTERN,
-        ),
+        _image("Machine image of the head node; its Python must have boto3"),
     ] = GPU_IMAGE
     python: Annotated[
         str,
-        setting(
-            "Python in that image that runs the dispatcher",
-            unit="",
-            change="replaces nodes",
-            form="an absolute path of letters, digits and `_./+-`",
-            pattern=PYTHON_PATTERN,
-        ),
+        _python("Python in that image that runs the dispatcher"),
     ] = IMAGE_PYTHON
 
 
@@ -131,17 +123,17 @@ class FleetSpec(Spec):
 
     instance_type: Annotated[
         str,
-        setting(
-            "EC2 instance type of every node of the fleet",
-            unit="",
-            change="replaces nodes",
-            form="an EC2 instance type such as `g5.xlarge`",
-            pattern=INSTANCE_PATTERN,
-        ),
+        _machine("EC2 instance type of every node of the fleet"),
     ]
     nodes: Annotated[
         int,
-        setting("Nodes that run as soon as the fleet is up", unit="nodes", change="free", ge=0),
+        setting(
+            "Nodes that run as soon as the fleet is up",
+            unit="nodes",
+            change="free",
+            why="only the difference is started or stopped",
+            ge=0,
+        ),
     ]
     max_nodes: Annotated[
         int,
@@ -149,33 +141,15 @@ class FleetSpec(Spec):
     ]
     root_volume_gib: Annotated[
         int,
-        setting(
-            "Size of each node's disk (gp3, encrypted), which also holds datasets and checkpoints",
-            unit="GiB",
-            change="replaces nodes",
-            ge=8,
-            le=16384,
-        ),
+        _disk("Size of each node's disk (gp3, encrypted), which also holds datasets and checkpoints"),
     ] = 100
     image: Annotated[
         str,
-        setting(
-            "Machine image of the nodes; its Python must have torch and boto3",
-            unit="",
-            change="replaces nodes",
-            form=IMAGE_FORM,
-            pattern=IMAGE_PATTERN,
-        ),
+        _image("Machine image of the nodes; its Python must have torch and boto3"),
     ] = GPU_IMAGE
     python: Annotated[
         str,
-        setting(
-            "Python in that image that runs torchrun",
-            unit="",
-            change="replaces nodes",
-            form="an absolute path of letters, digits and `_./+-`",
-            pattern=PYTHON_PATTERN,
-        ),
+        _python("Python in that image that runs torchrun"),
     ] = IMAGE_PYTHON
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -97,3 +99,12 @@ def documented(model: type[Spec], prefix: str = "") -> Iterator[FieldDoc]:
         nested, by_name = nested_spec(info)
         if nested is not None:
             yield from documented(nested, f"{path}.NAME." if by_name else f"{path}.")
+
+
+def toml_literal(value: object) -> str:
+    """Return a setting's value as TOML: texts (and networks) in quotes, numbers and dates without."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | datetime.date):
+        return str(value)
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,0 +1,213 @@
+"""Declares an environment: writes its commented TOML file, and the account's where there is none."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import tempfile
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from stacks.account import ACCOUNT_FILE, AccountSpec
+from stacks.environment import EnvironmentSpec
+from stacks.fields import FieldDoc, Spec, field_doc, nested_spec, toml_literal
+from stacks.guardrails import networks_are_apart, read_folder
+from stacks.problems import Problem, UserError
+from stacks.rules import ERRORS, Case
+from stacks.spec_file import build_spec, shown
+from templates.engine import render
+from templates.environment_file import Line, SpecFile, Table
+
+LEASE_DAYS = 30
+"""How long an environment may stand where nobody says."""
+FLEET = "gpu"
+"""Name of the one fleet that a new file declares."""
+COMMENT_WIDTH = 100
+FIRST_NETWORK = 20
+"""Networks are dealt out from 10.20.0.0/16 upwards: below lie the ranges that offices often use."""
+OPTIONS = {
+    "name": "NAME",
+    "team": "--team",
+    "owner": "--owner",
+    "region": "--region",
+    "lease_ends": "--lease-ends",
+    "network.cidr": "--cidr",
+    f"fleets.{FLEET}.instance_type": "--instance-type",
+    f"fleets.{FLEET}.nodes": "--nodes",
+    f"fleets.{FLEET}.max_nodes": "--max-nodes",
+    "artifacts.on_teardown": "--on-teardown",
+}
+"""Setting -> the option that it was given by: the file that a message would name is not written yet."""
+
+
+def declare(
+    project_root: Path,
+    name: str,
+    *,
+    team: str,
+    owner: str,
+    region: str,
+    instance_type: str,
+    nodes: int,
+    cidr: str | None = None,
+    lease_ends: datetime.date | None = None,
+    on_teardown: str = "retain",
+    max_nodes: int | None = None,
+    organization: str | None = None,
+) -> list[Path]:
+    """Write `environments/<name>.toml`, and `account.toml` where it is missing; return the files written.
+
+    Without `cidr`, a network is chosen that overlaps no other environment's; without `lease_ends`, the lease
+    is 30 days; without `max_nodes`, the fleet does not grow; without `organization`, the account is named
+    after the project's folder. Raises UserError, with nothing written, where the file exists or what was
+    asked for would not pass `fleetform check`.
+    """
+    directory = project_root / "environments"
+    if f"{name}.toml" == ACCOUNT_FILE:
+        raise UserError.of(f"{name!r} is the name of the account's own file", "take another", path="NAME")
+    today = datetime.datetime.now(datetime.UTC).date()
+    given: dict[str, object] = {
+        "name": name,
+        "team": team,
+        "owner": owner,
+        "region": region,
+        "lease_ends": lease_ends or today + datetime.timedelta(days=LEASE_DAYS),
+        "network.cidr": cidr or str(free_network(directory)),
+        f"fleets.{FLEET}.instance_type": instance_type,
+        f"fleets.{FLEET}.nodes": nodes,
+        f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
+        "artifacts.on_teardown": on_teardown,
+    }
+    texts = {directory / f"{name}.toml": _environment_text(name, given)}
+    if not (directory / ACCOUNT_FILE).exists():
+        account = {"organization": organization or _organization(project_root), "region": region}
+        texts = {directory / ACCOUNT_FILE: _account_text(account), **texts}
+    _refuse_what_check_would(directory, texts, today)
+    directory.mkdir(parents=True, exist_ok=True)
+    for file, text in texts.items():
+        _create(file, text)
+    return list(texts)
+
+
+def free_network(directory: Path) -> IPv4Network:
+    """Return the first /16 from 10.20.0.0 upwards that overlaps no environment declared in the folder."""
+    taken = [spec.network.cidr for spec in read_folder(directory).specs.values()]
+    blocks = (IPv4Network(f"10.{second}.0.0/16") for second in range(FIRST_NETWORK, 256))
+    for block in blocks:
+        if not any(block.overlaps(other) for other in taken):
+            return block
+    raise UserError.of("no /16 of 10.0.0.0/8 is free", "name a smaller block", path="--cidr")
+
+
+def _environment_text(name: str, given: Mapping[str, object]) -> str:
+    intro = (
+        f"The environment {name}: what the team asks for. `fleetform check` finds its mistakes,",
+        f"`fleetform plan {name}` shows what it would build, `fleetform up {name}` builds it.",
+        "A line that begins with `#` and a setting is a default; take the `#` off to set it.",
+    )
+    return render(SpecFile(intro=intro, tables=tuple(spec_tables(EnvironmentSpec, given))))
+
+
+def _account_text(given: Mapping[str, object]) -> str:
+    intro = (
+        "What all environments of the company share. `fleetform up` builds it once; no teardown reaches it.",
+        "A line that begins with `#` and a setting is a default; take the `#` off to set it.",
+    )
+    return render(SpecFile(intro=intro, tables=tuple(spec_tables(AccountSpec, given))))
+
+
+def _organization(project_root: Path) -> str:
+    """Return the folder's name as an organization, or one to be replaced where it makes none."""
+    slug = (
+        re.sub(r"[^a-z0-9]+", "-", project_root.resolve().name.lower()).strip("-0123456789")[:20].strip("-")
+    )
+    return slug if len(slug) >= 3 else "my-company"
+
+
+def spec_tables(
+    model: type[Spec], given: Mapping[str, object], name: str = "", doc: FieldDoc | None = None
+) -> Iterable[Table]:
+    """Return the tables of a file that declares `given` (by dotted path), outer tables before inner ones."""
+    prefix = f"{name}." if name else ""
+    fields = [(key, info, field_doc(info, f"{prefix}{key}")) for key, info in model.model_fields.items()]
+    lines = tuple(_line(found, given) for _, _, found in fields if not found.table)
+    yield Table(name=name, comments=_wrapped(f"{doc.doc}.") if doc else (), lines=lines)
+    for key, info, found in fields:
+        nested, by_name = nested_spec(info)
+        if nested is None:
+            continue
+        here = f"{prefix}{key}"
+        chosen = dict.fromkeys(
+            path[len(here) + 1 :].split(".")[0] for path in given if path.startswith(f"{here}.")
+        )
+        for table in [f"{here}.{each}" for each in chosen] if by_name else [here]:
+            yield from spec_tables(nested, given, table, found)
+
+
+def _line(doc: FieldDoc, given: Mapping[str, object]) -> Line:
+    assert doc.path in given or not doc.required, f"{doc.path} has no value and no default"
+    choices = " or ".join(toml_literal(choice) for choice in doc.choices)
+    form = f" Write {doc.form or choices}." if doc.form or choices else ""
+    unit = f" ({doc.unit})" if doc.unit else ""
+    change = f" Changing it: {doc.change}{f', {doc.why}' if doc.why else ''}."
+    return Line(
+        comments=_wrapped(f"{doc.doc}{unit}.{form}{change}"),
+        key=doc.path.rpartition(".")[2],
+        value=toml_literal(given.get(doc.path, doc.default)),
+        active=doc.path in given,
+    )
+
+
+def _wrapped(text: str) -> tuple[str, ...]:
+    return tuple(textwrap.wrap(text, COMMENT_WIDTH))
+
+
+def _refuse_what_check_would(directory: Path, texts: Mapping[Path, str], today: datetime.date) -> None:
+    """Raise UserError with all that is wrong with the texts, as `fleetform check` would find it later."""
+    problems: list[Problem] = []
+    folder = read_folder(directory)
+    account = folder.account
+    for file, text in texts.items():
+        if file.exists():
+            problems.append(
+                Problem(file=shown(file), what="the file exists", do="edit it, or take another name")
+            )
+        try:
+            if file.name == ACCOUNT_FILE:
+                account = build_spec(AccountSpec, tomllib.loads(text), file)
+                continue
+            spec = build_spec(EnvironmentSpec, tomllib.loads(text), file)
+        except UserError as error:
+            problems += [_by_option(problem) for problem in error.problems]
+            continue
+        case = Case(file=file, spec=spec, account=account, today=today)
+        found = [problem for rule in ERRORS for problem in rule(case)]
+        found += networks_are_apart({**folder.specs, file: spec}, {file})
+        problems += [_by_option(problem) for problem in found]
+    if problems:
+        raise UserError(problems)
+
+
+def _by_option(problem: Problem) -> Problem:
+    option = OPTIONS.get(problem.path)
+    return replace(problem, file="", path=option) if option else problem
+
+
+def _create(file: Path, text: str) -> None:
+    """Write a new file whole or not at all. Raises UserError where somebody else has just made it."""
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o644)
+        # Unlike a rename, a link never replaces a file that appeared meanwhile.
+        os.link(temporary, file)
+    except FileExistsError as error:
+        raise UserError.of("the file exists", "edit it, or take another name", file=shown(file)) from error
+    finally:
+        Path(temporary).unlink()

@@ -1,0 +1,144 @@
+"""The whole folder under the rules: each file's own mistakes and what the files do to each other."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
+from stacks.environment import EnvironmentSpec, environment_files, load_environment
+from stacks.problems import Problem, UserError, nearest
+from stacks.rules import ERRORS, WARNINGS, Case
+from stacks.spec_file import shown
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of the TOML files as far as they can be read."""
+
+    directory: Path
+    account: AccountSpec | None
+    specs: Mapping[Path, EnvironmentSpec]
+    """Environments by their file; one that cannot be read is missing here."""
+    unread: Mapping[Path, tuple[Problem, ...]]
+    """What keeps a file (the account's as well) from being read."""
+
+
+def read_folder(directory: Path) -> Folder:
+    """Read the account's file and every environment's, keeping the problems of those that are wrong."""
+    unread: dict[Path, tuple[Problem, ...]] = {}
+    specs: dict[Path, EnvironmentSpec] = {}
+    account = None
+    try:
+        account = load_account(directory)
+    except UserError as error:
+        unread[directory / ACCOUNT_FILE] = error.problems
+    for file in environment_files(directory):
+        try:
+            specs[file] = load_environment(file)
+        except UserError as error:
+            unread[file] = error.problems
+    return Folder(directory, account, specs, unread)
+
+
+def check_directory(
+    environments_dir: Path, names: Sequence[str] | None = None, today: datetime.date | None = None
+) -> tuple[list[Problem], list[Problem]]:
+    """Return every error and every warning of the folder, or only those that concern the named environments.
+
+    The account's file concerns every environment. `today` is the current day in UTC where it is not given.
+    """
+    folder = read_folder(environments_dir)
+    day = today or datetime.datetime.now(datetime.UTC).date()
+    wanted = None if names is None else {environments_dir / f"{name}.toml" for name in names}
+    errors = list(_unknown_names(folder, names or ()))
+    warnings: list[Problem] = []
+    for file, problems in folder.unread.items():
+        if wanted is None or file in wanted or file.name == ACCOUNT_FILE:
+            errors += problems
+        else:
+            warnings.append(_not_compared(file))
+    for file, spec in folder.specs.items():
+        if wanted is None or file in wanted:
+            case = Case(file=file, spec=spec, account=folder.account, today=day)
+            errors += [problem for rule in ERRORS for problem in rule(case)]
+            warnings += [problem for rule in WARNINGS for problem in rule(case)]
+    errors += networks_are_apart(folder.specs, wanted)
+    return sorted(errors, key=lambda problem: problem.file), sorted(
+        warnings, key=lambda problem: problem.file
+    )
+
+
+def networks_are_apart(
+    specs: Mapping[Path, EnvironmentSpec], wanted: set[Path] | None = None
+) -> Iterator[Problem]:
+    """No two environments' networks overlap, or they could never be joined.
+
+    A pair is told of its later file; with `wanted`, only pairs with such a file count, told of that one.
+    """
+    for (first, one), (second, other) in combinations(specs.items(), 2):
+        if not one.network.cidr.overlaps(other.network.cidr):
+            continue
+        if wanted is not None and not wanted & {first, second}:
+            continue
+        if wanted is not None and second not in wanted:
+            first, one, second, other = second, other, first, one
+        yield Problem(
+            file=shown(second),
+            path="network.cidr",
+            what=f"{other.network.cidr} of {other.name} overlaps {one.network.cidr} of {one.name}",
+            do=f"take another block; {shown(first)} has the other",
+        )
+
+
+def load_checked(
+    environments_dir: Path, name: str, today: datetime.date | None = None
+) -> tuple[AccountSpec, EnvironmentSpec]:
+    """Return the account and the named environment, fit to be built.
+
+    Raises UserError with every error that concerns the environment.
+    """
+    errors, _ = check_directory(environments_dir, [name], today)
+    if errors:
+        raise UserError(errors)
+    return load_declared(environments_dir, name)
+
+
+def load_declared(environments_dir: Path, name: str) -> tuple[AccountSpec, EnvironmentSpec]:
+    """Return the account and the named environment as declared, whether or not they may still be built.
+
+    For looking and tearing down: an environment whose lease is over must come down all the same. Raises
+    UserError where there is none of that name or a file cannot be read.
+    """
+    folder = read_folder(environments_dir)
+    file = environments_dir / f"{name}.toml"
+    problems = list(_unknown_names(folder, [name]))
+    problems += folder.unread.get(environments_dir / ACCOUNT_FILE, ())
+    problems += folder.unread.get(file, ())
+    if problems:
+        raise UserError(problems)
+    assert folder.account is not None, "an account that cannot be read has problems"
+    return folder.account, folder.specs[file]
+
+
+def _unknown_names(folder: Folder, names: Sequence[str]) -> Iterator[Problem]:
+    known = sorted(file.stem for file in (*folder.specs, *folder.unread) if file.name != ACCOUNT_FILE)
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean `{near}`?" if near else f"declared: {', '.join(known) or 'none'};"
+            yield Problem(
+                what=f"there is no environment {name!r} in {shown(folder.directory)}",
+                do=f"{hint} `fleetform init {name}` declares it",
+            )
+
+
+def _not_compared(file: Path) -> Problem:
+    return Problem(
+        file=shown(file),
+        what="this file is wrong, so its network was not compared",
+        do="`fleetform check` tells what is wrong with it",
+    )

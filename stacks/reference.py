@@ -1,0 +1,71 @@
+"""Writes docs/environment.md from the specs themselves: `python -m stacks.reference`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stacks.account import AccountSpec
+from stacks.catalog import InstanceType, load_catalog
+from stacks.environment import EnvironmentSpec
+from stacks.fields import Spec, documented, toml_literal
+from stacks.guardrails import networks_are_apart
+from stacks.rules import ERRORS, WARNINGS
+from templates.engine import render
+from templates.environment_file import InstanceRow, ReferencePage, SettingRow
+
+PAGE = Path(__file__).parent.parent / "docs" / "environment.md"
+
+
+def reference_page() -> str:
+    """Return the page's text: every setting, every rule, every instance type."""
+    catalog = load_catalog()
+    newest = max(catalog.values(), key=lambda found: found.price_date)
+    page = ReferencePage(
+        environment=_settings(EnvironmentSpec),
+        account=_settings(AccountSpec),
+        errors=tuple(_sentence(rule) for rule in (*ERRORS, networks_are_apart)),
+        warnings=tuple(_sentence(rule) for rule in WARNINGS),
+        instances=tuple(_instance(found) for found in catalog.values()),
+        price_region=newest.price_region,
+        price_date=str(newest.price_date),
+    )
+    return render(page)
+
+
+def _settings(model: type[Spec]) -> tuple[SettingRow, ...]:
+    return tuple(
+        SettingRow(
+            path=doc.path,
+            doc=doc.doc,
+            form=doc.form,
+            unit=doc.unit,
+            default="" if doc.required or doc.table else toml_literal(doc.default),
+            choices=doc.choices,
+            change=doc.change,
+            why=doc.why,
+            table=doc.table,
+        )
+        for doc in documented(model)
+    )
+
+
+def _sentence(rule: object) -> str:
+    """Return what a rule says of itself: the first line of its docstring."""
+    assert rule.__doc__, f"{rule} does not say what it asks"
+    return rule.__doc__.strip().splitlines()[0]
+
+
+def _instance(found: InstanceType) -> InstanceRow:
+    gpus = f"{found.gpus} x {found.gpu_model} {found.gpu_memory_gib:g} GiB" if found.gpus else "-"
+    return InstanceRow(
+        name=found.name,
+        gpus=gpus,
+        vcpus=found.vcpus,
+        memory_gib=f"{found.memory_gib:g}",
+        network_gbps=f"{found.network_gbps:g}",
+        usd_per_hour=f"{found.price_usd_per_hour:.4f}",
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference_page(), encoding="utf-8")

@@ -1,0 +1,214 @@
+"""The guardrails on one environment: a function a rule, each returning the problems that it finds."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from stacks.account import AccountSpec
+from stacks.catalog import known_regions, load_catalog
+from stacks.environment import EnvironmentSpec
+from stacks.naming import artifact_bucket
+from stacks.problems import Problem, nearest
+from stacks.spec_file import shown
+
+PRIVATE_BLOCKS = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""RFC 1918."""
+AWS_RESERVED_ADDRESSES = 5
+"""Addresses of every subnet that AWS keeps: network, router, DNS, future use, broadcast (VPC user guide)."""
+ENDPOINT_ADDRESSES = 10
+"""Addresses of every subnet left to interface endpoints, one each; more than the base stack makes."""
+BUCKET_NAME_MAX = 63
+"""S3's limit on the length of a bucket's name."""
+LEASE_WARNING_DAYS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One environment under the rules."""
+
+    file: Path
+    spec: EnvironmentSpec
+    account: AccountSpec | None
+    """None where the account's file is wrong itself; the rules that need it then find nothing."""
+    today: datetime.date
+
+    def problem(self, path: str, what: str, do: str) -> Problem:
+        """Return a problem at the path in this environment's file."""
+        return Problem(file=shown(self.file), path=path, what=what, do=do)
+
+
+Rule = Callable[[Case], Iterator[Problem]]
+
+
+def name_is_the_files(case: Case) -> Iterator[Problem]:
+    """The file carries the environment's name, so that a command finds it."""
+    name, stem = case.spec.name, case.file.stem
+    if name != stem:
+        yield case.problem(
+            "name", f"{name!r} stands in a file named {case.file.name}", f"write `{stem}`, or rename the file"
+        )
+
+
+def region_is_known(case: Case) -> Iterator[Problem]:
+    """The region is one of AWS's."""
+    region = case.spec.region
+    if region not in known_regions():
+        near = nearest(region, known_regions())
+        do = f"did you mean `{near}`?" if near else f"take one of {', '.join(known_regions())}"
+        yield case.problem("region", f"AWS has no region {region!r}", do)
+
+
+def lease_is_not_over(case: Case) -> Iterator[Problem]:
+    """The lease has not ended: an expired environment is not built, only torn down."""
+    if case.spec.lease_ends < case.today:
+        yield case.problem(
+            "lease_ends",
+            f"the lease ended on {case.spec.lease_ends}",
+            f"tear it down (`fleetform down {case.spec.name}`), or set a later day",
+        )
+
+
+def lease_ends_soon(case: Case) -> Iterator[Problem]:
+    """The lease lasts longer than the next week."""
+    left = (case.spec.lease_ends - case.today).days
+    if 0 <= left <= LEASE_WARNING_DAYS:
+        when = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
+        yield case.problem("lease_ends", f"the lease ends {when}", "set a later day if the work goes on")
+
+
+def network_is_private(case: Case) -> Iterator[Problem]:
+    """The network lies in one of RFC 1918's blocks."""
+    cidr = case.spec.network.cidr
+    if not any(cidr.subnet_of(block) for block in PRIVATE_BLOCKS):
+        blocks = ", ".join(str(block) for block in PRIVATE_BLOCKS)
+        yield case.problem("network.cidr", f"{cidr} is not private", f"take a block out of {blocks}")
+
+
+def network_has_a_vpcs_size(case: Case) -> Iterator[Problem]:
+    """The network is /16 (the largest VPC) to /24 (below which its subnets hold next to nothing)."""
+    cidr = case.spec.network.cidr
+    if not 16 <= cidr.prefixlen <= 24:
+        yield case.problem(
+            "network.cidr", f"/{cidr.prefixlen} is no size for a network", "take a block of /16 to /24"
+        )
+
+
+def subnets_hold_every_node(case: Case) -> Iterator[Problem]:
+    """Each subnet alone has an address for every node, since a cluster placement group stays in one zone."""
+    spec = case.spec
+    most_nodes = 1 + sum(fleet.max_nodes for fleet in spec.fleets.values())
+    needed = most_nodes + AWS_RESERVED_ADDRESSES + ENDPOINT_ADDRESSES
+    subnet = spec.network.subnets()[0] if spec.network.cidr.prefixlen <= 24 else None
+    if subnet is not None and subnet.num_addresses < needed:
+        yield case.problem(
+            "network.cidr",
+            f"a subnet ({subnet}) has {subnet.num_addresses} addresses, where {most_nodes} machines need "
+            f"{needed} ({AWS_RESERVED_ADDRESSES} are AWS's own, {ENDPOINT_ADDRESSES} are for endpoints)",
+            "take a larger block, or lower max_nodes",
+        )
+
+
+def types_are_known(case: Case) -> Iterator[Problem]:
+    """Every instance type is in the catalog."""
+    named = [("head.instance_type", case.spec.head.instance_type)]
+    named += [
+        (f"fleets.{name}.instance_type", fleet.instance_type) for name, fleet in case.spec.fleets.items()
+    ]
+    for path, instance_type in named:
+        if instance_type not in load_catalog():
+            near = nearest(instance_type, load_catalog())
+            hint = f"did you mean `{near}`? " if near else ""
+            yield case.problem(
+                path,
+                f"there is no instance type {instance_type!r} in the catalog",
+                f"{hint}known: {', '.join(load_catalog())}",
+            )
+
+
+def nodes_within_max_nodes(case: Case) -> Iterator[Problem]:
+    """No fleet starts with more nodes than it may grow to."""
+    for name, fleet in case.spec.fleets.items():
+        if fleet.nodes > fleet.max_nodes:
+            yield case.problem(
+                f"fleets.{name}.nodes",
+                f"{fleet.nodes} nodes where max_nodes is {fleet.max_nodes}",
+                f"lower it to {fleet.max_nodes}, or raise max_nodes",
+            )
+
+
+def max_nodes_within_the_limit(case: Case) -> Iterator[Problem]:
+    """All fleets together stay within the account's limit for one environment."""
+    if case.account is None:
+        return
+    limit = case.account.limits.max_nodes_per_environment
+    fleets = case.spec.fleets
+    over = [(name, fleet.max_nodes) for name, fleet in fleets.items() if fleet.max_nodes > limit]
+    total = sum(fleet.max_nodes for fleet in fleets.values())
+    do = "ask for less, or have limits.max_nodes_per_environment raised in account.toml"
+    for name, most in over:
+        yield case.problem(f"fleets.{name}.max_nodes", f"{most} nodes where {limit} are allowed", do)
+    if not over and total > limit:
+        yield case.problem("fleets", f"{total} nodes together where {limit} are allowed", do)
+
+
+def bucket_name_fits(case: Case) -> Iterator[Problem]:
+    """The artifact bucket's name is within S3's limit."""
+    if case.account is None:
+        return
+    bucket = artifact_bucket(case.account.organization, case.spec.name, case.spec.region)
+    if len(bucket) > BUCKET_NAME_MAX:
+        yield case.problem(
+            "name",
+            f"the bucket would be named {bucket}, {len(bucket)} characters where S3 allows {BUCKET_NAME_MAX}",
+            f"shorten the name by {len(bucket) - BUCKET_NAME_MAX}",
+        )
+
+
+def head_has_no_gpu(case: Case) -> Iterator[Problem]:
+    """The head node has no GPU, since nothing there would use it."""
+    found = load_catalog().get(case.spec.head.instance_type)
+    if found is not None and found.gpus:
+        yield case.problem(
+            "head.instance_type",
+            f"{found.name} has {found.gpus} GPU that no run uses, for {found.price_usd_per_hour} USD an hour",
+            "take a type without a GPU, such as m6i.large",
+        )
+
+
+def fleets_have_gpus(case: Case) -> Iterator[Problem]:
+    """Every fleet's machines have a GPU; without one they train on the CPU."""
+    for name, fleet in case.spec.fleets.items():
+        found = load_catalog().get(fleet.instance_type)
+        if found is not None and not found.gpus:
+            yield case.problem(
+                f"fleets.{name}.instance_type",
+                f"{found.name} has no GPU, so runs on this fleet train on the CPU",
+                "take a GPU type, such as g5.xlarge, if that is not meant",
+            )
+
+
+def there_is_a_fleet(case: Case) -> Iterator[Problem]:
+    """There is a fleet at all; without one, no run can start."""
+    if not case.spec.fleets:
+        yield case.problem("fleets", "there is no fleet, so no run can start", "add a table `[fleets.gpu]`")
+
+
+ERRORS: tuple[Rule, ...] = (
+    name_is_the_files,
+    region_is_known,
+    lease_is_not_over,
+    network_is_private,
+    network_has_a_vpcs_size,
+    subnets_hold_every_node,
+    types_are_known,
+    nodes_within_max_nodes,
+    max_nodes_within_the_limit,
+    bucket_name_fits,
+)
+"""Rules whose findings stop every act that builds."""
+WARNINGS: tuple[Rule, ...] = (lease_ends_soon, head_has_no_gpu, fleets_have_gpus, there_is_a_fleet)
+"""Rules whose findings are told, and stop nothing."""
