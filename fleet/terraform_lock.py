@@ -1,0 +1,149 @@
+"""Who holds what: Terraform's state lock as it tells of it, and our own record of a terraform that runs."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import os
+import pwd
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from fleet.errors import ActError
+from fleet.terraform_events import Diagnostic
+
+RECORD = "terraform.run.json"
+HELD = "terraform.run.lock"
+_FIELD = re.compile(r"^\s+(ID|Path|Operation|Who|Created):[ \t]*(.*)$", re.MULTILINE)
+_SLACK = datetime.timedelta(seconds=30)
+"""How long after its last output a terraform may have taken its lock: it says nothing between start and plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateLock:
+    """The lock on a state, as Terraform's refusal tells of it."""
+
+    id: str
+    path: str
+    operation: str
+    who: str
+    created: datetime.datetime
+
+    @classmethod
+    def from_diagnostics(cls, diagnostics: Iterable[Diagnostic]) -> Self | None:
+        """Return the lock that an operation was refused for, or None where that is not what failed."""
+        for diagnostic in diagnostics:
+            if "state lock" not in diagnostic.summary:
+                continue
+            found = dict(_FIELD.findall(diagnostic.detail))
+            if found.get("ID"):
+                return cls(
+                    id=found["ID"].strip(),
+                    path=found.get("Path", "").strip(),
+                    operation=found.get("Operation", "").strip().removeprefix("OperationType").lower(),
+                    who=found.get("Who", "").strip(),
+                    created=_go_time(found.get("Created", "")),
+                )
+        return None
+
+    def __str__(self) -> str:
+        since = self.created.strftime("%Y-%m-%d %H:%M:%S UTC")
+        return f"{self.who or 'somebody'} has held it since {since} for `terraform {self.operation}` (lock {self.id})"
+
+
+class LockHeldError(ActError):
+    """Somebody else works on the stack's state."""
+
+    def __init__(self, stack: str, lock: StateLock) -> None:
+        """Make the error for the lock that stands in the way."""
+        self.stack = stack
+        self.lock = lock
+        super().__init__(
+            f"the state of {stack} is locked: {lock}\n"
+            "    wait until that is done; nothing was changed. If you are sure that nobody works on it, release it "
+            f"with `terraform force-unlock {lock.id}` in the stack's folder"
+        )
+
+
+def _go_time(text: str) -> datetime.datetime:
+    """Read Go's `2006-01-02 15:04:05.999 +0000 UTC`, to the second; the epoch where it can't be read."""
+    try:
+        return datetime.datetime.strptime(text.strip()[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """A terraform that we started in a stack's folder; it outlives us where we are killed."""
+
+    operation: str
+    started: str
+    """ISO 8601, UTC."""
+    who: str
+    """user@host, spelled as Terraform does in a lock."""
+    log: str
+    """File name of its output in the stack's folder."""
+    pid: int = 0
+    """0 until it has been started."""
+    ended: bool = False
+    """Whether we saw it end; False after its end means that it, or we, were killed."""
+
+    @classmethod
+    def begin(cls, operation: str) -> Self:
+        """Make the record of an operation that is about to start."""
+        now = datetime.datetime.now(datetime.UTC)
+        log = f"terraform.{operation}.{now:%Y%m%dT%H%M%S}.{os.getpid()}.jsonl"
+        return cls(operation=operation, started=now.isoformat(), who=own_identity(), log=log)
+
+    @classmethod
+    def read(cls, folder: Path, name: str = RECORD) -> Self | None:
+        """Return the folder's record, or None where nothing ever ran in it."""
+        try:
+            return cls(**json.loads((folder / name).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, folder: Path, name: str = RECORD) -> None:
+        """Replace the folder's record."""
+        partial = folder / f"{name}.partial"
+        partial.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        partial.replace(folder / name)
+
+    def owns(self, lock: StateLock, folder: Path) -> bool:
+        """Return whether the lock was taken by the process of this record: same user and host, while it lived."""
+        begin = datetime.datetime.fromisoformat(self.started).replace(microsecond=0)
+        try:
+            last_sign = datetime.datetime.fromtimestamp((folder / self.log).stat().st_mtime, datetime.UTC)
+        except OSError:
+            last_sign = begin
+        return lock.who == self.who and begin <= lock.created <= last_sign + _SLACK
+
+    def __str__(self) -> str:
+        since = self.started[:19].replace("T", " ")
+        return f"terraform {self.operation} (process {self.pid}) since {since} UTC, started by {self.who}"
+
+
+def own_identity() -> str:
+    """Return user@host as Terraform writes it into a lock."""
+    return f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+
+
+def hold(folder: Path) -> int | None:
+    """Take the folder for one terraform; return the open file that holds it, or None where one runs in it.
+
+    The file is handed to terraform, so the kernel frees the folder when the last of terraform and its providers is
+    gone, however it ended.
+    """
+    held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    return held
