@@ -1,0 +1,46 @@
+"""Why a node's part of a run failed, in one line taken from its log."""
+
+from __future__ import annotations
+
+import re
+
+TAIL_BYTES = 65536
+"""How much of the end of a log is looked at."""
+_LONGEST = 300
+_EXCEPTION = re.compile(
+    r"^(?:\[rank\d+\]:\s?)?((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)"
+)
+# torchrun's own words round a failure: log lines with a level and date, and the table of its summary.
+_TORCHRUN = re.compile(
+    r"^([EWI]\d{4} |={5,}|-{5,}|\[rank\d+\]:\[[EWI]\d"
+    r"|.*torch/distributed/(run|launcher|elastic)|.*ChildFailedError)"
+)
+_CHILD_EXIT = re.compile(r"^\s+exitcode\s*:\s*(-?\d+)", re.MULTILINE)
+_SUMMARY = re.compile(r"^\S*ChildFailedError:", re.MULTILINE)
+_INNER = re.compile(r"^\s|^Traceback \(most recent call last\)|^\[rank\d+\]:(\s{2,}|\s?Traceback)")
+
+
+def cause_of(log: str, exit_code: int | None) -> str:
+    """Return the log's most telling line: the last exception, else the last line that is not torchrun's own.
+
+    Where the log says nothing, the exit code speaks: that of the failed process where torchrun names it, else
+    `exit_code`.
+    """
+    job = _SUMMARY.split(log)[0]
+    lines = [line for line in job.splitlines() if line.strip() and not _TORCHRUN.match(line)]
+    exceptions = [found.group(1) for line in lines if (found := _EXCEPTION.match(line))]
+    plain = [line for line in lines if not _INNER.match(line)]
+    child = _CHILD_EXIT.search(log)
+    code = int(child.group(1)) if child else exit_code
+    said = exceptions[-1] if exceptions else (plain[-1] if plain else "")
+    ended = describe_exit(code)
+    return f"{said.strip()[:_LONGEST]} ({ended})" if said else ended
+
+
+def describe_exit(code: int | None) -> str:
+    """Return an exit code in words; below 0 and above 128 it is a signal, as the shell counts them."""
+    if code is None:
+        return "no exit code"
+    if code < 0 or code > 128:
+        return f"ended by signal {-code if code < 0 else code - 128}"
+    return f"exit code {code}"

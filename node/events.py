@@ -1,0 +1,51 @@
+"""A run's events: one writer, whole-object writes, each on top of exactly what it wrote before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from node.layout import FINAL_EVENTS, run_key, utc_now
+from node.store import Bucket
+
+EVENTS = "events.jsonl"
+
+
+class NotTheWriterError(Exception):
+    """Somebody else has written this run's events: it was dispatched twice, or ended from outside."""
+
+
+def parse_events(body: bytes) -> list[dict[str, Any]]:
+    """Return the events of an `events.jsonl`, oldest first."""
+    return [json.loads(line) for line in body.decode().splitlines() if line.strip()]
+
+
+def is_over(bucket: Bucket, run_id: str) -> bool:
+    """Return whether the run has ended, or has left no trace at all."""
+    body = bucket.get(run_key(run_id, EVENTS))
+    if body is None:
+        return bucket.get(run_key(run_id, "run.json")) is None
+    events = parse_events(body)
+    return bool(events) and events[-1]["event"] in FINAL_EVENTS
+
+
+class EventLog:
+    """The writer of one run's `events.jsonl`."""
+
+    def __init__(self, bucket: Bucket, run_id: str) -> None:
+        self._bucket = bucket
+        self._key = run_key(run_id, EVENTS)
+        self._body = b""
+        self._etag: str | None = None
+
+    def append(self, event: str, detail: dict[str, Any], time: str | None = None) -> None:
+        """Append one event, at `time` or now; NotTheWriterError where the object is not as we left it."""
+        line = json.dumps({"time": time or utc_now(), "event": event, "detail": detail}, ensure_ascii=False)
+        body = self._body + line.encode() + b"\n"
+        if self._etag is None:
+            etag = self._bucket.put_new(self._key, body)
+        else:
+            etag = self._bucket.replace(self._key, body, self._etag)
+        if etag is None:
+            raise NotTheWriterError(self._key)
+        self._body, self._etag = body, etag

@@ -1,0 +1,75 @@
+"""What a node needs before it can start its part of a run: script, code and dataset, all verified."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from node.config import NodeConfig
+from node.layout import dataset_key, run_key
+from node.store import Bucket, file_digest
+
+
+class InputError(Exception):
+    """Something that the run needs is missing or damaged; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A run's files on this machine."""
+
+    run: dict[str, Any]
+    """`run.json`."""
+    script: Path
+    code_dir: Path
+    data_dir: Path
+
+
+def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
+    """Fetch everything; a dataset that an earlier run brought is used again. Raises InputError."""
+    run = json.loads(_need(bucket, run_key(run_id, "run.json")))
+    run_dir, code_dir = config.run_dir(run_id), config.code_dir(run_id)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    code_dir.mkdir(parents=True, exist_ok=True)
+    script = code_dir.with_name(
+        f"{run_id}.launch.sh"
+    )  # beside the run directory, which goes back to the bucket
+    script.write_bytes(_need(bucket, run_key(run_id, "launch.sh")))
+    if run.get("code"):
+        _unpack(_need(bucket, run_key(run_id, "code.tar.gz")), run["code"]["sha256"], code_dir)
+    return Inputs(run, script, code_dir, _fetch_dataset(bucket, config, run.get("dataset")))
+
+
+def _need(bucket: Bucket, key: str) -> bytes:
+    body = bucket.get(key)
+    if body is None:
+        raise InputError(f"s3://{bucket.name}/{key} is missing")
+    return body
+
+
+def _unpack(archive: bytes, digest: str, folder: Path) -> None:
+    if sha256(archive).hexdigest() != digest:
+        raise InputError(f"code.tar.gz is damaged: its SHA-256 is not {digest}")
+    # The filter refuses what would land outside the folder.
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        tar.extractall(folder, filter="data")
+
+
+def _fetch_dataset(bucket: Bucket, config: NodeConfig, dataset: dict[str, Any] | None) -> Path:
+    """Return the dataset's folder with every file in it; a file found there is checked again."""
+    folder = config.data_dir(dataset["sha256"] if dataset else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in dataset["files"] if dataset else []:
+        path = folder / file["name"]
+        if path.is_file() and file_digest(path) == (file["size"], file["sha256"]):
+            continue
+        try:
+            bucket.download(dataset_key(dataset["sha256"], file["name"]), path, file["sha256"])  # type: ignore[index]
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    return folder

@@ -1,0 +1,61 @@
+"""Where a run's objects lie in the artifact bucket, the events of its life, and UTC times in text."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+QUEUED = "QUEUED"
+PROVISIONING = "PROVISIONING"
+RUNNING = "RUNNING"
+SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
+CANCELLED = "CANCELLED"
+TIMED_OUT = "TIMED_OUT"
+FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
+
+TAG_ENVIRONMENT = "fleetform:environment"
+TAG_ROLE = "fleetform:role"
+TAG_FLEET = "fleetform:fleet"
+ROLE_NODE = "node"
+
+
+def run_key(run_id: str, name: str) -> str:
+    """Return the key of a file of the run directory (`events.jsonl`)."""
+    return f"runs/{run_id}/{name}"
+
+
+def output_name(rank: int) -> str:
+    """Return the name of the list of what one node uploaded."""
+    return f"outputs/node-{rank}.json"
+
+
+def log_name(rank: int) -> str:
+    """Return the name of one node's log."""
+    return f"logs/node-{rank}.log"
+
+
+def claim_key(instance_id: str) -> str:
+    """Return the key whose existence says that a run holds the node."""
+    return f"nodes/{instance_id}.json"
+
+
+def dataset_key(digest: str, name: str) -> str:
+    """Return the key of one file of a dataset."""
+    return f"datasets/{digest}/{name}"
+
+
+def utc_now() -> str:
+    """Return the time now, UTC, ISO 8601 with milliseconds: `2026-11-22T11:05:51.123Z`."""
+    return utc_text(datetime.now(timezone.utc).timestamp())  # noqa: UP017 - datetime.UTC needs Python 3.11
+
+
+def utc_text(seconds: float) -> str:
+    """Return seconds since the epoch as ISO 8601 UTC text with milliseconds."""
+    moment = datetime.fromtimestamp(seconds, timezone.utc)  # noqa: UP017
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def epoch_seconds(text: str) -> float:
+    """Return the seconds since the epoch of an ISO 8601 time; a time without a zone is taken as UTC."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()  # noqa: UP017

@@ -1,0 +1,152 @@
+"""Runs one node's part of a run: fetches it, starts launch.sh, streams the run directory back.
+
+`python -m node.runner --run-id ID --node-rank R --node-count N --master-address A --master-port P`.
+Exit code: that of launch.sh; 70 where it could not start, 74 where its outputs could not be brought home.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from node.aws import aws_errors, client, failures
+from node.config import NodeConfig, read_node_config
+from node.inputs import InputError, Inputs, fetch_inputs
+from node.layout import log_name, output_name, run_key, utc_now
+from node.process import MARK, JobProcess
+from node.store import Bucket
+from node.sync import FolderSync
+
+EXIT_NOT_STARTED, EXIT_NOT_SAVED = 70, 74  # EX_SOFTWARE and EX_IOERR of sysexits.h
+_TICK = 0.25
+_STOP_EVERY = 1.0
+"""Seconds between two looks for `stop.json`."""
+_GRACE_SECONDS = 30.0
+_PATIENCE_SECONDS = 60.0
+"""How long the last uploads are tried again where the bucket refuses them."""
+_NICE = 5
+"""The runner steps behind the job on a busy machine."""
+
+
+class Runner:
+    """One node's part of one run."""
+
+    def __init__(self, config: NodeConfig, arguments: argparse.Namespace) -> None:
+        self._config, self._arguments = config, arguments
+        self._run_id, self._rank = arguments.run_id, arguments.node_rank
+        self._bucket = Bucket(client("s3", config.region), config.artifact_bucket)
+        self._run_dir = config.run_dir(self._run_id)
+        self._wake = threading.Event()
+        self._signalled = False
+        self._report: dict[str, Any] = {
+            "rank": self._rank,
+            "exit_code": EXIT_NOT_STARTED,
+            "started": utc_now(),
+        }
+
+    def run(self) -> int:
+        """Do all of it and return the exit code."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        try:
+            inputs = fetch_inputs(self._bucket, self._config, self._run_id)
+        except InputError as error:
+            return self._give_up(str(error))
+        except failures() as error:
+            return self._give_up(f"fetching the run failed: {error}")
+        log = self._run_dir / log_name(self._rank)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank)
+        environment = job_environment(self._config, self._arguments, inputs)
+        job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
+        os.nice(_NICE)
+        self._accompany(job, sync)
+        job.kill_all()
+        code = job.exit_code
+        assert code is not None
+        return self._save(sync, code)
+
+    def _accompany(self, job: JobProcess, sync: FolderSync) -> None:
+        """Stream the run directory until the job has ended; pass a stop on to it, first kindly."""
+        stop_looked_at, kill_at = time.monotonic(), None
+        while job.exit_code is None:
+            self._wake.wait(_TICK)
+            sync.step()
+            now = time.monotonic()
+            if kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
+                stop_looked_at = now
+                if self._signalled or self._stop_requested():
+                    job.terminate()
+                    kill_at = now + _GRACE_SECONDS
+            if kill_at is not None and now > kill_at:
+                job.kill_all()
+
+    def _stop_requested(self) -> bool:
+        try:
+            return self._bucket.get(run_key(self._run_id, "stop.json")) is not None
+        except aws_errors():  # the next look is a second away
+            return False
+
+    def _save(self, sync: FolderSync, code: int) -> int:
+        """Bring the rest home; the list of what lies in the bucket comes last."""
+        self._report.update(exit_code=code, ended=utc_now())
+        try:
+            self._report["files"] = sync.finish(_PATIENCE_SECONDS)
+            self._bucket.put(
+                run_key(self._run_id, output_name(self._rank)), json.dumps(self._report).encode()
+            )
+        except failures() as error:
+            print(f"the outputs could not be uploaded and lie in {self._run_dir}: {error}", file=sys.stderr)
+            return code or EXIT_NOT_SAVED
+        return code
+
+    def _give_up(self, error: str) -> int:
+        print(error, file=sys.stderr)
+        self._report.update(error=error, ended=utc_now(), files=[])
+        self._bucket.put(run_key(self._run_id, output_name(self._rank)), json.dumps(self._report).encode())
+        return EXIT_NOT_STARTED
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signalled = True
+        self._wake.set()
+
+
+def job_environment(config: NodeConfig, arguments: argparse.Namespace, inputs: Inputs) -> dict[str, str]:
+    """Return what launch.sh sees: this process's environment and docs/architecture.md's variables."""
+    threads = max(1, len(os.sched_getaffinity(0)) // int(inputs.run["procs_per_node"]))
+    environment = dict(os.environ)
+    environment.setdefault("OMP_NUM_THREADS", str(threads))
+    return {
+        **environment,
+        "FLEETFORM_RUN_ID": arguments.run_id,
+        MARK: str(config.run_dir(arguments.run_id)),
+        "FLEETFORM_DATA_DIR": str(inputs.data_dir),
+        "FLEETFORM_CODE_DIR": str(inputs.code_dir),
+        "FLEETFORM_NODE_RANK": str(arguments.node_rank),
+        "FLEETFORM_MASTER_ADDR": arguments.master_address,
+        "FLEETFORM_MASTER_PORT": str(arguments.master_port),
+        "FLEETFORM_PYTHON": config.python,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the part that the command line names."""
+    parser = argparse.ArgumentParser(prog="node.runner", description=__doc__)
+    parser.add_argument("--run-id", required=True)
+    parser.add_argument("--node-rank", required=True, type=int)
+    parser.add_argument("--node-count", required=True, type=int)
+    parser.add_argument("--master-address", required=True)
+    parser.add_argument("--master-port", required=True, type=int)
+    return Runner(read_node_config(), parser.parse_args(arguments)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Streams a node's run directory to the artifact bucket while the job writes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.aws import failures
+from node.layout import run_key
+from node.store import Bucket
+
+FRESH_SECONDS = 1.0
+"""A small file that grows is sent again this long after it was sent."""
+BYTES_PER_SECOND = 4 * 1024 * 1024
+"""A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
+_RETRY_SECONDS = 5.0
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One file as it was last sent."""
+
+    key: str
+    size: int
+    sha256: str
+    stamp: tuple[int, int]
+    """Size and modification time (ns) before it was read: another one now means that it has changed."""
+    at: float
+    """time.monotonic() of the sending."""
+
+
+class FolderSync:
+    """One node's run directory and what the bucket already has of it."""
+
+    def __init__(self, bucket: Bucket, run_id: str, folder: Path, rank: int) -> None:
+        self._bucket, self._run_id, self._folder, self._rank = bucket, run_id, folder, rank
+        self._sent: dict[str, Sent] = {}
+        self._resume_at = 0.0
+
+    def key(self, name: str) -> str:
+        """Return where a file goes: rank 0's and every log by its name, others below `node-<rank>/`."""
+        shared = self._rank == 0 or name.startswith(("logs/", "checkpoints/"))
+        return run_key(self._run_id, name if shared else f"node-{self._rank}/{name}")
+
+    def step(self) -> None:
+        """Send what has changed and is due; a bucket that refuses is tried again a little later."""
+        now = time.monotonic()
+        if now < self._resume_at:
+            return
+        try:
+            names = self._ready(final=False)
+            for name in names:
+                self._send(name, now, final=False)
+            self._forget_removed_checkpoints(set(names))
+        except failures() as error:
+            print(f"uploading the run directory failed, trying again: {error}", file=sys.stderr)
+            self._resume_at = now + _RETRY_SECONDS
+
+    def finish(self, patience: float) -> list[dict[str, Any]]:
+        """Send everything that is left and return what lies in the bucket: key, size, sha256.
+
+        A bucket that refuses is tried again for `patience` seconds; then its error is raised.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                names = self._ready(final=True)
+                for name in names:
+                    self._send(name, time.monotonic(), final=True)
+                self._forget_removed_checkpoints(set(names))
+                break
+            except failures():
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(min(_RETRY_SECONDS, patience / 4))
+        return [
+            {"key": sent.key, "size": sent.size, "sha256": sent.sha256}
+            for _, sent in sorted(self._sent.items())
+        ]
+
+    def _ready(self, *, final: bool) -> list[str]:
+        """Return the names of the files that may be sent, each checkpoint's manifest behind its other files.
+
+        While the job runs, a model directory is not looked at (it may be half written), nor a checkpoint
+        without its manifest; at the end an unfinished checkpoint still stays where it is.
+        """
+        names = sorted(_walk(self._folder))
+        whole = {str(Path(name).parent) for name in names if Path(name).name == MANIFEST}
+
+        def ready(name: str) -> bool:
+            top, _, rest = name.partition("/")
+            if top == "checkpoints" and "/" in rest:
+                return f"{top}/{rest.split('/')[0]}" in whole
+            return final or top != "model"
+
+        return sorted(filter(ready, names), key=lambda name: (Path(name).name == MANIFEST, name))
+
+    def _send(self, name: str, now: float, *, final: bool) -> None:
+        path, last = self._folder / name, self._sent.get(name)
+        with contextlib.suppress(FileNotFoundError):  # the job may remove it at any moment
+            status = path.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+            if last is not None:
+                rest = max(FRESH_SECONDS, status.st_size / BYTES_PER_SECOND)
+                if stamp == last.stamp or (not final and now - last.at < rest):
+                    return
+            key = self.key(name)
+            size, sha256 = self._bucket.upload(path, key)
+            self._sent[name] = Sent(key, size, sha256, stamp, now)
+
+    def _forget_removed_checkpoints(self, present: set[str]) -> None:
+        """Remove from the bucket what the trainer has removed here to keep its last checkpoints only."""
+        removed = [name for name in self._sent if name.startswith("checkpoints/") and name not in present]
+        for name in sorted(removed, key=lambda name: Path(name).name != MANIFEST):
+            self._bucket.delete(self._sent[name].key)
+            del self._sent[name]
+
+
+def _walk(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Yield the relative names of the plain files below; hidden and `.tmp` names are work in progress."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name.endswith(".tmp"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.is_file(follow_symlinks=False):
+                yield prefix + entry.name

@@ -1,0 +1,168 @@
+"""Watches the nodes of a running gang until the last has ended, and stops them all when one cause says so."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from node import commands
+from node.cause import TAIL_BYTES, cause_of
+from node.commands import Invocation
+from node.instances import Instance, gone
+from node.layout import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, epoch_seconds, log_name, output_name, run_key
+from node.store import Bucket
+
+GRACE_SECONDS = 30.0
+"""What a stopped job gets between SIGTERM and SIGKILL, to finish its step and write a checkpoint."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 2.0
+_MACHINES_EVERY = 2.0
+"""Seconds between two looks at whether the machines are still there."""
+_SYNC_SECONDS = 30.0
+"""What a stopped runner gets for its last uploads before Systems Manager is asked to end it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run ended, as its final event says it."""
+
+    event: str
+    cause: str = ""
+    """One line; "" for a success."""
+
+
+@dataclass
+class Part:
+    """One node's part of a run."""
+
+    rank: int
+    node: Instance
+    command_id: str
+    seen: Invocation = field(default_factory=lambda: Invocation("Pending", None, ""))
+    lost: str = ""
+    """Why nothing more will be heard of it; "" while that is not so."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return bool(self.lost) or self.seen.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in any way but success."""
+        return bool(self.lost) or (self.seen.ended and self.seen.status != "Success")
+
+
+class Watch:
+    """One gang being watched; `until_end` is the only thing to call."""
+
+    def __init__(
+        self,
+        ssm: Any,
+        ec2: Callable[[], Any],
+        bucket: Bucket,
+        run_id: str,
+        parts: Sequence[Part],
+        max_seconds: float,
+        on_started: Callable[[], None],
+    ) -> None:
+        """Watch `parts` for `max_seconds` at most; `on_started` is called once, when every node has begun."""
+        self._ssm, self._ec2, self._bucket, self._run_id = ssm, ec2, bucket, run_id
+        self._parts = list(parts)
+        self._max_seconds = max_seconds
+        self._on_started = on_started
+        self._begin = time.monotonic()
+        self._announced = False
+        self._verdict: Verdict | None = None
+        self._stopped_at: float | None = None
+        self._pressed = False
+        self._machines_at = self._begin
+
+    def until_end(self) -> Verdict:
+        """Return the verdict once no node works on the run any more."""
+        delay = _FIRST_DELAY
+        while True:
+            self._look()
+            if not self._announced and all(part.seen.started or part.lost for part in self._parts):
+                self._announced, delay = True, _FIRST_DELAY
+                self._on_started()
+            if self._verdict is None:
+                self._verdict = self._judge()
+            if all(part.ended for part in self._parts):
+                return self._verdict or Verdict(SUCCEEDED)
+            if self._verdict is not None:
+                delay = self._stop(self._verdict)
+            time.sleep(delay)
+            delay = min(_LONGEST_DELAY, delay * 1.3)
+
+    def _look(self) -> None:
+        for part in self._parts:
+            if not part.ended:
+                part.seen = commands.look(self._ssm, part.command_id, part.node.instance_id)
+        now = time.monotonic()
+        if now - self._machines_at >= _MACHINES_EVERY:
+            self._machines_at = now
+            waiting = [part for part in self._parts if not part.ended]
+            missing = gone(self._ec2(), [part.node.instance_id for part in waiting]) if waiting else set()
+            for part in waiting:
+                if part.node.instance_id in missing:
+                    part.lost = f"its machine {part.node.instance_id} is gone"
+
+    def _judge(self) -> Verdict | None:
+        """Return why the run has to stop now, or None."""
+        failed = [part for part in self._parts if part.failed]
+        if failed:
+            return Verdict(FAILED, self._first_cause(failed))
+        if all(part.ended for part in self._parts):
+            return None
+        request = self._bucket.get(run_key(self._run_id, "cancel.json"))
+        if request is not None:
+            return Verdict(CANCELLED, f"cancelled by {json.loads(request).get('actor', 'somebody')}")
+        if time.monotonic() - self._begin > self._max_seconds:
+            return Verdict(TIMED_OUT, f"it ran longer than its limit of {self._max_seconds / 60:g} minutes")
+        return None
+
+    def _stop(self, verdict: Verdict) -> float:
+        """Ask every node to stop, harder as time passes, and return the seconds until the next look."""
+        now = time.monotonic()
+        if self._stopped_at is None:
+            self._stopped_at = now
+            body = {"reason": verdict.cause, "grace_seconds": GRACE_SECONDS}
+            self._bucket.put(run_key(self._run_id, "stop.json"), json.dumps(body).encode())
+            return _FIRST_DELAY
+        waited = now - self._stopped_at
+        waiting = [part for part in self._parts if not part.ended]
+        if waited > GRACE_SECONDS + _SYNC_SECONDS and not self._pressed:
+            self._pressed = True
+            for part in waiting:
+                commands.cancel(self._ssm, part.command_id, part.node.instance_id)
+        if waited > GRACE_SECONDS + 2 * _SYNC_SECONDS:
+            for part in waiting:
+                part.lost = "it did not stop"
+        return _FIRST_DELAY if waited < GRACE_SECONDS else _LONGEST_DELAY
+
+    def _first_cause(self, failed: Sequence[Part]) -> str:
+        """Return the cause of the node that failed first: the others often fail because it has gone."""
+        reports = {part.rank: self._report(part.rank) for part in failed}
+
+        def ended(part: Part) -> float:
+            report = reports[part.rank]
+            return epoch_seconds(report["ended"]) if report else float("inf")
+
+        first = min(failed, key=lambda part: (ended(part), part.rank))
+        return f"node {first.rank}: {self._cause(first, reports[first.rank])}"
+
+    def _report(self, rank: int) -> dict[str, Any] | None:
+        body = self._bucket.get(run_key(self._run_id, output_name(rank)))
+        return json.loads(body) if body else None
+
+    def _cause(self, part: Part, report: dict[str, Any] | None) -> str:
+        if part.lost:
+            return part.lost
+        if part.seen.exit_code is None:
+            return f"Systems Manager says {part.seen.status}"
+        log = self._bucket.get_end(run_key(self._run_id, log_name(part.rank)), TAIL_BYTES) if report else b""
+        text = log.decode(errors="replace") if log else part.seen.stderr
+        return str(report["error"]) if report and report.get("error") else cause_of(text, part.seen.exit_code)
