@@ -20,8 +20,8 @@ def make_receipt(
 ) -> dict[str, Any]:
     """Return the receipt of a run; `times` are the UTC times of PHASES that were reached, without first_step.
 
-    Cost counts every node from its claim to the run's end at the list price that `run.json` carries; null where
-    that carries none.
+    Cost counts every node from its claim to the run's end at the list price that `run.json` carries; null
+    where that carries none.
     """
     reached = dict(times)
     first_step = first_step_time(bucket, run["run_id"])

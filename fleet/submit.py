@@ -1,0 +1,130 @@
+"""Hands a job to an environment: everything into its artifact bucket, then one command to its head node."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from fleet import code_archive, datasets
+from fleet.errors import ActError
+from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
+from fleet.session import Session
+from stacks import naming
+from stacks.outputs import EnvironmentOutputs
+
+_ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Nothing that is easily misread."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A run that its head node has been told of."""
+
+    run_id: str
+    request: LaunchRequest
+    head: str
+    """Instance id of the head node."""
+
+
+def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submitted:
+    """Check the job, bring what it needs to the bucket and start it; the ledger has it as `run.submit`.
+
+    Raises UserError with every problem of the job, ActError where the environment can't take it. Of a run
+    that did not start, nothing is left in the bucket but its dataset.
+    """
+    about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
+    with session.ledger.act("run.submit", job.environment, **about) as act:
+        request = build_request(job, outputs.fleets)
+        run_id = act.details["run_id"] = new_run_id()
+        code = code_archive.pack(request.code_root) if request.code_root else None
+        dataset = datasets.prepare(session.project, request.dataset) if request.dataset else None
+        head = find_head(session)
+        s3 = session.client("s3")
+        if dataset:
+            datasets.upload(s3, outputs.artifact_bucket, dataset)
+        run = {
+            "run_id": run_id,
+            **request.to_dict(),
+            "dataset": dataset.to_dict() if dataset else None,
+            "code": {"sha256": code.sha256, "files": code.files} if code else None,
+            "actor": session.caller,
+            "submitted": _utc_now(),
+        }
+        files = {"launch.sh": render_launch_script(request).encode()}
+        if code:
+            files["code.tar.gz"] = code.body
+        files["run.json"] = json.dumps(
+            run, indent=2, ensure_ascii=False
+        ).encode()  # last: it makes the run exist
+        _start(session, outputs, run_id, files, head)
+    return Submitted(run_id, request, head)
+
+
+def new_run_id() -> str:
+    """Return an id that sorts by its time (UTC) and that nobody else takes in the same second."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{moment}-{''.join(secrets.choice(_ID_LETTERS) for _ in range(5))}"
+
+
+def find_head(session: Session) -> str:
+    """Return the instance id of the environment's head node, found by its tags; ActError if none answers."""
+    filters = [
+        {"Key": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
+        {"Key": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_HEAD]},
+    ]
+    answer = session.client("ssm").describe_instance_information(Filters=filters)
+    found = answer["InstanceInformationList"]
+    online = sorted(each["InstanceId"] for each in found if each["PingStatus"] == "Online")
+    if online:
+        return str(online[0])
+    state = "is not there" if not found else "does not answer"
+    raise ActError(
+        f"the head node of {session.spec.name} {state}: it may still be starting; try again in a minute, or"
+        f" see `fleetform plan {session.spec.name}`"
+    )
+
+
+def _start(
+    session: Session, outputs: EnvironmentOutputs, run_id: str, files: dict[str, bytes], head: str
+) -> None:
+    """Upload the run's files and send the command; where either fails, take away what was uploaded."""
+    s3, bucket = session.client("s3"), outputs.artifact_bucket
+    uploaded: list[str] = []
+    try:
+        for name, body in files.items():
+            key = f"runs/{run_id}/{name}"
+            uploaded.append(key)
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+        command = session.client("ssm").send_command(
+            DocumentName=outputs.run_document,
+            InstanceIds=[head],
+            Parameters={"RunId": [run_id]},
+            Comment=run_id,
+        )
+    except BaseException as error:
+        left = _remove(s3, bucket, uploaded)
+        if not isinstance(error, Exception):
+            raise
+        more = f"; {', '.join(left)} could not be removed from s3://{bucket}" if left else ""
+        raise ActError(f"the run was not started: {error}{more}") from error
+    about = {"instance_id": head, "command_id": command["Command"]["CommandId"]}
+    s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
+
+
+def _remove(s3: Any, bucket: str, keys: list[str]) -> list[str]:
+    """Delete the objects and return those that could not be deleted."""
+    left = []
+    for key in reversed(keys):
+        try:
+            s3.delete_object(Bucket=bucket, Key=key)
+        except Exception:
+            left.append(key)
+    return left
+
+
+def _utc_now() -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
