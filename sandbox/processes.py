@@ -9,13 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 SANDBOX_VARIABLE = "FLEETFORM_SANDBOX"
 """Set on every process of every node: the folder of the embedded cloud that it belongs to."""
 NODE_VARIABLE = "FLEETFORM_NODE_ID"
 """Set on every process of a node: the id of its instance."""
+SERVER_VARIABLE = "FLEETFORM_SANDBOX_SERVER"
+"""Set on every process of every node: one value per run of the server, which its guardian looks for."""
 
 _POLL_SECONDS = 0.02
 _KILL_SECONDS = 5.0
@@ -53,3 +58,38 @@ def _signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str],
+    folder: Path,
+    output: IO[bytes],
+    errors: IO[bytes],
+    cores: frozenset[int],
+) -> subprocess.Popen[bytes]:
+    """Start a command as the leader of its own session, on these cores from its first instruction on."""
+    # On Linux the affinity belongs to the thread, and a child inherits its parent thread's.
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and its group, unless it has ended: its number may be another's by then."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
