@@ -1,0 +1,150 @@
+"""Checkpoints that can be trusted: a folder counts only when its manifest, written last, fits its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.datasets import file_sha256
+
+MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1
+_STEP_FOLDER = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a checkpoint holds and where training goes on from it."""
+
+    step: int
+    """Optimizer steps done."""
+    data_cursor: int
+    """Training samples consumed; the next step begins with this one."""
+    random: dict[str, Any]
+    """How random numbers go on. Here they are a function of seed, step and rank, so the seed is all."""
+    settings: dict[str, Any]
+    """The settings that decide the weights (`Config.result_settings`)."""
+    config_digest: str
+    """SHA-256 of `settings` (`Config.digest`)."""
+    torch_version: str
+    files: dict[str, dict[str, Any]]
+    """Every other file of the folder: its size in bytes and its SHA-256."""
+    format: int = MANIFEST_FORMAT
+
+
+class CheckpointFolder:
+    """The `checkpoints/` of a run directory; one process writes it."""
+
+    def __init__(self, root: Path, keep: int) -> None:
+        self.root = root
+        self.keep = keep
+
+    def save(self, step: int, state: dict[str, Any], **about: Any) -> Path:
+        """Write the state (nested dictionaries of tensors) as `step-<n>/` and drop all but the newest ones.
+
+        `about` are the manifest's fields that are neither `step` nor `files`. The folder is in the format of
+        torch.distributed.checkpoint. When this returns, the checkpoint is on the disk and valid.
+        """
+        from torch.distributed.checkpoint.state_dict_saver import save
+
+        folder = self.root / f"step-{step}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with _no_warning_for_one_process():
+            save(state, checkpoint_id=folder, no_dist=True)
+        files = {
+            path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in sorted(folder.iterdir())
+        }
+        manifest = Manifest(step=step, files=files, **about)
+        write_durably(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
+        self._drop_old()
+        return folder
+
+    def load(self, manifest: Manifest, state: dict[str, Any]) -> None:
+        """Read the checkpoint's tensors into those of `state`, in place."""
+        from torch.distributed.checkpoint.state_dict_loader import load
+
+        with _no_warning_for_one_process():
+            load(state, checkpoint_id=self.root / f"step-{manifest.step}", no_dist=True)
+
+    def newest_valid(self) -> Manifest | None:
+        """Return the manifest of the newest whole checkpoint; each newer, damaged one costs a warning."""
+        for folder in self._folders():
+            manifest, fault = read_manifest(folder)
+            if manifest is not None:
+                return manifest
+            warnings.warn(f"checkpoint {folder} is left out: {fault}", stacklevel=2)
+        return None
+
+    def clear(self) -> None:
+        """Delete every checkpoint."""
+        for folder in self._folders():
+            _delete(folder)
+
+    def _folders(self) -> list[Path]:
+        """Return the step folders, newest first."""
+        return [folder for _, folder in sorted(self._numbered(), reverse=True)]
+
+    def _numbered(self) -> Iterator[tuple[int, Path]]:
+        for path in self.root.iterdir() if self.root.is_dir() else ():
+            if (match := _STEP_FOLDER.fullmatch(path.name)) and path.is_dir():
+                yield int(match[1]), path
+
+    def _drop_old(self) -> None:
+        for folder in self._folders()[self.keep :]:
+            _delete(folder)
+
+
+@contextmanager
+def _no_warning_for_one_process() -> Iterator[None]:
+    """Quiet torch.distributed.checkpoint, which warns where one process alone saves, as is meant here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        yield
+
+
+def read_manifest(folder: Path) -> tuple[Manifest | None, str]:
+    """Return the folder's manifest if all of its files are as it says, else None and what is wrong."""
+    try:
+        manifest = Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None, "it was not finished"
+    except (OSError, ValueError, TypeError) as error:
+        return None, f"its manifest cannot be read ({error})"
+    if manifest.format != MANIFEST_FORMAT or f"step-{manifest.step}" != folder.name:
+        return None, f"its manifest is of format {manifest.format}, step {manifest.step}"
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            return None, f"{name} is missing or of another size"
+        if file_sha256(path) != entry["sha256"]:
+            return None, f"{name} is not what was written"
+    return manifest, ""
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write the file so that after a crash it is either whole or as it was before."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a checkpoint, its manifest first, so that half of one never counts; a failure is a warning."""
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        warnings.warn(f"checkpoint {folder} cannot be deleted: {error}", stacklevel=2)
