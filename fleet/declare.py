@@ -7,11 +7,11 @@ import os
 import re
 import tempfile
 import textwrap
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec
 from stacks.environment import EnvironmentSpec
@@ -83,15 +83,15 @@ def declare(
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
         "artifacts.on_teardown": on_teardown,
     }
-    texts = {directory / f"{name}.toml": _environment_text(name, given)}
+    asked: dict[Path, Mapping[str, object]] = {directory / f"{name}.toml": given}
     if not (directory / ACCOUNT_FILE).exists():
         account = {"organization": organization or _organization(project_root), "region": region}
-        texts = {directory / ACCOUNT_FILE: _account_text(account), **texts}
-    _refuse_what_check_would(directory, texts, today)
+        asked = {directory / ACCOUNT_FILE: account, **asked}
+    _refuse_what_check_would(directory, asked, today)
     directory.mkdir(parents=True, exist_ok=True)
-    for file, text in texts.items():
-        _create(file, text)
-    return list(texts)
+    for file, values in asked.items():
+        _create(file, _text(file, values))
+    return list(asked)
 
 
 def free_network(directory: Path) -> IPv4Network:
@@ -104,21 +104,31 @@ def free_network(directory: Path) -> IPv4Network:
     raise UserError.of("no /16 of 10.0.0.0/8 is free", "name a smaller block", path="--cidr")
 
 
-def _environment_text(name: str, given: Mapping[str, object]) -> str:
-    intro = (
-        f"The environment {name}: what the team asks for. `fleetform check` finds its mistakes,",
-        f"`fleetform plan {name}` shows what it would build, `fleetform up {name}` builds it.",
-        "A line that begins with `#` and a setting is a default; take the `#` off to set it.",
-    )
-    return render(SpecFile(intro=intro, tables=tuple(spec_tables(EnvironmentSpec, given))))
+def _text(file: Path, given: Mapping[str, object]) -> str:
+    """Return the text of a file that declares what is given, every other setting standing as a comment."""
+    defaults = "A line that begins with `#` and a setting is a default; take the `#` off to set it."
+    if file.name == ACCOUNT_FILE:
+        intro = [
+            "What all environments of a company share: `fleetform up` builds it once, no teardown reaches it."
+        ]
+        return render(SpecFile(intro=(*intro, defaults), tables=tuple(spec_tables(AccountSpec, given))))
+    intro = [
+        f"The environment {file.stem}: what the team asks for. `fleetform check` finds its mistakes,",
+        f"`fleetform plan {file.stem}` shows what it would build, `fleetform up {file.stem}` builds it.",
+    ]
+    return render(SpecFile(intro=(*intro, defaults), tables=tuple(spec_tables(EnvironmentSpec, given))))
 
 
-def _account_text(given: Mapping[str, object]) -> str:
-    intro = (
-        "What all environments of the company share. `fleetform up` builds it once; no teardown reaches it.",
-        "A line that begins with `#` and a setting is a default; take the `#` off to set it.",
-    )
-    return render(SpecFile(intro=intro, tables=tuple(spec_tables(AccountSpec, given))))
+def _nested(given: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings by dotted path as the tables that a TOML file of them would hold."""
+    tables: dict[str, Any] = {}
+    for path, value in given.items():
+        *names, key = path.split(".")
+        table = tables
+        for name in names:
+            table = table.setdefault(name, {})
+        table[key] = value
+    return tables
 
 
 def _organization(project_root: Path) -> str:
@@ -167,21 +177,23 @@ def _wrapped(text: str) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, COMMENT_WIDTH))
 
 
-def _refuse_what_check_would(directory: Path, texts: Mapping[Path, str], today: datetime.date) -> None:
-    """Raise UserError with all that is wrong with the texts, as `fleetform check` would find it later."""
+def _refuse_what_check_would(
+    directory: Path, asked: Mapping[Path, Mapping[str, object]], today: datetime.date
+) -> None:
+    """Raise UserError with all that is wrong with what is asked, as `fleetform check` would find it later."""
     problems: list[Problem] = []
     folder = read_folder(directory)
     account = folder.account
-    for file, text in texts.items():
+    for file, given in asked.items():
         if file.exists():
             problems.append(
                 Problem(file=shown(file), what="the file exists", do="edit it, or take another name")
             )
         try:
             if file.name == ACCOUNT_FILE:
-                account = build_spec(AccountSpec, tomllib.loads(text), file)
+                account = build_spec(AccountSpec, _nested(given), file)
                 continue
-            spec = build_spec(EnvironmentSpec, tomllib.loads(text), file)
+            spec = build_spec(EnvironmentSpec, _nested(given), file)
         except UserError as error:
             problems += [_by_option(problem) for problem in error.problems]
             continue

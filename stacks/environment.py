@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from ipaddress import IPv4Network
 from itertools import islice
 from pathlib import Path
@@ -108,23 +107,14 @@ class HeadSpec(Spec):
         int,
         _disk("Size of the head node's disk (gp3, encrypted); not smaller than the image's own"),
     ] = 100
-    image: Annotated[
-        str,
-        _image("Machine image of the head node; its Python must have boto3"),
-    ] = GPU_IMAGE
-    python: Annotated[
-        str,
-        _python("Python in that image that runs the dispatcher"),
-    ] = IMAGE_PYTHON
+    image: Annotated[str, _image("Machine image of the head node; its Python must have boto3")] = GPU_IMAGE
+    python: Annotated[str, _python("Python in that image that runs the dispatcher")] = IMAGE_PYTHON
 
 
 class FleetSpec(Spec):
     """A group of equal GPU machines that runs are sent to."""
 
-    instance_type: Annotated[
-        str,
-        _machine("EC2 instance type of every node of the fleet"),
-    ]
+    instance_type: Annotated[str, _machine("EC2 instance type of every node of the fleet")]
     nodes: Annotated[
         int,
         setting(
@@ -135,10 +125,7 @@ class FleetSpec(Spec):
             ge=0,
         ),
     ]
-    max_nodes: Annotated[
-        int,
-        setting("Nodes that the fleet may grow to", unit="nodes", change="free", ge=1),
-    ]
+    max_nodes: Annotated[int, setting("Nodes that the fleet may grow to", unit="nodes", change="free", ge=1)]
     root_volume_gib: Annotated[
         int,
         _disk("Size of each node's disk (gp3, encrypted), which also holds datasets and checkpoints"),
@@ -147,10 +134,7 @@ class FleetSpec(Spec):
         str,
         _image("Machine image of the nodes; its Python must have torch and boto3"),
     ] = GPU_IMAGE
-    python: Annotated[
-        str,
-        _python("Python in that image that runs torchrun"),
-    ] = IMAGE_PYTHON
+    python: Annotated[str, _python("Python in that image that runs torchrun")] = IMAGE_PYTHON
 
 
 class ArtifactsSpec(Spec):
@@ -219,7 +203,9 @@ class EnvironmentSpec(Spec):
             change="free",
         ),
     ]
-    network: Annotated[NetworkSpec, setting("The private network", unit="", change="refused")]
+    network: Annotated[
+        NetworkSpec, setting("The private network", unit="", change="refused", why="see its settings")
+    ]
     head: Annotated[HeadSpec, setting("The head node", unit="", change="replaces nodes")] = HeadSpec()
     fleets: Annotated[
         dict[FleetName, FleetSpec],
@@ -249,8 +235,4 @@ def load_environment(file: Path) -> EnvironmentSpec:
 
 def environment_files(directory: Path) -> list[Path]:
     """Return the environments' files in the folder, sorted by name; the account's file is not one of them."""
-
-    def files() -> Iterator[Path]:
-        return (file for file in directory.glob("*.toml") if file.name != ACCOUNT_FILE)
-
-    return sorted(files())
+    return sorted(file for file in directory.glob("*.toml") if file.name != ACCOUNT_FILE)
