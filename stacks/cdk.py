@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# jsii, under CDKTF, prints a banner for a Node release past its end of life; CDKTF itself runs on all of these.
+# jsii, under CDKTF, prints a banner on a Node release past its end of life; CDKTF runs on all of these.
 os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", ",".join(map(str, range(12, 40))))
 for _kind in ("UNTESTED", "DEPRECATED"):
     os.environ.setdefault(f"JSII_SILENCE_WARNING_{_kind}_NODE_VERSION", "1")
@@ -117,7 +117,7 @@ class Stack:
         self._fill(element, address, name, body)
 
     def take_over(self, address: str, identity: str) -> None:
-        """Import what already exists under that id as the resource at this address, if it is not in the state."""
+        """Import what exists under that id as the resource at this address, if the state lacks it."""
         self._imports.append({"to": address, "id": identity})
         self._construct.add_override("import", self._imports)
 
@@ -143,7 +143,18 @@ class Stack:
         assert called == name, f"CDKTF calls it {called}, so references to {address} would dangle"
         self.sources[address] = _caller()
         for key, value in body.items():
-            element.add_override(key, value)
+            element.add_override(key, _plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return the value in the types that jsii can hand to CDKTF: no tuples, no subclasses of text."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _caller() -> str:

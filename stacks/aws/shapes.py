@@ -46,7 +46,7 @@ def camel(name: str) -> str:
 
 
 def is_simple(attribute: Mapping[str, Any]) -> bool:
-    """Tell whether an attribute is a text, a number or a truth value, so that a plain reference is one too."""
+    """Tell whether an attribute is a text, a number or a truth value: a plain reference is one too."""
     return isinstance(attribute.get("type"), str)
 
 
@@ -84,7 +84,7 @@ def _block(name: str, doc: str, block: Mapping[str, Any]) -> Shape:
 def _nested_block(owner: str, key: str, kind: Mapping[str, Any]) -> Field:
     name = owner.removesuffix("Arguments") + camel(key)
     nested = _block(name, f"The block `{key}`.", kind["block"])
-    # `timeouts` is the only block of mode "single"; a list or set of at most one is written as the block itself.
+    # A list or set of at most one is written as the block itself, as `timeouts` always is.
     alone = kind["nesting_mode"] == "single" or kind.get("max_items") == 1
     annotation = name if alone else f"Sequence[{name}]"
     return Field(key, annotation, kind.get("min_items", 0) > 0, kind["block"].get("description", ""), nested)

@@ -1,0 +1,168 @@
+"""The fleet stack: the machines, and how they are told to work; made for a run, torn down after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stacks import naming
+from stacks.account import AccountSpec
+from stacks.aws.generated import ec2, s3, ssm
+from stacks.aws.layer import literal
+from stacks.base_outputs import BaseOutputs
+from stacks.bundle import Bundle
+from stacks.catalog import load_catalog
+from stacks.cdk import Stack
+from stacks.environment import EnvironmentSpec, FleetSpec, HeadSpec
+from stacks.groups import Size, add_group
+from stacks.machines import Machine, add_launch_template, machine_tags
+from stacks.outputs import EnvironmentOutputs, FleetOutputs
+from stacks.tags import environment_tags
+from templates.engine import render
+from templates.node_files import UserData
+from templates.ssm_documents import RunJobDocument, RunNodeDocument
+
+BUNDLE_FILE = "node-bundle.tar.gz"
+"""Where the node bundle lies in the stack's own folder, for Terraform to upload."""
+
+
+@dataclass(frozen=True)
+class FleetStack:
+    """One fleet stack in the making: where it goes, and what its parts are made from."""
+
+    stack: Stack
+    account: AccountSpec
+    spec: EnvironmentSpec
+    base: BaseOutputs
+    bundle: Bundle
+
+    def fill(self) -> None:
+        """Add the head node, the fleets, the documents, the node bundle and the outputs to the stack."""
+        bundle = self._add_bundle()
+        self._add_head(bundle)
+        for name, fleet in self.spec.fleets.items():
+            self._add_fleet(name, fleet, bundle)
+        self._add_documents()
+        ssm.SsmParameter(
+            self.stack,
+            "outputs",
+            name=naming.outputs_parameter(self.spec.name),
+            description=f"What {self.spec.name} consists of, for fleetform's commands",
+            type="String",
+            value=self._outputs().to_json(),
+        )
+
+    def _add_bundle(self) -> s3.S3Object:
+        """Add the object that machines unpack; it is encrypted as the bucket says."""
+        return s3.S3Object(
+            self.stack,
+            "node_bundle",
+            bucket=self.base.artifact_bucket,
+            key=self.bundle.key,
+            source=BUNDLE_FILE,
+            content_type="application/gzip",
+            # A machine that starts while the bundle changes must find the one that it was told of.
+            lifecycle={"create_before_destroy": True},
+        )
+
+    def _add_head(self, bundle: s3.S3Object) -> None:
+        """Add the head node as a group of one, so that one that dies is replaced."""
+        title = naming.head_group(self.spec.name)
+        machine = Machine(
+            name=naming.ROLE_HEAD,
+            title=title,
+            spec=self.spec.head,
+            user_data=self._user_data(self.spec.head, naming.ROLE_HEAD),
+            profile=self.base.head_profile,
+            tags=machine_tags(self._tags(), title, naming.ROLE_HEAD),
+        )
+        add_group(
+            self.stack,
+            machine,
+            add_launch_template(self.stack, self.base, machine),
+            subnet_ids=self.base.subnet_ids,
+            size=Size(smallest=1, wanted=1, largest=1),
+            after=[bundle],
+        )
+
+    def _add_fleet(self, name: str, fleet: FleetSpec, bundle: s3.S3Object) -> None:
+        """Add one GPU fleet: all its nodes close together, in one zone."""
+        title = naming.fleet_group(self.spec.name, name)
+        placement = ec2.PlacementGroup(self.stack, name, name=title, strategy="cluster")
+        machine = Machine(
+            name=name,
+            title=title,
+            spec=fleet,
+            user_data=self._user_data(fleet, naming.ROLE_NODE, name),
+            profile=self.base.node_profile,
+            tags=machine_tags(self._tags(), title, naming.ROLE_NODE, name),
+            efa_interfaces=load_catalog()[fleet.instance_type].efa_interfaces,
+            placement_group=placement.name,
+        )
+        add_group(
+            self.stack,
+            machine,
+            add_launch_template(self.stack, self.base, machine),
+            # A cluster placement group cannot span zones.
+            subnet_ids=self.base.subnet_ids[:1],
+            size=Size(smallest=0, wanted=fleet.nodes, largest=fleet.max_nodes),
+            after=[bundle],
+        )
+
+    def _add_documents(self) -> None:
+        """Add the only two commands that are ever sent to the machines."""
+        documents: dict[str, tuple[str, RunJobDocument | RunNodeDocument]] = {
+            "run_job": (naming.run_document(self.spec.name), RunJobDocument(environment=self.spec.name)),
+            "run_node": (naming.node_document(self.spec.name), RunNodeDocument(environment=self.spec.name)),
+        }
+        for name, (title, text) in documents.items():
+            ssm.SsmDocument(
+                self.stack,
+                name,
+                name=title,
+                document_type="Command",
+                document_format="YAML",
+                target_type="/AWS::EC2::Instance",
+                content=literal(render(text)),
+            )
+
+    def _tags(self) -> dict[str, str]:
+        return environment_tags(self.spec, self.stack.name)
+
+    def _user_data(self, machine: HeadSpec | FleetSpec, role: str, fleet: str = "") -> UserData:
+        bucket = naming.artifact_bucket(self.account.organization, self.spec.name, self.spec.region)
+        return UserData(
+            environment=self.spec.name,
+            region=self.spec.region,
+            artifact_bucket=bucket,
+            role=role,
+            fleet=fleet,
+            node_document=naming.node_document(self.spec.name),
+            python=machine.python,
+            bundle_key=self.bundle.key,
+            bundle_sha256=self.bundle.sha256,
+        )
+
+    def _outputs(self) -> EnvironmentOutputs:
+        """Return the outputs, with references where Terraform alone knows the value."""
+        return EnvironmentOutputs(
+            environment=self.spec.name,
+            region=self.spec.region,
+            vpc_id=self.base.vpc_id,
+            subnet_ids=self.base.subnet_ids,
+            artifact_bucket=self.base.artifact_bucket,
+            ledger_bucket=naming.ledger_bucket(self.account.organization, self.account.region),
+            kms_key_arn=self.base.kms_key_arn,
+            run_document=naming.run_document(self.spec.name),
+            node_document=naming.node_document(self.spec.name),
+            head_group=naming.head_group(self.spec.name),
+            fleets={name: self._fleet_outputs(name, fleet) for name, fleet in self.spec.fleets.items()},
+        )
+
+    def _fleet_outputs(self, name: str, fleet: FleetSpec) -> FleetOutputs:
+        return FleetOutputs(
+            group=naming.fleet_group(self.spec.name, name),
+            nodes=fleet.nodes,
+            max_nodes=fleet.max_nodes,
+            instance_type=fleet.instance_type,
+            gpus_per_node=load_catalog()[fleet.instance_type].gpus,
+        )

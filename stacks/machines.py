@@ -1,0 +1,122 @@
+"""Machines of an environment: the launch template that a head node or a node is started from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stacks import naming
+from stacks.aws.generated import ec2, ssm
+from stacks.base_outputs import BaseOutputs
+from stacks.cdk import Stack
+from stacks.environment import FleetSpec, HeadSpec
+from templates.engine import render
+from templates.node_files import UserData
+
+SSM_IMAGE = "ssm:"
+"""Beginning of an image that is named by a public Systems Manager parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """One kind of machine of an environment."""
+
+    name: str
+    """What it is called in the stack: `head`, or the fleet's name."""
+    title: str
+    """What it is called in the cloud, `vision-gpu`."""
+    spec: HeadSpec | FleetSpec
+    user_data: UserData
+    profile: str
+    """Name of its instance profile."""
+    tags: Mapping[str, str]
+    """Everything that its instances and volumes are tagged with."""
+    efa_interfaces: int = 0
+    """Elastic Fabric Adapters of the instance type."""
+    placement_group: str = ""
+    """Name of the placement group that it starts in, "" where anywhere will do."""
+
+
+def machine_tags(tags: Mapping[str, str], title: str, role: str, fleet: str = "") -> dict[str, str]:
+    """Return the tags of the instances and volumes of one kind of machine."""
+    own = {"Name": title, naming.TAG_ROLE: role}
+    return {**tags, **own, **({naming.TAG_FLEET: fleet} if fleet else {})}
+
+
+def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec2.LaunchTemplate:
+    """Add the machine's launch template: private, its disk encrypted, its metadata by IMDSv2 alone."""
+    image = _image(stack, machine)
+    placement: ec2.LaunchTemplatePlacement = {"tenancy": "default"}
+    if machine.placement_group:
+        placement = {**placement, "group_name": machine.placement_group}
+    return ec2.LaunchTemplate(
+        stack,
+        machine.name,
+        name=machine.title,
+        image_id=image.id,
+        instance_type=machine.spec.instance_type,
+        user_data=base64.b64encode(render(machine.user_data).encode()).decode(),
+        update_default_version=True,
+        iam_instance_profile={"name": machine.profile},
+        # A hop limit of one keeps the role's credentials out of reach of containers and of what is routed.
+        metadata_options={
+            "http_endpoint": "enabled",
+            "http_tokens": "required",
+            "http_put_response_hop_limit": 1,
+        },
+        # With AWS's own EBS key: the Auto Scaling service would need a grant on any other.
+        block_device_mappings=[
+            {
+                "device_name": image.root_device_name,
+                "ebs": {
+                    "volume_type": "gp3",
+                    "volume_size": machine.spec.root_volume_gib,
+                    "encrypted": "true",
+                    "delete_on_termination": "true",
+                },
+            }
+        ],
+        network_interfaces=_network_interfaces(base, machine),
+        # The provider's default tags reach the template itself, not what is started from it.
+        tag_specifications=[
+            {"resource_type": kind, "tags": machine.tags}
+            for kind in ("instance", "network-interface", "volume")
+        ],
+        placement=placement,
+    )
+
+
+def _image(stack: Stack, machine: Machine) -> ec2.DataAmi:
+    """Look the image up, for its id and for the name of its root disk, which depends on who built it."""
+    image = machine.spec.image
+    if image.startswith(SSM_IMAGE):
+        image = ssm.DataSsmParameter(stack, machine.name, name=image.removeprefix(SSM_IMAGE)).insecure_value
+    return ec2.DataAmi(
+        stack, machine.name, include_deprecated=True, filter=[{"name": "image-id", "values": [image]}]
+    )
+
+
+def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchTemplateNetworkInterfaces]:
+    groups = [base.nodes_security_group_id]
+    if machine.efa_interfaces == 0:
+        return [
+            {
+                "device_index": 0,
+                "associate_public_ip_address": "false",
+                "delete_on_termination": "true",
+                "security_groups": groups,
+            }
+        ]
+    # One adapter on each network card, as EC2 asks: device 0 on the first card and 1 on all others. Public
+    # addresses cannot be spoken of with several interfaces; the subnets give none.
+    return [
+        {
+            "device_index": 0 if card == 0 else 1,
+            "network_card_index": card,
+            "interface_type": "efa",
+            "delete_on_termination": "true",
+            "security_groups": groups,
+        }
+        for card in range(machine.efa_interfaces)
+    ]

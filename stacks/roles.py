@@ -1,0 +1,126 @@
+"""What the machines of an environment may do: the roles of the head node and of the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stacks import naming
+from stacks.aws.generated import account, iam
+from stacks.aws.layer import Ref
+from stacks.cdk import Stack
+from stacks.environment import EnvironmentSpec
+from stacks.policies import policy, statement
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The artifact bucket and the key of its objects, by their ARNs."""
+
+    bucket_arn: Ref
+    key_arn: Ref
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Names of the instance profiles."""
+
+    head: Ref
+    node: Ref
+
+
+def add_roles(stack: Stack, spec: EnvironmentSpec, storage: Storage) -> Profiles:
+    """Add both roles with the least that they need, and their instance profiles."""
+    partition = account.DataPartition(stack, "current").partition
+    owner = account.DataCallerIdentity(stack, "current").account_id
+    here = f"{spec.region}:{owner}"
+    node_document = f"arn:{partition}:ssm:{here}:document/{naming.node_document(spec.name)}"
+    instances = f"arn:{partition}:ec2:{here}:instance/*"
+    head = policy(
+        *_storage_statements(spec, storage, read=("runs", "nodes", "node"), write=("runs", "nodes")),
+        *_dispatch_statements(spec, node_document, instances),
+    )
+    node = policy(
+        *_storage_statements(spec, storage, read=("runs", "datasets", "node"), write=("runs",)),
+    )
+    return Profiles(
+        head=_role(stack, spec, naming.ROLE_HEAD, partition, head),
+        node=_role(stack, spec, naming.ROLE_NODE, partition, node),
+    )
+
+
+def _role(stack: Stack, spec: EnvironmentSpec, role: str, partition: Ref, permissions: str) -> Ref:
+    """Add one role and return the name of its instance profile."""
+    # IAM is global, so the region keeps environments of one name in two regions apart.
+    name = f"{spec.name}-{role}-{spec.region}"
+    trust = statement("Ec2", principal={"Service": "ec2.amazonaws.com"}, actions=["sts:AssumeRole"])
+    made = iam.IamRole(
+        stack,
+        role,
+        name=name,
+        description=f"The {role} of {spec.name}",
+        assume_role_policy=policy(trust),
+    )
+    iam.IamRolePolicy(stack, role, name="fleetform", role=made.id, policy=permissions)
+    # Registers the machine with Systems Manager, through which commands and sessions reach it.
+    iam.IamRolePolicyAttachment(
+        stack,
+        role,
+        role=made.name,
+        policy_arn=f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+    )
+    return iam.IamInstanceProfile(stack, role, name=name, role=made.name).name
+
+
+def _storage_statements(
+    spec: EnvironmentSpec, storage: Storage, *, read: tuple[str, ...], write: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return the statements for the folders of the artifact bucket that a machine reads and writes."""
+    return [
+        statement("List", actions=["s3:ListBucket"], resources=[storage.bucket_arn]),
+        statement(
+            "Read",
+            actions=["s3:GetObject"],
+            resources=[f"{storage.bucket_arn}/{folder}/*" for folder in read],
+        ),
+        statement(
+            "Write",
+            actions=["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:PutObject"],
+            resources=[f"{storage.bucket_arn}/{folder}/*" for folder in write],
+        ),
+        statement(
+            "Encrypt",
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            resources=[storage.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{spec.region}.amazonaws.com"}},
+        ),
+    ]
+
+
+def _dispatch_statements(spec: EnvironmentSpec, node_document: str, instances: str) -> list[dict[str, Any]]:
+    """Return the statements for sending one document to the environment's own nodes, and to nothing else."""
+    own_nodes = {
+        f"ssm:resourceTag/{naming.TAG_ENVIRONMENT}": spec.name,
+        f"ssm:resourceTag/{naming.TAG_ROLE}": naming.ROLE_NODE,
+    }
+    return [
+        statement("SendDocument", actions=["ssm:SendCommand"], resources=[node_document]),
+        statement(
+            "SendToNodes",
+            actions=["ssm:SendCommand"],
+            resources=[instances],
+            conditions={"StringEquals": own_nodes},
+        ),
+        # These cannot be narrowed to single resources.
+        statement(
+            "Watch",
+            actions=[
+                "ec2:DescribeInstances",
+                "ssm:CancelCommand",
+                "ssm:DescribeInstanceInformation",
+                "ssm:GetCommandInvocation",
+                "ssm:ListCommandInvocations",
+            ],
+            resources=["*"],
+        ),
+    ]

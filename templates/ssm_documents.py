@@ -1,0 +1,39 @@
+"""Systems Manager documents of an environment: the only commands that can be sent to its machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+RUN_ID_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
+"""What a run's id may be made of; it stands in a shell command and in object keys."""
+TIMEOUT_SECONDS = 48 * 3600
+"""Longest that one command may run: the most that Systems Manager allows (its own default is one hour)."""
+BOOT_SECONDS = 600
+"""How long a command waits for a machine that takes commands before its user data has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJobDocument:
+    """The document that starts a run on the head node; parameter RunId."""
+
+    template: ClassVar[str] = "ssm/run_job.yaml.j2"
+
+    environment: str
+    run_id_pattern: str = RUN_ID_PATTERN
+    """Regular expression that the parameter must match."""
+    timeout_seconds: int = TIMEOUT_SECONDS
+    boot_seconds: int = BOOT_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunNodeDocument:
+    """The document that starts one node's part of a run; RunId, NodeRank, NodeCount, MasterAddress, MasterPort."""
+
+    template: ClassVar[str] = "ssm/run_node.yaml.j2"
+
+    environment: str
+    run_id_pattern: str = RUN_ID_PATTERN
+    """Regular expression that the parameter must match."""
+    timeout_seconds: int = TIMEOUT_SECONDS
+    boot_seconds: int = BOOT_SECONDS
