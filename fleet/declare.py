@@ -16,10 +16,8 @@ from typing import Any
 from stacks.account import ACCOUNT_FILE, AccountSpec
 from stacks.environment import EnvironmentSpec
 from stacks.fields import FieldDoc, Spec, field_doc, nested_spec, toml_literal
-from stacks.guardrails import networks_are_apart, read_folder
+from stacks.guardrails import check_new, read_folder
 from stacks.problems import Problem, UserError
-from stacks.rules import ERRORS, Case
-from stacks.spec_file import build_spec, shown
 from templates.engine import render
 from templates.environment_file import Line, SpecFile, Table
 
@@ -28,6 +26,7 @@ LEASE_DAYS = 30
 FLEET = "gpu"
 """Name of the one fleet that a new file declares."""
 COMMENT_WIDTH = 100
+COMMENTED_OUT = "A line that begins with `#` and a setting is a default; take the `#` off to set it."
 FIRST_NETWORK = 20
 """Networks are dealt out from 10.20.0.0/16 upwards: below lie the ranges that offices often use."""
 OPTIONS = {
@@ -68,8 +67,6 @@ def declare(
     asked for would not pass `fleetform check`.
     """
     directory = project_root / "environments"
-    if f"{name}.toml" == ACCOUNT_FILE:
-        raise UserError.of(f"{name!r} is the name of the account's own file", "take another", path="NAME")
     today = datetime.datetime.now(datetime.UTC).date()
     given: dict[str, object] = {
         "name": name,
@@ -83,15 +80,18 @@ def declare(
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
         "artifacts.on_teardown": on_teardown,
     }
-    asked: dict[Path, Mapping[str, object]] = {directory / f"{name}.toml": given}
+    account = None
     if not (directory / ACCOUNT_FILE).exists():
         account = {"organization": organization or _organization(project_root), "region": region}
-        asked = {directory / ACCOUNT_FILE: account, **asked}
-    _refuse_what_check_would(directory, asked, today)
+    problems = check_new(directory, name, _nested(given), account, today)
+    if problems:
+        raise UserError([_by_option(problem) for problem in problems])
+    texts = {directory / ACCOUNT_FILE: _account_text(account)} if account else {}
+    texts[directory / f"{name}.toml"] = _environment_text(name, given)
     directory.mkdir(parents=True, exist_ok=True)
-    for file, values in asked.items():
-        _create(file, _text(file, values))
-    return list(asked)
+    for file, text in texts.items():
+        _create(file, text)
+    return list(texts)
 
 
 def free_network(directory: Path) -> IPv4Network:
@@ -104,19 +104,21 @@ def free_network(directory: Path) -> IPv4Network:
     raise UserError.of("no /16 of 10.0.0.0/8 is free", "name a smaller block", path="--cidr")
 
 
-def _text(file: Path, given: Mapping[str, object]) -> str:
-    """Return the text of a file that declares what is given, every other setting standing as a comment."""
-    defaults = "A line that begins with `#` and a setting is a default; take the `#` off to set it."
-    if file.name == ACCOUNT_FILE:
-        intro = [
-            "What all environments of a company share: `fleetform up` builds it once, no teardown reaches it."
-        ]
-        return render(SpecFile(intro=(*intro, defaults), tables=tuple(spec_tables(AccountSpec, given))))
-    intro = [
-        f"The environment {file.stem}: what the team asks for. `fleetform check` finds its mistakes,",
-        f"`fleetform plan {file.stem}` shows what it would build, `fleetform up {file.stem}` builds it.",
-    ]
-    return render(SpecFile(intro=(*intro, defaults), tables=tuple(spec_tables(EnvironmentSpec, given))))
+def _environment_text(name: str, given: Mapping[str, object]) -> str:
+    intro = (
+        f"The environment {name}: what the team asks for. `fleetform check` finds its mistakes,",
+        f"`fleetform plan {name}` shows what it would build, `fleetform up {name}` builds it.",
+        COMMENTED_OUT,
+    )
+    return render(SpecFile(intro=intro, tables=tuple(spec_tables(EnvironmentSpec, given))))
+
+
+def _account_text(given: Mapping[str, object]) -> str:
+    intro = (
+        "What all environments of a company share: `fleetform up` builds it once, no teardown reaches it.",
+        COMMENTED_OUT,
+    )
+    return render(SpecFile(intro=intro, tables=tuple(spec_tables(AccountSpec, given))))
 
 
 def _nested(given: Mapping[str, object]) -> dict[str, Any]:
@@ -177,34 +179,6 @@ def _wrapped(text: str) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, COMMENT_WIDTH))
 
 
-def _refuse_what_check_would(
-    directory: Path, asked: Mapping[Path, Mapping[str, object]], today: datetime.date
-) -> None:
-    """Raise UserError with all that is wrong with what is asked, as `fleetform check` would find it later."""
-    problems: list[Problem] = []
-    folder = read_folder(directory)
-    account = folder.account
-    for file, given in asked.items():
-        if file.exists():
-            problems.append(
-                Problem(file=shown(file), what="the file exists", do="edit it, or take another name")
-            )
-        try:
-            if file.name == ACCOUNT_FILE:
-                account = build_spec(AccountSpec, _nested(given), file)
-                continue
-            spec = build_spec(EnvironmentSpec, _nested(given), file)
-        except UserError as error:
-            problems += [_by_option(problem) for problem in error.problems]
-            continue
-        case = Case(file=file, spec=spec, account=account, today=today)
-        found = [problem for rule in ERRORS for problem in rule(case)]
-        found += networks_are_apart({**folder.specs, file: spec}, {file})
-        problems += [_by_option(problem) for problem in found]
-    if problems:
-        raise UserError(problems)
-
-
 def _by_option(problem: Problem) -> Problem:
     option = OPTIONS.get(problem.path)
     return replace(problem, file="", path=option) if option else problem
@@ -220,6 +194,6 @@ def _create(file: Path, text: str) -> None:
         # Unlike a rename, a link never replaces a file that appeared meanwhile.
         os.link(temporary, file)
     except FileExistsError as error:
-        raise UserError.of("the file exists", "edit it, or take another name", file=shown(file)) from error
+        raise UserError.of("the file exists", "edit it, or take another name", file=str(file)) from error
     finally:
         Path(temporary).unlink()

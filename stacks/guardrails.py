@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.problems import Problem, UserError, nearest
 from stacks.rules import ERRORS, WARNINGS, Case
-from stacks.spec_file import shown
+from stacks.spec_file import build_spec, shown
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def check_directory(
     The account's file concerns every environment. `today` is the current day in UTC where it is not given.
     """
     folder = read_folder(environments_dir)
-    day = today or datetime.datetime.now(datetime.UTC).date()
+    day = today or _utc_day()
     wanted = None if names is None else {environments_dir / f"{name}.toml" for name in names}
     errors = list(_unknown_names(folder, names or ()))
     warnings: list[Problem] = []
@@ -92,6 +93,36 @@ def networks_are_apart(
             what=f"{other.network.cidr} of {other.name} overlaps {one.network.cidr} of {one.name}",
             do=f"take another block; {shown(first)} has the other",
         )
+
+
+def check_new(
+    environments_dir: Path,
+    name: str,
+    settings: Mapping[str, Any],
+    account_settings: Mapping[str, Any] | None = None,
+    today: datetime.date | None = None,
+) -> list[Problem]:
+    """Return the errors that the folder would have with a new environment's file of these settings in it.
+
+    `account_settings` are those of an account's file to be written with it. A file that exists is an error.
+    """
+    file = environments_dir / f"{name}.toml"
+    folder = read_folder(environments_dir)
+    account, problems = folder.account, []
+    if file.exists() or file.name == ACCOUNT_FILE:
+        problems.append(Problem(file=shown(file), what="the file exists", do="edit it, or take another name"))
+    try:
+        if account_settings is not None:
+            account = build_spec(AccountSpec, account_settings, environments_dir / ACCOUNT_FILE)
+    except UserError as error:
+        problems += error.problems
+    try:
+        spec = build_spec(EnvironmentSpec, settings, file)
+    except UserError as error:
+        return [*problems, *error.problems]
+    case = Case(file=file, spec=spec, account=account, today=today or _utc_day())
+    problems += [problem for rule in ERRORS for problem in rule(case)]
+    return [*problems, *networks_are_apart({**folder.specs, file: spec}, {file})]
 
 
 def load_checked(
@@ -134,6 +165,10 @@ def _unknown_names(folder: Folder, names: Sequence[str]) -> Iterator[Problem]:
                 what=f"there is no environment {name!r} in {shown(folder.directory)}",
                 do=f"{hint} `fleetform init {name}` declares it",
             )
+
+
+def _utc_day() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _not_compared(file: Path) -> Problem:

@@ -98,18 +98,24 @@ def network_has_a_vpcs_size(case: Case) -> Iterator[Problem]:
 
 
 def subnets_hold_every_node(case: Case) -> Iterator[Problem]:
-    """Each subnet alone has an address for every node, since a cluster placement group stays in one zone."""
+    """Each subnet alone has addresses for every node, since a cluster placement group stays in one zone."""
     spec = case.spec
-    most_nodes = 1 + sum(fleet.max_nodes for fleet in spec.fleets.values())
-    needed = most_nodes + AWS_RESERVED_ADDRESSES + ENDPOINT_ADDRESSES
+    machines = 1 + sum(fleet.max_nodes * _addresses(fleet.instance_type) for fleet in spec.fleets.values())
+    needed = machines + AWS_RESERVED_ADDRESSES + ENDPOINT_ADDRESSES
     subnet = spec.network.subnets()[0] if spec.network.cidr.prefixlen <= 24 else None
     if subnet is not None and subnet.num_addresses < needed:
         yield case.problem(
             "network.cidr",
-            f"a subnet ({subnet}) has {subnet.num_addresses} addresses, where {most_nodes} machines need "
-            f"{needed} ({AWS_RESERVED_ADDRESSES} are AWS's own, {ENDPOINT_ADDRESSES} are for endpoints)",
+            f"a subnet ({subnet}) has {subnet.num_addresses} addresses where {needed} are needed: {machines} "
+            f"by machines, {AWS_RESERVED_ADDRESSES} by AWS itself, {ENDPOINT_ADDRESSES} by endpoints",
             "take a larger block, or lower max_nodes",
         )
+
+
+def _addresses(instance_type: str) -> int:
+    """Return the addresses of one node: one, or one for each Elastic Fabric Adapter."""
+    found = load_catalog().get(instance_type)
+    return max(1, found.efa_interfaces) if found else 1
 
 
 def types_are_known(case: Case) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,10 +67,10 @@ def read_toml(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def build_spec(model: type[S], data: dict[str, Any], file: Path) -> S:
+def build_spec(model: type[S], data: Mapping[str, Any], file: Path) -> S:
     """Make the spec of tables that were read from `file`. Raises UserError with every problem."""
     try:
-        return model.model_validate(data)
+        return model.model_validate(dict(data))
     except ValidationError as error:
         details = error.errors(include_url=False)
         misspelt = {_meant(model, item["loc"]) for item in details if item["type"] == "extra_forbidden"}

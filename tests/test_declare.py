@@ -102,13 +102,26 @@ def test_mistakes_are_told_by_option_all_at_once_and_nothing_is_written(tmp_path
     assert not list(tmp_path.rglob("*"))
 
 
-@pytest.mark.parametrize("name", ["account", "Vision", "../vision", "a", 'x"\n[head'])
+@pytest.mark.parametrize("name", ["Vision", "../vision", "a", 'x"\n[head'])
 def test_a_name_that_cannot_be_one_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
     project = tmp_path / "project"
     project.mkdir()
     with pytest.raises(UserError, match="NAME"):
         declare(project, name, **ASKED)
     assert list(tmp_path.rglob("*")) == [project]
+
+
+def test_an_environment_cannot_take_the_accounts_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"account\.toml: the file exists"):
+        declare(tmp_path, "account", **ASKED)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_an_organization_that_is_none_is_refused_with_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"account\.toml: organization: 'A' does not have(.|\n)*--nodes: -1 is too"
+    ):
+        declare(tmp_path, "vision", **{**ASKED, "nodes": -1}, organization="A")
 
 
 def test_an_overlap_with_another_environment_is_refused(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_a_subnet_holds_all_machines_that_the_fleets_may_grow_to(tmp_path: Path)
     assert problem.path == "network.cidr" and "10.20.0.0/25) has 128 addresses" in problem.what
 
 
+def test_every_fabric_adapter_of_a_node_takes_an_address(tmp_path: Path) -> None:
+    # 3 nodes of 32 adapters, and 16 addresses beside them, fit into 128; a fourth node does not.
+    text = environment_text(block="10.20.0.0/24", instance_type='instance_type = "p5.48xlarge"')
+    assert check_one(tmp_path, text.replace("max_nodes = 4", "max_nodes = 3")) == ([], [])
+    (problem,), _ = check_one(tmp_path, text)
+    assert "128 addresses where 144 are needed: 129 by machines" in problem.what
+
+
 def test_a_bucket_name_longer_than_s3_allows_is_refused(tmp_path: Path) -> None:
     name = "vision-research-long"
     text = environment_text(name, region='region = "ap-southeast-1"')
