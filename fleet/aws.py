@@ -43,6 +43,11 @@ def error_code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
+def is_cloud_error(error: Exception) -> bool:
+    """Return whether the error is the cloud's refusal or silence, and not a mistake of ours."""
+    return type(error).__module__.startswith("botocore")  # by name: raised errors may come before any import
+
+
 def require_reachable(cloud: Cloud, region: str) -> str:
     """Return the caller's ARN, the proof that the cloud answers and takes the credentials.
 

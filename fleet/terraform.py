@@ -44,6 +44,8 @@ _PARALLELISM = "-parallelism=30"
 class PlanResult:
     """What Terraform would do to a stack."""
 
+    empty: bool
+    """Whether there is nothing to do, outputs included (exit code 0 of `plan -detailed-exitcode`)."""
     changes: Changes
     planned: tuple[PlannedChange, ...]
     warnings: tuple[Diagnostic, ...] = ()
@@ -94,15 +96,17 @@ class Stack:
         arguments = [_PARALLELISM, "-detailed-exitcode", *(["-destroy"] if destroy else [])]
         arguments += [] if lock else ["-lock=false"]
         arguments += [f"-out={out}"] if out else []
-        stream = self._operate("plan", arguments, good=(0, 2))
+        code, stream = self._operate("plan", arguments, good=(0, 2))
         warnings = tuple(each for each in stream.diagnostics if each.severity == "warning")
         planned = tuple(each for each in stream.planned if each.action not in ("noop", "read"))
-        return PlanResult(changes=stream.changes or Changes(), planned=planned, warnings=warnings)
+        return PlanResult(
+            empty=code == 0, changes=stream.changes or Changes(), planned=planned, warnings=warnings
+        )
 
     def apply(self, plan: Path | None = None) -> Changes:
         """Make what the configuration says, or what was planned; return what was done."""
         self._prepare()
-        stream = self._operate(
+        _, stream = self._operate(
             "apply", [_PARALLELISM, str(plan)] if plan else [_PARALLELISM, "-auto-approve"]
         )
         (self.folder / _DIED).unlink(missing_ok=True)
@@ -121,7 +125,7 @@ class Stack:
     def destroy(self) -> Changes:
         """Destroy all that the state holds; return what was done. Going over an empty state is no error."""
         self._prepare()
-        stream = self._operate("destroy", [_PARALLELISM, "-auto-approve"])
+        _, stream = self._operate("destroy", [_PARALLELISM, "-auto-approve"])
         (self.folder / _DIED).unlink(missing_ok=True)
         return stream.changes or Changes()
 
@@ -166,7 +170,9 @@ class Stack:
             self._ask("state push", ["state", "push", unwritten.name])
             unwritten.unlink()
 
-    def _operate(self, operation: str, arguments: Sequence[str], good: Sequence[int] = (0,)) -> Stream:
+    def _operate(
+        self, operation: str, arguments: Sequence[str], good: Sequence[int] = (0,)
+    ) -> tuple[int, Stream]:
         """Run an operation; a lock that a dead terraform of ours left is broken, once."""
         code, stream = self._run(operation, arguments)
         lock = StateLock.from_diagnostics(stream.errors)
@@ -177,7 +183,7 @@ class Stack:
             raise LockHeldError(self.name, lock)
         if code not in good:
             raise TerraformError(self.name, operation, stream.failure(code), self._hint())
-        return stream
+        return code, stream
 
     def _break_lock(self, lock: StateLock) -> bool:
         dead = RunRecord.read(self.folder, _DIED)

@@ -1,0 +1,129 @@
+"""Taking over what an interrupted apply had made and its state lacks, where its name leads to it.
+
+A terraform that is killed loses what it made since it last wrote its state. The next apply then fails on everything
+that has a name ("already exists"). Such a thing is imported when its tags say that it belongs to this stack, or when it
+has none yet and a terraform of ours is known to have died here. Things without a name are left to the sweep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from fleet import aws
+from fleet.cloud import Cloud
+from fleet.terraform_events import Diagnostic
+from stacks import naming
+
+_EXISTS = re.compile(r"already ?exist|AlreadyOwnedByYou|already in use|\.Duplicate", re.IGNORECASE)
+_NAME = re.compile(r"^[^(]*\(([^)]+)\):")
+"""The provider's messages begin `creating IAM Role (the-name): ...`."""
+
+Tags = Mapping[str, str]
+Found = tuple[str, Tags]
+"""The id to import by, and the tags."""
+
+
+def _pairs(tags: Iterable[Mapping[str, str]], key: str = "Key", value: str = "Value") -> Tags:
+    return {tag[key]: tag[value] for tag in tags}
+
+
+def _bucket(client: Callable[[str], Any], name: str) -> Found:
+    s3 = client("s3")
+    s3.head_bucket(Bucket=name)
+    try:
+        return name, _pairs(s3.get_bucket_tagging(Bucket=name)["TagSet"])
+    except Exception as error:
+        if aws.error_code(error) != "NoSuchTagSet":
+            raise
+        return name, {}
+
+
+def _role(client: Callable[[str], Any], name: str) -> Found:
+    return name, _pairs(client("iam").list_role_tags(RoleName=name)["Tags"])
+
+
+def _profile(client: Callable[[str], Any], name: str) -> Found:
+    return name, _pairs(client("iam").list_instance_profile_tags(InstanceProfileName=name)["Tags"])
+
+
+def _document(client: Callable[[str], Any], name: str) -> Found:
+    return name, _pairs(
+        client("ssm").list_tags_for_resource(ResourceType="Document", ResourceId=name)["TagList"]
+    )
+
+
+def _parameter(client: Callable[[str], Any], name: str) -> Found:
+    return name, _pairs(
+        client("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
+    )
+
+
+def _placement_group(client: Callable[[str], Any], name: str) -> Found:
+    group = client("ec2").describe_placement_groups(GroupNames=[name])["PlacementGroups"][0]
+    return name, _pairs(group.get("Tags", []))
+
+
+def _scaling_group(client: Callable[[str], Any], name: str) -> Found:
+    scaling = client("autoscaling")
+    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
+    return name, _pairs(group.get("Tags", []))
+
+
+def _launch_template(client: Callable[[str], Any], name: str) -> Found:
+    template = client("ec2").describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"][0]
+    return template["LaunchTemplateId"], _pairs(template.get("Tags", []))
+
+
+def _key_alias(client: Callable[[str], Any], name: str) -> Found:
+    kms = client("kms")
+    key = kms.describe_key(KeyId=name)["KeyMetadata"]["KeyId"]
+    return name, _pairs(kms.list_resource_tags(KeyId=key)["Tags"], "TagKey", "TagValue")
+
+
+def _log_group(client: Callable[[str], Any], name: str) -> Found:
+    return name, client("logs").list_tags_log_group(logGroupName=name)["tags"]
+
+
+_FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found]] = {
+    "aws_s3_bucket": _bucket,
+    "aws_iam_role": _role,
+    "aws_iam_instance_profile": _profile,
+    "aws_ssm_document": _document,
+    "aws_ssm_parameter": _parameter,
+    "aws_placement_group": _placement_group,
+    "aws_autoscaling_group": _scaling_group,
+    "aws_launch_template": _launch_template,
+    "aws_kms_alias": _key_alias,
+    "aws_cloudwatch_log_group": _log_group,
+}
+"""Terraform's type -> how the existing thing is found by its name."""
+
+
+def find_adoptable(
+    diagnostics: Iterable[Diagnostic], cloud: Cloud, region: str, stack: str, *, died: bool
+) -> list[tuple[str, str]]:
+    """Return (address, id) of what the errors say exists already and what is this stack's own.
+
+    `died` tells that a terraform of ours died on this stack, so that a thing without tags may be its work.
+    """
+
+    def client(service: str) -> Any:
+        return aws.client(cloud, service, region)
+
+    found = []
+    for diagnostic in diagnostics:
+        finder = _FINDERS.get(diagnostic.address.split(".")[0])
+        named = _NAME.match(diagnostic.summary)
+        if finder is None or named is None or not _EXISTS.search(diagnostic.summary):
+            continue
+        try:
+            identity, tags = finder(client, named[1])
+        except Exception as error:
+            if not aws.error_code(error):
+                raise
+            continue  # it can't be looked at, so it isn't known to be ours: the provider's error stands
+        if tags.get(naming.TAG_STACK) == stack or (died and naming.TAG_STACK not in tags):
+            found.append((diagnostic.address, identity))
+    return found

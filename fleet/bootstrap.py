@@ -1,0 +1,89 @@
+"""The two buckets that must exist before anything else: Terraform's state and the ledger.
+
+They are made bare over the API; the account stack takes them over with import blocks and configures them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fleet import aws
+from fleet.cloud import Cloud
+from stacks import naming
+from stacks.account import AccountSpec
+from stacks.problems import UserError
+
+
+def account_buckets(account: AccountSpec) -> tuple[str, str]:
+    """Return the names of the state bucket and the ledger bucket."""
+    return (
+        naming.state_bucket(account.organization, account.region),
+        naming.ledger_bucket(account.organization, account.region),
+    )
+
+
+def account_exists(cloud: Cloud, account: AccountSpec) -> bool:
+    """Return whether both buckets are there and ours. Raises UserError where one belongs to somebody else."""
+    s3 = aws.client(cloud, "s3", account.region)
+    return all([_bucket_exists(s3, bucket) for bucket in account_buckets(account)])
+
+
+def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
+    """Make the buckets that are missing and return their names; none where all is in place.
+
+    The ledger's bucket gets Object Lock, which S3 can switch on only at creation. Raises UserError where a bucket of
+    that name belongs to another account.
+    """
+    s3 = aws.client(cloud, "s3", account.region)
+    state, ledger = account_buckets(account)
+    missing = [bucket for bucket in (state, ledger) if not _bucket_exists(s3, bucket)]
+    for bucket in missing:
+        arguments: dict[str, Any] = {"Bucket": bucket}
+        if account.region != "us-east-1":  # the one region that must not be named
+            arguments["CreateBucketConfiguration"] = {"LocationConstraint": account.region}
+        if bucket == ledger:
+            arguments["ObjectLockEnabledForBucket"] = True
+        try:
+            s3.create_bucket(**arguments)
+        except Exception as error:
+            if aws.error_code(error) == "BucketAlreadyExists":
+                raise _somebody_elses(bucket) from error
+            if aws.error_code(error) != "BucketAlreadyOwnedByYou":  # another command was faster
+                raise
+    return missing
+
+
+def state_exists(cloud: Cloud, account: AccountSpec, stack: str) -> bool:
+    """Return whether the stack has a state in the state bucket, be it an empty one."""
+    bucket = account_buckets(account)[0]
+    s3 = aws.client(cloud, "s3", account.region)
+    try:
+        s3.head_object(Bucket=bucket, Key=naming.state_key(stack))
+    except Exception as error:
+        if aws.error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+            return False
+        raise
+    return True
+
+
+def _bucket_exists(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except Exception as error:
+        code = aws.error_code(error)
+        if code in ("404", "NoSuchBucket"):
+            return False
+        if code in ("403", "AccessDenied"):
+            raise _somebody_elses(bucket) from error
+        raise
+    return True
+
+
+def _somebody_elses(bucket: str) -> UserError:
+    return UserError.of(
+        f"the bucket {bucket} belongs to another account, or you may not look at it",
+        "bucket names are unique in the whole world: choose another `organization`; if it is your company's, "
+        "ask for s3:ListBucket on it",
+        file="environments/account.toml",
+        path="organization",
+    )

@@ -1,0 +1,128 @@
+"""What Terraform would change, for every stack of an environment; nothing is created by looking."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fleet import aws
+from fleet.bootstrap import account_buckets, account_exists
+from fleet.estate import open_stack, stack_names, wait_for_running
+from fleet.session import Session
+from fleet.synth import stack_folder, synthesize
+from fleet.terraform import CONFIGURATION
+from fleet.terraform_events import Changes, Diagnostic, PlannedChange, Report
+from stacks import naming
+
+_REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\b")
+_STAND_IN = "terraform_data"
+"""Terraform's own resource whose output nobody knows before an apply: exactly what an unbuilt base's outputs are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackPlan:
+    """What would change in one stack."""
+
+    stack: str
+    empty: bool
+    """Whether there is nothing to do."""
+    changes: Changes
+    planned: tuple[PlannedChange, ...]
+    provisional: str = ""
+    """Why the plan is made without the real state, "" where it is Terraform's own."""
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def plan(session: Session, report: Report) -> list[StackPlan]:
+    """Plan the account's stack, the base and the fleet, side by side, in this order.
+
+    What does not stand yet is planned provisionally in a copy of the stack: with a local state where the account has no
+    buckets yet, and with stand-ins for the base's outputs where there is no base.
+    """
+    assert session.caller, "the cloud answers before anything is written"
+    wait_for_running(session, report)
+    out = synthesize(session)
+    reasons = _provisional_reasons(session)
+    with ThreadPoolExecutor(max_workers=len(reasons)) as pool:
+        work = partial(_plan_stack, session, out, report, reasons)
+        return list(pool.map(work, stack_names(session)))
+
+
+def _provisional_reasons(session: Session) -> dict[str, str]:
+    """Return per stack why it can't be planned against its real state, "" where it can."""
+    base, fleet = naming.environment_stacks(session.spec.name)
+    if not account_exists(session.cloud, session.account):
+        no_account = "the account has no state bucket yet"
+        return {
+            naming.ACCOUNT_STACK: no_account,
+            base: no_account,
+            fleet: f"{no_account}, and there is no base",
+        }
+    no_base = "" if base_outputs(session) else "there is no base yet; what it will give is unknown"
+    return {naming.ACCOUNT_STACK: "", base: "", fleet: no_base}
+
+
+def base_outputs(session: Session) -> dict[str, Any]:
+    """Return the outputs in the base's state, empty where there is no base (or a torn down one)."""
+    s3 = aws.client(session.cloud, "s3", session.account.region)
+    key = naming.state_key(naming.base_stack(session.spec.name))
+    try:
+        answer = s3.get_object(Bucket=account_buckets(session.account)[0], Key=key)
+    except Exception as error:
+        if aws.error_code(error) in ("NoSuchKey", "NoSuchBucket"):
+            return {}
+        raise
+    outputs: dict[str, Any] = json.loads(answer["Body"].read() or b"{}").get("outputs", {})
+    return outputs
+
+
+def _plan_stack(session: Session, out: Path, report: Report, reasons: dict[str, str], name: str) -> StackPlan:
+    folder, reason = stack_folder(out, name), reasons[name]
+    if reason:
+        folder = _scratch_copy(folder, out.parent / "provisional" / name)
+    result = open_stack(session, name, report, folder).plan(lock=not reason)
+    planned = tuple(each for each in result.planned if not each.address.startswith(f"{_STAND_IN}."))
+    stand_ins = len(result.planned) - len(planned)
+    counts = result.changes
+    changes = Changes(
+        add=counts.add - stand_ins, change=counts.change, destroy=counts.destroy, imports=counts.imports
+    )
+    return StackPlan(
+        stack=name,
+        empty=result.empty,
+        changes=changes,
+        planned=planned,
+        provisional=reason,
+        warnings=result.warnings,
+    )
+
+
+def _scratch_copy(source: Path, target: Path) -> Path:
+    """Copy a synthesized stack to where it can be planned by itself; return the copy."""
+    target.mkdir(parents=True, exist_ok=True)
+    skipped = shutil.ignore_patterns(".terraform*", "terraform.*", "*.tfstate*", CONFIGURATION)
+    shutil.copytree(source, target, ignore=skipped, dirs_exist_ok=True)
+    configuration = json.loads((source / CONFIGURATION).read_text(encoding="utf-8"))
+    text = json.dumps(stand_alone(configuration), indent=2)
+    (target / CONFIGURATION).write_text(text, encoding="utf-8")
+    return target
+
+
+def stand_alone(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration with a local state, nothing to import, and stand-ins for other stacks' outputs."""
+    copy: dict[str, Any] = json.loads(_REMOTE.sub(rf"{_STAND_IN}.\1.output", json.dumps(configuration)))
+    copy["terraform"]["backend"] = {"local": {}}
+    copy.pop("import", None)
+    data = copy.get("data", {})
+    remote = data.pop("terraform_remote_state", {})
+    if not data:
+        copy.pop("data", None)
+    if remote:
+        copy.setdefault("resource", {})[_STAND_IN] = {name: {"input": "unknown"} for name in remote}
+    return copy

@@ -1,0 +1,116 @@
+"""Identities, keys, documents, parameters and logs, most of which the tagging API does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fleet import aws
+from fleet.sweepers.things import Look, Sweeper, Thing, price, tags_of
+from stacks import naming
+
+
+def roles(look: Look) -> Iterator[Thing]:
+    """Yield the IAM roles; tags are read only of those whose name may be this environment's."""
+    iam = look.client("iam")
+    for each in look.pages("iam", "list_roles", "Roles"):
+        name = each["RoleName"]
+        if name.startswith(look.environment) and look.owns(name, tags := tags_of(iam.list_role_tags(RoleName=name))):
+            stack = tags.get(naming.TAG_STACK, "")
+            yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
+
+
+def profiles(look: Look) -> Iterator[Thing]:
+    """Yield the IAM instance profiles."""
+    iam = look.client("iam")
+    for each in look.pages("iam", "list_instance_profiles", "InstanceProfiles"):
+        name = each["InstanceProfileName"]
+        if not name.startswith(look.environment):
+            continue
+        tags = tags_of(iam.list_instance_profile_tags(InstanceProfileName=name))
+        if look.owns(name, tags):
+            stack = tags.get(naming.TAG_STACK, "")
+            yield Thing(kind="IAM instance profile", id=name, stack=stack, created=each.get("CreateDate"))
+
+
+def policies(look: Look) -> Iterator[Thing]:
+    """Yield the customer managed IAM policies."""
+    iam = look.client("iam")
+    for each in look.pages("iam", "list_policies", "Policies", Scope="Local"):
+        name, arn = each["PolicyName"], each["Arn"]
+        if name.startswith(look.environment) and look.owns(
+            name, tags := tags_of(iam.list_policy_tags(PolicyArn=arn))
+        ):
+            yield Thing(kind="IAM policy", id=arn, name=name, stack=tags.get(naming.TAG_STACK, ""))
+
+
+def keys(look: Look) -> Iterator[Thing]:
+    """Yield the KMS keys with the environment's tag; one that is pending deletion costs nothing and ends by itself."""
+    kms = look.client("kms")
+    for listed in look.pages("kms", "list_keys", "Keys"):
+        try:
+            tags = tags_of(kms.list_resource_tags(KeyId=listed["KeyId"]), "Tags", "TagKey", "TagValue")
+            if tags.get(naming.TAG_ENVIRONMENT) != look.environment:
+                continue
+            each = kms.describe_key(KeyId=listed["KeyId"])["KeyMetadata"]
+        except Exception as error:
+            # Keys of AWS's own, and keys whose policy shuts us out, are nobody's leftovers of ours.
+            if aws.error_code(error) in ("AccessDeniedException", "NotFoundException"):
+                continue
+            raise
+        ending = each["KeyState"] == "PendingDeletion"
+        yield Thing(
+            kind="KMS key",
+            id=each["KeyId"],
+            stack=tags.get(naming.TAG_STACK, ""),
+            usd_per_hour=0.0 if ending else price("kms_key"),
+            created=each.get("CreationDate"),
+            note=f"will be gone on {each['DeletionDate']:%Y-%m-%d}" if ending else each["KeyState"].lower(),
+            ends_by_itself=ending,
+        )
+
+
+def aliases(look: Look) -> Iterator[Thing]:
+    """Yield the KMS aliases, which have a name but no tags."""
+    for each in look.pages("kms", "list_aliases", "Aliases"):
+        if look.owns_name(each["AliasName"], "alias/"):
+            yield Thing(kind="KMS alias", id=each["AliasName"], note=each.get("TargetKeyId", ""))
+
+
+def documents(look: Look) -> Iterator[Thing]:
+    """Yield the Systems Manager documents of our own."""
+    filters = [{"Key": "Owner", "Values": ["Self"]}]
+    for each in look.pages("ssm", "list_documents", "DocumentIdentifiers", Filters=filters):
+        tags = tags_of(each)
+        if look.owns(each["Name"], tags):
+            stack = tags.get(naming.TAG_STACK, "")
+            yield Thing(kind="SSM document", id=each["Name"], stack=stack, created=each.get("CreatedDate"))
+
+
+def parameters(look: Look) -> Iterator[Thing]:
+    """Yield the Systems Manager parameters below the environment's path."""
+    ssm = look.client("ssm")
+    filters = [{"Key": "Name", "Option": "BeginsWith", "Values": [naming.outputs_parameter(look.environment)[:-7]]}]
+    for each in look.pages("ssm", "describe_parameters", "Parameters", ParameterFilters=filters):
+        answer = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=each["Name"])
+        stack = tags_of(answer, "TagList").get(naming.TAG_STACK, "")
+        yield Thing(kind="SSM parameter", id=each["Name"], stack=stack)
+
+
+def log_groups(look: Look) -> Iterator[Thing]:
+    """Yield the log groups below the environment's path."""
+    prefix = f"/fleetform/{look.environment}/"
+    for each in look.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
+        gigabytes = each.get("storedBytes", 0) / 1e9
+        yield Thing(kind="log group", id=each["logGroupName"], usd_per_hour=price("log_storage", gigabytes))
+
+
+SWEEPERS = (
+    Sweeper(title="IAM roles", covers=("iam:role",), look=roles),
+    Sweeper(title="IAM instance profiles", covers=("iam:instance-profile",), look=profiles),
+    Sweeper(title="IAM policies", covers=("iam:policy",), look=policies),
+    Sweeper(title="KMS keys", covers=("kms:key",), look=keys),
+    Sweeper(title="KMS aliases", covers=("kms:alias",), look=aliases),
+    Sweeper(title="SSM documents", covers=("ssm:document",), look=documents),
+    Sweeper(title="SSM parameters", covers=("ssm:parameter",), look=parameters),
+    Sweeper(title="log groups", covers=(), look=log_groups),
+)

@@ -1,0 +1,103 @@
+"""What a look at a cloud finds: things with id, kind and cost, and who each belongs to."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stacks import naming
+from stacks.catalog import load_catalog, load_other_prices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """One thing that exists in the cloud and belongs to the environment."""
+
+    kind: str
+    """In plain words: "EC2 instance"."""
+    id: str
+    name: str = ""
+    stack: str = ""
+    """The stack that its tags name, "" where it has none."""
+    usd_per_hour: float | None = 0.0
+    """List price of its standing there; None where that depends on use or is not known."""
+    created: datetime.datetime | None = None
+    note: str = ""
+    """What a reader should know beside ("will be gone on 2026-12-01")."""
+    ends_by_itself: bool = False
+    """Whether it is on its way out and needs nobody (a key that is pending deletion)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One environment to look for, in one region of one cloud."""
+
+    environment: str
+    organization: str
+    region: str
+    others: tuple[str, ...]
+    """The other environments of the project: `vision-two-x` belongs to `vision-two`, not to `vision`."""
+    client: Callable[[str], Any]
+    """Returns a boto3 client for a service."""
+
+    def tag_filter(self) -> list[dict[str, Any]]:
+        """Return EC2's filter for this environment's tag."""
+        return [{"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [self.environment]}]
+
+    def pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+        """Yield the items under `key` of every page of an operation."""
+        for page in self.client(service).get_paginator(operation).paginate(**arguments):
+            yield from page[key]
+
+    def owns_name(self, name: str, prefix: str = "") -> bool:
+        """Return whether something without tags belongs to this environment, by its name."""
+        if not name.startswith(prefix):
+            return False
+        rest = name.removeprefix(prefix)
+        owners = [each for each in (self.environment, *self.others) if f"{rest}-".startswith(f"{each}-")]
+        return bool(owners) and max(owners, key=len) == self.environment
+
+    def owns(self, name: str, tags: Mapping[str, str], prefix: str = "") -> bool:
+        """Return whether something belongs to this environment: by its tag, else by its name."""
+        tagged = tags.get(naming.TAG_ENVIRONMENT)
+        return tagged == self.environment if tagged else self.owns_name(name, prefix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeper:
+    """One service's own listing of one kind of thing."""
+
+    title: str
+    """What is looked at, in plain words: "EC2 instances"."""
+    covers: tuple[str, ...]
+    """The kinds (`ec2:instance`) of the tagging API that this listing knows better."""
+    look: Callable[[Look], Iterable[Thing]]
+
+
+def tags_of(item: Mapping[str, Any], field: str = "Tags", key: str = "Key", value: str = "Value") -> dict[str, str]:
+    """Return an item's tags as a mapping."""
+    return {tag[key]: tag[value] for tag in item.get(field) or ()}
+
+
+def stack_of(item: Mapping[str, Any]) -> str:
+    """Return the stack that an item's tags name, or ""."""
+    return tags_of(item).get(naming.TAG_STACK, "")
+
+
+def name_of(item: Mapping[str, Any]) -> str:
+    """Return an item's Name tag, or ""."""
+    return tags_of(item).get("Name", "")
+
+
+def instance_price(instance_type: str) -> float | None:
+    """Return the hourly list price of an instance type, or None where the catalog lacks it."""
+    known = load_catalog().get(instance_type)
+    return known.price_usd_per_hour if known else None
+
+
+def price(name: str, amount: float = 1.0) -> float | None:
+    """Return what `amount` of a thing costs an hour, or None where the catalog lacks it."""
+    known = load_other_prices().get(name)
+    return known.usd_per_hour(amount) if known else None
