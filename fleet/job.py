@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from stacks import naming
 from stacks.catalog import load_catalog
+from stacks.environment import EnvironmentSpec
 from stacks.outputs import FleetOutputs
 from stacks.problems import Problem, UserError, nearest
 from templates.engine import render
@@ -196,3 +198,18 @@ def _choose_fleet(
             )
         )
     return name, fleet
+
+
+def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
+    """Return the fleets as they will stand once the environment is up, for a job that only is to be looked at."""
+    catalog = load_catalog()
+    return {
+        name: FleetOutputs(
+            group=naming.fleet_group(spec.name, name),
+            nodes=fleet.nodes,
+            max_nodes=fleet.max_nodes,
+            instance_type=fleet.instance_type,
+            gpus_per_node=catalog[fleet.instance_type].gpus if fleet.instance_type in catalog else 0,
+        )
+        for name, fleet in spec.fleets.items()
+    }

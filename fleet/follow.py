@@ -1,0 +1,92 @@
+"""Follows a run while it lasts: its events and its logs, each byte fetched once."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.run_control import is_lost
+from fleet.run_store import FINAL_EVENTS, RunStore
+from fleet.runs import read_events, read_run
+
+_LOG = re.compile(r"logs/node-(\d+)\.log")
+_POLL_SECONDS = 0.4
+_LOST_EVERY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class EventSeen:
+    """An event of the run."""
+
+    time: str
+    event: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LogText:
+    """The next piece of a node's log."""
+
+    rank: int
+    text: str
+
+
+class _Logs:
+    """How far each log has been read."""
+
+    def __init__(self, store: RunStore, run_id: str, rank: int | None) -> None:
+        self._store, self._run_id, self._rank = store, run_id, rank
+        self._offsets: dict[int, int] = {}
+        self._decoders: dict[int, codecs.IncrementalDecoder] = {}
+
+    def news(self) -> Iterator[LogText]:
+        for name, size in sorted(self._store.sizes(self._run_id, "logs/").items()):
+            match = _LOG.fullmatch(name)
+            if match is None or (self._rank is not None and int(match[1]) != self._rank):
+                continue
+            rank = int(match[1])
+            offset = self._offsets.get(rank, 0)
+            if size > offset:
+                data = self._store.get_from(self._run_id, name, offset)
+                self._offsets[rank] = offset + len(data)
+                # A piece may end inside a character.
+                utf8 = codecs.getincrementaldecoder("utf-8")
+                decoder = self._decoders.setdefault(rank, utf8(errors="replace"))
+                yield LogText(rank, decoder.decode(data))
+
+
+def follow(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator[EventSeen | LogText]:
+    """Yield the run's events and logs (of every node, or of `rank`) from its beginning until it has ended.
+
+    It also ends, without a final event, where nobody carries out the run any more.
+    """
+    run = read_run(store, run_id)
+    logs, seen = _Logs(store, run_id, rank), 0
+    lost_looked_at = time.monotonic()
+    while True:
+        events = read_events(store, run_id)
+        over = bool(events) and events[-1]["event"] in FINAL_EVENTS
+        if over:
+            yield from logs.news()  # what was written before the end comes before the end
+        for event in events[seen:]:
+            yield EventSeen(event["time"], event["event"], event["detail"])
+        seen = len(events)
+        if over:
+            return
+        yield from logs.news()
+        if time.monotonic() - lost_looked_at > _LOST_EVERY_SECONDS:
+            lost_looked_at = time.monotonic()
+            run = read_run(store, run_id)
+            if run.active and is_lost(store, run):
+                return
+        time.sleep(_POLL_SECONDS)
+
+
+def read_logs(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator[LogText]:
+    """Yield the run's logs as they are now."""
+    read_run(store, run_id)
+    yield from _Logs(store, run_id, rank).news()

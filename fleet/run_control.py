@@ -1,0 +1,145 @@
+"""Ends runs and settles ended ones: cancel, runs whose dispatcher is gone, and the ledger's `run.ended`."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from fleet import aws
+from fleet.errors import ActError
+from fleet.run_store import RunStore
+from fleet.runs import RunStatus, active_runs, list_runs, read_run
+
+_UNHEARD_SECONDS = 600
+"""A run that was submitted this long ago, of which no head node was told, will not start any more."""
+_ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
+
+
+class LedgerLike(Protocol):
+    """What is needed of fleet/ledger.py's Ledger."""
+
+    def act(self, event: str, target: str, **details: Any) -> AbstractContextManager[Any]:
+        """Bracket an act with two entries."""
+
+    def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> Any:
+        """Write one entry."""
+
+
+def cancel(
+    store: RunStore,
+    ledger: LedgerLike,
+    run_id: str,
+    actor: str,
+    *,
+    wait_s: float = 150,
+    on_wait: Callable[[RunStatus], None] = lambda run: None,
+) -> RunStatus:
+    """End the run and return how it ended; one that has ended already is left as it is.
+
+    The head node stops the run's nodes, with a grace period for a checkpoint. Where the head node or its
+    dispatcher is gone, this does it instead. Raises ActError where the run has not ended after `wait_s`
+    seconds.
+    """
+    run = read_run(store, run_id)
+    if not run.active:
+        return run
+    with ledger.act("run.cancel", run_id):
+        store.put(run_id, "cancel.json", {"actor": actor, "time": _utc_now()})
+        deadline, delay = time.monotonic() + wait_s, 0.2
+        while (run := read_run(store, run_id)).active:
+            if is_lost(store, run):
+                end_lost(store, run, "CANCELLED", f"cancelled by {actor}; its head node was gone")
+                continue
+            if time.monotonic() > deadline:
+                raise ActError(f"the run {run_id} has not ended {wait_s:.0f} s after it was told to")
+            on_wait(run)
+            time.sleep(delay)
+            delay = min(2.0, delay * 1.5)
+    return run
+
+
+def is_lost(store: RunStore, run: RunStatus) -> bool:
+    """Return whether nobody carries out the active run: its dispatcher ended, or the head node is gone."""
+    told = store.get_json(run.run_id, "submission.json")
+    if told is None:
+        submitted = datetime.datetime.fromisoformat(run.submitted)
+        age = datetime.datetime.now(datetime.UTC) - submitted
+        return run.state == "SUBMITTED" and age.total_seconds() > _UNHEARD_SECONDS
+    try:
+        answer = store.ssm.get_command_invocation(
+            CommandId=told["command_id"], InstanceId=told["instance_id"]
+        )
+    except Exception as error:
+        if aws.error_code(error) != "InvocationDoesNotExist":
+            raise
+        return not _is_running(store, told["instance_id"])
+    if answer["Status"] not in _ENDED_COMMAND:
+        # Systems Manager notices a machine's end late, if at all.
+        return not _is_running(store, told["instance_id"])
+    return read_run(store, run.run_id).active  # it may have written its last event while we looked
+
+
+def end_lost(store: RunStore, run: RunStatus, event: str, cause: str) -> None:
+    """Write the final event of a run that nobody carries out; its nodes, where they live, are told to stop.
+
+    The nodes get half a minute to bring their outputs home before the run is called over.
+    """
+    store.put(run.run_id, "stop.json", {"reason": cause})
+    wanted = {f"outputs/node-{node['rank']}.json" for node in run.placed}
+    deadline = time.monotonic() + (35 if wanted else 0)
+    while time.monotonic() < deadline and not wanted <= set(store.sizes(run.run_id, "outputs/")):
+        time.sleep(0.5)
+    line = {"time": _utc_now(), "event": event, "detail": {"cause": cause}}
+    store.append_line(run.run_id, "events.jsonl", line)  # refused where the dispatcher lives after all
+
+
+def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
+    """Record an ended run in the ledger as `run.ended`, once for all callers; return whether it was us."""
+    if run.active or not store.put_new(run.run_id, "settled.json", {"time": _utc_now()}):
+        return False
+    receipt = store.get_json(run.run_id, "receipt.json") or {}
+    details = {
+        "state": run.state,
+        "cause": run.cause,
+        "submitted_by": run.actor,
+        "started": run.started,
+        "ended": run.ended,
+        "cost": receipt.get("cost"),
+    }
+    try:
+        ledger.append("run.ended", run.run_id, "recorded", details)
+    except BaseException:
+        store.delete(run.run_id, "settled.json")
+        raise
+    return True
+
+
+def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
+    """End the lost runs, record every ended one, and return all runs as they then stand, newest first."""
+    for run in active_runs(store):
+        if is_lost(store, run):
+            end_lost(store, run, "FAILED", "its dispatcher on the head node ended without a word")
+    runs = list_runs(store)
+    ended = [run for run in runs if not run.active]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        settled = list(pool.map(lambda run: store.sizes(run.run_id, "settled.json"), ended))
+    for run, done in zip(ended, settled, strict=True):
+        if not done:
+            settle(store, ledger, run)
+    return runs
+
+
+def _is_running(store: RunStore, instance_id: str) -> bool:
+    filters = [{"Name": "instance-id", "Values": [instance_id]}]
+    answer = store.ec2.describe_instances(Filters=filters)
+    states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]
+    return any(state in ("pending", "running") for state in states)
+
+
+def _utc_now() -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,134 @@
+"""An environment's runs as they lie in its artifact bucket: docs/architecture.md, "The run directory"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fleet import aws
+from fleet.cloud import Cloud
+from fleet.session import Session
+from stacks import naming
+
+FINAL_EVENTS = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """One environment's artifact bucket, which outlives its fleet; one that is not there holds no runs."""
+
+    cloud: Cloud
+    region: str
+    bucket: str
+
+    @cached_property
+    def s3(self) -> Any:
+        """The client for the bucket."""
+        return aws.client(self.cloud, "s3", self.region)
+
+    @cached_property
+    def ssm(self) -> Any:
+        """The client that knows the commands on the nodes."""
+        return aws.client(self.cloud, "ssm", self.region)
+
+    @cached_property
+    def ec2(self) -> Any:
+        """The client that knows the machines."""
+        return aws.client(self.cloud, "ec2", self.region)
+
+    def run_ids(self) -> list[str]:
+        """Return every run's id, newest first."""
+        query = {"Bucket": self.bucket, "Prefix": "runs/", "Delimiter": "/"}
+        found = [
+            prefix["Prefix"].split("/")[1]
+            for page in self._pages(query)
+            for prefix in page.get("CommonPrefixes", [])
+        ]
+        return sorted(found, reverse=True)
+
+    def sizes(self, run_id: str, prefix: str = "") -> dict[str, int]:
+        """Return the size in bytes of each object of the run whose name starts so, by its name in the run."""
+        root = f"runs/{run_id}/"
+        return {
+            item["Key"].removeprefix(root): int(item["Size"])
+            for page in self._pages({"Bucket": self.bucket, "Prefix": root + prefix})
+            for item in page.get("Contents", [])
+        }
+
+    def _pages(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        try:
+            yield from self.s3.get_paginator("list_objects_v2").paginate(**query)
+        except Exception as error:
+            if aws.error_code(error) != "NoSuchBucket":
+                raise
+
+    def get(self, run_id: str, name: str) -> bytes | None:
+        """Return a file of the run directory, or None where there is none."""
+        found = self.read(run_id, name)
+        return found[0] if found else None
+
+    def read(self, run_id: str, name: str) -> tuple[bytes, str] | None:
+        """Return a file of the run directory with its ETag, or None where there is none."""
+        try:
+            answer = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
+        except Exception as error:
+            if aws.error_code(error) in _MISSING:
+                return None
+            raise
+        return answer["Body"].read(), str(answer["ETag"])
+
+    def get_from(self, run_id: str, name: str, offset: int) -> bytes:
+        """Return what the file has from `offset` on; it must be longer than that."""
+        key = f"runs/{run_id}/{name}"
+        answer = self.s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-")
+        return bytes(answer["Body"].read())
+
+    def get_json(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """Return a JSON file of the run directory, or None where there is none."""
+        body = self.get(run_id, name)
+        return json.loads(body) if body is not None else None
+
+    def put(self, run_id: str, name: str, data: dict[str, Any]) -> None:
+        """Write a JSON file of the run directory."""
+        self.s3.put_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}", Body=_json(data))
+
+    def put_new(self, run_id: str, name: str, data: dict[str, Any]) -> bool:
+        """Write a JSON file of the run directory unless there is one; return whether it was written."""
+        return self._put_if(run_id, name, _json(data), IfNoneMatch="*")
+
+    def append_line(self, run_id: str, name: str, line: dict[str, Any]) -> bool:
+        """Append a line to a JSON Lines file; return False where somebody else wrote to it meanwhile."""
+        found = self.read(run_id, name)
+        new = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        if found is None:
+            return self._put_if(run_id, name, new, IfNoneMatch="*")
+        return self._put_if(run_id, name, found[0] + new, IfMatch=found[1])
+
+    def _put_if(self, run_id: str, name: str, body: bytes, **condition: str) -> bool:
+        try:
+            self.s3.put_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}", Body=body, **condition)
+        except Exception as error:
+            if aws.error_code(error) in _TAKEN:
+                return False
+            raise
+        return True
+
+    def delete(self, run_id: str, name: str) -> None:
+        """Delete a file of the run directory; one that is not there is no error."""
+        self.s3.delete_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
+
+
+def open_runs(session: Session) -> RunStore:
+    """Return the runs of the session's environment; contacts nothing yet."""
+    region = session.spec.region
+    bucket = naming.artifact_bucket(session.account.organization, session.spec.name, region)
+    return RunStore(session.cloud, region, bucket)
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, indent=2, ensure_ascii=False).encode()

@@ -1,0 +1,152 @@
+"""How an environment's runs stand, read from their run directories; what teardown needs to know of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fleet.run_store import FINAL_EVENTS, RunStore
+from stacks.problems import UserError, nearest
+
+SUBMITTED = "SUBMITTED"
+"""The state of a run that its head node has not taken up yet: it has a `run.json` and no event."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run as it stands."""
+
+    run_id: str
+    state: str
+    """SUBMITTED, or the last of its events: QUEUED, PROVISIONING, RUNNING, SUCCEEDED, FAILED, ..."""
+    program: str
+    """The recipe or the script."""
+    fleet: str
+    nodes: int
+    procs_per_node: int
+    actor: str
+    submitted: str
+    """UTC, ISO 8601, as all times here."""
+    started: str | None
+    """When every node had begun."""
+    ended: str | None
+    cause: str
+    """Why it failed or was ended, or what it waits for; one line."""
+    placed: tuple[dict[str, Any], ...]
+    """The nodes that it got: rank, instance_id, instance_type, address. Empty while it waits."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.state not in FINAL_EVENTS
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from its start to its end, or to now; None before it started."""
+        if self.started is None:
+            return None
+        end = _moment(self.ended) if self.ended else datetime.datetime.now(datetime.UTC)
+        return (end - _moment(self.started)).total_seconds()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the derived values too, as JSON has it."""
+        return {**asdict(self), "active": self.active, "seconds": self.seconds}
+
+
+def list_runs(store: RunStore, limit: int | None = None) -> list[RunStatus]:
+    """Return the runs, newest first."""
+    ids = store.run_ids()[:limit]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = pool.map(lambda run_id: _read(store, run_id), ids)
+    return [run for run in found if run is not None]
+
+
+def read_run(store: RunStore, run_id: str) -> RunStatus:
+    """Return one run; raises UserError, with the nearest id, where there is none of that id."""
+    found = _read(store, run_id)
+    if found is not None:
+        return found
+    known = store.run_ids()
+    near = next((each for each in known if each.startswith(run_id)), None) or nearest(run_id, known)
+    raise UserError.of(
+        f"there is no run {run_id!r} in s3://{store.bucket}",
+        f"did you mean {near!r}?" if near else "see `fleetform runs ENVIRONMENT`",
+        path="RUN",
+    )
+
+
+def active_runs(store: RunStore) -> list[RunStatus]:
+    """Return the runs that have not ended, newest first; none where the bucket is not there."""
+    return [run for run in list_runs(store) if run.active]
+
+
+def read_events(store: RunStore, run_id: str) -> list[dict[str, Any]]:
+    """Return the run's events, oldest first."""
+    body = store.get(run_id, "events.jsonl") or b""
+    return [json.loads(line) for line in body.decode().splitlines() if line.strip()]
+
+
+def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
+    """Return what of the run's outputs is not safe in the bucket, one sentence each; none means all is.
+
+    A node that is gone can't lose anything by a teardown any more, so its missing list is not named.
+    """
+    missing: list[str] = []
+    sizes = store.sizes(run.run_id)
+    silent: dict[str, int] = {}
+    for node in run.placed:
+        report = store.get_json(run.run_id, f"outputs/node-{node['rank']}.json")
+        if report is None:
+            silent[node["instance_id"]] = node["rank"]
+            continue
+        for file in report["files"]:
+            name = str(file["key"]).removeprefix(f"runs/{run.run_id}/")
+            if sizes.get(name) != file["size"]:
+                found = "is missing" if name not in sizes else f"has {sizes[name]} bytes, not {file['size']}"
+                missing.append(f"run {run.run_id}: {name} {found}")
+    for instance_id in sorted(_alive(store, list(silent))):
+        who = f"node {silent[instance_id]} ({instance_id})"
+        missing.append(f"run {run.run_id}: {who} has not said that its outputs are uploaded")
+    return missing
+
+
+def _alive(store: RunStore, instance_ids: list[str]) -> set[str]:
+    if not instance_ids:
+        return set()
+    filters = [
+        {"Name": "instance-id", "Values": instance_ids},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    answer = store.ec2.describe_instances(Filters=filters)
+    return {each["InstanceId"] for group in answer["Reservations"] for each in group["Instances"]}
+
+
+def _read(store: RunStore, run_id: str) -> RunStatus | None:
+    run = store.get_json(run_id, "run.json")
+    if run is None:
+        return None
+    events = read_events(store, run_id)
+    last: dict[str, Any] = events[-1] if events else {"event": SUBMITTED, "detail": {}}
+    by_name = {event["event"]: event for event in events}
+    detail = last["detail"]
+    return RunStatus(
+        run_id=run_id,
+        state=last["event"],
+        program=run["recipe"] or run["script"],
+        fleet=run["fleet"],
+        nodes=run["nodes"],
+        procs_per_node=run["procs_per_node"],
+        actor=run["actor"],
+        submitted=run["submitted"],
+        started=by_name["RUNNING"]["time"] if "RUNNING" in by_name else None,
+        ended=last["time"] if last["event"] in FINAL_EVENTS else None,
+        cause=str(detail.get("cause") or detail.get("reason") or ""),
+        placed=tuple(by_name["PROVISIONING"]["detail"]["nodes"]) if "PROVISIONING" in by_name else (),
+    )
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)

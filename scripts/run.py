@@ -1,0 +1,98 @@
+"""`fleetform run`: run a recipe or a script on an environment's fleet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scripts.console_io import emit_json, note, say
+from scripts.options import cloud_option, environment_argument, json_option
+
+if TYPE_CHECKING:
+    from fleet.job import JobSpec
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@environment_argument
+@click.argument("words", nargs=-1, metavar="[KEY=VALUE ...] | -- SCRIPT [ARGUMENTS ...]")
+@click.option("--recipe", metavar="NAME", help="A recipe of the trainer: `python -m trainer --list`.")
+@click.option("--nodes", type=int, default=1, show_default=True, help="Nodes to run on.")
+@click.option(
+    "--procs-per-node", type=int, help="Processes on each node. [default: one for each GPU, or one]"
+)
+@click.option("--fleet", metavar="NAME", help="The fleet to run on. [default: the only one]")
+@click.option("--max-minutes", type=int, default=1440, show_default=True, help="Stop it after this long.")
+@click.option("--dry-run", is_flag=True, help="Print the script that would run, to the letter, and stop.")
+@click.option("--follow", "-f", is_flag=True, help="Stay, and print its events and logs until it ends.")
+@json_option
+@cloud_option
+def command(
+    environment: str,
+    words: tuple[str, ...],
+    recipe: str | None,
+    nodes: int,
+    procs_per_node: int | None,
+    fleet: str | None,
+    max_minutes: int,
+    dry_run: bool,
+    follow: bool,
+    as_json: bool,
+    cloud: str | None,
+) -> int:
+    """Run a recipe, or any script that torchrun can start, on ENVIRONMENT.
+
+    \b
+      fleetform run vision --recipe digits samples=20000 --nodes 2 --follow
+      fleetform run vision --nodes 2 -- train.py --lr 0.01
+
+    The files beside a script travel with it. Exit code with --follow: 0 when the run succeeded, 1 otherwise.
+    """
+    from fleet.job import JobSpec
+
+    script = Path(words[0]) if recipe is None and words else None
+    job = JobSpec(
+        environment=environment,
+        fleet=fleet,
+        recipe=recipe,
+        overrides=words if recipe is not None else (),
+        script=script,
+        arguments=words[1:] if script else (),
+        nodes=nodes,
+        procs_per_node=procs_per_node,
+        max_minutes=max_minutes,
+    )
+    return _dry_run(job) if dry_run else _run(job, cloud, follow, as_json)
+
+
+def _dry_run(job: JobSpec) -> int:
+    """Print the launch script, from the environment's file alone."""
+    from fleet.job import build_request, declared_fleets, render_launch_script
+    from fleet.project import find_project
+    from stacks.guardrails import load_checked
+
+    _, spec = load_checked(find_project().environments, job.environment)
+    click.echo(render_launch_script(build_request(job, declared_fleets(spec))), nl=False)
+    return 0
+
+
+def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
+    from fleet.environment import read_outputs
+    from fleet.session import open_session
+    from fleet.submit import submit
+    from scripts.run_output import follow_to_end
+
+    session = open_session(job.environment, cloud)
+    assert session.caller  # the first look at the cloud: it answers, or a UserError says what to do
+    outputs = read_outputs(session.cloud, job.environment, session.spec.region)
+    submitted = submit(session, outputs, job)
+    if not follow:
+        if as_json:
+            emit_json({"run_id": submitted.run_id, "head": submitted.head})
+        else:
+            say(submitted.run_id)
+            note(f"follow it: fleetform logs {job.environment} {submitted.run_id} -f")
+        return 0
+    note(f"run {submitted.run_id}")
+    return follow_to_end(session, submitted.run_id, as_json=as_json)

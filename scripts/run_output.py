@@ -1,0 +1,85 @@
+"""What the verbs about runs print: a run followed to its end, its one line, its details."""
+
+from __future__ import annotations
+
+import click
+
+from fleet.follow import EventSeen, LogText, follow
+from fleet.run_control import settle_all
+from fleet.run_store import open_runs
+from fleet.runs import RunStatus, read_run
+from fleet.session import Session
+from scripts.console_io import emit_json, note
+
+
+def follow_to_end(session: Session, run_id: str, *, as_json: bool = False, rank: int | None = None) -> int:
+    """Print the run's log and events until it ends; return 0 where it succeeded, else 1 with the cause said.
+
+    With `as_json` the log goes to standard error, and the run as it ended is the answer.
+    """
+    store = open_runs(session)
+    run = read_run(store, run_id)
+    printer = LogPrinter(several=run.nodes > 1 and rank is None, to_error=as_json)
+    for item in follow(store, run_id, rank=rank):
+        if isinstance(item, LogText):
+            printer.show(item)
+        else:
+            printer.end_lines()
+            _note_event(item)
+    printer.end_lines()
+    settle_all(store, session.ledger)
+    run = read_run(store, run_id)
+    if as_json:
+        emit_json(run.to_dict())
+    return 0 if run.state == "SUCCEEDED" else 1
+
+
+class LogPrinter:
+    """Prints pieces of logs by whole lines, each behind its node's number where there are several nodes."""
+
+    def __init__(self, *, several: bool, to_error: bool = False) -> None:
+        self._several, self._to_error = several, to_error
+        self._rest: dict[int, str] = {}
+
+    def show(self, piece: LogText) -> None:
+        """Print the whole lines of the piece, and keep its unfinished last one."""
+        *lines, self._rest[piece.rank] = (self._rest.get(piece.rank, "") + piece.text).split("\n")
+        for line in lines:
+            self._print(piece.rank, line)
+
+    def end_lines(self) -> None:
+        """Print the unfinished lines."""
+        for rank, line in self._rest.items():
+            if line:
+                self._print(rank, line)
+        self._rest.clear()
+
+    def _print(self, rank: int, line: str) -> None:
+        click.echo(f"[node {rank}] {line}" if self._several else line, err=self._to_error)
+
+
+def _note_event(event: EventSeen) -> None:
+    detail = event.detail
+    said = str(detail.get("cause") or detail.get("reason") or "")
+    if "nodes" in detail:
+        said = "on " + ", ".join(
+            f"{node['instance_id']} ({node['instance_type']})" for node in detail["nodes"]
+        )
+    note(f"{event.time[11:19]} {event.event}{': ' if said else ''}{said}")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span as people read it: `-`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size_text(run: RunStatus) -> str:
+    """Return how many nodes and processes the run has: `2 x 1`."""
+    return f"{run.nodes} x {run.procs_per_node}"

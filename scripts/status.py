@@ -1,0 +1,47 @@
+"""`fleetform status`: show one run."""
+
+from __future__ import annotations
+
+import click
+
+from scripts.console_io import emit_json, say
+from scripts.options import cloud_option, environment_argument, json_option
+
+
+@click.command()
+@environment_argument
+@click.argument("run")
+@json_option
+@cloud_option
+def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int:
+    """Show how RUN of ENVIRONMENT stands: its events, nodes, phases and what is not safe yet."""
+    from fleet.run_control import settle_all
+    from fleet.run_store import open_runs
+    from fleet.runs import outputs_safe, read_events, read_run
+    from fleet.session import open_session
+    from scripts.run_output import duration, size_text
+
+    session = open_session(environment, cloud)
+    assert session.caller
+    store = open_runs(session)
+    settle_all(store, session.ledger)
+    found = read_run(store, run)
+    events, receipt = read_events(store, run), store.get_json(run, "receipt.json")
+    unsafe = [] if found.active else outputs_safe(store, found)
+    if as_json:
+        emit_json({**found.to_dict(), "events": events, "receipt": receipt, "not_safe": unsafe})
+        return 0
+    say(f"{found.run_id}  {found.state}{': ' if found.cause else ''}{found.cause}")
+    say(
+        f"  {found.program} on {size_text(found)} (nodes x processes) of the fleet {found.fleet}, by {found.actor}"
+    )
+    say(f"  ran {duration(found.seconds)}")
+    for event in events:
+        say(f"  {event['time']}  {event['event']}")
+    for node in found.placed:
+        say(f"  node {node['rank']}: {node['instance_id']}  {node['instance_type']}  {node['address']}")
+    for phase, seconds in (receipt or {}).get("seconds", {}).items():
+        say(f"  {phase}: {duration(seconds)}")
+    for sentence in unsafe:
+        say(f"  not safe: {sentence}")
+    return 0
