@@ -6,7 +6,7 @@ from importlib import import_module
 
 from sandbox.nodes import Nodes
 
-EXTENSIONS: tuple[str, ...] = ("instances", "run_command")
+EXTENSIONS: tuple[str, ...] = ("bucket_policy", "instances", "run_command")
 """Modules of `sandbox.extensions`; each has `install(nodes)`."""
 
 
