@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from sandbox.nodes import Nodes
+from sandbox.parts import Parts
 
-EXTENSIONS: tuple[str, ...] = ("bucket_policy", "instances", "run_command")
-"""Modules of `sandbox.extensions`; each has `install(nodes)`."""
+EXTENSIONS: tuple[str, ...] = (
+    "instances",
+    "auto_scaling",
+    "launch_templates",
+    "placement_groups",
+    "capacity_reservations",
+    "machine_images",
+    "run_command",
+    "bucket_policy",
+    "s3_conditions",
+    "key_rotation",
+    "tagged_resources",
+)
+"""Modules of `sandbox.extensions`; each has `install(parts)`."""
 
 
-def install_extensions(nodes: Nodes) -> None:
+def install_extensions(parts: Parts) -> None:
     """Install every extension once per process."""
     for name in EXTENSIONS:
-        import_module(f"sandbox.extensions.{name}").install(nodes)
+        import_module(f"sandbox.extensions.{name}").install(parts)

@@ -30,6 +30,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from sandbox.install import install_extensions
 from sandbox.middleware import Middleware
 from sandbox.nodes import Nodes
+from sandbox.parts import Parts
 
 _LOCK_SECONDS = 2.0
 
@@ -53,9 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
     place.record.unlink(missing_ok=True)  # left by a crash
     nodes = Nodes(place, cores_per_node=options.cores_per_node)
     nodes.clean_up()  # likewise
-    server = _bind(place, Middleware(DomainDispatcherApplication(create_backend_app)))
+    app = Middleware(DomainDispatcherApplication(create_backend_app))
+    server = _bind(place, app)
     nodes.endpoint = endpoint(server.port)
-    install_extensions(nodes)
+    install_extensions(Parts(nodes=nodes, faults=app.faults))
     _record(place, server.port, options.cores_per_node)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -1,7 +1,7 @@
 """Bucket policies that ask for TLS: a call over loopback counts as one that came through TLS.
 
-Seam: `FakeBucket.get_permission`. moto takes a statement whose conditions it cannot see to hold as a refusal, so
-that a TLS-only policy shuts everybody out; drop this when it evaluates `aws:SecureTransport`.
+Seam: `FakeBucket.get_permission`. moto takes a statement whose conditions it cannot see to hold as a
+refusal, so that a TLS-only policy shuts everybody out; drop this when it evaluates `aws:SecureTransport`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
-from sandbox.nodes import Nodes
+from sandbox.parts import Parts
 
 
-def install(nodes: Nodes) -> None:
+def install(parts: Parts) -> None:
     """Leave out, of every bucket's policy, the statements against calls without TLS."""
 
     def get_permission(self: Any, action: str, resource: str) -> Any:

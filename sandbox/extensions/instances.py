@@ -14,22 +14,30 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
 
 from sandbox.node import Machine, decode_user_data
-from sandbox.nodes import Nodes
+from sandbox.parts import Parts, store
 
 ROLE_TAG, HEAD = "fleetform:role", "head"
 """The tag of the machine that has no job of its own."""
+_NOT_GIVEN = "ABCDE"
+"""What moto puts in place of a ClientToken that was not given."""
 
 
-def install(nodes: Nodes) -> None:
+def install(parts: Parts) -> None:
     """Hang the nodes on the instances' lives."""
     run, start, stop, terminate = EC2Backend.run_instances, Instance.start, Instance.stop, Instance.terminate
 
     @functools.wraps(run)
     def run_instances(self: Any, *args: Any, **kwargs: Any) -> Any:
+        token = kwargs.get("client_token")
+        earlier = store(self, "client_tokens")
+        if token in earlier:  # the client did not get our answer and asks again
+            return earlier[token]
         reservation = run(self, *args, **kwargs)
+        if token not in (None, _NOT_GIVEN):
+            earlier[token] = reservation
         for instance in reservation.instances:
-            node = nodes.launch(machine(instance))
-            _give_address(instance, node.address)
+            node = parts.nodes.launch(machine(instance))
+            _prepare_interface(instance, node.address)
         return reservation
 
     def after(change: Any, follow: Any) -> Any:
@@ -42,9 +50,9 @@ def install(nodes: Nodes) -> None:
         return changed
 
     EC2Backend.run_instances = run_instances
-    Instance.start = after(start, nodes.start)
-    Instance.stop = after(stop, nodes.stop)
-    Instance.terminate = after(terminate, nodes.terminate)
+    Instance.start = after(start, parts.nodes.start)
+    Instance.stop = after(stop, parts.nodes.stop)
+    Instance.terminate = after(terminate, parts.nodes.terminate)
 
 
 def machine(instance: Any) -> Machine:
@@ -65,9 +73,13 @@ def gpu_count(instance_type: str) -> int:
     return sum(int(gpu.get("Count", 0)) for gpu in known.get("GpuInfo", {}).get("Gpus", []))
 
 
-def _give_address(instance: Any, address: str) -> None:
-    """Make the API report the node's loopback address, so that nodes reach each other by what it reports."""
+def _prepare_interface(instance: Any, address: str) -> None:
+    """Make the API report the node's loopback address, so that nodes reach each other by what it reports.
+
+    The primary interface also ends with its instance, which is EC2's default and not moto's.
+    """
     interface = instance.nics[0]
+    interface.delete_on_termination = True
     interface.private_ip_address = address
     for entry in interface.private_ip_addresses:
         if entry.get("Primary"):

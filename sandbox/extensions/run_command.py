@@ -21,6 +21,7 @@ from sandbox.commands import Command, Invocation, StepResult, cancel_command, ru
 from sandbox.documents import RUN_SHELL_SCRIPT, InvalidParametersError, steps_of
 from sandbox.node import Node
 from sandbox.nodes import Nodes
+from sandbox.parts import Parts
 
 _FILTER_NAMES = {"InstanceIds": "instance-id"}
 """EC2's names of the targets' keys; `tag:NAME` is the same in both."""
@@ -157,9 +158,9 @@ class RunCommand:
         return commands if chosen is None else [command for command in commands if command.id == chosen]
 
 
-def install(nodes: Nodes) -> None:
+def install(parts: Parts) -> None:
     """Give moto's responses class the actions."""
-    run_commands = RunCommand(nodes)
+    run_commands = RunCommand(parts.nodes)
 
     def method(action: Callable[[Any], ActionResult]) -> Callable[[Any], ActionResult]:
         return lambda request: action(request)

@@ -1,0 +1,66 @@
+"""Public parameters that name machine images: deep learning and Ubuntu names resolve to an image.
+
+Seam: `ParameterDict._check_loading_status`, where moto loads the public parameters that it ships. It
+ships those of Amazon Linux and ECS alone; drop this when it ships these too.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from typing import Any
+
+from moto.core.utils import utcnow
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.ssm.models import Parameter, ParameterDict
+
+from sandbox.parts import Parts
+
+_NAME = re.compile(r"/aws/service/(deeplearning/ami/[\w./-]+/ami-id|canonical/ubuntu/[\w./-]+/ami-id)")
+
+
+def install(parts: Parts) -> None:
+    """Make the names known when they are asked for."""
+    check = ParameterDict._check_loading_status
+
+    @functools.wraps(check)
+    def check_loading_status(self: Any, key: str) -> None:
+        check(self, key)
+        name = str(key or "")
+        if _NAME.fullmatch(name) and not dict.__contains__(self, name):
+            dict.__setitem__(self, name, [_parameter(self, name)])
+
+    ParameterDict._check_loading_status = check_loading_status
+
+
+def _parameter(parameters: Any, name: str) -> Any:
+    """Return the parameter, and register the image that it names in the same region."""
+    image_id = f"ami-{hashlib.sha256(name.encode()).hexdigest()[:17]}"
+    backend = ec2_backends[parameters.account_id][parameters.region_name]
+    if image_id not in backend.amis:
+        backend.amis[image_id] = Ami(
+            backend,
+            image_id,
+            name=name.removeprefix("/aws/service/").replace("/", "-"),
+            description="Stands for a public image in the embedded cloud",
+            owner_id="898082745236",  # the account that publishes AWS's deep learning images
+            owner_alias="amazon",
+            public=True,
+            virtualization_type="hvm",
+            architecture="arm64" if "arm64" in name else "x86_64",
+            root_device_type="ebs",
+        )
+    return Parameter(
+        account_id=parameters.account_id,
+        name=name,
+        value=image_id,
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=utcnow().timestamp(),
+        version=1,
+        data_type="aws:ec2:image",
+    )
