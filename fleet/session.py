@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stacks.guardrails import load_checked
+from stacks.guardrails import load_checked, load_declared
 
 from fleet import aws
 from fleet.cloud import Cloud, choose_cloud
@@ -54,8 +54,13 @@ def open_account(cloud: str | None = None) -> AccountSession:
     return AccountSession(project, choose_cloud(project, cloud), load_account(project.environments))
 
 
-def open_session(environment: str, cloud: str | None = None) -> Session:
-    """Open an environment; raises UserError with every problem of its files. Contacts nothing yet."""
+def open_session(environment: str, cloud: str | None = None, *, checked: bool = False) -> Session:
+    """Open an environment; contacts nothing yet. Raises UserError where its files can't be read.
+
+    `checked` holds it against every rule too: what builds must pass them, while what looks, fetches and tears
+    down must also work on an environment whose lease has ended.
+    """
     project = find_project()
-    account, spec = load_checked(project.environments, environment)
+    load = load_checked if checked else load_declared
+    account, spec = load(project.environments, environment)
     return Session(project, choose_cloud(project, cloud), account, spec)

@@ -19,6 +19,10 @@ from scripts.console_io import say
     "--instance-type", default="g5.xlarge", show_default=True, help="The GPU nodes' EC2 instance type."
 )
 @click.option("--nodes", default=2, show_default=True, help="How many GPU nodes to start with.")
+@click.option("--max-nodes", type=int, default=None, help="How many it may grow to. [default: --nodes]")
+@click.option(
+    "--organization", default=None, help="Prefix of the account's buckets; for the first environment."
+)
 @click.option("--cidr", default=None, help="The network's address range. [default: the next free one]")
 @click.option("--lease-ends", type=click.DateTime(["%Y-%m-%d"]), help="Last day. [default: in 30 days]")
 @click.option(
@@ -31,6 +35,8 @@ def command(
     region: str,
     instance_type: str,
     nodes: int,
+    max_nodes: int | None,
+    organization: str | None,
     cidr: str | None,
     lease_ends: datetime.datetime | None,
     delete_artifacts: bool,
@@ -46,6 +52,8 @@ def command(
         region=region,
         instance_type=instance_type,
         nodes=nodes,
+        max_nodes=max_nodes,
+        organization=organization,
         cidr=cidr,
         lease_ends=lease_ends.date() if lease_ends else None,
         on_teardown="delete" if delete_artifacts else "retain",

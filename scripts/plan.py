@@ -31,7 +31,7 @@ def command(environment: str, detailed_exitcode: bool, as_json: bool, cloud: str
     from fleet.session import open_session
     from scripts.progress import reporter
 
-    plans = plan(open_session(environment, cloud), reporter())
+    plans = plan(open_session(environment, cloud, checked=True), reporter())
     live.clear()
     if as_json:
         emit_json([asdict(each) for each in plans])

@@ -20,7 +20,7 @@ def command(environment: str, out: Path | None, cloud: str | None) -> None:
     from fleet.synth import stack_folder, synthesize
     from stacks import naming
 
-    session = open_session(environment, cloud)
+    session = open_session(environment, cloud, checked=True)
     folder = synthesize(session, out)
     for stack in (naming.ACCOUNT_STACK, *naming.environment_stacks(environment)):
         say(str(stack_folder(folder, stack) / "cdk.tf.json"))

@@ -34,7 +34,7 @@ def command(
     from fleet.up import READY_SECONDS, UpOptions, up
     from scripts.progress import reporter
 
-    session = open_session(environment, cloud)
+    session = open_session(environment, cloud, checked=True)
     report = reporter()
     skipped: frozenset[str] = frozenset()
     if not yes:

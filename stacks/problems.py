@@ -41,5 +41,10 @@ class UserError(Exception):
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that `name` was most likely meant to be, or None where none is near."""
-    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
-    return found[0] if found else None
+    found = difflib.get_close_matches(name, list(candidates), n=3, cutoff=0.6)
+
+    def likeness(candidate: str) -> tuple[float, bool]:
+        swapped = sorted(candidate) == sorted(name)  # `us-esat-1` is nearer to us-east-1 than to us-west-1
+        return difflib.SequenceMatcher(None, name, candidate).ratio(), swapped
+
+    return max(found, key=likeness) if found else None
