@@ -16,6 +16,7 @@ EXTENSIONS: tuple[str, ...] = (
     "run_command",
     "bucket_policy",
     "s3_conditions",
+    "object_lock",
     "key_rotation",
     "tagged_resources",
 )
