@@ -1,4 +1,4 @@
-"""The node bundle: what fleetform puts on a machine, as one archive that is the same whenever its files are."""
+"""The node bundle: what fleetform puts on a machine, one archive, the same whenever its files are."""
 
 from __future__ import annotations
 

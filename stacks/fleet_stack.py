@@ -48,7 +48,8 @@ class FleetStack:
             name=naming.outputs_parameter(self.spec.name),
             description=f"What {self.spec.name} consists of, for fleetform's commands",
             type="String",
-            value=self._outputs().to_json(),
+            # Nothing secret: as `value` the plan would hide it.
+            insecure_value=self._outputs().to_json(),
         )
 
     def _add_bundle(self) -> s3.S3Object:

@@ -13,9 +13,9 @@ INTERFACE_ENDPOINTS = ("ec2", "ssm", "ssmmessages")
 """Services that nodes reach through an endpoint of their own; each costs money by the hour and the zone.
 
 `ec2`: the head node looks for the running nodes. `ssm`: the agent registers, the head node sends commands.
-`ssmmessages`: commands and sessions reach the agent (3.3 and later need `ec2messages` no more). Credentials come
-from the instance's own metadata (no `sts`), S3 encrypts with the KMS key itself (no `kms`), and what a run
-writes goes to S3 (no `logs`), whose gateway endpoint is free.
+`ssmmessages`: commands and sessions reach the agent (3.3 and later need `ec2messages` no more). Credentials
+come from the instance's own metadata (no `sts`), S3 encrypts with the KMS key itself (no `kms`), and what a
+run writes goes to S3 (no `logs`), whose gateway endpoint is free.
 """
 
 
@@ -73,7 +73,7 @@ def _add_subnets(
     stack: Stack, spec: EnvironmentSpec, main: vpc.Vpc, routes: vpc.RouteTable
 ) -> list[vpc.Subnet]:
     """Add one private subnet for each zone; the route table has no way to the internet."""
-    # Asked for, because not every account has a zone `a`; local zones, which must be opted in to, are no choice.
+    # Asked for, because not every account has a zone `a`; local zones, which are opted in to, are no choice.
     zones = vpc.DataAvailabilityZones(
         stack, "available", filter=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}]
     )
@@ -123,7 +123,7 @@ def _add_rules(
         security_group_id=nodes.id,
         referenced_security_group_id=nodes.id,
         ip_protocol="-1",
-        description=among,
+        tags={"Name": among},
     )
     vpc.VpcSecurityGroupEgressRule(
         stack,
@@ -131,7 +131,7 @@ def _add_rules(
         security_group_id=nodes.id,
         referenced_security_group_id=nodes.id,
         ip_protocol="-1",
-        description=among,
+        tags={"Name": among},
     )
     vpc.VpcSecurityGroupEgressRule(
         stack,
@@ -141,7 +141,7 @@ def _add_rules(
         ip_protocol="tcp",
         from_port=443,
         to_port=443,
-        description="Nodes to the interface endpoints",
+        tags={"Name": "Nodes to the interface endpoints"},
     )
     vpc.VpcSecurityGroupEgressRule(
         stack,
@@ -151,7 +151,7 @@ def _add_rules(
         ip_protocol="tcp",
         from_port=443,
         to_port=443,
-        description="Nodes to S3",
+        tags={"Name": "Nodes to S3"},
     )
     vpc.VpcSecurityGroupIngressRule(
         stack,
@@ -161,5 +161,5 @@ def _add_rules(
         ip_protocol="tcp",
         from_port=443,
         to_port=443,
-        description="The environment's own network",
+        tags={"Name": "The environment's own network"},
     )

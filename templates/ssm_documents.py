@@ -28,7 +28,10 @@ class RunJobDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class RunNodeDocument:
-    """The document that starts one node's part of a run; RunId, NodeRank, NodeCount, MasterAddress, MasterPort."""
+    """The document that starts one node's part of a run.
+
+    Parameters RunId, NodeRank, NodeCount, MasterAddress, MasterPort.
+    """
 
     template: ClassVar[str] = "ssm/run_node.yaml.j2"
 
