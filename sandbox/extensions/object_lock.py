@@ -1,7 +1,7 @@
-"""Object Lock of a bucket that holds objects: S3 lets its default retention be set at any time.
+"""Default retention of a bucket that already holds objects: allowed, as S3 has allowed it since 2023.
 
-Seam: `S3Backend.put_object_lock_configuration`. moto refuses it ("Bucket needs to be empty") once there is an
-object; drop this when it takes it.
+Seam: `S3Backend.put_object_lock_configuration`. moto refuses it for a bucket that is not empty
+(`InvalidBucket`); drop this when it does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sandbox.parts import Parts
 
 
 def install(parts: Parts) -> None:
-    """Replace the backend's check by S3's own: the bucket is versioned."""
+    """Replace the check."""
 
     def put_object_lock_configuration(
         self: Any,
@@ -27,7 +27,7 @@ def install(parts: Parts) -> None:
     ) -> None:
         bucket = self.get_bucket(bucket_name)
         if not bucket.is_versioned:
-            raise InvalidBucketState("Versioning must be 'Enabled' on the bucket to apply Object Lock")
+            raise InvalidBucketState("Versioning must be 'Enabled' on the bucket")
         bucket.object_lock_enabled = bucket.object_lock_enabled or lock_enabled
         bucket.default_lock_mode = mode
         bucket.default_lock_days = days
