@@ -25,14 +25,14 @@ def account_buckets(account: AccountSpec) -> tuple[str, str]:
 def account_exists(cloud: Cloud, account: AccountSpec) -> bool:
     """Return whether both buckets are there and ours. Raises UserError where one belongs to somebody else."""
     s3 = aws.client(cloud, "s3", account.region)
-    return all([_bucket_exists(s3, bucket) for bucket in account_buckets(account)])
+    return all(_bucket_exists(s3, bucket) for bucket in account_buckets(account))
 
 
 def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
     """Make the buckets that are missing and return their names; none where all is in place.
 
-    The ledger's bucket gets Object Lock, which S3 can switch on only at creation. Raises UserError where a bucket of
-    that name belongs to another account.
+    The ledger's bucket gets Object Lock, which S3 can switch on only at creation, and its retention at once, so that
+    the very first entry is locked. Raises UserError where a bucket of that name belongs to another account.
     """
     s3 = aws.client(cloud, "s3", account.region)
     state, ledger = account_buckets(account)
@@ -50,6 +50,12 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
                 raise _somebody_elses(bucket) from error
             if aws.error_code(error) != "BucketAlreadyOwnedByYou":  # another command was faster
                 raise
+    if ledger in missing:
+        retention = {"Mode": account.ledger.retention_mode.upper(), "Days": account.ledger.retention_days}
+        s3.put_object_lock_configuration(
+            Bucket=ledger,
+            ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
+        )
     return missing
 
 

@@ -20,7 +20,7 @@ from fleet.terraform import CONFIGURATION
 from fleet.terraform_events import Changes, Diagnostic, PlannedChange, Report
 from stacks import naming
 
-_REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\b")
+_REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\.([A-Za-z0-9_-]+)")
 _STAND_IN = "terraform_data"
 """Terraform's own resource whose output nobody knows before an apply: exactly what an unbuilt base's outputs are."""
 
@@ -87,7 +87,8 @@ def _plan_stack(session: Session, out: Path, report: Report, reasons: dict[str, 
     if reason:
         folder = _scratch_copy(folder, out.parent / "provisional" / name)
     result = open_stack(session, name, report, folder).plan(lock=not reason)
-    planned = tuple(each for each in result.planned if not each.address.startswith(f"{_STAND_IN}."))
+    ours = (each for each in result.planned if not each.address.startswith(f"{_STAND_IN}."))
+    planned = tuple(sorted(ours, key=lambda each: each.address))
     stand_ins = len(result.planned) - len(planned)
     counts = result.changes
     changes = Changes(
@@ -116,13 +117,16 @@ def _scratch_copy(source: Path, target: Path) -> Path:
 
 def stand_alone(configuration: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration with a local state, nothing to import, and stand-ins for other stacks' outputs."""
-    copy: dict[str, Any] = json.loads(_REMOTE.sub(rf"{_STAND_IN}.\1.output", json.dumps(configuration)))
+    text = json.dumps(configuration)
+    used = sorted(set(_REMOTE.findall(text)))
+    copy: dict[str, Any] = json.loads(_REMOTE.sub(rf"{_STAND_IN}.\1.output.\2", text))
     copy["terraform"]["backend"] = {"local": {}}
     copy.pop("import", None)
     data = copy.get("data", {})
-    remote = data.pop("terraform_remote_state", {})
+    data.pop("terraform_remote_state", None)
     if not data:
         copy.pop("data", None)
-    if remote:
-        copy.setdefault("resource", {})[_STAND_IN] = {name: {"input": "unknown"} for name in remote}
+    for state, output in used:
+        stand_ins = copy.setdefault("resource", {}).setdefault(_STAND_IN, {})
+        stand_ins.setdefault(state, {"input": {}})["input"][output] = "unknown"
     return copy

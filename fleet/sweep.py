@@ -132,7 +132,9 @@ def _by_tag(look: Look) -> list[Thing]:
     found = look.pages(
         "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=filters
     )
-    return [_tagged(each["ResourceARN"], {tag["Key"]: tag["Value"] for tag in each["Tags"]}) for each in found]
+    return [
+        _tagged(each["ResourceARN"], {tag["Key"]: tag["Value"] for tag in each["Tags"]}) for each in found
+    ]
 
 
 def _tagged(arn: str, tags: dict[str, str]) -> Thing:

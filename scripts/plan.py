@@ -20,7 +20,9 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "-/+", "import
 
 @click.command()
 @environment_argument
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there is something to change, as Terraform.")
+@click.option(
+    "--detailed-exitcode", is_flag=True, help="Exit with 2 where there is something to change, as Terraform."
+)
 @json_option
 @cloud_option
 def command(environment: str, detailed_exitcode: bool, as_json: bool, cloud: str | None) -> int:

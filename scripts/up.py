@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 @click.command()
 @environment_argument
 @yes_option
-@click.option("--account", is_flag=True, help="Bring the account's stack up to date too, where it stands already.")
-@click.option("--wait", default=None, type=click.FloatRange(min=0), help="Seconds to wait for the machines; 0: none.")
+@click.option(
+    "--account", is_flag=True, help="Bring the account's stack up to date too, where it stands already."
+)
+@click.option(
+    "--wait", default=None, type=click.FloatRange(min=0), help="Seconds to wait for the machines; 0: none."
+)
 @json_option
 @cloud_option
 def command(
@@ -48,7 +52,9 @@ def command(
         if all(each.empty for each in plans):
             return 0
         click.confirm(f"Build {environment} in {session.cloud}?", abort=True, err=True)
-    options = UpOptions(account=account, ready_seconds=READY_SECONDS if wait is None else wait, skipped=skipped)
+    options = UpOptions(
+        account=account, ready_seconds=READY_SECONDS if wait is None else wait, skipped=skipped
+    )
     result = up(session, report, options)
     live.clear()
     if as_json:

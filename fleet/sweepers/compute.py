@@ -96,7 +96,10 @@ def scaling_groups(look: Look) -> Iterator[Thing]:
 
 def load_balancers(look: Look) -> Iterator[Thing]:
     """Yield the load balancers."""
-    found = {each["LoadBalancerArn"]: each for each in look.pages("elbv2", "describe_load_balancers", "LoadBalancers")}
+    found = {
+        each["LoadBalancerArn"]: each
+        for each in look.pages("elbv2", "describe_load_balancers", "LoadBalancers")
+    }
     arns = list(found)
     for start in range(0, len(arns), 20):  # the API takes 20 at a time
         answer = look.client("elbv2").describe_tags(ResourceArns=arns[start : start + 20])

@@ -31,11 +31,17 @@ def _tagged_or_inside(
 def vpcs(look: Look) -> Iterator[Thing]:
     """Yield the VPCs."""
     for each in look.pages("ec2", "describe_vpcs", "Vpcs", Filters=look.tag_filter()):
-        yield Thing(kind="VPC", id=each["VpcId"], name=name_of(each), stack=stack_of(each), note=each["CidrBlock"])
+        yield Thing(
+            kind="VPC", id=each["VpcId"], name=name_of(each), stack=stack_of(each), note=each["CidrBlock"]
+        )
 
 
 def _simple(
-    kind: str, operation: str, key: str, identity: str, leave_out: Callable[[Mapping[str, Any]], object] | None = None
+    kind: str,
+    operation: str,
+    key: str,
+    identity: str,
+    leave_out: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> Callable[[Look], Iterable[Thing]]:
     """Return the listing of things of the VPC that cost nothing by themselves."""
 
@@ -111,7 +117,9 @@ def internet_gateways(look: Look) -> Iterator[Thing]:
     """Yield the internet gateways."""
     found = look.pages("ec2", "describe_internet_gateways", "InternetGateways", Filters=look.tag_filter())
     for each in found:
-        yield Thing(kind="internet gateway", id=each["InternetGatewayId"], name=name_of(each), stack=stack_of(each))
+        yield Thing(
+            kind="internet gateway", id=each["InternetGatewayId"], name=name_of(each), stack=stack_of(each)
+        )
 
 
 def flow_logs(look: Look) -> Iterator[Thing]:

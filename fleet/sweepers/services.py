@@ -14,7 +14,9 @@ def roles(look: Look) -> Iterator[Thing]:
     iam = look.client("iam")
     for each in look.pages("iam", "list_roles", "Roles"):
         name = each["RoleName"]
-        if name.startswith(look.environment) and look.owns(name, tags := tags_of(iam.list_role_tags(RoleName=name))):
+        if name.startswith(look.environment) and look.owns(
+            name, tags := tags_of(iam.list_role_tags(RoleName=name))
+        ):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
 
@@ -89,7 +91,9 @@ def documents(look: Look) -> Iterator[Thing]:
 def parameters(look: Look) -> Iterator[Thing]:
     """Yield the Systems Manager parameters below the environment's path."""
     ssm = look.client("ssm")
-    filters = [{"Key": "Name", "Option": "BeginsWith", "Values": [naming.outputs_parameter(look.environment)[:-7]]}]
+    filters = [
+        {"Key": "Name", "Option": "BeginsWith", "Values": [naming.outputs_parameter(look.environment)[:-7]]}
+    ]
     for each in look.pages("ssm", "describe_parameters", "Parameters", ParameterFilters=filters):
         answer = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=each["Name"])
         stack = tags_of(answer, "TagList").get(naming.TAG_STACK, "")

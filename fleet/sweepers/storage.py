@@ -51,7 +51,9 @@ def lustre(look: Look) -> Iterator[Thing]:
 def elastic(look: Look) -> Iterator[Thing]:
     """Yield the EFS file systems."""
     for each in look.pages("efs", "describe_file_systems", "FileSystems"):
-        if each.get("LifeCycleState") not in ("deleting", "deleted") and look.owns(each.get("Name", ""), tags_of(each)):
+        if each.get("LifeCycleState") not in ("deleting", "deleted") and look.owns(
+            each.get("Name", ""), tags_of(each)
+        ):
             gigabytes = each.get("SizeInBytes", {}).get("Value", 0) / 1e9
             yield Thing(
                 kind="EFS file system",

@@ -76,7 +76,9 @@ class Sweeper:
     look: Callable[[Look], Iterable[Thing]]
 
 
-def tags_of(item: Mapping[str, Any], field: str = "Tags", key: str = "Key", value: str = "Value") -> dict[str, str]:
+def tags_of(
+    item: Mapping[str, Any], field: str = "Tags", key: str = "Key", value: str = "Value"
+) -> dict[str, str]:
     """Return an item's tags as a mapping."""
     return {tag[key]: tag[value] for tag in item.get(field) or ()}
 
