@@ -10,6 +10,7 @@ EXTENSIONS: tuple[str, ...] = (
     "instances",
     "auto_scaling",
     "launch_templates",
+    "security_group_rules",
     "placement_groups",
     "capacity_reservations",
     "machine_images",

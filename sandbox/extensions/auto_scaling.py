@@ -133,6 +133,7 @@ def _dress(backend: Any, instance: Any, group: Any, data: dict[str, Any]) -> Non
     placement = data.get("Placement", {})
     instance.placement.group_name = group.placement_group or placement.get("GroupName") or ""
     instance.placement.tenancy = placement.get("Tenancy") or "default"
+    instance.security_groups = list(instance.nics[0].group_set)
     if options := data.get("MetadataOptions"):
         instance.metadata_options = MetadataOptions(options)
 

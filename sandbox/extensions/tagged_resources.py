@@ -38,8 +38,9 @@ def _more(backend: Any) -> Iterator[tuple[str, str, str]]:
     """Yield kind, name in the ARN and id of every further resource."""
     for template_id in list(backend.launch_templates):
         yield "launch-template", template_id, template_id
-    for endpoint_id in list(backend.vpc_end_points):
-        yield "vpc-endpoint", endpoint_id, endpoint_id
+    for endpoint_id, endpoint in list(backend.vpc_end_points.items()):
+        if endpoint.state != "deleted":
+            yield "vpc-endpoint", endpoint_id, endpoint_id
     for address in list(backend.addresses):
         if address.allocation_id:
             yield "elastic-ip", address.allocation_id, address.allocation_id
