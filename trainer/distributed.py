@@ -70,11 +70,6 @@ class World:
         """Return what trains: `cpu`, or the GPU's own name."""
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
-    def close(self) -> None:
-        """Leave the process group."""
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
-
 
 def join_world(device: Literal["auto", "cpu", "cuda"]) -> World:
     """Choose this process's device and join the others.
