@@ -45,7 +45,7 @@ def _role(client: Callable[[str], Any], name: str) -> Found:
 
 
 def _profile(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(client("iam").list_instance_profile_tags(InstanceProfileName=name)["Tags"])
+    return name, _pairs(client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []))
 
 
 def _document(client: Callable[[str], Any], name: str) -> Found:

@@ -201,7 +201,7 @@ def _choose_fleet(
 
 
 def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
-    """Return the fleets as they will stand once the environment is up, for a job that only is to be looked at."""
+    """Return the fleets as they will stand once the environment is up, for a job that is only looked at."""
     catalog = load_catalog()
     return {
         name: FleetOutputs(

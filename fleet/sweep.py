@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -112,8 +113,22 @@ def _look(session: Session) -> Look:
         organization=session.account.organization,
         region=session.spec.region,
         others=tuple(name for name in names if name != session.spec.name),
-        client=session.client,
+        client=_shared_clients(session),
     )
+
+
+def _shared_clients(session: Session) -> Callable[[str], Any]:
+    """Return a maker of clients that makes one per service: making one costs more than asking it."""
+    made: dict[str, Any] = {}
+    guard = threading.Lock()  # boto3's session must not be used by two threads at once; its clients may
+
+    def client(service: str) -> Any:
+        with guard:
+            if service not in made:
+                made[service] = session.client(service)
+            return made[service]
+
+    return client
 
 
 def _attempt(title: str, work: Any) -> list[Thing] | NotLooked:

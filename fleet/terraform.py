@@ -140,6 +140,11 @@ class Stack:
         self._prepare()
         return read_state(self._ask("state pull", ["state", "pull"]))
 
+    def forget(self, addresses: Sequence[str]) -> None:
+        """Take resources out of the state and leave them standing."""
+        self._prepare()
+        self._ask("state rm", ["state", "rm", *addresses])
+
     def force_unlock(self, lock_id: str) -> None:
         """Break the lock with that id."""
         self._ask("force-unlock", ["force-unlock", "-force", lock_id])

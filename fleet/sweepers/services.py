@@ -28,7 +28,7 @@ def profiles(look: Look) -> Iterator[Thing]:
         name = each["InstanceProfileName"]
         if not name.startswith(look.environment):
             continue
-        tags = tags_of(iam.list_instance_profile_tags(InstanceProfileName=name))
+        tags = tags_of(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
         if look.owns(name, tags):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM instance profile", id=name, stack=stack, created=each.get("CreateDate"))

@@ -1,0 +1,50 @@
+"""The artifact bucket at a teardown: whether it holds anything, and emptying it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fleet import aws
+from fleet.errors import ActError
+from fleet.session import Session
+from stacks import naming
+
+
+def artifact_bucket(session: Session) -> str:
+    """Return the environment's artifact bucket's name."""
+    return naming.artifact_bucket(session.account.organization, session.spec.name, session.spec.region)
+
+
+def holds_objects(session: Session) -> bool:
+    """Return whether the bucket is there and holds any version of any object."""
+    return next(_batches(session), None) is not None
+
+
+def empty(session: Session) -> int:
+    """Delete every version of every object in the bucket and return how many; 0 where it is not there."""
+    s3, count = session.client("s3"), 0
+    for batch in _batches(session):
+        answer = s3.delete_objects(Bucket=artifact_bucket(session), Delete={"Objects": batch, "Quiet": True})
+        if failed := answer.get("Errors"):
+            first = failed[0]
+            raise ActError(
+                f"{first['Key']} in {artifact_bucket(session)} can't be deleted ({first['Message']})"
+            )
+        count += len(batch)
+    return count
+
+
+def _batches(session: Session) -> Iterator[list[dict[str, Any]]]:
+    """Yield the versions and delete markers in the bucket, at most 1000 (what one call may delete) at a time."""
+    pages = (
+        session.client("s3").get_paginator("list_object_versions").paginate(Bucket=artifact_bucket(session))
+    )
+    try:
+        for page in pages:
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            if found:
+                yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+    except Exception as error:
+        if aws.error_code(error) not in ("NoSuchBucket", "404"):
+            raise

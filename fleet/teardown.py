@@ -1,0 +1,209 @@
+"""Tearing an environment down: refuse what would lose something, destroy in reverse order, look, write a receipt."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fleet.artifacts import artifact_bucket, empty, holds_objects
+from fleet.bootstrap import account_exists
+from fleet.errors import ActError
+from fleet.estate import open_stack, wait_for_running
+from fleet.ledger import Act
+from fleet.receipt import Fate, Receipt, StackReceipt, find_births, hourly, write_receipt
+from fleet.run_control import cancel, settle_all
+from fleet.run_store import RunStore, open_runs
+from fleet.runs import RunStatus, outputs_safe
+from fleet.session import Session
+from fleet.sweep import Leftovers, Sweep, find_leftovers, sweep
+from fleet.synth import synthesize
+from fleet.terraform_events import ProgressEvent, Report
+from fleet.terraform_state import StateResource
+from stacks import naming
+from stacks.problems import Problem, UserError
+
+_DATA_KINDS = ("aws_s3_bucket", "aws_kms_")
+"""What a bucket that is kept in spite of `down --base` needs to stay readable: itself, its settings, its key."""
+
+
+def down(session: Session, report: Report, *, base: bool, anyway: str | None = None) -> tuple[Receipt, Path]:
+    """Tear the fleet down, and the base with `base`; return the receipt and the folder that it was written to.
+
+    Raises UserError with every reason against it (a run is active, outputs are not safe, a bucket to be retained
+    holds objects) unless `anyway` gives a reason to do it in spite of them; active runs are cancelled then.
+    An environment that is down already is looked at again.
+    """
+    began = _now()
+    assert session.caller, "the cloud answers before anything is written"
+    wait_for_running(session, report)
+    if not account_exists(session.cloud, session.account):
+        raise UserError.of(
+            f"no environment was ever built in {session.cloud}: it has no state bucket",
+            f"name the cloud that {session.spec.name} stands in with `--cloud`",
+        )
+    synthesize(session)
+    with session.ledger.act("environment.down", session.spec.name, base=base, anyway=anyway or "") as act:
+        overridden = _clear_the_way(session, report, base=base, anyway=anyway)
+        act.details["overridden"] = list(overridden)
+        before = sweep(session)
+        births = find_births(session.ledger.entries(), session.spec.name)
+        stacks, kept_ids = _destroy(session, report, act, before, births, base=base)
+        _tell(session, report, "looking at what is left")
+        kept_stacks = [each.stack for each in stacks if each.fate == "kept on purpose"]
+        leftovers = find_leftovers(session, kept_stacks, kept_ids)
+        receipt = _receipt(session, began, anyway or "", overridden, stacks, before, leftovers)
+        folder = session.project.root / "receipts" / f"{session.spec.name}-{began:%Y%m%dT%H%M%S}"
+        act.details["receipt_sha256"] = write_receipt(receipt, folder)
+        act.details["left"] = [f"{thing.kind} {thing.id}" for thing in receipt.left]
+        act.details["not_looked"] = [each.title for each in receipt.not_looked]
+    return receipt, folder
+
+
+# ----------------------------------------------------------------------------------------------- reasons against it
+
+
+def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str | None) -> tuple[str, ...]:
+    """Raise UserError with the reasons against the teardown, or cancel what is active and return the reasons."""
+    store = open_runs(session)
+    runs = settle_all(store, session.ledger)
+    problems = [*_active(runs), *_unsafe(store, runs), *(_retained(session) if base else ())]
+    if problems and not anyway:
+        raise UserError(problems)
+    for run in (run for run in runs if run.active):
+        _tell(session, report, f"cancelling the run {run.run_id}")
+        try:
+            cancel(store, session.ledger, run.run_id, session.caller)
+        except ActError as error:
+            _tell(session, report, f"{error}; going on, as --anyway says")
+    return tuple(problem.what for problem in problems)
+
+
+def _active(runs: Sequence[RunStatus]) -> list[Problem]:
+    return [
+        Problem(
+            what=f"the run {run.run_id} ({run.program}) is {run.state}",
+            do="wait for it, end it with `fleetform cancel`, or say --anyway REASON, which cancels it",
+        )
+        for run in runs
+        if run.active
+    ]
+
+
+def _unsafe(store: RunStore, runs: Sequence[RunStatus]) -> list[Problem]:
+    ended = [run for run in runs if not run.active]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        missing = [each for found in pool.map(lambda run: outputs_safe(store, run), ended) for each in found]
+    do = "wait until its node has uploaded it, or say --anyway REASON, which gives it up"
+    return [Problem(what=each, do=do) for each in missing]
+
+
+def _retained(session: Session) -> list[Problem]:
+    if session.spec.artifacts.on_teardown != "retain" or not holds_objects(session):
+        return []
+    return [
+        Problem(
+            what=f"the bucket {artifact_bucket(session)} holds objects, and artifacts.on_teardown says to retain them",
+            do="leave the base standing (without --base), set on_teardown to delete, or say --anyway REASON, which "
+            "tears the rest down and leaves the bucket and its key",
+            file=f"environments/{session.spec.name}.toml",
+            path="artifacts.on_teardown",
+        )
+    ]
+
+
+# ----------------------------------------------------------------------------------------------- destroying
+
+
+def _destroy(
+    session: Session,
+    report: Report,
+    act: Act,
+    before: Sweep,
+    births: dict[str, datetime.datetime],
+    *,
+    base: bool,
+) -> tuple[list[StackReceipt], set[str]]:
+    """Destroy the stacks in reverse order; return what became of each, and the ids of what is kept on purpose."""
+    receipts: list[StackReceipt] = []
+    kept: set[str] = set()
+    for name in reversed(naming.environment_stacks(session.spec.name)):
+        resources = open_stack(session, name, report).resources()
+        wanted = base or name != naming.base_stack(session.spec.name)
+        if wanted and resources:
+            kept |= _destroy_stack(session, report, name, resources)
+            act.details.setdefault("destroyed", []).append(name)
+        elif resources:
+            kept |= _identities(resources)
+        fate: Fate = "was not there" if not resources else "destroyed" if wanted else "kept on purpose"
+        things = [thing for thing in before.things if thing.stack == name]
+        seen = min((thing.created for thing in things if thing.created), default=None)
+        receipts.append(
+            StackReceipt(
+                stack=name,
+                fate=fate,
+                resources=tuple(resources),
+                created=births.get(name, seen) if resources else None,
+                ended=_now() if fate == "destroyed" else None,
+                usd_per_hour=hourly(things),
+            )
+        )
+    return receipts, kept
+
+
+def _destroy_stack(
+    session: Session, report: Report, name: str, resources: Sequence[StateResource]
+) -> set[str]:
+    """Destroy one stack; return the ids of what was taken out of it and left standing."""
+    stack, kept = open_stack(session, name, report), []
+    if name == naming.base_stack(session.spec.name):
+        if session.spec.artifacts.on_teardown == "delete":
+            empty(session)
+        elif holds_objects(session):
+            kept = [each for each in resources if each.kind.startswith(_DATA_KINDS)]
+            stack.forget([each.address for each in kept])
+    stack.destroy()
+    return _identities(kept)
+
+
+def _identities(resources: Sequence[StateResource]) -> set[str]:
+    return {text for each in resources for text in (each.id, each.name) if text}
+
+
+# ----------------------------------------------------------------------------------------------- the receipt
+
+
+def _receipt(
+    session: Session,
+    began: datetime.datetime,
+    anyway: str,
+    overridden: tuple[str, ...],
+    stacks: Sequence[StackReceipt],
+    before: Sweep,
+    leftovers: Leftovers,
+) -> Receipt:
+    return Receipt(
+        environment=session.spec.name,
+        cloud=session.cloud.name,
+        region=session.spec.region,
+        actor=session.caller,
+        began=began,
+        ended=_now(),
+        anyway=anyway,
+        overridden=overridden,
+        stacks=tuple(stacks),
+        machines=tuple(thing for thing in before.things if thing.usd_per_hour),
+        left=leftovers.left,
+        kept=leftovers.kept,
+        ending=leftovers.ending,
+        not_looked=leftovers.not_looked,
+    )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _tell(session: Session, report: Report, text: str) -> None:
+    report(ProgressEvent(kind="note", stack=session.spec.name, text=text))
