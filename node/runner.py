@@ -83,17 +83,22 @@ class Runner:
             now = time.monotonic()
             if kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
                 stop_looked_at = now
-                if self._signalled or self._stop_requested():
+                grace = self._stop_requested()
+                if grace is not None:
                     job.terminate()
-                    kill_at = now + _GRACE_SECONDS
+                    kill_at = now + grace
             if kill_at is not None and now > kill_at:
                 job.kill_all()
 
-    def _stop_requested(self) -> bool:
+    def _stop_requested(self) -> float | None:
+        """Return the seconds that the job gets to end by itself, or None while nobody has asked it to."""
+        if self._signalled:
+            return _GRACE_SECONDS
         try:
-            return self._bucket.get(run_key(self._run_id, "stop.json")) is not None
+            request = self._bucket.get(run_key(self._run_id, "stop.json"))
         except aws_errors():  # the next look is a second away
-            return False
+            return None
+        return None if request is None else float(json.loads(request).get("grace_seconds", _GRACE_SECONDS))
 
     def _save(self, sync: FolderSync, code: int) -> int:
         """Bring the rest home; the list of what lies in the bucket comes last."""

@@ -17,7 +17,9 @@ from node.store import Bucket
 
 GRACE_SECONDS = 30.0
 """What a stopped job gets between SIGTERM and SIGKILL, to finish its step and write a checkpoint."""
-_FIRST_DELAY, _LONGEST_DELAY = 0.2, 2.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 1.0
+_DELAY_PER_NODE = 0.1
+"""Every look asks Systems Manager once per node, which it answers some ten times a second."""
 _MACHINES_EVERY = 2.0
 """Seconds between two looks at whether the machines are still there."""
 _SYNC_SECONDS = 30.0
@@ -79,6 +81,7 @@ class Watch:
         self._stopped_at: float | None = None
         self._pressed = False
         self._machines_at = self._begin
+        self._longest_delay = max(_LONGEST_DELAY, _DELAY_PER_NODE * len(self._parts))
 
     def until_end(self) -> Verdict:
         """Return the verdict once no node works on the run any more."""
@@ -95,7 +98,7 @@ class Watch:
             if self._verdict is not None:
                 delay = self._stop(self._verdict)
             time.sleep(delay)
-            delay = min(_LONGEST_DELAY, delay * 1.3)
+            delay = min(self._longest_delay, delay * 1.3)
 
     def _look(self) -> None:
         for part in self._parts:
@@ -141,7 +144,7 @@ class Watch:
         if waited > GRACE_SECONDS + 2 * _SYNC_SECONDS:
             for part in waiting:
                 part.lost = "it did not stop"
-        return _FIRST_DELAY if waited < GRACE_SECONDS else _LONGEST_DELAY
+        return _FIRST_DELAY if waited < GRACE_SECONDS else self._longest_delay
 
     def _first_cause(self, failed: Sequence[Part]) -> str:
         """Return the cause of the node that failed first: the others often fail because it has gone."""

@@ -28,9 +28,9 @@ def command(environment: str, as_json: bool, cloud: str | None) -> int:
     if not runs:
         say(f"no runs in {environment}")
         return 0
-    rows = [
-        (run.run_id, run.program, size_text(run), run.state, run.submitted[:19].replace("T", " "), duration(run.seconds))
-        for run in runs
-    ]  # fmt: skip
+    rows = []
+    for run in runs:
+        submitted = run.submitted[:19].replace("T", " ")
+        rows.append((run.run_id, run.program, size_text(run), run.state, submitted, duration(run.seconds)))
     say(table(("run", "program", "nodes x processes", "state", "submitted (UTC)", "ran"), rows, right=(5,)))
     return 0

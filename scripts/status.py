@@ -32,9 +32,8 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
         emit_json({**found.to_dict(), "events": events, "receipt": receipt, "not_safe": unsafe})
         return 0
     say(f"{found.run_id}  {found.state}{': ' if found.cause else ''}{found.cause}")
-    say(
-        f"  {found.program} on {size_text(found)} (nodes x processes) of the fleet {found.fleet}, by {found.actor}"
-    )
+    where = f"on {size_text(found)} (nodes x processes) of the fleet {found.fleet}"
+    say(f"  {found.program} {where}, by {found.actor}")
     say(f"  ran {duration(found.seconds)}")
     for event in events:
         say(f"  {event['time']}  {event['event']}")
