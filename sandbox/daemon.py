@@ -52,8 +52,8 @@ def start(home: Path, *, cores_per_node: int = 1, wait_s: float = 30) -> Status:
     place = Place(home.resolve())
     place.folder.mkdir(parents=True, exist_ok=True)
     with _locked(place.start_lock):
-        running = status(home) or _launch(place, cores_per_node, wait_s)
         write_atomically(place.aws_config, "[default]\n")
+        running = status(home) or _launch(place, cores_per_node, wait_s)
         write_json(place.cloud_file, client_variables(place, running.endpoint))
         write_atomically(place.choice, f"{CLOUD_NAME}\n")
     return running
@@ -119,7 +119,12 @@ def _launch(place: Place, cores_per_node: int, wait_s: float) -> Status:
             stdout=log,
             stderr=log,
             cwd=place.folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            # moto uses boto3 itself: the user's own account must not be within its reach either.
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+                **client_variables(place, ""),
+                "PYTHONPATH": os.pathsep.join(paths),
+            },
             pass_fds=[writer],
             start_new_session=True,  # ctrl-C in the terminal is not meant for it
         )
@@ -134,6 +139,7 @@ def _launch(place: Place, cores_per_node: int, wait_s: float) -> Status:
         process.kill()
         process.wait()
         raise SandboxError(_why_not(place, wait_s, crashed=bool(readable)))
+    process.returncode = 0  # it is to outlive us; else its Popen object warns when it is collected
     return running
 
 
