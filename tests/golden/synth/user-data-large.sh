@@ -1,0 +1,49 @@
+#!/bin/bash
+# Makes this machine a node of the environment vision. It may run again: every step replaces
+# what the one before it left. FLEETFORM_ROOT is empty on a machine of its own, and a folder on an emulated one.
+set -euo pipefail
+
+root="${FLEETFORM_ROOT:-}"
+bucket=golden-org-vision-artifacts-us-east-1
+bundle_key=node/0000000000000000000000000000000000000000000000000000000000000000/bundle.tar.gz
+bundle_sha256=0000000000000000000000000000000000000000000000000000000000000000
+
+mkdir -p "$root/etc/fleetform" "$root/opt" "$root/var/fleetform"
+rm -f "$root/var/fleetform/ready"
+
+cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
+{
+  "environment": "vision",
+  "region": "us-east-1",
+  "artifact_bucket": "golden-org-vision-artifacts-us-east-1",
+  "role": "node",
+  "fleet": "large",
+  "node_document": "vision-run-node",
+  "python": "/opt/pytorch/bin/python3"
+}
+NODE_JSON
+printf '%s\n' /opt/pytorch/bin/python3 >"$root/etc/fleetform/python"
+
+# The instance profile's credentials and the network may come up a little after the machine itself.
+fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
+trap 'rm -rf "$fetched"' EXIT
+for pause in 1 2 4 8 16 32 0; do
+  if aws s3 cp --region us-east-1 --only-show-errors \
+    "s3://$bucket/$bundle_key" "$fetched/bundle.tar.gz"; then
+    gzip -d "$fetched/bundle.tar.gz"
+    break
+  fi
+  sleep "$pause"
+done
+echo "$bundle_sha256  $fetched/bundle.tar" | sha256sum --check --status || {
+  echo "the node bundle could not be fetched whole from s3://$bucket/$bundle_key" >&2
+  exit 1
+}
+
+mkdir "$fetched/fleetform"
+tar -xf "$fetched/bundle.tar" -C "$fetched/fleetform"
+chmod 0755 "$fetched/fleetform/bin/fleetform-node"
+rm -rf "$root/opt/fleetform"
+mv "$fetched/fleetform" "$root/opt/fleetform"
+
+touch "$root/var/fleetform/ready"
