@@ -59,17 +59,16 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
     return missing
 
 
-def state_exists(cloud: Cloud, account: AccountSpec, stack: str) -> bool:
-    """Return whether the stack has a state in the state bucket, be it an empty one."""
-    bucket = account_buckets(account)[0]
+def read_state_object(cloud: Cloud, account: AccountSpec, stack: str) -> str:
+    """Return the text of the stack's state, "" where it has none; it may hold secrets, so keep little of it."""
     s3 = aws.client(cloud, "s3", account.region)
     try:
-        s3.head_object(Bucket=bucket, Key=naming.state_key(stack))
+        answer = s3.get_object(Bucket=account_buckets(account)[0], Key=naming.state_key(stack))
     except Exception as error:
-        if aws.error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
-            return False
+        if aws.error_code(error) in ("NoSuchKey", "NoSuchBucket"):
+            return ""
         raise
-    return True
+    return bytes(answer["Body"].read()).decode("utf-8")
 
 
 def _bucket_exists(s3: Any, bucket: str) -> bool:

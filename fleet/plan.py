@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fleet import aws
-from fleet.bootstrap import account_buckets, account_exists
+from fleet.bootstrap import account_exists, read_state_object
 from fleet.estate import open_stack, stack_names, wait_for_running
 from fleet.session import Session
 from fleet.synth import stack_folder, synthesize
@@ -36,11 +35,13 @@ class StackPlan:
     planned: tuple[PlannedChange, ...]
     provisional: str = ""
     """Why the plan is made without the real state, "" where it is Terraform's own."""
+    file: Path | None = None
+    """The plan itself, to be applied as it was shown; None unless asked for, and for a provisional one."""
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def plan(session: Session, report: Report) -> list[StackPlan]:
-    """Plan the account's stack, the base and the fleet, side by side, in this order.
+def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackPlan]:
+    """Plan the account's stack, the base and the fleet, side by side, in this order; `keep` them to be applied.
 
     What does not stand yet is planned provisionally in a copy of the stack: with a local state where the account has no
     buckets yet, and with stand-ins for the base's outputs where there is no base.
@@ -50,7 +51,7 @@ def plan(session: Session, report: Report) -> list[StackPlan]:
     out = synthesize(session)
     reasons = _provisional_reasons(session)
     with ThreadPoolExecutor(max_workers=len(reasons)) as pool:
-        work = partial(_plan_stack, session, out, report, reasons)
+        work = partial(_plan_stack, session, out, report, reasons, keep)
         return list(pool.map(work, stack_names(session)))
 
 
@@ -70,23 +71,19 @@ def _provisional_reasons(session: Session) -> dict[str, str]:
 
 def base_outputs(session: Session) -> dict[str, Any]:
     """Return the outputs in the base's state, empty where there is no base (or a torn down one)."""
-    s3 = aws.client(session.cloud, "s3", session.account.region)
-    key = naming.state_key(naming.base_stack(session.spec.name))
-    try:
-        answer = s3.get_object(Bucket=account_buckets(session.account)[0], Key=key)
-    except Exception as error:
-        if aws.error_code(error) in ("NoSuchKey", "NoSuchBucket"):
-            return {}
-        raise
-    outputs: dict[str, Any] = json.loads(answer["Body"].read() or b"{}").get("outputs", {})
+    text = read_state_object(session.cloud, session.account, naming.base_stack(session.spec.name))
+    outputs: dict[str, Any] = json.loads(text or "{}").get("outputs", {})
     return outputs
 
 
-def _plan_stack(session: Session, out: Path, report: Report, reasons: dict[str, str], name: str) -> StackPlan:
+def _plan_stack(
+    session: Session, out: Path, report: Report, reasons: dict[str, str], keep: bool, name: str
+) -> StackPlan:
     folder, reason = stack_folder(out, name), reasons[name]
     if reason:
         folder = _scratch_copy(folder, out.parent / "provisional" / name)
-    result = open_stack(session, name, report, folder).plan(lock=not reason)
+    file = folder / "approved.tfplan" if keep and not reason else None
+    result = open_stack(session, name, report, folder).plan(out=file, lock=not reason)
     ours = (each for each in result.planned if not each.address.startswith(f"{_STAND_IN}."))
     planned = tuple(sorted(ours, key=lambda each: each.address))
     stand_ins = len(result.planned) - len(planned)
@@ -100,6 +97,7 @@ def _plan_stack(session: Session, out: Path, report: Report, reasons: dict[str, 
         changes=changes,
         planned=planned,
         provisional=reason,
+        file=file,
         warnings=result.warnings,
     )
 

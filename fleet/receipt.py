@@ -106,6 +106,13 @@ def usd(amount: float | None) -> str:
     return f"{amount:.2f} USD" if amount >= 0.1 or not amount else f"{amount:.4f} USD"
 
 
+def duration(hours: float | None) -> str:
+    """Return a length of time for a person, "" where it is not known."""
+    if hours is None:
+        return ""
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
+
+
 def price_note() -> str:
     """Say where the prices come from."""
     source = next(iter(load_catalog().values()))
@@ -196,7 +203,7 @@ def _sections(receipt: Receipt) -> Iterable[Section]:
             each.fate,
             _moment(each.created),
             _moment(each.ended),
-            "" if each.hours is None else f"{each.hours:.2f} h",
+            duration(each.hours),
             usd(each.usd_per_hour),
             "" if each.usd is None else usd(each.usd),
         )

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet.artifacts import artifact_bucket, empty, holds_objects
-from fleet.bootstrap import account_exists
+from fleet.bootstrap import account_exists, read_state_object
 from fleet.errors import ActError
 from fleet.estate import open_stack, wait_for_running
 from fleet.ledger import Act
@@ -20,7 +20,7 @@ from fleet.session import Session
 from fleet.sweep import Leftovers, Sweep, find_leftovers, sweep
 from fleet.synth import synthesize
 from fleet.terraform_events import ProgressEvent, Report
-from fleet.terraform_state import StateResource
+from fleet.terraform_state import StateResource, read_state
 from stacks import naming
 from stacks.problems import Problem, UserError
 
@@ -129,7 +129,7 @@ def _destroy(
     receipts: list[StackReceipt] = []
     kept: set[str] = set()
     for name in reversed(naming.environment_stacks(session.spec.name)):
-        resources = open_stack(session, name, report).resources()
+        resources = read_state(read_state_object(session.cloud, session.account, name))
         wanted = base or name != naming.base_stack(session.spec.name)
         if wanted and resources:
             kept |= _destroy_stack(session, report, name, resources)

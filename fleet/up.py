@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from fleet.adopt import find_adoptable
-from fleet.bootstrap import ensure_account, state_exists
+from fleet.bootstrap import ensure_account, read_state_object
 from fleet.estate import open_stack, stack_names, wait_for_running
 from fleet.ledger import Act
+from fleet.plan import StackPlan
 from fleet.ready import Readiness, wait_ready
 from fleet.session import Session
 from fleet.synth import synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
+from fleet.terraform_state import read_state
 from stacks import naming
 
 READY_SECONDS = 600.0
@@ -50,8 +53,9 @@ class UpOptions:
     """Apply the account's stack even where it stands."""
     ready_seconds: float = READY_SECONDS
     """How long to wait for the machines; 0 for not at all."""
-    skipped: frozenset[str] = field(default_factory=frozenset)
-    """Stacks that a plan has just found to need nothing."""
+    plans: tuple[StackPlan, ...] = ()
+    """What the user has just approved: each stack's plan is applied as it was shown, an empty one not at all.
+    Once a stack has changed, the plans of those after it are out of date, and they are planned anew."""
 
 
 def up(session: Session, report: Report, options: UpOptions | None = None) -> UpResult:
@@ -69,11 +73,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
     with session.ledger.act("environment.up", session.spec.name, cloud=session.cloud.name) as act:
-        results = [
-            _apply(session, act, open_stack(session, name, report))
-            for name in stack_names(session)
-            if name not in chosen.skipped and _wanted(session, name, chosen)
-        ]
+        results = _apply_all(session, report, act, chosen)
         readiness = (
             wait_ready(session, report, timeout_s=chosen.ready_seconds) if chosen.ready_seconds else None
         )
@@ -86,17 +86,32 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     )
 
 
+def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -> list[StackResult]:
+    plans = {each.stack: each for each in options.plans}
+    results: list[StackResult] = []
+    for name in stack_names(session):
+        plan = plans.get(name)
+        unchanged = all(result.changes.empty for result in results)
+        if plan and plan.empty and unchanged:
+            continue
+        if not (plan or _wanted(session, name, options)):
+            continue
+        file = plan.file if plan and unchanged else None
+        results.append(_apply(session, act, open_stack(session, name, report), file))
+    return results
+
+
 def _wanted(session: Session, stack: str, options: UpOptions) -> bool:
     if stack != naming.ACCOUNT_STACK or options.account:
         return True
-    return not state_exists(session.cloud, session.account, stack)
+    return not read_state_object(session.cloud, session.account, stack)
 
 
-def _apply(session: Session, act: Act, stack: Stack) -> StackResult:
+def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> StackResult:
     """Apply one stack, once more with what was adopted if an earlier, killed apply had made it."""
     begin = time.monotonic()
     try:
-        changes = stack.apply()
+        changes = stack.apply(plan)
     except TerraformError as error:
         adopted = find_adoptable(
             error.diagnostics, session.cloud, session.spec.region, stack.name, died=stack.died
@@ -104,14 +119,15 @@ def _apply(session: Session, act: Act, stack: Stack) -> StackResult:
         if not adopted:
             raise
         what = ", ".join(address for address, _ in adopted)
-        report = ProgressEvent(
-            kind="note", stack=stack.name, text=f"{stack.name}: taking over {what}, then again"
-        )
-        stack.report(report)
+        text = f"{stack.name}: taking over what an earlier, killed apply had made: {what}"
+        stack.report(ProgressEvent(kind="note", stack=stack.name, text=text))
         act.details.setdefault("adopted", []).extend(f"{address} = {name}" for address, name in adopted)
         changes = stack.apply_adopting(adopted)
+    finally:
+        if plan:
+            plan.unlink(missing_ok=True)
     seconds = time.monotonic() - begin
-    resources = len(stack.resources())
+    resources = len(read_state(read_state_object(session.cloud, session.account, stack.name)))
     act.details.setdefault("stacks", {})[stack.name] = {
         "changes": str(changes),
         "resources": resources,

@@ -59,14 +59,14 @@ def command(
 
 
 def _show(receipt: Receipt) -> None:
-    from fleet.receipt import hourly, usd
+    from fleet.receipt import duration, hourly, usd
 
     rows = [
         (
             each.stack,
             each.fate,
             len(each.resources),
-            "" if each.hours is None else f"{each.hours:.2f} h",
+            duration(each.hours),
             "" if each.usd is None else usd(each.usd),
         )
         for each in receipt.stacks

@@ -11,6 +11,7 @@ from scripts.console_io import emit_json, live, say, table, warn
 from scripts.options import cloud_option, environment_argument, json_option, yes_option
 
 if TYPE_CHECKING:
+    from fleet.plan import StackPlan
     from fleet.up import UpResult
 
 
@@ -40,20 +41,21 @@ def command(
 
     session = open_session(environment, cloud, checked=True)
     report = reporter()
-    skipped: frozenset[str] = frozenset()
+    plans: list[StackPlan] = []
     if not yes:
         confirm_possible("fleetform up")
         from fleet.plan import plan
         from scripts.plan import show_plans
 
-        plans = plan(session, report)
+        plans = plan(session, report, keep=True)
         live.clear()
         show_plans(plans)
         if all(each.empty for each in plans):
+            say(f"{environment} is what its file says")
             return 0
         click.confirm(f"Build {environment} in {session.cloud}?", abort=True, err=True)
     options = UpOptions(
-        account=account, ready_seconds=READY_SECONDS if wait is None else wait, skipped=skipped
+        account=account, ready_seconds=READY_SECONDS if wait is None else wait, plans=tuple(plans)
     )
     result = up(session, report, options)
     live.clear()
