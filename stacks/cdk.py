@@ -53,6 +53,7 @@ class App:
 
     def __init__(self, out: Path) -> None:
         self.out = out
+        out.mkdir(parents=True, exist_ok=True)
         self._app = cdktf.App(outdir=str(out))
         self._stacks: list[Stack] = []
 
