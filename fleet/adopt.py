@@ -1,8 +1,9 @@
 """Taking over what an interrupted apply had made and its state lacks, where its name leads to it.
 
-A terraform that is killed loses what it made since it last wrote its state. The next apply then fails on everything
-that has a name ("already exists"). Such a thing is imported when its tags say that it belongs to this stack, or when it
-has none yet and a terraform of ours is known to have died here. Things without a name are left to the sweep.
+A terraform that is killed loses what it made since it last wrote its state. The next apply then fails on
+everything that has a name ("already exists"). Such a thing is imported when its tags say that it belongs
+to this stack, or when it has none yet and a terraform of ours is known to have died here. Things without
+a name are left to the sweep.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def _role(client: Callable[[str], Any], name: str) -> Found:
 
 
 def _profile(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"].get("Tags", []))
+    profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+    return name, _pairs(profile.get("Tags", []))
 
 
 def _document(client: Callable[[str], Any], name: str) -> Found:

@@ -36,7 +36,7 @@ def empty(session: Session) -> int:
 
 
 def _batches(session: Session) -> Iterator[list[dict[str, Any]]]:
-    """Yield the versions and delete markers in the bucket, at most 1000 (what one call may delete) at a time."""
+    """Yield the versions and delete markers in the bucket, 1000 at a time: what one call may delete."""
     pages = (
         session.client("s3").get_paginator("list_object_versions").paginate(Bucket=artifact_bucket(session))
     )

@@ -31,8 +31,9 @@ def account_exists(cloud: Cloud, account: AccountSpec) -> bool:
 def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
     """Make the buckets that are missing and return their names; none where all is in place.
 
-    The ledger's bucket gets Object Lock, which S3 can switch on only at creation, and its retention at once, so that
-    the very first entry is locked. Raises UserError where a bucket of that name belongs to another account.
+    The ledger's bucket gets Object Lock, which S3 can switch on only at creation, and its retention at
+    once, so that the very first entry is locked. Raises UserError where a bucket of that name belongs to
+    another account.
     """
     s3 = aws.client(cloud, "s3", account.region)
     state, ledger = account_buckets(account)
@@ -60,7 +61,7 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
 
 
 def read_state_object(cloud: Cloud, account: AccountSpec, stack: str) -> str:
-    """Return the text of the stack's state, "" where it has none; it may hold secrets, so keep little of it."""
+    """Return the stack's state, "" where it has none; it may hold secrets, so keep little of it."""
     s3 = aws.client(cloud, "s3", account.region)
     try:
         answer = s3.get_object(Bucket=account_buckets(account)[0], Key=naming.state_key(stack))

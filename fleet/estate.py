@@ -36,7 +36,7 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
 
 
 def wait_for_running(session: Session, report: Report) -> None:
-    """Follow every terraform that is still at work on the environment's stacks, before they are written anew."""
+    """Follow each terraform still at work on the environment's stacks, before these are written anew."""
     for stack in _stacks(session, report):
         stack.wait()
 

@@ -21,7 +21,7 @@ from stacks import naming
 
 _REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\.([A-Za-z0-9_-]+)")
 _STAND_IN = "terraform_data"
-"""Terraform's own resource whose output nobody knows before an apply: exactly what an unbuilt base's outputs are."""
+"""Terraform's own resource whose output nobody knows before an apply, just as an unbuilt base's outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,10 @@ class StackPlan:
 
 
 def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackPlan]:
-    """Plan the account's stack, the base and the fleet, side by side, in this order; `keep` them to be applied.
+    """Plan the account's stack, the base and the fleet, side by side; `keep` the plans to be applied.
 
-    What does not stand yet is planned provisionally in a copy of the stack: with a local state where the account has no
-    buckets yet, and with stand-ins for the base's outputs where there is no base.
+    What does not stand yet is planned provisionally in a copy of the stack: with a local state where the
+    account has no buckets yet, and with stand-ins for the base's outputs where there is no base.
     """
     assert session.caller, "the cloud answers before anything is written"
     wait_for_running(session, report)
@@ -114,7 +114,7 @@ def _scratch_copy(source: Path, target: Path) -> Path:
 
 
 def stand_alone(configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration with a local state, nothing to import, and stand-ins for other stacks' outputs."""
+    """Return the configuration with a local state, no imports, and stand-ins for other stacks' outputs."""
     text = json.dumps(configuration)
     used = sorted(set(_REMOTE.findall(text)))
     copy: dict[str, Any] = json.loads(_REMOTE.sub(rf"{_STAND_IN}.\1.output.\2", text))

@@ -33,7 +33,7 @@ class Readiness:
 
 
 def wait_ready(session: Session, report: Report, *, timeout_s: float) -> Readiness:
-    """Wait until the head and all nodes answer to Systems Manager, at most `timeout_s` seconds; return how it stands."""
+    """Wait until the head and all nodes answer, at most `timeout_s` seconds; return how it stands."""
     deadline = time.monotonic() + timeout_s
     pause, before = _POLL_SECONDS, ""
     while True:

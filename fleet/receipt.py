@@ -1,4 +1,4 @@
-"""The receipt of a teardown: what was made, how long it lived, what it cost, what is left; as data and as a page."""
+"""The receipt of a teardown: what was made, how long it lived, what it cost and what is left."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def price_note() -> str:
 def find_births(entries: Iterable[Mapping[str, Any]], environment: str) -> dict[str, datetime.datetime]:
     """Return when each of the environment's standing stacks was begun, as the ledger tells it.
 
-    A stack's life begins with the first `environment.up` after it was last destroyed. An `up` that did not succeed may
-    have made something of each stack, so it counts for both.
+    A stack's life begins with the first `environment.up` after it was last destroyed. An `up` that did
+    not succeed may have made something of each stack, so it counts for both.
     """
     births: dict[str, datetime.datetime] = {}
     began: datetime.datetime | None = None

@@ -24,7 +24,7 @@ SWEEPERS: tuple[Sweeper, ...] = (
 )
 _TAGGING = "everything with the environment's tag"
 _PAUSES = (2.0, 5.0)
-"""Seconds before a second and a third look, where something seems left: a listing may lag behind a deletion."""
+"""Seconds before a second and a third look where something seems left: listings lag behind deletions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def _attempt(title: str, work: Any) -> list[Thing] | NotLooked:
 
 
 def _by_tag(look: Look) -> list[Thing]:
-    """Return what the tagging API knows; `kind` is its `service:type`, so that a better listing can replace it."""
+    """Return what the tagging API knows; `kind` is `service:type`, by which a better listing replaces it."""
     filters = [{"Key": naming.TAG_ENVIRONMENT, "Values": [look.environment]}]
     found = look.pages(
         "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=filters

@@ -1,4 +1,4 @@
-"""Tearing an environment down: refuse what would lose something, destroy in reverse order, look, write a receipt."""
+"""Tearing an environment down: refuse what loses something, destroy in reverse, look, write a receipt."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from stacks import naming
 from stacks.problems import Problem, UserError
 
 _DATA_KINDS = ("aws_s3_bucket", "aws_kms_")
-"""What a bucket that is kept in spite of `down --base` needs to stay readable: itself, its settings, its key."""
+"""What a bucket that is kept needs to stay readable: itself, its settings, its key."""
 
 
 def down(session: Session, report: Report, *, base: bool, anyway: str | None = None) -> tuple[Receipt, Path]:
-    """Tear the fleet down, and the base with `base`; return the receipt and the folder that it was written to.
+    """Tear the fleet down, and the base with `base`; return the receipt and the folder that it is in.
 
-    Raises UserError with every reason against it (a run is active, outputs are not safe, a bucket to be retained
-    holds objects) unless `anyway` gives a reason to do it in spite of them; active runs are cancelled then.
-    An environment that is down already is looked at again.
+    Raises UserError with every reason against it (a run is active, outputs are not safe, a bucket to be
+    retained holds objects) unless `anyway` gives a reason to do it in spite of them; active runs are
+    cancelled then. An environment that is down already is looked at again.
     """
     began = _now()
     assert session.caller, "the cloud answers before anything is written"
@@ -61,11 +61,11 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
     return receipt, folder
 
 
-# ----------------------------------------------------------------------------------------------- reasons against it
+# ------------------------------------------------------------------------------ reasons against it
 
 
 def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str | None) -> tuple[str, ...]:
-    """Raise UserError with the reasons against the teardown, or cancel what is active and return the reasons."""
+    """Raise UserError with the reasons against it, or cancel what is active and return the reasons."""
     store = open_runs(session)
     runs = settle_all(store, session.ledger)
     problems = [*_active(runs), *_unsafe(store, runs), *(_retained(session) if base else ())]
@@ -104,16 +104,16 @@ def _retained(session: Session) -> list[Problem]:
         return []
     return [
         Problem(
-            what=f"the bucket {artifact_bucket(session)} holds objects, and artifacts.on_teardown says to retain them",
-            do="leave the base standing (without --base), set on_teardown to delete, or say --anyway REASON, which "
-            "tears the rest down and leaves the bucket and its key",
+            what=f"the bucket {artifact_bucket(session)} holds objects, which are to be retained",
+            do="leave the base standing (without --base), set on_teardown to delete, or say --anyway "
+            "REASON, which tears the rest down and leaves the bucket and its key",
             file=f"environments/{session.spec.name}.toml",
             path="artifacts.on_teardown",
         )
     ]
 
 
-# ----------------------------------------------------------------------------------------------- destroying
+# ------------------------------------------------------------------------------ destroying
 
 
 def _destroy(
@@ -125,7 +125,7 @@ def _destroy(
     *,
     base: bool,
 ) -> tuple[list[StackReceipt], set[str]]:
-    """Destroy the stacks in reverse order; return what became of each, and the ids of what is kept on purpose."""
+    """Destroy the stacks in reverse; return what became of each, and the ids of what is kept on purpose."""
     receipts: list[StackReceipt] = []
     kept: set[str] = set()
     for name in reversed(naming.environment_stacks(session.spec.name)):
@@ -171,7 +171,7 @@ def _identities(resources: Sequence[StateResource]) -> set[str]:
     return {text for each in resources for text in (each.id, each.name) if text}
 
 
-# ----------------------------------------------------------------------------------------------- the receipt
+# ------------------------------------------------------------------------------ the receipt
 
 
 def _receipt(

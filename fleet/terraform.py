@@ -1,7 +1,8 @@
 """The one door to the terraform process: init, plan, apply, destroy, import and state of one stack's folder.
 
-Every operation that takes time runs in a session of its own and writes to a file that we read: where fleetform is
-killed, Terraform finishes and saves its state, and the next command on the stack follows it until it has.
+Every operation that takes time runs in a session of its own and writes to a file that we read: where
+fleetform is killed, Terraform finishes and saves its state, and the next command on the stack follows it
+until it has.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Stack:
     # ------------------------------------------------------------------------------------------- operations
 
     def init(self) -> None:
-        """Initialize the folder where its provider or its backend is not the one that it was initialized for."""
+        """Initialize the folder unless it is for this provider, backend and cloud already."""
         terraform = find_terraform(self._environment)
         settings = self.configuration()["terraform"]
         constraint = settings.get("required_providers", {}).get("aws", {}).get("version", "")
@@ -259,8 +260,8 @@ class Stack:
         if not (self.folder / "errored.tfstate").exists():
             return ""
         return (
-            f"    the state could not be written; it lies in {self.folder}/errored.tfstate, and the next command on this "
-            "stack writes it before anything else"
+            f"    the state could not be written; it lies in {self.folder}/errored.tfstate, and the next "
+            "command on this stack writes it before anything else"
         )
 
     def _note(self, text: str) -> None:

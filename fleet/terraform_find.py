@@ -52,8 +52,8 @@ def find_terraform(environment: Mapping[str, str] | None = None) -> Path:
             return Path(found)
     raise UserError.of(
         "neither terraform nor tofu is on PATH",
-        "install terraform 1.11 or later (https://developer.hashicorp.com/terraform/install), or OpenTofu 1.10, "
-        "or name it with FLEETFORM_TERRAFORM",
+        "install terraform 1.11 or later (https://developer.hashicorp.com/terraform/install) or OpenTofu "
+        "1.10 or later, or name it with FLEETFORM_TERRAFORM",
     )
 
 
@@ -68,9 +68,9 @@ def child_environment(variables: Mapping[str, str]) -> dict[str, str]:
 def find_plugin_dir(cache: Path, constraint: str, environment: Mapping[str, str]) -> Path | None:
     """Return the folder for `terraform init -plugin-dir`, or None where init finds the provider by itself.
 
-    Looked for in FLEETFORM_PLUGIN_DIR, TF_PLUGIN_CACHE_DIR, then (unless the user's own settings or Terraform's implied
-    folders have it) in the usual places of this machine; the find is kept in the file `cache`. `constraint` is
-    the version that the configuration asks for.
+    Looked for in FLEETFORM_PLUGIN_DIR, TF_PLUGIN_CACHE_DIR, then (unless the user's own settings or
+    Terraform's implied folders have it) in the usual places of this machine; the find is kept in the file
+    `cache`. `constraint` is the version that the configuration asks for.
     """
     for name in ("FLEETFORM_PLUGIN_DIR", "TF_PLUGIN_CACHE_DIR"):
         folder = environment.get(name)
@@ -78,7 +78,7 @@ def find_plugin_dir(cache: Path, constraint: str, environment: Mapping[str, str]
             return Path(folder)
         if folder and name == "FLEETFORM_PLUGIN_DIR":
             raise UserError.of(
-                f"FLEETFORM_PLUGIN_DIR is {folder}, which holds no AWS provider {constraint} for {platform_name()}",
+                f"FLEETFORM_PLUGIN_DIR is {folder}; it has no AWS provider {constraint} for {platform_name()}",
                 "point it to a folder as `terraform providers mirror` writes it, or unset it",
             )
     if "-plugin-dir" in environment.get("TF_CLI_ARGS_init", "") or _user_installs(environment):
@@ -122,7 +122,7 @@ def _versions(mirror: Path) -> Iterator[str]:
 
 
 def satisfies(version: str, constraint: str) -> bool:
-    """Return whether a version fits a Terraform version constraint (`5.100.0`, `= 5.100.0`, `~> 5.100`, `>= 5, < 6`)."""
+    """Return whether a version fits a constraint of Terraform's (`5.100.0`, `~> 5.100`, `>= 5, < 6`)."""
     found = _numbers(version)
     for part in filter(None, (part.strip() for part in constraint.split(","))):
         operator, _, text = re.sub(r"^([=!<>~]*)\s*", r"\1 ", part).partition(" ")
@@ -144,7 +144,7 @@ def satisfies(version: str, constraint: str) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     digits = [int(number) for number in re.findall(r"\d+", version.split("-")[0])]
-    return tuple((digits + [0, 0, 0])[:3])
+    return tuple([*digits, 0, 0, 0][:3])
 
 
 def _user_installs(environment: Mapping[str, str]) -> bool:

@@ -21,7 +21,7 @@ RECORD = "terraform.run.json"
 HELD = "terraform.run.lock"
 _FIELD = re.compile(r"^\s+(ID|Path|Operation|Who|Created):[ \t]*(.*)$", re.MULTILINE)
 _SLACK = datetime.timedelta(seconds=30)
-"""How long after its last output a terraform may have taken its lock: it says nothing between start and plan."""
+"""How long after its last output a terraform may have taken its lock: it is silent from start to plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class StateLock:
 
     def __str__(self) -> str:
         since = self.created.strftime("%Y-%m-%d %H:%M:%S UTC")
-        return f"{self.who or 'somebody'} has held it since {since} for `terraform {self.operation}` (lock {self.id})"
+        who = self.who or "somebody"
+        return f"{who} has held it since {since} for `terraform {self.operation}` (lock {self.id})"
 
 
 class LockHeldError(ActError):
@@ -65,8 +66,8 @@ class LockHeldError(ActError):
         self.lock = lock
         super().__init__(
             f"the state of {stack} is locked: {lock}\n"
-            "    wait until that is done; nothing was changed. If you are sure that nobody works on it, release it "
-            f"with `terraform force-unlock {lock.id}` in the stack's folder"
+            "    wait until that is done; nothing was changed. If you are sure that nobody works on it, "
+            f"release it with `terraform force-unlock {lock.id}` in the stack's folder"
         )
 
 
@@ -116,7 +117,7 @@ class RunRecord:
         partial.replace(folder / name)
 
     def owns(self, lock: StateLock, folder: Path) -> bool:
-        """Return whether the lock was taken by the process of this record: same user and host, while it lived."""
+        """Return whether this record's process took the lock: same user and host, while it lived."""
         begin = datetime.datetime.fromisoformat(self.started).replace(microsecond=0)
         try:
             last_sign = datetime.datetime.fromtimestamp((folder / self.log).stat().st_mtime, datetime.UTC)
@@ -137,8 +138,8 @@ def own_identity() -> str:
 def hold(folder: Path) -> int | None:
     """Take the folder for one terraform; return the open file that holds it, or None where one runs in it.
 
-    The file is handed to terraform, so the kernel frees the folder when the last of terraform and its providers is
-    gone, however it ended.
+    The file is handed to terraform, so the kernel frees the folder when the last of terraform and its
+    providers is gone, however it ended.
     """
     held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR, 0o644)
     try:

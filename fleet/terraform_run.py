@@ -54,15 +54,15 @@ def watch(tail: Tail, ended: Callable[[], bool]) -> None:
 def passing_interrupts(pid: int, stream: Stream) -> Iterator[Callable[[], bool]]:
     """Pass each ctrl-C on to terraform, which then stops cleanly; yields whether there was one.
 
-    Terraform runs in a session of its own, so the terminal does not reach it. Only the main thread can do this; in
-    another one nothing is passed.
+    Terraform runs in a session of its own, so the terminal does not reach it. Only the main thread can do
+    this; in another one nothing is passed.
     """
     seen: list[int] = []
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         text = (
-            "interrupted: Terraform finishes what is under way, saves its state and stops (a second ctrl-C cuts it short)"
+            "interrupted: Terraform saves its state and stops (a second ctrl-C cuts it short)"
             if len(seen) == 1
             else "interrupted again: Terraform stops now"
         )

@@ -61,8 +61,8 @@ class UpOptions:
 def up(session: Session, report: Report, options: UpOptions | None = None) -> UpResult:
     """Build the environment. Raises UserError, TerraformError or LedgerError; the ledger tells how it ended.
 
-    The account's stack is applied only where it does not stand yet. What could not be finished is in the state, and the
-    next `up` goes on from there.
+    The account's stack is applied only where it does not stand yet. What could not be finished is in the
+    state, and the next `up` goes on from there.
     """
     chosen = options or UpOptions()
     begin = time.monotonic()

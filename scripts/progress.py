@@ -1,4 +1,4 @@
-"""How Terraform's progress is shown: a live line with how many of how many on a terminal, plain lines on a pipe."""
+"""How Terraform's progress is shown: one live line on a terminal, plain lines on a pipe."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def policies(look: Look) -> Iterator[Thing]:
 
 
 def keys(look: Look) -> Iterator[Thing]:
-    """Yield the KMS keys with the environment's tag; one that is pending deletion costs nothing and ends by itself."""
+    """Yield the KMS keys with the environment's tag; one pending deletion ends by itself."""
     kms = look.client("kms")
     for listed in look.pages("kms", "list_keys", "Keys"):
         try:
