@@ -18,9 +18,12 @@ def endpoint(port: int) -> str:
 
 
 def client_variables(place: Place, url: str) -> dict[str, str]:
-    """Return what an AWS client needs, and what keeps the user's profiles, keys and proxies out of it."""
+    """Return what an AWS client needs, and what keeps the user's profiles, keys and proxies out of it.
+
+    Without a URL, what keeps a process away from the user's account and leads it nowhere else.
+    """
     return {
-        "AWS_ENDPOINT_URL": url,
+        **({"AWS_ENDPOINT_URL": url} if url else {}),
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": "sandbox",  # the embedded cloud checks no signatures
         "AWS_SESSION_TOKEN": "",

@@ -89,7 +89,7 @@ def stop() -> int:
 
 
 @command.command()
-@click.option("--region", help="Set AWS_REGION too; the `aws` command wants one.")
+@click.option("--region", help="Set the region too; the `aws` command wants one.")
 def env(region: str | None) -> int:
     """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3."""
     from fleet.cloud import cloud_file
@@ -102,7 +102,7 @@ def env(region: str | None) -> int:
         raise UserError.of("the embedded cloud is not running", "start it: `fleetform sandbox start`")
     variables: dict[str, str] = json.loads(cloud_file(project, "sandbox").read_text())
     if region:
-        variables["AWS_REGION"] = region
+        variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = region  # boto3 reads the second alone
     for name, value in variables.items():
         say(f"export {name}={shlex.quote(value)}")
     return 0

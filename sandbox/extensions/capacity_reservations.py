@@ -14,12 +14,15 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 from sandbox.parts import Parts, aws_tags, matches, store
 
 
 def install(parts: Parts) -> None:
     """Give EC2 the four actions."""
+    EC2_RESOURCE_TO_PREFIX["capacity-reservation"] = "cr"  # CreateTags looks them up
+    EC2_PREFIX_TO_RESOURCE["cr"] = "capacity-reservation"
     EC2Response.create_capacity_reservation = create_capacity_reservation
     EC2Response.describe_capacity_reservations = describe_capacity_reservations
     EC2Response.modify_capacity_reservation = modify_capacity_reservation

@@ -13,12 +13,15 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 from sandbox.parts import Parts, aws_tags, matches, store
 
 
 def install(parts: Parts) -> None:
     """Give EC2 the three actions."""
+    EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"  # CreateTags looks them up
+    EC2_PREFIX_TO_RESOURCE["pg"] = "placement-group"
     EC2Response.create_placement_group = create_placement_group
     EC2Response.describe_placement_groups = describe_placement_groups
     EC2Response.delete_placement_group = delete_placement_group

@@ -1,0 +1,153 @@
+"""The embedded cloud's life: one process per folder, found again, and nothing left after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleet.cloud import Cloud, choose_cloud
+from fleet.project import Project
+from sandbox import daemon
+from sandbox.processes import SANDBOX_VARIABLE, marked
+from tests.sandbox_helpers import api, run_instances, wait_for
+
+pytestmark = pytest.mark.sandbox
+ROOT = Path(__file__).parents[1]
+LINGER = "#!/bin/sh\nsetsid sleep 600 &\nsleep 600 &\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    daemon.stop(tmp_path)
+
+
+def cloud_of(home: Path) -> Cloud:
+    return choose_cloud(Project(root=home, home=home))
+
+
+def processes_of(home: Path) -> list[int]:
+    return marked(SANDBOX_VARIABLE, str(home / "sandbox"))
+
+
+def test_a_second_start_finds_the_first(home: Path) -> None:
+    first = daemon.start(home)
+    assert daemon.start(home) == first
+    assert daemon.status(home) == first
+
+
+def test_starts_at_the_same_time_make_one(home: Path) -> None:
+    program = (
+        "import sys, pathlib; from sandbox import daemon; print(daemon.start(pathlib.Path(sys.argv[1])).pid)"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, home], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    pids = {process.communicate(timeout=60)[0].strip() for process in started}
+    running = daemon.status(home)
+    assert running is not None
+    assert pids == {str(running.pid)}
+
+
+def test_it_listens_on_loopback_alone(home: Path) -> None:
+    port = daemon.start(home).port
+    listening = {
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+    }
+    assert listening == {f"0100007F:{port:04X}"}
+
+
+def test_a_start_makes_it_the_projects_cloud_and_a_stop_leaves_it_so(home: Path) -> None:
+    endpoint = daemon.start(home).endpoint
+    assert cloud_of(home).endpoint == endpoint
+    assert daemon.stop(home)
+    assert daemon.status(home) is None
+    assert cloud_of(home).name == "sandbox"
+    assert not daemon.stop(home)
+
+
+def test_the_port_is_taken_again(home: Path) -> None:
+    before = daemon.start(home).port
+    daemon.stop(home)
+    assert daemon.start(home).port == before
+
+
+def test_a_port_that_another_took_is_not_fought_over(home: Path) -> None:
+    before = daemon.start(home).port
+    daemon.stop(home)
+    with socket.create_server(("127.0.0.1", before)):
+        after = daemon.start(home).port
+    assert after != before
+
+
+def test_stop_ends_the_nodes_with_everything_that_they_started(home: Path) -> None:
+    daemon.start(home)
+    run_instances(cloud_of(home), user_data=LINGER)
+    wait_for(lambda: len(processes_of(home)) == 2)
+    daemon.stop(home)
+    assert processes_of(home) == []
+
+
+def test_a_kill_leaves_no_lock_no_port_and_no_process_of_a_node(home: Path) -> None:
+    running = daemon.start(home)
+    run_instances(cloud_of(home), user_data=LINGER)
+    wait_for(lambda: len(processes_of(home)) == 2)
+    os.kill(running.pid, signal.SIGKILL)
+    wait_for(lambda: not daemon.is_held(home / "sandbox/lock"))
+    assert daemon.status(home) is None
+    wait_for(lambda: processes_of(home) == [])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", running.port)) != 0
+    again = daemon.start(home)
+    assert (again.pid == running.pid, again.port == running.port) == (False, True)
+    assert not (home / "sandbox/nodes").exists()
+
+
+def test_a_stale_record_is_not_believed(home: Path) -> None:
+    record = home / "sandbox/server.json"
+    record.parent.mkdir()
+    record.write_text(json.dumps({"pid": os.getpid(), "port": 1, "endpoint": "http://127.0.0.1:1"}))
+    assert daemon.status(home) is None
+
+
+def test_a_server_that_does_not_come_up_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "moto").mkdir()
+    (home / "moto/__init__.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setattr(daemon, "__file__", str(home / "moto/x"))  # puts the broken package first
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(daemon.SandboxError, match="broken on purpose"):
+        daemon.start(home)
+    assert daemon.status(home) is None
+
+
+def test_the_users_own_profile_and_keys_do_not_leak_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "company")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREALREALREALREAL")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "real")
+    daemon.start(home)
+    environment = {**cloud_of(home).process_environment(), "AWS_DEFAULT_REGION": "us-east-1"}
+    program = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert (result.stdout.strip(), result.stderr) == ("123456789012", "")
+
+
+def test_each_folder_has_a_cloud_of_its_own(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    try:
+        assert daemon.start(home).port != daemon.start(other).port
+        api(cloud_of(home), "s3").create_bucket(Bucket="mine")
+        assert api(cloud_of(other), "s3").list_buckets()["Buckets"] == []
+    finally:
+        daemon.stop(other)
