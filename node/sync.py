@@ -17,7 +17,7 @@ from node.store import Bucket
 
 FRESH_SECONDS = 1.0
 """A small file that grows is sent again this long after it was sent."""
-BYTES_PER_SECOND = 4 * 1024 * 1024
+BYTES_PER_SECOND = 1024 * 1024
 """A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
 _RETRY_SECONDS = 5.0
 MANIFEST = "manifest.json"

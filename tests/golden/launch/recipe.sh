@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Runs on every node of a run: 2 nodes, 1 process on each.
+# To run it by hand, set the FLEETFORM_ variables that it names.
+set -euo pipefail
+
+cd "$FLEETFORM_RUN_DIR"
+exec "$FLEETFORM_PYTHON" -m torch.distributed.run \
+  --nnodes=2 \
+  --nproc-per-node=1 \
+  --node-rank="$FLEETFORM_NODE_RANK" \
+  --master-addr="$FLEETFORM_MASTER_ADDR" \
+  --master-port="$FLEETFORM_MASTER_PORT" \
+  -m trainer digits samples=2000

@@ -1,0 +1,289 @@
+"""Runs read back from their directories: how they stand, what is safe, what is fetched, what is followed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet import aws, follow, run_control
+from fleet.cloud import Cloud
+from fleet.errors import ActError
+from fleet.fetch import fetch
+from fleet.follow import EventSeen, LogText
+from fleet.run_control import cancel, is_lost, settle, settle_all
+from fleet.run_store import RunStore
+from fleet.runs import active_runs, list_runs, outputs_safe, read_run
+from scripts.run_output import LogPrinter, duration
+from stacks.problems import UserError
+
+pytestmark = pytest.mark.sandbox
+NODE = {"rank": 0, "instance_id": "i-00000000000000000", "instance_type": "g5.xlarge", "address": "10.0.0.1"}
+
+
+@pytest.fixture
+def store(sandbox: Cloud) -> RunStore:
+    name = f"runs-{uuid.uuid4().hex[:12]}"
+    aws.client(sandbox, "s3", "us-east-1").create_bucket(Bucket=name)
+    return RunStore(sandbox, "us-east-1", name)
+
+
+class Ledger:
+    """Keeps what is appended."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, str]] = []
+
+    def act(self, event: str, target: str, **details: Any) -> Any:
+        import contextlib
+
+        self.append(event, target, "started", details)
+        return contextlib.nullcontext()
+
+    def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> None:
+        self.entries.append((event, target, outcome))
+
+
+def put(store: RunStore, run_id: str, name: str, body: bytes) -> None:
+    store.s3.put_object(Bucket=store.bucket, Key=f"runs/{run_id}/{name}", Body=body)
+
+
+def make(store: RunStore, run_id: str, *events: str, **changes: Any) -> None:
+    """Write a run whose events are a second apart."""
+    run = {
+        "run_id": run_id, "fleet": "gpu", "recipe": "digits", "script": "", "nodes": 1, "procs_per_node": 1,
+        "actor": "tests", "submitted": "2026-01-01T00:00:00.000Z", **changes,
+    }  # fmt: skip
+    store.put(run_id, "run.json", run)
+    details = {"PROVISIONING": {"nodes": [NODE]}, "FAILED": {"cause": "node 0: exit code 1"}}
+    lines = [
+        json.dumps(
+            {"time": f"2026-01-01T00:00:{second:02d}.000Z", "event": event, "detail": details.get(event, {})}
+        )
+        for second, event in enumerate(events)
+    ]
+    if lines:
+        put(store, run_id, "events.jsonl", "".join(f"{line}\n" for line in lines).encode())
+
+
+ENDED = ("QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED")
+
+
+def bring_home(store: RunStore, run_id: str, **files: str) -> None:
+    """Write files and the list that node 0 makes of them."""
+    listed = []
+    for name, text in files.items():
+        put(store, run_id, name, text.encode())
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        listed.append({"key": f"runs/{run_id}/{name}", "size": len(text), "sha256": digest})
+    store.put(run_id, "outputs/node-0.json", {"rank": 0, "exit_code": 0, "files": listed})
+
+
+def test_runs_are_listed_newest_first_with_their_last_event(store: RunStore) -> None:
+    make(store, "20260101-a", *ENDED)
+    make(store, "20260102-b", "QUEUED", "PROVISIONING", "RUNNING")
+    make(store, "20260103-c")
+    assert [(run.run_id, run.state, run.active) for run in list_runs(store)] == [
+        ("20260103-c", "SUBMITTED", True),
+        ("20260102-b", "RUNNING", True),
+        ("20260101-a", "SUCCEEDED", False),
+    ]
+    assert [run.run_id for run in active_runs(store)] == ["20260103-c", "20260102-b"]
+
+
+def test_a_bucket_that_is_not_there_holds_no_runs(sandbox: Cloud) -> None:
+    assert list_runs(RunStore(sandbox, "us-east-1", "no-such-bucket-anywhere")) == []
+
+
+def test_a_run_s_times_come_from_its_events(store: RunStore) -> None:
+    make(store, "a", "QUEUED", "PROVISIONING", "RUNNING", "FAILED")
+    run = read_run(store, "a")
+    assert run.started == "2026-01-01T00:00:02.000Z"
+    assert run.seconds == 1.0
+    assert run.cause == "node 0: exit code 1"
+    assert run.placed == (NODE,)
+
+
+def test_an_unknown_run_is_refused_with_the_nearest_id(store: RunStore) -> None:
+    make(store, "20260101-000000-abcde", *ENDED)
+    with pytest.raises(UserError, match="did you mean '20260101-000000-abcde'"):
+        read_run(store, "20260101")
+
+
+def test_outputs_are_safe_when_all_that_a_node_lists_is_there(store: RunStore) -> None:
+    make(store, "a", *ENDED)
+    bring_home(store, "a", **{"summary.json": "{}", "model/model.safetensors": "weights"})
+    run = read_run(store, "a")
+    assert outputs_safe(store, run) == []
+    put(store, "a", "model/model.safetensors", b"w")
+    assert outputs_safe(store, run) == ["run a: model/model.safetensors has 1 bytes, not 7"]
+    store.delete("a", "model/model.safetensors")
+    assert outputs_safe(store, run) == ["run a: model/model.safetensors is missing"]
+
+
+def test_outputs_of_a_living_node_that_listed_nothing_are_not_safe(store: RunStore) -> None:
+    image = store.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    started = store.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    instance_id = started["Instances"][0]["InstanceId"]
+    make(store, "a", "QUEUED")
+    nodes = [{**NODE, "instance_id": instance_id}]
+    events = [
+        {"time": "2026-01-01T00:00:00Z", "event": "PROVISIONING", "detail": {"nodes": nodes}},
+        {"time": "2026-01-01T00:00:01Z", "event": "FAILED", "detail": {}},
+    ]
+    put(store, "a", "events.jsonl", "".join(json.dumps(event) + "\n" for event in events).encode())
+    (sentence,) = outputs_safe(store, read_run(store, "a"))
+    assert instance_id in sentence
+    store.ec2.terminate_instances(InstanceIds=[instance_id])
+    assert outputs_safe(store, read_run(store, "a")) == []
+
+
+def test_an_ended_run_is_recorded_once_however_many_look(store: RunStore) -> None:
+    make(store, "a", *ENDED)
+    make(store, "b", "QUEUED")
+    store.put("b", "submission.json", {"instance_id": "i-0", "command_id": str(uuid.uuid4())})
+    ledger, run = Ledger(), read_run(store, "a")
+    with_threads = [threading.Thread(target=settle, args=(store, ledger, run)) for _ in range(4)]
+    for thread in with_threads:
+        thread.start()
+    for thread in with_threads:
+        thread.join()
+    assert ledger.entries == [("run.ended", "a", "recorded")]
+
+
+def test_a_run_is_recorded_later_where_the_ledger_refused(store: RunStore) -> None:
+    class Broken(Ledger):
+        def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> None:
+            raise ActError("the ledger can't be written")
+
+    make(store, "a", *ENDED)
+    with pytest.raises(ActError):
+        settle(store, Broken(), read_run(store, "a"))
+    ledger = Ledger()
+    assert settle(store, ledger, read_run(store, "a"))
+    assert len(ledger.entries) == 1
+
+
+def test_a_run_whose_head_is_gone_is_ended_and_recorded_by_whoever_looks(store: RunStore) -> None:
+    make(store, "a", "QUEUED", "PROVISIONING", "RUNNING")
+    store.put("a", "submission.json", {"instance_id": "i-0", "command_id": str(uuid.uuid4())})
+    bring_home(store, "a")
+    assert is_lost(store, read_run(store, "a"))
+    ledger = Ledger()
+    (run,) = settle_all(store, ledger)
+    assert run.state == "FAILED"
+    assert "its dispatcher" in run.cause
+    assert store.get_json("a", "stop.json") is not None
+    assert ledger.entries == [("run.ended", "a", "recorded")]
+
+
+def test_a_run_that_was_just_submitted_is_not_lost_yet(store: RunStore) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    make(store, "fresh", submitted=now)
+    make(store, "old")
+    assert not is_lost(store, read_run(store, "fresh"))
+    assert is_lost(store, read_run(store, "old"))
+
+
+def test_cancel_gives_up_waiting_with_a_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(store, "a", "QUEUED")
+    monkeypatch.setattr(run_control, "is_lost", lambda store, run: False)
+    with pytest.raises(ActError, match="has not ended 0 s after"):
+        cancel(store, Ledger(), "a", "tests", wait_s=0.05)
+
+
+def test_a_fetched_run_is_whole_verified_and_not_copied_twice(store: RunStore, tmp_path: Path) -> None:
+    make(store, "a", *ENDED)
+    bring_home(store, "a", **{"summary.json": "{}", "model/model.safetensors": "weights"})
+    copied: list[str] = []
+    done = fetch(store, "a", tmp_path, lambda name, size: copied.append(name))
+    assert (tmp_path / "model/model.safetensors").read_text() == "weights"
+    assert (done.verified, done.files) == (2, len(copied)) == (2, 5)
+    copied.clear()
+    (tmp_path / "summary.json").write_text("changed")
+    fetch(store, "a", tmp_path, lambda name, size: copied.append(name))
+    assert "summary.json" in copied
+    assert "model/model.safetensors" not in copied
+    assert (tmp_path / "summary.json").read_text() == "{}"
+
+
+def test_a_damaged_file_is_refused_and_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
+    make(store, "a", *ENDED)
+    bring_home(store, "a", **{"summary.json": "{}"})
+    put(store, "a", "summary.json", b"[]")
+    with pytest.raises(ActError, match=r"summary\.json of the run a is damaged"):
+        fetch(store, "a", tmp_path)
+    assert not (tmp_path / "summary.json").exists()
+    assert [path for path in tmp_path.rglob("*") if path.name.endswith(".part")] == []
+
+
+def test_a_name_that_would_leave_the_folder_is_refused(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(store, "a", *ENDED)
+    sizes = RunStore.sizes
+
+    def with_evil(self: RunStore, run_id: str, prefix: str = "") -> dict[str, int]:
+        return {**sizes(self, run_id, prefix), **({} if prefix else {"../../evil": 1})}
+
+    monkeypatch.setattr(RunStore, "sizes", with_evil)
+    with pytest.raises(ActError, match="not copied"):
+        fetch(store, "a", tmp_path / "here")
+    assert not (tmp_path.parent / "evil").exists()
+
+
+def test_following_yields_each_byte_once_and_the_log_before_the_end(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(store, "a", "QUEUED", "PROVISIONING", "RUNNING")
+    put(store, "a", "logs/node-0.log", "eins ü".encode()[:-1])  # the upload ended inside a character
+    asked: list[int] = []
+    get_from = RunStore.get_from
+
+    def counted(self: RunStore, run_id: str, name: str, offset: int) -> bytes:
+        asked.append(offset)
+        return get_from(self, run_id, name, offset)
+
+    monkeypatch.setattr(RunStore, "get_from", counted)
+    monkeypatch.setattr(follow, "_POLL_SECONDS", 0.01)
+    items: list[EventSeen | LogText] = []
+    for item in follow.follow(store, "a"):
+        items.append(item)
+        if isinstance(item, LogText) and len(asked) == 1:
+            put(store, "a", "logs/node-0.log", "eins ü zwei\n".encode())
+            make(store, "a", *ENDED)
+    assert "".join(item.text for item in items if isinstance(item, LogText)) == "eins ü zwei\n"
+    assert [item.event for item in items if isinstance(item, EventSeen)] == list(ENDED)
+    assert asked == [0, 6]
+    assert isinstance(items[-1], EventSeen)
+
+
+def test_following_one_node_leaves_out_the_others(store: RunStore) -> None:
+    make(store, "a", *ENDED)
+    for rank in range(3):
+        put(store, "a", f"logs/node-{rank}.log", f"node {rank}\n".encode())
+    pieces = [item for item in follow.follow(store, "a", rank=1) if isinstance(item, LogText)]
+    assert pieces == [LogText(1, "node 1\n")]
+    assert [piece.rank for piece in follow.read_logs(store, "a")] == [0, 1, 2]
+
+
+def test_logs_of_several_nodes_are_printed_by_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = LogPrinter(several=True)
+    for piece in (LogText(0, "a"), LogText(1, "x\n"), LogText(0, "b\nc")):
+        printer.show(piece)
+    printer.end_lines()
+    assert capsys.readouterr().out == "[node 1] x\n[node 0] ab\n[node 0] c\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (12.34, "12.3 s"), (245, "4 min 05 s"), (7383, "2 h 03 min")],
+)
+def test_durations_are_told_as_people_read_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,247 @@
+"""Handing a run over: everything or nothing is in the bucket, and the ledger has it either way."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet import code_archive, datasets, submit
+from fleet.cloud import Cloud
+from fleet.environment import read_outputs
+from fleet.errors import ActError
+from fleet.job import JobSpec
+from fleet.project import Project
+from fleet.run_control import settle_all
+from fleet.runs import read_run
+from stacks.problems import UserError
+from tests.run_environment import RunEnvironment, build
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def desk(sandbox: Cloud, sandbox_home: Path) -> Iterator[RunEnvironment]:
+    environment = build(sandbox, Project(root=sandbox_home, home=sandbox_home), "desk", nodes=1)
+    yield environment
+    environment.remove()
+
+
+def last_entries(desk: RunEnvironment, count: int) -> list[tuple[str, str]]:
+    return [(entry["event"], entry["outcome"]) for entry in desk.session.ledger.entries()[-count:]]
+
+
+def run_files(desk: RunEnvironment) -> set[str]:
+    answer = desk.store.s3.list_objects_v2(Bucket=desk.store.bucket, Prefix="runs/")
+    return {item["Key"] for item in answer.get("Contents", [])}
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "train.py"
+    path.write_text("print('hello')\n")
+    return path
+
+
+def test_a_refused_job_leaves_nothing_and_is_on_record(desk: RunEnvironment, script: Path) -> None:
+    before = run_files(desk)
+    with pytest.raises(UserError, match="60 nodes"):
+        submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script, nodes=60))
+    assert last_entries(desk, 2) == [("run.submit", "started"), ("run.submit", "refused")]
+    assert run_files(desk) == before
+
+
+class Refusing:
+    """An S3 client whose bucket is full from the n-th PUT on."""
+
+    def __init__(self, s3: Any, after: int) -> None:
+        self._s3, self._left = s3, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def put_object(self, **request: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("the bucket is full")
+        return self._s3.put_object(**request)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_bucket_that_refuses_any_upload_starts_nothing_and_keeps_nothing(
+    desk: RunEnvironment, script: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_files(desk)
+    ledger, client = desk.session.ledger, type(desk.session).client
+    assert ledger
+    refusing = Refusing(desk.session.client("s3"), after)
+    monkeypatch.setattr(
+        type(desk.session),
+        "client",
+        lambda self, service: refusing if service == "s3" else client(self, service),
+    )
+    with pytest.raises(ActError, match="the run was not started: the bucket is full"):
+        submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
+    assert run_files(desk) == before
+    assert last_entries(desk, 2) == [("run.submit", "started"), ("run.submit", "failed")]
+
+
+def test_a_command_that_is_refused_leaves_nothing(desk: RunEnvironment, script: Path) -> None:
+    before = run_files(desk)
+    outputs = desk.outputs.model_copy(update={"run_document": "no-such-document"})
+    with pytest.raises(ActError, match=r"the run was not started: .*InvalidDocument"):
+        submit.submit(desk.session, outputs, JobSpec(environment="desk", script=script))
+    assert run_files(desk) == before
+
+
+def test_an_environment_without_a_head_node_says_so(
+    desk: RunEnvironment, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit.naming, "ROLE_HEAD", "nobody")
+    with pytest.raises(ActError, match="the head node of desk is not there"):
+        submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
+
+
+def test_an_environment_that_is_not_up_says_so(sandbox: Cloud) -> None:
+    with pytest.raises(UserError, match="fleetform up nowhere"):
+        read_outputs(sandbox, "nowhere", "us-east-1")
+
+
+def test_outputs_are_read_from_where_the_fleet_stack_puts_them(desk: RunEnvironment, sandbox: Cloud) -> None:
+    assert read_outputs(sandbox, "desk", "us-east-1") == desk.outputs
+
+
+@pytest.mark.torch
+def test_a_script_runs_under_torchrun_and_its_end_is_recorded_once(
+    desk: RunEnvironment, tmp_path: Path
+) -> None:
+    (tmp_path / "helper.py").write_text("WORD = 'helped'\n")
+    (tmp_path / "train.py").write_text(
+        "import os, sys\nfrom helper import WORD\n"
+        "print(WORD, os.environ['RANK'], os.environ['WORLD_SIZE'], sys.argv[1])\n"
+        "sys.exit(int(sys.argv[2]))\n"
+    )
+    for code, state, cause in ((0, "SUCCEEDED", ""), (5, "FAILED", "node 0: helped 0 2 a b (exit code 5)")):
+        job = JobSpec(
+            environment="desk",
+            script=tmp_path / "train.py",
+            arguments=("a b", str(code)),
+            procs_per_node=2,
+        )
+        run_id = submit.submit(desk.session, desk.outputs, job).run_id
+        run = _wait(desk, run_id)
+        assert run["state"] == state
+        log = (desk.store.get(run_id, "logs/node-0.log") or b"").decode()
+        assert {"helped 0 2 a b", "helped 1 2 a b"} <= set(log.splitlines())
+        # Either process may have had the last word.
+        assert run["cause"].replace("helped 1", "helped 0") == cause
+        for _ in range(2):
+            settle_all(desk.store, desk.session.ledger)
+        ended = [
+            entry
+            for entry in desk.session.ledger.entries()
+            if (entry["event"], entry["target"]) == ("run.ended", run_id)
+        ]
+        assert [entry["details"]["state"] for entry in ended] == [state]
+
+
+@pytest.mark.torch
+def test_a_recipe_trains_on_the_dataset_that_was_sent_along(desk: RunEnvironment) -> None:
+    job = JobSpec(environment="desk", recipe="digits", overrides=("samples=256",), procs_per_node=1)
+    run_id = submit.submit(desk.session, desk.outputs, job).run_id
+    run = _wait(desk, run_id)
+    assert run["state"] == "SUCCEEDED", desk.store.get(run_id, "logs/node-0.log")
+    dataset = (desk.store.get_json(run_id, "run.json") or {})["dataset"]
+    key = f"datasets/{dataset['sha256']}/{dataset['files'][0]['name']}"
+    assert desk.store.s3.head_object(Bucket=desk.store.bucket, Key=key)["ContentLength"] > 0
+    assert {"summary.json", "metrics.jsonl", "model/model.safetensors"} <= set(desk.store.sizes(run_id))
+    receipt = desk.store.get_json(run_id, "receipt.json") or {}
+    assert list(receipt["phases"]) == ["submitted", "dispatched", "claimed", "started", "first_step", "ended"]
+
+
+def _wait(desk: RunEnvironment, run_id: str) -> dict[str, Any]:
+    import time
+
+    deadline = time.monotonic() + 180
+    while (run := read_run(desk.store, run_id)).active:
+        assert time.monotonic() < deadline, run
+        time.sleep(0.2)
+    return run.to_dict()
+
+
+def test_a_dataset_is_prepared_and_uploaded_once(desk: RunEnvironment, tmp_path: Path) -> None:
+    project = Project(root=tmp_path, home=tmp_path)
+    first = datasets.prepare(project, "digits")
+    written = {path: path.stat().st_mtime_ns for path in first.folder.iterdir()}
+    assert datasets.prepare(project, "digits") == first
+    assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == written
+    s3 = desk.session.client("s3")
+    datasets.upload(s3, desk.store.bucket, first)
+    key = f"datasets/{first.sha256}/{first.files[0].name}"
+    when = s3.head_object(Bucket=desk.store.bucket, Key=key)["ETag"]
+    s3.put_object(Bucket=desk.store.bucket, Key=key, Body=b"x" * first.files[0].size)
+    datasets.upload(s3, desk.store.bucket, first)  # the same size: it is taken to be there
+    assert s3.head_object(Bucket=desk.store.bucket, Key=key)["ETag"] != when
+
+
+def test_a_dataset_that_cannot_be_made_is_a_failure_in_the_trainer_s_words(tmp_path: Path) -> None:
+    with pytest.raises(ActError, match="the dataset nonsense can't be prepared"):
+        datasets.prepare(Project(root=tmp_path, home=tmp_path), "nonsense")
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def members(archive: code_archive.CodeArchive) -> set[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive.body)) as tar:
+        return set(tar.getnames())
+
+
+def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write(tmp_path / name, "train.py", "lib/model.py")
+    (tmp_path / "two" / "train.py").touch()
+    one, two = (code_archive.pack(tmp_path / name) for name in ("one", "two"))
+    assert one == two
+    write(tmp_path / "two", "more.py")
+    assert code_archive.pack(tmp_path / "two").sha256 != one.sha256
+
+
+def test_secrets_history_and_environments_stay_at_home(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "train.py",
+        "data/labels.csv",
+        ".env",
+        ".git/HEAD",
+        "__pycache__/train.pyc",
+        "venv/pyvenv.cfg",
+    )
+    write(tmp_path, "venv/lib/x.py", "runs/r/run.json", "node_modules/x.js")
+    assert members(code_archive.pack(tmp_path)) == {"train.py", "data/labels.csv"}
+
+
+def test_a_folder_that_is_too_large_names_its_largest_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_archive, "LIMIT_BYTES", 1000)
+    write(tmp_path, "train.py")
+    (tmp_path / "weights.bin").write_bytes(b"w" * 5000)
+    with pytest.raises(UserError, match=r"the largest files are weights\.bin"):
+        code_archive.pack(tmp_path)
+
+
+def test_what_a_script_was_started_with_is_no_part_of_the_ledger(desk: RunEnvironment, script: Path) -> None:
+    job = JobSpec(environment="desk", script=script, arguments=("--token", "s3cr3t"), nodes=9)
+    with pytest.raises(UserError):
+        submit.submit(desk.session, desk.outputs, job)
+    assert "s3cr3t" not in json.dumps(desk.session.ledger.entries())
