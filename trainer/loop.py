@@ -92,34 +92,22 @@ def train(config: Config, world: World, run_dir: Path, stop: StopRequest) -> Res
 
 def run_steps(training: Training, done: int) -> dict[str, Any]:
     """Do the steps after `done`; return the summary so far, of fewer steps where it was told to stop."""
-    config, world, order, state = training.config, training.world, training.order, training.state
-    replica = world.replicate(state.model).train()
-    log = MetricsLog(training.run_dir / "metrics.jsonl", steps_done=done) if world.is_main else None
+    config, world, order, task = training.config, training.world, training.order, training.task
+    replica = world.replicate(training.state.model).train()
     throughput = Throughput()
     step, first_step_time, stopping = done, None, False
-    while step < config.num_steps and not stopping:
-        step += 1
-        learning_rate = set_learning_rate(state.optimizer, config.optimizer, step, config.num_steps)
-        loss = backward(training, replica, step)
-        norm = clip_gradient(state.model, config.optimizer.gradient_clip)
-        total_loss, stops = world.sum([loss, float(training.stop.asked)])
-        if not (math.isfinite(total_loss) and math.isfinite(norm)):
-            raise DivergedError(
-                f"step {step}: the loss is {total_loss}, the norm of its gradient {norm}: stopped"
-            )
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-
-        stopping = stops > 0
-        first_step_time = first_step_time or utc_now()
-        throughput.add(order.size(step) * training.task.units_per_sample)
-        if log and (step == done + 1 or step % config.log_every == 0 or step == config.num_steps):
-            rate = {f"{training.task.unit}_per_s": throughput.rate()}
-            log.log(
-                step, loss=total_loss, lr=learning_rate, gradient_norm=norm, samples=order.done(step), **rate
-            )
-        if stopping or step == config.num_steps or _due(step, config.checkpoint_every):
-            save_checkpoint(training, step)
+    with MetricsLog(training.run_dir / "metrics.jsonl", steps_done=done, silent=not world.is_main) as log:
+        while step < config.num_steps and not stopping:
+            step += 1
+            metrics, stopping = do_step(training, replica, step)
+            first_step_time = first_step_time or utc_now()
+            throughput.add(order.size(step) * task.units_per_sample)
+            last = step == config.num_steps
+            if step == done + 1 or _due(step, config.log_every) or last:
+                rate = {f"{task.unit}_per_s": throughput.rate()}
+                log.log(step, samples=order.done(step), **metrics, **rate)
+            if _due(step, config.checkpoint_every) or last or stopping:
+                save_checkpoint(training, step)
     return {
         "samples": order.done(step),
         "steps": step,
@@ -130,6 +118,23 @@ def run_steps(training: Training, done: int) -> dict[str, Any]:
         "device": world.device_name(),
         "threads_per_process": torch.get_num_threads(),
     }
+
+
+def do_step(training: Training, replica: nn.Module, step: int) -> tuple[dict[str, float], bool]:
+    """Do one optimizer step; return its metrics and whether any process has been told to stop.
+
+    Raises DivergedError, on every process and before the weights are touched, where the loss is no number.
+    """
+    config, world, optimizer = training.config, training.world, training.state.optimizer
+    learning_rate = set_learning_rate(optimizer, config.optimizer, step, config.num_steps)
+    part_of_loss = backward(training, replica, step)
+    norm = clip_gradient(training.state.model, config.optimizer.gradient_clip)
+    loss, stops = world.sum([part_of_loss, float(training.stop.asked)])
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise DivergedError(f"step {step}: the loss is {loss}, the norm of its gradient {norm}: stopped")
+    optimizer.step()
+    optimizer.zero_grad()
+    return {"loss": loss, "lr": learning_rate, "gradient_norm": norm}, stops > 0
 
 
 def backward(training: Training, replica: nn.Module, step: int) -> float:

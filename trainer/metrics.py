@@ -7,7 +7,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 from trainer.checkpoint import write_durably
 
@@ -28,23 +28,31 @@ class MetricsLog:
     """metrics.jsonl: one JSON object a logged step, in the order of steps, each line there as soon as logged.
 
     Lines of steps after `steps_done` are those of an attempt that was lost behind its last checkpoint. They
-    are taken out, so that a reader always finds one line a step.
+    are taken out, so that a reader always finds one line a step. A silent log writes and prints nothing.
     """
 
-    def __init__(self, path: Path, *, steps_done: int) -> None:
+    def __init__(self, path: Path, *, steps_done: int, silent: bool = False) -> None:
+        self._file: TextIO | None = None
+        if silent:
+            return
         kept = [line for line in _whole_lines(path) if line["step"] <= steps_done]
         write_durably(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def log(self, step: int, **values: float) -> None:
         """Append a step's line and print it."""
+        if self._file is None:
+            return
         self._file.write(json.dumps({"step": step, "time": utc_now(), **values}) + "\n")
         shown = "  ".join(f"{name} {value:.5g}" for name, value in values.items())
         print(f"step {step}  {shown}", flush=True)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
