@@ -19,6 +19,8 @@ EXTENSIONS: tuple[str, ...] = (
     "s3_conditions",
     "object_lock",
     "key_rotation",
+    "fsx",
+    "fsx_data_repositories",
     "tagged_resources",
 )
 """Modules of `sandbox.extensions`; each has `install(parts)`."""

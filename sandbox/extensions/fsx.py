@@ -1,0 +1,120 @@
+"""FSx for Lustre file systems that become available, can be changed, and go when they are deleted.
+
+Seam: `FileSystem.to_dict` and methods on `FSxResponse`. moto's file systems have no lifecycle, so
+Terraform's provider waits for ever for AVAILABLE. Drop this when moto has one. No Lustre is emulated:
+nothing can be mounted.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.fsx.exceptions import FileSystemNotFound
+from moto.fsx.models import FileSystem
+from moto.fsx.responses import FSxResponse
+
+from sandbox.parts import Parts, store
+
+_MERGED = ("LustreConfiguration", "StorageCapacity", "StorageType", "FileSystemTypeVersion")
+"""What UpdateFileSystem can change."""
+
+
+def install(parts: Parts) -> None:
+    """Wrap what moto has and add the update."""
+    shown, create, delete = FileSystem.to_dict, FSxResponse.create_file_system, FSxResponse.delete_file_system
+
+    @functools.wraps(shown)
+    def to_dict(self: Any) -> dict[str, Any]:
+        return _complete(self, shown(self))
+
+    @functools.wraps(create)
+    def create_file_system(self: Any) -> str:
+        answer: str = create(self)
+        file_system_id = json.loads(answer)["FileSystem"]["FileSystemId"]
+        version = json.loads(self.body).get("FileSystemTypeVersion")
+        store(self.fsx_backend, "file_systems")[file_system_id] = {
+            "CreationTime": time.time(),
+            **({"FileSystemTypeVersion": version} if version else {}),
+        }
+        found = self.fsx_backend.file_systems[file_system_id]
+        return json.dumps({"FileSystem": found.to_dict()})
+
+    @functools.wraps(delete)
+    def delete_file_system(self: Any) -> str:
+        answer: str = delete(self)
+        # The provider sleeps for ten minutes after a delete that was accepted, whatever the file system does;
+        # for one that is not there it goes on at once.
+        if "terraform-provider-aws" in self.headers.get("User-Agent", ""):
+            raise FileSystemNotFound(json.loads(self.body)["FileSystemId"])
+        return answer
+
+    FileSystem.to_dict = to_dict
+    FSxResponse.create_file_system = create_file_system
+    FSxResponse.delete_file_system = delete_file_system
+    FSxResponse.update_file_system = update_file_system
+
+
+def update_file_system(request: Any) -> str:
+    """UpdateFileSystem; done at once."""
+    wanted = json.loads(request.body)
+    found = request.fsx_backend.file_systems.get(wanted["FileSystemId"])
+    if found is None:
+        raise FileSystemNotFound(wanted["FileSystemId"])
+    changed = store(request.fsx_backend, "file_systems")[wanted["FileSystemId"]]
+    for name in _MERGED:
+        if name in wanted and isinstance(wanted[name], dict):
+            changed[name] = {**changed.get(name, {}), **wanted[name]}
+        elif name in wanted:
+            changed[name] = wanted[name]
+    return json.dumps({"FileSystem": found.to_dict()})
+
+
+def _complete(file_system: Any, shown: dict[str, Any]) -> dict[str, Any]:
+    """Add what the cloud fills in, and what an update changed."""
+    backend = file_system.backend
+    kept = dict(store(backend, "file_systems").get(file_system.file_system_id, {}))
+    changed_lustre = kept.pop("LustreConfiguration", {})
+    subnet = ec2_backends[backend.account_id][backend.region_name].get_subnet(file_system.subnet_ids[0])
+    complete = {
+        "OwnerId": backend.account_id,
+        "Lifecycle": "AVAILABLE",
+        "VpcId": subnet.vpc_id,
+        "NetworkInterfaceIds": [f"eni-{file_system.file_system_id.removeprefix('fs-').ljust(17, '0')}"],
+        "StorageType": "SSD",
+        "KmsKeyId": f"arn:aws:kms:{backend.region_name}:{backend.account_id}:key/aws-fsx",
+        "FileSystemTypeVersion": "2.15",
+        **shown,
+        **kept,
+    }
+    if file_system.file_system_type == "LUSTRE":
+        complete["LustreConfiguration"] = {
+            **_lustre(shown.get("LustreConfiguration") or {}),
+            **changed_lustre,
+        }
+    return complete
+
+
+def _lustre(given: dict[str, Any]) -> dict[str, Any]:
+    deployment = given.get("DeploymentType", "SCRATCH_1")
+    configuration = {
+        "DeploymentType": deployment,
+        "MountName": "fsx",
+        "WeeklyMaintenanceStartTime": "1:05:00",
+        "DataCompressionType": "NONE",
+        "CopyTagsToBackups": False,
+        "LogConfiguration": {"Level": "DISABLED"},
+        **given,
+    }
+    if deployment.startswith("PERSISTENT"):
+        configuration.setdefault("AutomaticBackupRetentionDays", 0)
+    if deployment == "PERSISTENT_2":
+        configuration["MetadataConfiguration"] = {
+            "Mode": "AUTOMATIC",
+            "Iops": 1500,
+            **(given.get("MetadataConfiguration") or {}),
+        }
+    return configuration
