@@ -333,3 +333,28 @@ def test_user_data_of_a_template_is_what_was_given(sandbox: Cloud) -> None:
     ec2.create_launch_template(LaunchTemplateName="given", LaunchTemplateData={"UserData": text})
     [version] = ec2.describe_launch_template_versions(LaunchTemplateName="given")["LaunchTemplateVersions"]
     assert version["LaunchTemplateData"]["UserData"] == text
+
+
+def test_a_lustre_file_system_becomes_available_and_goes(sandbox: Cloud, subnets: list[str]) -> None:
+    fsx = api(sandbox, "fsx")
+    made = fsx.create_file_system(
+        FileSystemType="LUSTRE",
+        StorageCapacity=1200,
+        SubnetIds=subnets[:1],
+        LustreConfiguration={"DeploymentType": "PERSISTENT_2", "PerUnitStorageThroughput": 250},
+    )["FileSystem"]
+    assert (made["Lifecycle"], made["LustreConfiguration"]["MountName"]) == ("AVAILABLE", "fsx")
+    association = fsx.create_data_repository_association(
+        FileSystemId=made["FileSystemId"], FileSystemPath="/data", DataRepositoryPath="s3://data", Tags=[TAG]
+    )["Association"]
+    assert (association["Lifecycle"], association["Tags"]) == ("AVAILABLE", [TAG])
+    changed = fsx.update_file_system(
+        FileSystemId=made["FileSystemId"], LustreConfiguration={"DataCompressionType": "LZ4"}
+    )["FileSystem"]
+    assert changed["LustreConfiguration"]["DataCompressionType"] == "LZ4"
+    fsx.delete_data_repository_association(AssociationId=association["AssociationId"])
+    filters = [{"Name": "file-system-id", "Values": [made["FileSystemId"]]}]
+    assert fsx.describe_data_repository_associations(Filters=filters)["Associations"] == []
+    assert fsx.delete_file_system(FileSystemId=made["FileSystemId"])["Lifecycle"] == "DELETING"
+    found = fsx.describe_file_systems()["FileSystems"]
+    assert made["FileSystemId"] not in [each["FileSystemId"] for each in found]
