@@ -79,8 +79,8 @@ class Receipt:
     def verdict(self) -> str:
         """The receipt in one sentence."""
         if self.left:
-            cost = hourly(self.left)
-            return f"{len(self.left)} things are left, at {usd(cost)} an hour"
+            count = "1 thing is" if len(self.left) == 1 else f"{len(self.left)} things are"
+            return f"{count} left, at {usd(hourly(self.left))} an hour"
         if self.not_looked:
             return "nothing was found left, but not every service could be looked at"
         return "nothing is left" if not self.kept else "nothing is left but what was kept on purpose"
@@ -126,28 +126,25 @@ def find_births(entries: Iterable[Mapping[str, Any]], environment: str) -> dict[
     not succeed may have made something of each stack, so it counts for both.
     """
     births: dict[str, datetime.datetime] = {}
-    began: datetime.datetime | None = None
+    begun: list[datetime.datetime] = []  # more than one where an `up` was killed and left without an end
+    both = naming.environment_stacks(environment)
     for entry in entries:
         if entry["target"] != environment:
             continue
         event, outcome, details = entry["event"], entry["outcome"], entry["details"]
         if event == "environment.up" and outcome == "started":
-            began = began or datetime.datetime.fromisoformat(entry["time"])
-        elif event == "environment.up" and began and outcome != "refused":
-            built = (
-                details.get("stacks", {})
-                if outcome == "succeeded"
-                else naming.environment_stacks(environment)
-            )
-            for stack in built:
-                births.setdefault(stack, began)
-            began = None
+            begun.append(datetime.datetime.fromisoformat(entry["time"]))
+        elif event == "environment.up" and outcome == "refused":
+            begun.pop()
+        elif event == "environment.up":
+            for stack in details.get("stacks", {}) if outcome == "succeeded" else both:
+                births.setdefault(stack, begun[0])
+            begun.clear()
         elif event == "environment.down":
             for stack in details.get("destroyed", ()):
                 births.pop(stack, None)
-    if began:  # an `up` that was killed
-        for stack in naming.environment_stacks(environment):
-            births.setdefault(stack, began)
+    for stack in both if begun else ():
+        births.setdefault(stack, begun[0])
     return births
 
 

@@ -29,6 +29,8 @@ _SEARCH_DEPTH = 4
 """Folders below a root in which a mirror (a folder named after a registry) is looked for."""
 _SEARCH_SECONDS = 2.0
 """Bound on the search; what was not found by then is downloaded."""
+SEARCHED = tuple(Path(root) for root in ("/opt", "/usr/local", "/usr/lib", "/usr/share", "/var/lib", "/srv"))
+"""Where machine images and containers put what they bring along; the user's home is searched too."""
 _REGISTRIES = ("registry.terraform.io", "registry.opentofu.org")
 
 
@@ -78,7 +80,7 @@ def find_plugin_dir(cache: Path, constraint: str, environment: Mapping[str, str]
             return Path(folder)
         if folder and name == "FLEETFORM_PLUGIN_DIR":
             raise UserError.of(
-                f"FLEETFORM_PLUGIN_DIR is {folder}; it has no AWS provider {constraint} for {platform_name()}",
+                f"FLEETFORM_PLUGIN_DIR is {folder}: no AWS provider {constraint} for {platform_name()}",
                 "point it to a folder as `terraform providers mirror` writes it, or unset it",
             )
     if "-plugin-dir" in environment.get("TF_CLI_ARGS_init", "") or _user_installs(environment):
@@ -166,8 +168,7 @@ def _cached_search(cache: Path, constraint: str, environment: Mapping[str, str])
     except (OSError, ValueError, KeyError):
         pass  # nothing is known yet
     home = Path(environment.get("HOME", "/"))
-    roots = [home / ".terraform.d", Path("/opt"), Path("/usr/local"), Path("/usr/lib"), Path("/usr/share")]
-    roots += [Path("/var/lib"), Path("/srv"), home]
+    roots = (home / ".terraform.d", *SEARCHED, home)
     deadline = time.monotonic() + _SEARCH_SECONDS
     for root in roots:
         for mirror in _mirrors(root, deadline):

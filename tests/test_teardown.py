@@ -1,0 +1,160 @@
+"""Teardown refuses what would lose something, goes over what is down already, and says what it overrode."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.bootstrap import account_buckets, account_exists, ensure_account
+from fleet.cloud import Cloud
+from fleet.project import Project
+from fleet.run_store import RunStore, open_runs
+from fleet.session import Session
+from fleet.teardown import down
+from fleet.terraform_events import quiet
+from stacks import naming
+from stacks.account import load_account
+from stacks.environment import load_environment
+from stacks.problems import UserError
+from tests.sandbox_helpers import admin
+from tests.spec_files import ACCOUNT, environment_text, write_folder
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def session(sandbox: Cloud, tmp_path: Path) -> Session:
+    """Return a session of an organization of its own, of which nothing exists yet."""
+    organization = f"o{uuid.uuid4().hex[:10]}"
+    folder = write_folder(tmp_path, ACCOUNT.replace("acme-ai", organization), vision=environment_text())
+    project = Project(root=tmp_path, home=tmp_path / "home")
+    return Session(project, sandbox, load_account(folder), load_environment(folder / "vision.toml"))
+
+
+def add_bucket(session: Session) -> RunStore:
+    """Make the artifact bucket, tagged as the base stack tags it, and return its runs."""
+    store = open_runs(session)
+    store.s3.create_bucket(Bucket=store.bucket)
+    tags = {naming.TAG_ENVIRONMENT: "vision", naming.TAG_STACK: "vision-base"}
+    tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+    store.s3.put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tag_set})
+    return store
+
+
+def remove_bucket(store: RunStore) -> None:
+    """Delete the bucket with all that is in it."""
+    for item in store.s3.list_objects_v2(Bucket=store.bucket).get("Contents", []):
+        store.s3.delete_object(Bucket=store.bucket, Key=item["Key"])
+    store.s3.delete_bucket(Bucket=store.bucket)
+
+
+def add_run(store: RunStore, run_id: str, *events: str) -> None:
+    """Write a run that was submitted just now, with these events."""
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    run = {
+        "run_id": run_id,
+        "fleet": "gpu",
+        "recipe": "digits",
+        "script": "",
+        "nodes": 1,
+        "procs_per_node": 1,
+    }
+    store.put(run_id, "run.json", {**run, "actor": "tests", "submitted": now})
+    for event in events:
+        detail = {"nodes": [{"rank": 0, "instance_id": "i-0", "address": "127.0.0.1"}]}
+        store.append_line(
+            run_id,
+            "events.jsonl",
+            {"time": now, "event": event, "detail": detail if event == "PROVISIONING" else {}},
+        )
+
+
+def outcomes(session: Session) -> list[tuple[str, str]]:
+    """Return what the ledger tells of teardowns."""
+    entries = session.ledger.entries()
+    return [(each["event"], each["outcome"]) for each in entries if each["event"] == "environment.down"]
+
+
+def test_an_environment_that_was_never_built_is_not_torn_down(session: Session) -> None:
+    with pytest.raises(UserError, match="no environment was ever built in sandbox"):
+        down(session, quiet, base=True)
+
+
+def test_the_bare_buckets_are_made_once_and_the_ledger_is_locked_from_its_first_entry(
+    session: Session,
+) -> None:
+    assert not account_exists(session.cloud, session.account)
+    state, ledger = account_buckets(session.account)
+    assert ensure_account(session.cloud, session.account) == [state, ledger]
+    assert ensure_account(session.cloud, session.account) == []
+    entry = session.ledger.append("test.entry", "x", "recorded", {})
+    key = f"ledger/{entry['sequence']:012d}.json"
+    s3 = session.client("s3")
+    version = s3.head_object(Bucket=ledger, Key=key)["VersionId"]
+    with pytest.raises(s3.exceptions.ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket=ledger, Key=key, VersionId=version)
+
+
+def test_a_bucket_of_another_account_is_refused_with_what_to_do(session: Session) -> None:
+    fault = {"service": "s3", "action": "HeadBucket", "resource": account_buckets(session.account)[0]}
+    admin(session.cloud, "POST", "faults", {**fault, "code": "AccessDenied", "status": 403})
+    try:
+        with pytest.raises(UserError, match="belongs to another account") as caught:
+            ensure_account(session.cloud, session.account)
+    finally:
+        admin(session.cloud, "DELETE", "faults")
+    assert caught.value.problems[0].path == "organization"
+
+
+def test_every_reason_against_a_teardown_is_named_at_once_and_the_ledger_says_refused(
+    session: Session,
+) -> None:
+    ensure_account(session.cloud, session.account)
+    store = add_bucket(session)
+    add_run(store, "20260101-busy", "QUEUED")
+    add_run(store, "20260102-lossy", "QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED")
+    listed = {"key": "runs/20260102-lossy/model/model.safetensors", "size": 7, "sha256": ""}
+    store.put("20260102-lossy", "outputs/node-0.json", {"rank": 0, "exit_code": 0, "files": [listed]})
+    with pytest.raises(UserError) as caught:
+        down(session, quiet, base=True)
+    whats = [problem.what for problem in caught.value.problems]
+    assert len(whats) == 3, whats
+    assert "20260101-busy" in whats[0] and "is QUEUED" in whats[0]
+    assert "model.safetensors" in whats[1]
+    assert "holds objects, which are to be retained" in whats[2]
+    assert outcomes(session) == [("environment.down", "started"), ("environment.down", "refused")]
+    assert not (session.project.root / "receipts").exists()
+    remove_bucket(store)
+
+
+def test_a_reason_overrides_what_speaks_against_it_and_both_are_on_record(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.sweep._PAUSES", (0.01, 0.01))
+    ensure_account(session.cloud, session.account)
+    store = add_bucket(session)
+    add_run(store, "20260102-lossy", "QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED")
+    listed = {"key": "runs/20260102-lossy/summary.json", "size": 7, "sha256": ""}
+    store.put("20260102-lossy", "outputs/node-0.json", {"rank": 0, "exit_code": 0, "files": [listed]})
+    receipt, folder = down(session, quiet, base=False, anyway="the model is bad")
+    assert receipt.anyway == "the model is bad" and "summary.json" in receipt.overridden[0]
+    assert [each.fate for each in receipt.stacks] == ["was not there", "was not there"]
+    left = {thing.kind: thing.id for thing in receipt.left}
+    assert left == {"S3 bucket": store.bucket}, "no state knows of it, so nobody meant to keep it"
+    closing = session.ledger.entries()[-1]
+    assert closing["outcome"] == "succeeded" and closing["details"]["left"] == [f"S3 bucket {store.bucket}"]
+    written: dict[str, Any] = json.loads((folder / "receipt.json").read_text())
+    assert written["overridden"] == list(receipt.overridden)
+    remove_bucket(store)
+
+
+def test_going_over_what_is_down_already_finds_nothing_and_is_no_error(session: Session) -> None:
+    ensure_account(session.cloud, session.account)
+    receipt, _ = down(session, quiet, base=True)
+    assert receipt.proven and receipt.verdict == "nothing is left"
+    assert outcomes(session)[-1] == ("environment.down", "succeeded")
