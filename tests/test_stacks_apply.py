@@ -1,0 +1,86 @@
+"""The three stacks by the real terraform with the real provider: applied, unchanged after that, destroyed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.aws import client
+from fleet.cloud import Cloud
+from stacks import naming
+from stacks.outputs import EnvironmentOutputs
+from tests.real_stacks import RealStacks, declare
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
+NAME = "applied"
+STACKS = ("account", f"{NAME}-base", f"{NAME}-fleet")
+BOOT_SECONDS = 60
+
+
+def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandbox: Cloud) -> None:
+    real = declare(tmp_path, sandbox, name=NAME, organization="stacks-apply")
+    synthesized = real.run(sys.executable, "-m", "stacks.app")
+    assert synthesized.returncode == 0, synthesized.stderr
+    try:
+        for stack in STACKS:
+            for arguments in (("init",), ("apply", "-auto-approve", "-parallelism=30")):
+                done = real.terraform(stack, *arguments)
+                assert done.returncode == 0, done.stdout + done.stderr
+        for stack in STACKS:
+            second = real.terraform(stack, "plan", "-detailed-exitcode")
+            assert second.returncode == 0, second.stdout + second.stderr
+        machines_are_ready(sandbox)
+        outputs_are_published(sandbox)
+    finally:
+        destroyed = [real.terraform(stack, "destroy", "-auto-approve") for stack in reversed(STACKS[1:])]
+    assert [done.returncode for done in destroyed] == [0, 0], destroyed[-1].stderr
+    lasting_buckets_refuse_to_go(real)
+    assert running(sandbox) == []
+
+
+def machines_are_ready(sandbox: Cloud) -> None:
+    ids = {each["InstanceId"] for each in running(sandbox)}
+    assert len(ids) == 2, "the head node and one node"
+    ssm = client(sandbox, "ssm", "us-east-1")
+    deadline = time.monotonic() + BOOT_SECONDS
+    online: set[str] = set()
+    while not ids <= online and time.monotonic() < deadline:
+        listed = ssm.describe_instance_information()["InstanceInformationList"]
+        online = {each["InstanceId"] for each in listed if each["PingStatus"] == "Online"}
+        time.sleep(0.2)
+    assert ids <= online, "user data has ended on every machine"
+    for instance in running(sandbox):
+        tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+        assert tags[naming.TAG_LEASE_ENDS] == "2099-12-31"
+        assert tags[naming.TAG_ROLE] in ("head", "node")
+
+
+def outputs_are_published(sandbox: Cloud) -> None:
+    ssm = client(sandbox, "ssm", "us-east-1")
+    text = ssm.get_parameter(Name=naming.outputs_parameter(NAME))["Parameter"]["Value"]
+    outputs = EnvironmentOutputs.from_json(text)
+    assert outputs.vpc_id.startswith("vpc-")
+    assert len(outputs.subnet_ids) == 2
+    assert outputs.fleets["gpu"].nodes == 1
+    document = json.dumps(ssm.get_document(Name=outputs.node_document)["Content"])
+    assert "${FLEETFORM_ROOT:-}/opt/fleetform/bin/fleetform-node" in document
+
+
+def lasting_buckets_refuse_to_go(real: RealStacks) -> None:
+    refused = real.terraform("account", "destroy", "-auto-approve")
+    assert refused.returncode == 1
+    assert "prevent_destroy" in refused.stderr
+
+
+def running(sandbox: Cloud) -> list[dict[str, Any]]:
+    filters = [
+        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [NAME]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    answer = client(sandbox, "ec2", "us-east-1").describe_instances(Filters=filters)
+    return [each for reservation in answer["Reservations"] for each in reservation["Instances"]]
