@@ -11,14 +11,14 @@ from urllib.parse import parse_qs
 from moto.core.request import Request
 from moto.core.routing import NotFound, get_service_router
 from moto.moto_server.werkzeug_app import SIGNING_ALIASES
+from werkzeug.exceptions import ClientDisconnected
 
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/,]+/\d+/([^/,]+)/([^/,]+)/aws4_request")
 
 # Signing names that differ from the name of the service's API model.
 _MODEL_NAMES = {"elasticfilesystem": "efs", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
 
-_BODY_LIMIT = 4 << 20
-"""Bodies above this are data and not parameters; they are passed through unread."""
+_PARAMETERS_LIMIT = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class Call:
 
 
 def read_call(environ: dict[str, Any]) -> Call:
-    """Read the call from a WSGI request, leaving the request as it was."""
+    """Receive a WSGI request to its end and read the call from it; the request can still be answered."""
     service, region = _scope(environ)
-    body = _body(environ) if service != "s3" else ""
+    body = _receive(environ)
+    # An object's content, and anything of its size, is data and not parameters.
+    parameters = "" if service == "s3" or len(body) > _PARAMETERS_LIMIT else body.decode("utf-8", "replace")
     path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
-    text = f"{path.lstrip('/')}?{query}" if service == "s3" else f"{path}?{query} {body}"
-    return Call(service, region, _action(environ, service, body), text, environ.get("CONTENT_TYPE", ""))
+    text = f"{path.lstrip('/')}?{query}" if service == "s3" else f"{path}?{query} {parameters}"
+    return Call(service, region, _action(environ, service, parameters), text, environ.get("CONTENT_TYPE", ""))
 
 
 def _scope(environ: dict[str, Any]) -> tuple[str, str]:
@@ -57,14 +59,21 @@ def _scope(environ: dict[str, Any]) -> tuple[str, str]:
     return _MODEL_NAMES.get(name, name), region
 
 
-def _body(environ: dict[str, Any]) -> str:
-    """Return the body as text, and put it back for whoever reads it next."""
+def _receive(environ: dict[str, Any]) -> bytes:
+    """Return the body, and put it back for whoever reads it next.
+
+    Raises ClientDisconnected where the sender ended early: half an object must not be stored.
+    """
+    source = environ["wsgi.input"]
     length = int(environ.get("CONTENT_LENGTH") or 0)
-    if not 0 < length <= _BODY_LIMIT:
-        return ""
-    data: bytes = environ["wsgi.input"].read(length)
+    if environ.get("wsgi.input_terminated"):  # sent in chunks, without a length
+        data: bytes = source.read()
+    else:
+        data = source.read(length) if length else b""
+        if len(data) < length:
+            raise ClientDisconnected
     environ["wsgi.input"] = io.BytesIO(data)
-    return data.decode("utf-8", "replace")
+    return data
 
 
 def _action(environ: dict[str, Any], service: str, body: str) -> str:

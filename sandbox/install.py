@@ -16,7 +16,7 @@ EXTENSIONS: tuple[str, ...] = (
     "machine_images",
     "run_command",
     "bucket_policy",
-    "s3_conditions",
+    "object_retention",
     "object_lock",
     "key_rotation",
     "fsx",

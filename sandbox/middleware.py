@@ -1,5 +1,10 @@
 """The layer around moto: a log of every call, faults, and a clear refusal of what moto cannot do.
 
+moto's stores are plain dictionaries that it reads and changes in several steps, so calls are answered one
+after the other: two conditional writes of one object cannot both win, and no listing breaks because
+something is added meanwhile. Python runs one thread at a time anyway; bodies are received and answers
+sent outside of that.
+
 moto answers an action that it lacks with HTTP 500, and clients try a 500 again for minutes. Here it is
 HTTP 400 `SandboxNotImplemented`, which ends a plan in seconds and names the call; the gap is listed.
 """
@@ -16,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
 from sandbox.calls import Call, read_call
@@ -48,13 +54,18 @@ class Middleware:
         self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
         self._gaps: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        """Held while moto answers."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer one request."""
         if environ.get("PATH_INFO", "").startswith(ADMIN_PATH):
             return self._administer(Request(environ))(environ, start_response)
         began = time.monotonic()
-        call = read_call(environ)
+        try:
+            call = read_call(environ)
+        except ClientDisconnected as gone:
+            return gone.get_response()(environ, start_response)
         fault = self.faults.strike(call)
         if fault is not None and fault.delay_s:
             time.sleep(fault.delay_s)
@@ -76,7 +87,8 @@ class Middleware:
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Response:
         """Let moto answer; what it cannot do becomes a client's error that says so."""
         try:
-            response = Response.from_app(self.app, environ)
+            with self._turn:
+                response = Response.from_app(self.app, environ, buffered=True)
         except NotImplementedError:
             return self._gap(call)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import os
 import signal
@@ -62,7 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     if options.ready_fd is not None:
-        os.write(options.ready_fd, b"ready")
+        with contextlib.suppress(BrokenPipeError):  # who started us may have been killed; the next finds us
+            os.write(options.ready_fd, b"ready")
         os.close(options.ready_fd)
     try:
         server.serve_forever(poll_interval=0.05)

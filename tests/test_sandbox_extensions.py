@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -252,6 +253,42 @@ def test_of_many_conditional_writes_exactly_one_wins(sandbox: Cloud) -> None:
         assert (len(won), lost) == (1, {"PreconditionFailed"})
         body = api(sandbox, "s3").get_object(Bucket="conditional", Key=key)["Body"].read()
         assert body.startswith(str(won[0]).encode())
+
+
+def test_listing_does_not_break_while_others_write(sandbox: Cloud) -> None:
+    api(sandbox, "s3").create_bucket(Bucket="busy")
+    problems: list[BaseException] = []
+
+    def write(number: int) -> None:
+        client = api(sandbox, "s3")
+        try:
+            for each in range(40):
+                client.put_object(Bucket="busy", Key=f"{number}/{each}", Body=b"x")
+                client.list_objects_v2(Bucket="busy")
+        except ClientError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert api(sandbox, "s3").list_objects_v2(Bucket="busy")["KeyCount"] == 240
+
+
+def test_an_upload_that_breaks_off_leaves_no_half_object(sandbox: Cloud) -> None:
+    s3 = api(sandbox, "s3")
+    s3.create_bucket(Bucket="broken-off")
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "broken-off", "Key": "half"})
+    host, path = url.removeprefix("http://").split("/", 1)
+    name, port = host.split(":")
+    with socket.create_connection((name, int(port))) as connection:
+        head = f"PUT /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 500)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert s3.list_objects_v2(Bucket="broken-off")["KeyCount"] == 0
 
 
 @pytest.fixture(scope="module")

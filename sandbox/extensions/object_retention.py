@@ -1,15 +1,12 @@
-"""S3 writes that exclude each other: a conditional write is one step, and a retention cannot be taken back.
+"""Retention of an S3 version that can be made longer and not shorter.
 
-Seam: `S3Response.put_object`, `delete_object` and `put_object_retention`. moto checks `If-None-Match` and
-writes in two steps, so two threads can both win, and it lets anybody shorten a locked version's
-retention. Drop this when it locks and refuses.
+Seam: `S3Response.put_object_retention`. moto lets anybody shorten a locked version's retention or take it
+away; drop this when it refuses.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -20,25 +17,10 @@ from moto.s3.responses import S3Response
 
 from sandbox.parts import Parts
 
-_LOCKS = [threading.RLock() for _ in range(64)]
-"""One of them per object, by its name: the same name always has the same lock."""
-
 
 def install(parts: Parts) -> None:
-    """Wrap the writes."""
-    S3Response.put_object = _one_at_a_time(S3Response.put_object)
-    S3Response.delete_object = _one_at_a_time(S3Response.delete_object)
+    """Wrap the action."""
     S3Response.put_object_retention = _kept(S3Response.put_object_retention)
-
-
-def _one_at_a_time(write: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @functools.wraps(write)
-    def locked(request: Any) -> Any:
-        name = f"{request.bucket_name}/{request.parse_key_name()}"
-        with _LOCKS[zlib.crc32(name.encode()) % len(_LOCKS)]:
-            return write(request)
-
-    return locked
 
 
 def _kept(put: Callable[[Any], Any]) -> Callable[[Any], Any]:
