@@ -61,7 +61,7 @@ def open_test_stack(
 
 
 def start_apply(folder: Path, name: str, cloud: Cloud) -> subprocess.Popen[str]:
-    """Start a process that applies the stack, and return it once Terraform has begun to make something slow."""
+    """Start a process that applies the stack; return it once Terraform is making something slow."""
     description = folder / "cloud.json"
     description.write_text(json.dumps(dict(cloud.variables)), encoding="utf-8")
     child = subprocess.Popen(

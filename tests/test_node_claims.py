@@ -13,7 +13,9 @@ from fleet.cloud import Cloud
 from node.claims import claim_gang, free, holders
 from node.events import EventLog, NotTheWriterError, is_over, parse_events
 from node.layout import claim_key, run_key
+from node.patience import persist
 from node.store import Bucket
+from tests.sandbox_helpers import admin
 
 pytestmark = pytest.mark.sandbox
 NODES = [f"i-{number:017x}" for number in range(4)]
@@ -103,6 +105,38 @@ def test_a_second_writer_of_the_same_events_is_refused(bucket: Bucket) -> None:
     EventLog(bucket, "a").append("QUEUED", {})
     with pytest.raises(NotTheWriterError):
         EventLog(bucket, "a").append("QUEUED", {})
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_write_whose_answer_got_lost_is_no_second_writer(
+    bucket: Bucket, sandbox: Cloud, before: int
+) -> None:
+    log = EventLog(bucket, "lost")
+    for _ in range(before):
+        log.append("QUEUED", {})
+    fault = {"service": "s3", "action": "PutObject", "resource": "lost/events.jsonl", "code": "InternalError"}
+    admin(sandbox, "POST", "faults", {**fault, "status": 500, "count": 1, "after": True})
+    try:
+        log.append("RUNNING", {})
+        log.append("SUCCEEDED", {})
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    events = parse_events(bucket.get(run_key("lost", "events.jsonl")) or b"")
+    assert [event["event"] for event in events[before:]] == ["RUNNING", "SUCCEEDED"]
+
+
+def test_a_cloud_that_refuses_is_borne_with_for_a_while_only(bucket: Bucket) -> None:
+    nowhere = Bucket(bucket.s3, "no-such-bucket-anywhere")
+    tried: list[int] = []
+
+    def act() -> str:
+        tried.append(1)
+        return (nowhere if len(tried) < 3 else bucket).put("key", b"")
+
+    assert persist(act, patience=60, pause=0)
+    assert len(tried) == 3
+    with pytest.raises(Exception, match="NoSuchBucket"):
+        persist(lambda: nowhere.put("key", b""), patience=0, pause=0)
 
 
 def test_a_writer_notices_that_its_run_was_ended_from_outside(bucket: Bucket) -> None:

@@ -17,6 +17,7 @@ from fleet.run_control import cancel, is_lost
 from fleet.runs import RunStatus, outputs_safe, read_events, read_run
 from fleet.submit import new_run_id
 from tests.run_environment import RunEnvironment, build
+from tests.sandbox_helpers import admin
 
 pytestmark = pytest.mark.sandbox
 
@@ -155,6 +156,21 @@ def test_a_job_that_ignores_the_stop_is_killed_after_its_grace_and_its_children_
     assert run.state == "FAILED"
     assert run.cause == "node 0: ended by signal 9"
     assert not any("sleep" in line for line in _command_lines(run_id).values())
+
+
+def test_a_bucket_that_refuses_for_a_while_costs_no_output(lab: RunEnvironment, sandbox: Cloud) -> None:
+    fault = {"service": "s3", "action": "PutObject", "code": "AccessDenied", "status": 403}
+    # One rule for a result, one for the list of results, one for the head's own last words.
+    for name in ("master.txt", "outputs/node-0.json", "receipt.json"):
+        admin(sandbox, "POST", "faults", {**fault, "resource": name, "count": 1})
+    try:
+        run_id = start(lab, SAY_AND_WRITE)
+        run = wait_for_end(lab, run_id)
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert run.state == "SUCCEEDED"
+    assert outputs_safe(lab.store, run) == []
+    assert lab.store.get(run_id, "master.txt") is not None
 
 
 def test_a_run_waits_until_enough_nodes_are_free_and_says_for_whom(lab: RunEnvironment) -> None:

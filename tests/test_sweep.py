@@ -1,4 +1,4 @@
-"""The sweep finds what really is in the cloud, of this environment and no other, and admits what it can't see."""
+"""The sweep finds what is there, of this environment and no other, and admits what it can't see."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.sandbox
 
 @pytest.fixture
 def session(sandbox: Cloud, tmp_path: Path) -> Iterator[Session]:
-    """Return the session of the environment `sweep`, beside which `sweep-two` is declared; clear all faults after."""
+    """Return the session of the environment `sweep`; `sweep-two` is declared beside it."""
     account, spec = make_specs("sweep", 1)
     write_folder(tmp_path, sweep=environment_text("sweep"), **{"sweep-two": environment_text("sweep-two")})
     yield Session(Project(root=tmp_path, home=tmp_path / "home"), sandbox, account, spec)

@@ -77,7 +77,7 @@ def test_terraform_goes_before_tofu_and_a_named_program_before_both(tmp_path: Pa
 
 
 def test_without_terraform_the_error_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="neither terraform nor tofu is on PATH\n +install terraform"):
+    with pytest.raises(UserError, match=r"neither terraform nor tofu is on PATH\n +install terraform"):
         find_terraform({"PATH": str(tmp_path)})
     with pytest.raises(UserError, match="FLEETFORM_TERRAFORM names 'gone'"):
         find_terraform({"PATH": str(tmp_path), "FLEETFORM_TERRAFORM": "gone"})

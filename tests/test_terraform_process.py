@@ -1,4 +1,4 @@
-"""Real Terraform with the real provider against the embedded cloud: killed, interrupted, locked out, cut off."""
+"""Real Terraform and provider against the embedded cloud: killed, interrupted, locked out, cut off."""
 
 from __future__ import annotations
 

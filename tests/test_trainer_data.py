@@ -84,7 +84,7 @@ def test_a_damaged_data_file_is_refused(damage: str, tmp_path: Path) -> None:
 def test_a_data_set_whose_source_is_missing_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert prepare.main(["digits", "--out", str(tmp_path)]) == 2
     assert "pip install scikit-learn" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -95,6 +95,15 @@ def test_a_stopped_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.parametrize(("recipe", "overrides"), [("digits", TINY), ("gpt", TINY_GPT)])
+def test_bf16_trains_to_nearly_the_same_losses(recipe: str, overrides: list[str], tmp_path: Path) -> None:
+    run(load_config(recipe, [*overrides, "precision=fp32"]), tmp_path / "fp32")
+    run(load_config(recipe, [*overrides, "precision=bf16"]), tmp_path / "bf16")
+    exact, rounded = losses(tmp_path / "fp32"), losses(tmp_path / "bf16")
+    assert exact != rounded
+    assert list(rounded.values()) == pytest.approx(list(exact.values()), rel=0.03)
+
+
 def test_another_seed_gives_other_losses(tmp_path: Path) -> None:
     run(tiny(), tmp_path / "a", stop_after=2)
     run(tiny("seed=2"), tmp_path / "b", stop_after=2)
