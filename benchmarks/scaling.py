@@ -1,10 +1,10 @@
 """How much of a training job's time a second process saves: `python -m benchmarks.scaling [--json]`.
 
 Every round runs the same job (samples, global batch, result) four ways, in random order: one process of one
-thread, that once more as a control, two processes of one thread, one process of two threads. Each is started by
-torchrun from nothing, and its time is that of the whole job, start-up and model on disk included. What the two
-baselines differ by is noise; a ratio no further from 1 than that says nothing. Processor seconds stand beside
-them: on a machine that does other work too, they tell what waiting and start-up cost.
+thread, that once more as a control, two processes of one thread, one process of two threads. Each is started
+by torchrun from nothing, and its time is that of the whole job, start-up and model on disk included. What the
+two baselines differ by is noise; a ratio no further from 1 than that says nothing. Processor seconds stand
+beside them: on a machine that does other work too, they tell what start-up and talking cost.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def table(result: dict[str, Any]) -> str:
         metric, value = next(iter(row["metrics"].items()))
         lines.append(
             f"{row['arrangement']:30}{row['wall_seconds']:10.1f} s{row['wall_ratio']:8.2f}"
-            f"{row['train_seconds']:12.1f} s{row['train_ratio']:8.2f}{row['processor_seconds']:10.1f} s  {metric} {value:.4f}"
+            f"{row['train_seconds']:12.1f} s{row['train_ratio']:8.2f}"
+            f"{row['processor_seconds']:10.1f} s  {metric} {value:.4f}"
         )
     verdict = "met" if result["goal_met"] else "missed"
     lines.append(f"two processes: {result['ratio']:.2f} of one's time; goal {result['goal']}: {verdict}")

@@ -86,7 +86,10 @@ def join_world(device: Literal["auto", "cpu", "cuda"]) -> World:
         torch.set_num_threads(1)  # several processes that each take all cores are slower than one
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size > 1:
-        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        if chosen.type == "cuda":
+            distributed.init_process_group("nccl", device_id=chosen)
+        else:
+            distributed.init_process_group("gloo")
     return World(
         rank=int(os.environ.get("RANK", "0")), local_rank=local_rank, world_size=world_size, device=chosen
     )
