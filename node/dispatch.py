@@ -23,6 +23,7 @@ from node.config import NodeConfig, read_node_config
 from node.events import EventLog, NotTheWriterError
 from node.instances import Instance, online, running_nodes
 from node.layout import CANCELLED, FAILED, PROVISIONING, QUEUED, RUNNING, SUCCEEDED, run_key, utc_now
+from node.patience import persist
 from node.placement import Gang, place
 from node.receipt import make_receipt
 from node.store import Bucket
@@ -70,7 +71,7 @@ class Dispatch:
         """Claim the gang as soon as enough nodes are free; a verdict means that it was cancelled before."""
         wait, said = _FIRST_WAIT, ""
         while True:
-            nodes = self._ready_nodes()
+            nodes = persist(self._ready_nodes)
             ids = [node.instance_id for node in nodes]
             claimed = claim_gang(self._bucket, self._run_id, ids, self._run["nodes"])
             if claimed is not None:
@@ -129,12 +130,15 @@ class Dispatch:
     def _close(self, verdict: Verdict) -> None:
         """Write the receipt, then the final event, and give the nodes back."""
         self._times["ended"] = utc_now()
-        receipt = make_receipt(self._bucket, self._run, self._gang, self._times, verdict)
-        self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
+        persist(lambda: self._write_receipt(verdict))
         detail = {"cause": verdict.cause} if verdict.cause else {}
-        self._events.append(verdict.event, detail, time=self._times["ended"])
+        persist(lambda: self._events.append(verdict.event, detail, time=self._times["ended"]))
         if self._gang is not None:
             free(self._bucket, self._run_id, [node.instance_id for node in self._gang.nodes])
+
+    def _write_receipt(self, verdict: Verdict) -> None:
+        receipt = make_receipt(self._bucket, self._run, self._gang, self._times, verdict)
+        self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
 
     def _ec2(self) -> Any:
         return client("ec2", self._config.region)

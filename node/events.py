@@ -47,5 +47,9 @@ class EventLog:
         else:
             etag = self._bucket.replace(self._key, body, self._etag)
         if etag is None:
-            raise NotTheWriterError(self._key)
+            # A write that was done and whose answer got lost is refused when it is repeated.
+            found = self._bucket.read(self._key)
+            if found is None or found.body != body:
+                raise NotTheWriterError(self._key)
+            etag = found.etag
         self._body, self._etag = body, etag

@@ -21,6 +21,7 @@ from node.aws import aws_errors, client, failures
 from node.config import NodeConfig, read_node_config
 from node.inputs import InputError, Inputs, fetch_inputs
 from node.layout import log_name, output_name, run_key, utc_now
+from node.patience import persist
 from node.process import MARK, JobProcess
 from node.store import Bucket
 from node.sync import FolderSync
@@ -105,9 +106,7 @@ class Runner:
         self._report.update(exit_code=code, ended=utc_now())
         try:
             self._report["files"] = sync.finish(_PATIENCE_SECONDS)
-            self._bucket.put(
-                run_key(self._run_id, output_name(self._rank)), json.dumps(self._report).encode()
-            )
+            persist(self._write_report, _PATIENCE_SECONDS)
         except failures() as error:
             print(f"the outputs could not be uploaded and lie in {self._run_dir}: {error}", file=sys.stderr)
             return code or EXIT_NOT_SAVED
@@ -116,8 +115,12 @@ class Runner:
     def _give_up(self, error: str) -> int:
         print(error, file=sys.stderr)
         self._report.update(error=error, ended=utc_now(), files=[])
-        self._bucket.put(run_key(self._run_id, output_name(self._rank)), json.dumps(self._report).encode())
+        persist(self._write_report, _PATIENCE_SECONDS)
         return EXIT_NOT_STARTED
+
+    def _write_report(self) -> None:
+        key = run_key(self._run_id, output_name(self._rank))
+        self._bucket.put(key, json.dumps(self._report).encode())
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signalled = True

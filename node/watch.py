@@ -13,6 +13,7 @@ from node.cause import TAIL_BYTES, cause_of
 from node.commands import Invocation
 from node.instances import Instance, gone
 from node.layout import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, epoch_seconds, log_name, output_name, run_key
+from node.patience import persist
 from node.store import Bucket
 
 GRACE_SECONDS = 30.0
@@ -87,16 +88,17 @@ class Watch:
         """Return the verdict once no node works on the run any more."""
         delay = _FIRST_DELAY
         while True:
-            self._look()
+            persist(self._look)
             if not self._announced and all(part.seen.started or part.lost for part in self._parts):
+                persist(self._on_started)
                 self._announced, delay = True, _FIRST_DELAY
-                self._on_started()
             if self._verdict is None:
-                self._verdict = self._judge()
+                self._verdict = persist(self._judge)
             if all(part.ended for part in self._parts):
                 return self._verdict or Verdict(SUCCEEDED)
             if self._verdict is not None:
-                delay = self._stop(self._verdict)
+                verdict = self._verdict
+                delay = persist(lambda: self._stop(verdict))  # noqa: B023 - called before the next turn
             time.sleep(delay)
             delay = min(self._longest_delay, delay * 1.3)
 
@@ -131,9 +133,9 @@ class Watch:
         """Ask every node to stop, harder as time passes, and return the seconds until the next look."""
         now = time.monotonic()
         if self._stopped_at is None:
-            self._stopped_at = now
             body = {"reason": verdict.cause, "grace_seconds": GRACE_SECONDS}
             self._bucket.put(run_key(self._run_id, "stop.json"), json.dumps(body).encode())
+            self._stopped_at = now
             return _FIRST_DELAY
         waited = now - self._stopped_at
         waiting = [part for part in self._parts if not part.ended]

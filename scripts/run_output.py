@@ -20,15 +20,23 @@ def follow_to_end(session: Session, run_id: str, *, as_json: bool = False, rank:
     store = open_runs(session)
     run = read_run(store, run_id)
     printer = LogPrinter(several=run.nodes > 1 and rank is None, to_error=as_json)
-    for item in follow(store, run_id, rank=rank):
-        if isinstance(item, LogText):
-            printer.show(item)
-        else:
-            printer.end_lines()
-            _note_event(item)
+    last = ""
+    try:
+        for item in follow(store, run_id, rank=rank):
+            if isinstance(item, LogText):
+                printer.show(item)
+            else:
+                printer.end_lines()
+                _note_event(item)
+                last = item.event
+    except KeyboardInterrupt:
+        note(f"the run goes on; stop it with: fleetform cancel {session.spec.name} {run_id}")
+        raise
     printer.end_lines()
     settle_all(store, session.ledger)
     run = read_run(store, run_id)
+    if run.state != last:  # nobody carried it out any more, and it was ended just now
+        note(f"{run.state}: {run.cause}")
     if as_json:
         emit_json(run.to_dict())
     return 0 if run.state == "SUCCEEDED" else 1

@@ -1,0 +1,32 @@
+"""Bears with a cloud that does not answer for a while: a run of days must survive minutes without network."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from node.aws import aws_errors
+
+Result = TypeVar("Result")
+PATIENCE_SECONDS = 600.0
+_PAUSE_SECONDS = 5.0
+
+
+def persist(
+    act: Callable[[], Result], patience: float = PATIENCE_SECONDS, pause: float = _PAUSE_SECONDS
+) -> Result:
+    """Return what `act` returns; while AWS refuses or can't be reached, do it again for `patience` seconds.
+
+    Then the error is raised. Each call has been tried several times by then: see node/aws.py.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return act()
+        except aws_errors() as error:
+            if time.monotonic() > deadline:
+                raise
+            print(f"the cloud refused or did not answer, trying again: {error}", file=sys.stderr)
+            time.sleep(pause)
