@@ -21,6 +21,8 @@ BYTES_PER_SECOND = 1024 * 1024
 """A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
 _RETRY_SECONDS = 5.0
 MANIFEST = "manifest.json"
+_CHECKPOINT_INDEX = ".metadata"
+"""The one hidden file that is no work in progress: torch.distributed.checkpoint's list of its tensors."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _walk(folder: Path, prefix: str = "") -> Iterator[str]:
     """Yield the relative names of the plain files below; hidden and `.tmp` names are work in progress."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name.endswith(".tmp"):
+            hidden = entry.name.startswith(".") and entry.name != _CHECKPOINT_INDEX
+            if hidden or entry.name.endswith(".tmp"):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")

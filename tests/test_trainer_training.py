@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from node.store import Bucket
+from node.sync import FolderSync
 from trainer import __main__ as command
 from trainer import predict
 from trainer.config import Config, load_config
@@ -143,6 +145,29 @@ def test_only_the_newest_checkpoints_are_kept_and_each_says_where_to_go_on(tmp_p
     assert (manifest["step"], manifest["data_cursor"]) == (8, 256)
     assert manifest["config_digest"] == config.digest()
     assert set(manifest["files"]) == {".metadata", "__0_0.distcp"}
+
+
+class Listed(Bucket):
+    """A bucket that only remembers what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "listed")
+        self.keys: list[str] = []
+
+    def upload(self, path: Path, key: str) -> tuple[int, str]:
+        self.keys.append(key)
+        return path.stat().st_size, ""
+
+
+def test_a_node_sends_home_every_file_that_a_checkpoint_s_manifest_names(tmp_path: Path) -> None:
+    run(tiny(), tmp_path)
+    folder = tmp_path / "checkpoints" / "step-10"
+    bucket = Listed()
+    FolderSync(bucket, "r", tmp_path, 0).step()
+    sent = {key.removeprefix("runs/r/checkpoints/step-10/") for key in bucket.keys}
+    named = set(json.loads((folder / "manifest.json").read_text())["files"])
+    assert named | {"manifest.json"} <= sent
+    assert not [key for key in bucket.keys if key.endswith(".partial")]
 
 
 def test_resuming_under_other_settings_is_refused_by_name_and_fresh_starts_over(
