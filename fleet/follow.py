@@ -14,7 +14,8 @@ from fleet.run_store import FINAL_EVENTS, RunStore
 from fleet.runs import read_events, read_run
 
 _LOG = re.compile(r"logs/node-(\d+)\.log")
-_POLL_SECONDS = 0.4
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.3, 1.0
+"""Seconds between two looks: short while something comes, longer while nothing does."""
 _LOST_EVERY_SECONDS = 10.0
 
 
@@ -66,7 +67,7 @@ def follow(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator
     """
     run = read_run(store, run_id)
     logs, seen = _Logs(store, run_id, rank), 0
-    lost_looked_at = time.monotonic()
+    lost_looked_at, pause = time.monotonic(), _POLL_SECONDS
     while True:
         events = read_events(store, run_id)
         over = bool(events) and events[-1]["event"] in FINAL_EVENTS
@@ -74,16 +75,20 @@ def follow(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator
             yield from logs.news()  # what was written before the end comes before the end
         for event in events[seen:]:
             yield EventSeen(event["time"], event["event"], event["detail"])
+        news = len(events) - seen
         seen = len(events)
         if over:
             return
-        yield from logs.news()
+        for piece in logs.news():
+            news += 1
+            yield piece
         if time.monotonic() - lost_looked_at > _LOST_EVERY_SECONDS:
             lost_looked_at = time.monotonic()
             run = read_run(store, run_id)
             if run.active and is_lost(store, run):
                 return
-        time.sleep(_POLL_SECONDS)
+        pause = _POLL_SECONDS if news else min(_LONGEST_POLL_SECONDS, pause * 1.2)
+        time.sleep(pause)
 
 
 def read_logs(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator[LogText]:

@@ -28,7 +28,7 @@ from node.sync import FolderSync
 
 EXIT_NOT_STARTED, EXIT_NOT_SAVED = 70, 74  # EX_SOFTWARE and EX_IOERR of sysexits.h
 _TICK = 0.25
-_STOP_EVERY = 1.0
+_STOP_EVERY = 1.5
 """Seconds between two looks for `stop.json`."""
 _GRACE_SECONDS = 30.0
 _PATIENCE_SECONDS = 60.0
