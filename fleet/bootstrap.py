@@ -72,6 +72,14 @@ def read_state_object(cloud: Cloud, account: AccountSpec, stack: str) -> str:
     return bytes(answer["Body"].read()).decode("utf-8")
 
 
+def bucket_birth(cloud: Cloud, account: AccountSpec, bucket: str) -> str:
+    """Return when one of our buckets was made (ISO 8601), "" where there is none of that name."""
+    for each in aws.client(cloud, "s3", account.region).list_buckets()["Buckets"]:
+        if each["Name"] == bucket:
+            return str(each["CreationDate"].isoformat())
+    return ""
+
+
 def _bucket_exists(s3: Any, bucket: str) -> bool:
     try:
         s3.head_bucket(Bucket=bucket)

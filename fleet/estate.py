@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from pathlib import Path
 
+from fleet.bootstrap import account_buckets, bucket_birth
 from fleet.session import Session
 from fleet.synth import output_folder, stack_folder
 from fleet.terraform import Stack
-from fleet.terraform_events import Report
-from fleet.terraform_lock import RunRecord, StateLock
+from fleet.terraform_events import ProgressEvent, Report
+from fleet.terraform_lock import RunRecord, StateLock, set_aside
 from stacks import naming
 
 
@@ -37,9 +38,28 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
 
 def wait_for_running(session: Session, report: Report) -> None:
     """Follow each terraform still at work on the environment's stacks, before these are written anew."""
-    for stack in _stacks(session, report):
-        stack.wait()
+    for name in stack_names(session):
+        open_stack(session, name, report).wait()
+    _forget_lost_cloud(session, report)
 
 
-def _stacks(session: Session, report: Report) -> Iterator[Stack]:
-    return (open_stack(session, name, report) for name in stack_names(session))
+def _forget_lost_cloud(session: Session, report: Report) -> None:
+    """Set aside what belongs to an emulated cloud that was lost and started anew under the same name.
+
+    Such a cloud forgets everything, and a state that could not be written to the old one must not be written
+    to the new one. The state bucket's age tells them apart. AWS itself is never lost.
+    """
+    if session.cloud.endpoint is None:
+        return
+    bucket = account_buckets(session.account)[0]
+    born = bucket_birth(session.cloud, session.account, bucket)
+    mark = session.project.work(session.cloud.name, session.spec.name) / "state-bucket.json"
+    known = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else ""
+    if known and known != born:
+        for name in stack_names(session):
+            folder = stack_folder(output_folder(session), name)
+            if folder.is_dir() and set_aside(folder):
+                text = f"{name}: set aside what an emulated cloud that is gone had left"
+                report(ProgressEvent(kind="note", stack=name, text=text))
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(born), encoding="utf-8")

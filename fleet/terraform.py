@@ -20,7 +20,7 @@ from fleet.cloud import Cloud
 from fleet.terraform_events import (
     Changes,
     Diagnostic,
-    PlannedChange,
+    PlanResult,
     ProgressEvent,
     Report,
     Stream,
@@ -28,32 +28,16 @@ from fleet.terraform_events import (
     quiet,
 )
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
-from fleet.terraform_lock import LockHeldError, RunRecord, StateLock, hold
+from fleet.terraform_lock import DIED, UNWRITTEN, LockHeldError, RunRecord, StateLock, hold
 from fleet.terraform_run import Tail, follow, passing_interrupts, prune_logs, watch
 from fleet.terraform_state import StateResource, read_state
 
 CONFIGURATION = "cdk.tf.json"
 ADOPTED = "adopt.tf.json"
 """Import blocks for what an interrupted apply had made and its state lacks; there for one apply only."""
-_DIED = "terraform.died.json"
 _INIT_KEY = ".terraform/fleetform.init"
 _PARALLELISM = "-parallelism=30"
 """Waits of the provider side by side; 10, the default, made 135 resources take 34 s instead of 25."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanResult:
-    """What Terraform would do to a stack."""
-
-    empty: bool
-    """Whether there is nothing to do, outputs included (exit code 0 of `plan -detailed-exitcode`)."""
-    changes: Changes
-    planned: tuple[PlannedChange, ...]
-    warnings: tuple[Diagnostic, ...] = ()
-
-
-def _ignore_unlock(lock: StateLock, record: RunRecord) -> None:
-    """Tell nobody that a dead terraform's lock was broken."""
 
 
 @dataclass
@@ -67,7 +51,7 @@ class Stack:
     cache: Path
     """File that keeps where the provider was found."""
     report: Report = quiet
-    on_unlock: Callable[[StateLock, RunRecord], None] = _ignore_unlock
+    on_unlock: Callable[[StateLock, RunRecord], None] = lambda lock, record: None
     """Called after the lock of a terraform of ours that died was broken."""
     _environment: dict[str, str] = field(init=False, repr=False)
 
@@ -110,7 +94,7 @@ class Stack:
         _, stream = self._operate(
             "apply", [_PARALLELISM, str(plan)] if plan else [_PARALLELISM, "-auto-approve"]
         )
-        (self.folder / _DIED).unlink(missing_ok=True)
+        (self.folder / DIED).unlink(missing_ok=True)
         return stream.changes or Changes()
 
     def apply_adopting(self, imports: Iterable[tuple[str, str]]) -> Changes:
@@ -127,7 +111,7 @@ class Stack:
         """Destroy all that the state holds; return what was done. Going over an empty state is no error."""
         self._prepare()
         _, stream = self._operate("destroy", [_PARALLELISM, "-auto-approve"])
-        (self.folder / _DIED).unlink(missing_ok=True)
+        (self.folder / DIED).unlink(missing_ok=True)
         return stream.changes or Changes()
 
     def outputs(self) -> dict[str, Any]:
@@ -158,7 +142,7 @@ class Stack:
     def died(self) -> bool:
         """Whether a terraform of ours died in this folder and no apply has succeeded since."""
         record = RunRecord.read(self.folder)
-        return (self.folder / _DIED).exists() or (record is not None and not record.ended)
+        return (self.folder / DIED).exists() or (record is not None and not record.ended)
 
     def configuration(self) -> dict[str, Any]:
         """Return the stack's synthesized configuration."""
@@ -170,7 +154,7 @@ class Stack:
     def _prepare(self, *, push: bool = True) -> None:
         """Initialize, and write the state that an earlier operation could not write."""
         self.init()
-        unwritten = self.folder / "errored.tfstate"
+        unwritten = self.folder / UNWRITTEN
         if push and unwritten.exists():
             self._note(f"{self.name}: writing the state that could not be written last time")
             self._ask("state push", ["state", "push", unwritten.name])
@@ -192,7 +176,7 @@ class Stack:
         return code, stream
 
     def _break_lock(self, lock: StateLock) -> bool:
-        dead = RunRecord.read(self.folder, _DIED)
+        dead = RunRecord.read(self.folder, DIED)
         if dead is None or not dead.owns(lock, self.folder):
             return False
         self._note(f"{self.name}: breaking the lock of a {dead.operation} of ours that died ({lock.id})")
@@ -235,7 +219,7 @@ class Stack:
             held = hold(self.folder)
         previous = RunRecord.read(self.folder)
         if previous is not None and not previous.ended:
-            previous.write(self.folder, _DIED)
+            previous.write(self.folder, DIED)
         return held
 
     def _ask(self, what: str, words: Sequence[str]) -> str:
@@ -257,10 +241,10 @@ class Stack:
         return Stream(self.name, sources, self.report)
 
     def _hint(self) -> str:
-        if not (self.folder / "errored.tfstate").exists():
+        if not (self.folder / UNWRITTEN).exists():
             return ""
         return (
-            f"    the state could not be written; it lies in {self.folder}/errored.tfstate, and the next "
+            f"    the state could not be written; it lies in {self.folder / UNWRITTEN}, and the next "
             "command on this stack writes it before anything else"
         )
 

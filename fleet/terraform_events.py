@@ -78,6 +78,17 @@ class PlannedChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanResult:
+    """What Terraform would do to a stack."""
+
+    empty: bool
+    """Whether there is nothing to do, outputs included (exit code 0 of `plan -detailed-exitcode`)."""
+    changes: Changes
+    planned: tuple[PlannedChange, ...]
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProgressEvent:
     """One thing to tell the user while Terraform works."""
 

@@ -19,6 +19,10 @@ from fleet.terraform_events import Diagnostic
 
 RECORD = "terraform.run.json"
 HELD = "terraform.run.lock"
+DIED = "terraform.died.json"
+"""The record of a terraform that died here, kept until an apply or a destroy succeeds."""
+UNWRITTEN = "errored.tfstate"
+"""Terraform's own name for a state that it could not write."""
 _FIELD = re.compile(r"^\s+(ID|Path|Operation|Who|Created):[ \t]*(.*)$", re.MULTILINE)
 _SLACK = datetime.timedelta(seconds=30)
 """How long after its last output a terraform may have taken its lock: it is silent from start to plan."""
@@ -148,3 +152,12 @@ def hold(folder: Path) -> int | None:
         os.close(held)
         return None
     return held
+
+
+def set_aside(folder: Path) -> bool:
+    """Rename what is left of operations on a cloud that is gone; return whether any of it was unfinished."""
+    unfinished = [folder / name for name in (UNWRITTEN, DIED) if (folder / name).exists()]
+    for file in (*unfinished, folder / RECORD):
+        if file.exists():
+            file.replace(file.with_name(f"lost-{file.name}"))
+    return bool(unfinished)

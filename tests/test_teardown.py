@@ -12,9 +12,11 @@ import pytest
 
 from fleet.bootstrap import account_buckets, account_exists, ensure_account
 from fleet.cloud import Cloud
+from fleet.estate import wait_for_running
 from fleet.project import Project
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
+from fleet.synth import output_folder, stack_folder
 from fleet.teardown import down
 from fleet.terraform_events import quiet
 from stacks import naming
@@ -158,3 +160,17 @@ def test_going_over_what_is_down_already_finds_nothing_and_is_no_error(session: 
     receipt, _ = down(session, quiet, base=True)
     assert receipt.proven and receipt.verdict == "nothing is left"
     assert outcomes(session)[-1] == ("environment.down", "succeeded")
+
+
+def test_what_a_lost_emulated_cloud_left_unfinished_is_set_aside_once(session: Session) -> None:
+    ensure_account(session.cloud, session.account)
+    folder = stack_folder(output_folder(session), "vision-base")
+    folder.mkdir(parents=True)
+    wait_for_running(session, quiet)
+    (folder / "errored.tfstate").write_text("{}")
+    wait_for_running(session, quiet)
+    assert (folder / "errored.tfstate").exists(), "the same cloud: its state is still to be written"
+    bucket = account_buckets(session.account)[0]
+    session.client("s3").delete_bucket(Bucket=bucket)
+    wait_for_running(session, quiet)
+    assert (folder / "lost-errored.tfstate").exists() and not (folder / "errored.tfstate").exists()
