@@ -1,8 +1,8 @@
 """Synthesis of one environment: our typed layer against the prebuilt provider classes, the same resources.
 
-`python -m benchmarks.synth [--repeats 3] [--json]`. Each run is a process of its own, started from nothing, as
-a command would; the two ways take turns, and the median counts. Before that it is checked that both wrote the
-same resources with the same arguments.
+`python -m benchmarks.synth [--repeats 3] [--json]`. Each run is a process of its own, started from nothing,
+as a command would; the two ways take turns, and the median counts. Before that it is checked that both wrote
+the same resources with the same arguments.
 """
 
 from __future__ import annotations

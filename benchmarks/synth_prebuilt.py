@@ -1,7 +1,7 @@
 """The stacks that were synthesized already, once more with the classes of cdktf-cdktf-provider-aws.
 
 `python -m benchmarks.synth_prebuilt FROM OUT` reads `FROM/stacks/*/cdk.tf.json` and makes each resource, data
-source, output, provider and backend in it with its prebuilt class, so that both ways make the very same things.
+source, output, provider and backend in it with its prebuilt class, so that both ways make the same things.
 Only the submodules of the types that occur are imported, as a careful user would.
 """
 

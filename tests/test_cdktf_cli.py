@@ -33,7 +33,7 @@ def real(tmp_path: Path, sandbox: Cloud) -> RealStacks:
 
 
 def cdktf(real: RealStacks, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # Its plugin cache may be the very folder that the provider comes from, which init cannot copy onto itself.
+    # Its plugin cache may be the very folder that the provider comes from: init cannot copy onto itself.
     done = real.run("env", "CDKTF_DISABLE_PLUGIN_CACHE_ENV=1", "CI=1", str(CDKTF), *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
