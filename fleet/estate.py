@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet.bootstrap import account_buckets, bucket_birth
 from fleet.session import Session
-from fleet.synth import output_folder, stack_folder
+from fleet.synth import output_folder, stack_folder, synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_lock import RunRecord, StateLock, set_aside
@@ -36,14 +37,21 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
     )
 
 
-def wait_for_running(session: Session, report: Report) -> None:
-    """Follow each terraform still at work on the environment's stacks, before these are written anew."""
+def prepare(session: Session, report: Report) -> Path:
+    """Synthesize the stacks and return the folder, after each terraform still at work on them has ended.
+
+    Raises UserError where the cloud does not answer; nothing has been touched then.
+    """
     for name in stack_names(session):
         open_stack(session, name, report).wait()
-    _forget_lost_cloud(session, report)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        synthesis = pool.submit(synthesize, session)
+        assert session.caller, "the cloud has answered"
+        forget_lost_cloud(session, report)
+        return synthesis.result()
 
 
-def _forget_lost_cloud(session: Session, report: Report) -> None:
+def forget_lost_cloud(session: Session, report: Report) -> None:
     """Set aside what belongs to an emulated cloud that was lost and started anew under the same name.
 
     Such a cloud forgets everything, and a state that could not be written to the old one must not be written

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fleet.bootstrap import account_exists, read_state_object
-from fleet.estate import open_stack, stack_names, wait_for_running
+from fleet.estate import open_stack, prepare, stack_names
 from fleet.session import Session
-from fleet.synth import stack_folder, synthesize
+from fleet.synth import stack_folder
 from fleet.terraform import CONFIGURATION
 from fleet.terraform_events import Changes, Diagnostic, PlannedChange, Report
+from fleet.terraform_run import listening
 from stacks import naming
 
 _REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\.([A-Za-z0-9_-]+)")
@@ -46,11 +47,9 @@ def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackP
     What does not stand yet is planned provisionally in a copy of the stack: with a local state where the
     account has no buckets yet, and with stand-ins for the base's outputs where there is no base.
     """
-    assert session.caller, "the cloud answers before anything is written"
-    wait_for_running(session, report)
-    out = synthesize(session)
+    out = prepare(session, report)
     reasons = _provisional_reasons(session)
-    with ThreadPoolExecutor(max_workers=len(reasons)) as pool:
+    with listening(), ThreadPoolExecutor(max_workers=len(reasons)) as pool:
         work = partial(_plan_stack, session, out, report, reasons, keep)
         return list(pool.map(work, stack_names(session)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fleet.artifacts import artifact_bucket, empty, holds_objects
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.errors import ActError
-from fleet.estate import open_stack, wait_for_running
+from fleet.estate import open_stack, prepare
 from fleet.ledger import Act
 from fleet.receipt import Fate, Receipt, StackReceipt, find_births, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
@@ -18,7 +18,6 @@ from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, outputs_safe
 from fleet.session import Session
 from fleet.sweep import Leftovers, Sweep, find_leftovers, sweep
-from fleet.synth import synthesize
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_state import StateResource, read_state
 from stacks import naming
@@ -36,14 +35,12 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
     cancelled then. An environment that is down already is looked at again.
     """
     began = _now()
-    assert session.caller, "the cloud answers before anything is written"
-    wait_for_running(session, report)
+    prepare(session, report)
     if not account_exists(session.cloud, session.account):
         raise UserError.of(
             f"no environment was ever built in {session.cloud}: it has no state bucket",
             f"name the cloud that {session.spec.name} stands in with `--cloud`",
         )
-    synthesize(session)
     with session.ledger.act("environment.down", session.spec.name, base=base, anyway=anyway or "") as act:
         overridden = _clear_the_way(session, report, base=base, anyway=anyway)
         act.details["overridden"] = list(overridden)

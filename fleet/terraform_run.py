@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -50,36 +51,62 @@ def watch(tail: Tail, ended: Callable[[], bool]) -> None:
     tail.read(final=True)
 
 
+@dataclass
+class _Passing:
+    """A terraform of this process that each ctrl-C is passed on to."""
+
+    pid: int
+    stream: Stream
+    interrupts: int = 0
+
+
+_passing: list[_Passing] = []
+"""All that run now; several where stacks are worked on side by side."""
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Handle ctrl-C: let every terraform stop cleanly; with none at work it is an ordinary interrupt."""
+    if not _passing:
+        raise KeyboardInterrupt
+    for each in list(_passing):
+        each.interrupts += 1
+        text = (
+            f"interrupted: Terraform saves {each.stream.stack} and stops (ctrl-C again cuts it short)"
+            if each.interrupts == 1
+            else f"interrupted again: Terraform leaves {each.stream.stack} at once"
+        )
+        each.stream.report(ProgressEvent(kind="note", stack=each.stream.stack, text=text))
+        with suppress(ProcessLookupError):  # it may just have ended by itself
+            os.kill(each.pid, signal.SIGINT)
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Let ctrl-C reach every terraform of this process, in whichever thread; only the main one can listen."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, _pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def passing_interrupts(pid: int, stream: Stream) -> Iterator[Callable[[], bool]]:
     """Pass each ctrl-C on to terraform, which then stops cleanly; yields whether there was one.
 
-    Terraform runs in a session of its own, so the terminal does not reach it. Only the main thread can do
-    this; in another one nothing is passed.
+    Terraform runs in a session of its own, so the terminal does not reach it. Only the main thread can
+    listen; for another one it must (`listening`).
     """
-    seen: list[int] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        text = (
-            "interrupted: Terraform saves its state and stops (a second ctrl-C cuts it short)"
-            if len(seen) == 1
-            else "interrupted again: Terraform stops now"
-        )
-        stream.report(ProgressEvent(kind="note", stack=stream.stack, text=text))
-        try:
-            os.kill(pid, signal.SIGINT)
-        except ProcessLookupError:
-            return  # it has just ended by itself
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, pass_on)
+    passing = _Passing(pid, stream)
+    _passing.append(passing)
     try:
-        yield lambda: bool(seen)
+        with listening():
+            yield lambda: passing.interrupts > 0
     finally:
-        signal.signal(signal.SIGINT, before)
+        _passing.remove(passing)
 
 
 def follow(folder: Path, stream: Stream) -> bool:

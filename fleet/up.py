@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.adopt import find_adoptable
 from fleet.bootstrap import ensure_account, read_state_object
-from fleet.estate import open_stack, stack_names, wait_for_running
+from fleet.estate import open_stack, prepare
 from fleet.ledger import Act
 from fleet.plan import StackPlan
 from fleet.ready import Readiness, wait_ready
 from fleet.session import Session
-from fleet.synth import synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
+from fleet.terraform_run import listening
 from fleet.terraform_state import read_state
 from stacks import naming
 
@@ -66,9 +67,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     """
     chosen = options or UpOptions()
     begin = time.monotonic()
-    assert session.caller, "the cloud answers before anything is written"
-    wait_for_running(session, report)
-    synthesize(session)
+    prepare(session, report)
     made = ensure_account(session.cloud, session.account)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
@@ -87,18 +86,24 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
 
 
 def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -> list[StackResult]:
+    """Apply the base, then the fleet, and beside them the account's stack, on which neither depends."""
     plans = {each.stack: each for each in options.plans}
-    results: list[StackResult] = []
-    for name in stack_names(session):
-        plan = plans.get(name)
-        unchanged = all(result.changes.empty for result in results)
-        if plan and plan.empty and unchanged:
-            continue
-        if not (plan or _wanted(session, name, options)):
-            continue
-        file = plan.file if plan and unchanged else None
-        results.append(_apply(session, act, open_stack(session, name, report), file))
-    return results
+    base, fleet = naming.environment_stacks(session.spec.name)
+
+    def apply(name: str, *, as_planned: bool = True) -> StackResult | None:
+        plan = plans.get(name) if as_planned else None
+        if (plan and plan.empty) or not (plan or _wanted(session, name, options)):
+            return None
+        return _apply(session, act, open_stack(session, name, report), plan.file if plan else None)
+
+    with listening(), ThreadPoolExecutor(max_workers=1) as pool:
+        account = pool.submit(apply, naming.ACCOUNT_STACK)
+        initialized = pool.submit(open_stack(session, fleet, report).init)
+        based = apply(base)
+        initialized.result()
+        fleeted = apply(fleet, as_planned=based is None or based.changes.empty)
+        results = (account.result(), based, fleeted)
+    return [result for result in results if result is not None]
 
 
 def _wanted(session: Session, stack: str, options: UpOptions) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from fleet.bootstrap import account_buckets, account_exists, ensure_account
 from fleet.cloud import Cloud
-from fleet.estate import wait_for_running
+from fleet.estate import forget_lost_cloud
 from fleet.project import Project
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
@@ -166,11 +166,11 @@ def test_what_a_lost_emulated_cloud_left_unfinished_is_set_aside_once(session: S
     ensure_account(session.cloud, session.account)
     folder = stack_folder(output_folder(session), "vision-base")
     folder.mkdir(parents=True)
-    wait_for_running(session, quiet)
+    forget_lost_cloud(session, quiet)
     (folder / "errored.tfstate").write_text("{}")
-    wait_for_running(session, quiet)
+    forget_lost_cloud(session, quiet)
     assert (folder / "errored.tfstate").exists(), "the same cloud: its state is still to be written"
     bucket = account_buckets(session.account)[0]
     session.client("s3").delete_bucket(Bucket=bucket)
-    wait_for_running(session, quiet)
+    forget_lost_cloud(session, quiet)
     assert (folder / "lost-errored.tfstate").exists() and not (folder / "errored.tfstate").exists()
