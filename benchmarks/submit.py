@@ -85,7 +85,12 @@ def by_fleetform(project: Project, environment: RunEnvironment) -> tuple[float, 
     assert read_run(environment.store, run.run_id).state == "SUCCEEDED"
     metrics = (environment.store.get(run.run_id, "metrics.jsonl") or b"").decode()
     receipt = environment.store.get_json(run.run_id, "receipt.json") or {}
-    where = {"command to submitted": epoch(run.submitted) - begin, **receipt["seconds"]}
+    launched = max(epoch(node["launched"]) for node in receipt["nodes"])
+    where = {
+        "command to submitted": epoch(run.submitted) - begin,
+        **receipt["seconds"],
+        "command to launch.sh": launched - begin,
+    }
     return first_step(metrics) - begin, where
 
 

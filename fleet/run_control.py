@@ -14,8 +14,9 @@ from fleet.errors import ActError
 from fleet.run_store import RunStore
 from fleet.runs import RunStatus, active_runs, list_runs, read_run
 
-_UNHEARD_SECONDS = 600
-"""A run that was submitted this long ago, of which no head node was told, will not start any more."""
+_UNHEARD_SECONDS = 60
+"""A run that was submitted this long ago, of which no head node was told, is lost: its submitter was killed.
+Should the head hear of it after all, it finds the final event there and leaves it alone."""
 _ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
 
 

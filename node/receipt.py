@@ -74,5 +74,5 @@ def _nodes(bucket: Bucket, run_id: str, gang: Gang | None) -> list[dict[str, Any
     for node in gang.describe() if gang else []:
         body = bucket.get(run_key(run_id, output_name(node["rank"])))
         report = json.loads(body) if body else {}
-        described.append({**node, "exit_code": report.get("exit_code")})
+        described.append({**node, "launched": report.get("launched"), "exit_code": report.get("exit_code")})
     return described

@@ -28,7 +28,7 @@ from node.sync import FolderSync
 
 EXIT_NOT_STARTED, EXIT_NOT_SAVED = 70, 74  # EX_SOFTWARE and EX_IOERR of sysexits.h
 _TICK = 0.25
-_STOP_EVERY = 1.5
+_STOP_EVERY = 2.0
 """Seconds between two looks for `stop.json`."""
 _GRACE_SECONDS = 30.0
 _PATIENCE_SECONDS = 60.0
@@ -68,6 +68,7 @@ class Runner:
         sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank)
         environment = job_environment(self._config, self._arguments, inputs)
         job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
+        self._report["launched"] = utc_now()
         os.nice(_NICE)
         self._accompany(job, sync)
         job.kill_all()

@@ -18,10 +18,10 @@ from node.store import Bucket
 
 GRACE_SECONDS = 30.0
 """What a stopped job gets between SIGTERM and SIGKILL, to finish its step and write a checkpoint."""
-_FIRST_DELAY, _LONGEST_DELAY = 0.2, 1.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 1.5
 _DELAY_PER_NODE = 0.1
 """Every look asks Systems Manager once per node, which it answers some ten times a second."""
-_MACHINES_EVERY = 2.0
+_MACHINES_EVERY = 4.0
 """Seconds between two looks at whether the machines are still there."""
 _SYNC_SECONDS = 30.0
 """What a stopped runner gets for its last uploads before Systems Manager is asked to end it."""

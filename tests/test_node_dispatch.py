@@ -111,6 +111,7 @@ def test_a_run_goes_from_its_request_to_its_receipt(lab: RunEnvironment) -> None
     receipt = lab.store.get_json(run_id, "receipt.json") or {}
     assert receipt["outcome"] == "SUCCEEDED"
     assert [node["exit_code"] for node in receipt["nodes"]] == [0, 0]
+    assert all(receipt["phases"]["claimed"] < node["launched"] for node in receipt["nodes"])
     assert receipt["phases"]["first_step"] == "2030-01-01T00:00:00.000Z"
     assert receipt["cost"]["usd"] == pytest.approx(receipt["cost"]["node_seconds"] / 1000, abs=1e-3)
     assert claims(lab) == []
