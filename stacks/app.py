@@ -17,7 +17,7 @@ from stacks.problems import Problem, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Synthesize what the arguments ask for; return 2 where the declarations have errors, and print them all."""
+    """Synthesize what the arguments ask for; return 2 where the files have errors, and print them all."""
     options = _parser().parse_args(arguments)
     try:
         account, specs = read_declarations(options.environments, options.environment, options.unchecked)
@@ -93,7 +93,9 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stacks.app", description="Write every stack as Terraform JSON.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stacks.app", description="Write every stack as Terraform JSON."
+    )
     parser.add_argument(
         "--environments", type=Path, default=Path("environments"), help="folder of the TOML files"
     )

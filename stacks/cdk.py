@@ -143,7 +143,7 @@ class Stack:
         called = element.friendly_unique_id
         assert called == name, f"CDKTF calls it {called}, so references to {address} would dangle"
         self.sources[address] = _caller()
-        for key, value in body.items():
+        for key, value in sorted(body.items()):
             element.add_override(key, _plain(value))
 
 

@@ -65,18 +65,7 @@ def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec
             "http_tokens": "required",
             "http_put_response_hop_limit": 1,
         },
-        # With AWS's own EBS key: the Auto Scaling service would need a grant on any other.
-        block_device_mappings=[
-            {
-                "device_name": image.root_device_name,
-                "ebs": {
-                    "volume_type": "gp3",
-                    "volume_size": machine.spec.root_volume_gib,
-                    "encrypted": "true",
-                    "delete_on_termination": "true",
-                },
-            }
-        ],
+        block_device_mappings=[_root_disk(machine, image)],
         network_interfaces=_network_interfaces(base, machine),
         # The provider's default tags reach the template itself, not what is started from it.
         tag_specifications=[
@@ -95,6 +84,19 @@ def _image(stack: Stack, machine: Machine) -> ec2.DataAmi:
     return ec2.DataAmi(
         stack, machine.name, include_deprecated=True, filter=[{"name": "image-id", "values": [image]}]
     )
+
+
+def _root_disk(machine: Machine, image: ec2.DataAmi) -> ec2.LaunchTemplateBlockDeviceMappings:
+    """Return the disk, encrypted with AWS's own key: Auto Scaling would need a grant on any other."""
+    return {
+        "device_name": image.root_device_name,
+        "ebs": {
+            "volume_type": "gp3",
+            "volume_size": machine.spec.root_volume_gib,
+            "encrypted": "true",
+            "delete_on_termination": "true",
+        },
+    }
 
 
 def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchTemplateNetworkInterfaces]:

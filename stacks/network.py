@@ -8,6 +8,7 @@ from stacks.aws.generated import vpc
 from stacks.aws.layer import Ref
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.security_groups import add_security_groups
 
 INTERFACE_ENDPOINTS = ("ec2", "ssm", "ssmmessages")
 """Services that nodes reach through an endpoint of their own; each costs money by the hour and the zone.
@@ -51,9 +52,7 @@ def add_network(stack: Stack, spec: EnvironmentSpec) -> Network:
         route_table_ids=[routes.id],
         tags={"Name": f"{spec.name}-s3"},
     )
-    nodes = _security_group(stack, spec, main, "nodes", "Head node and nodes")
-    endpoints = _security_group(stack, spec, main, "endpoints", "Interface endpoints")
-    _add_rules(stack, spec, nodes, endpoints, s3)
+    groups = add_security_groups(stack, spec, main.id, s3.prefix_list_id)
     for service in INTERFACE_ENDPOINTS:
         vpc.VpcEndpoint(
             stack,
@@ -63,10 +62,10 @@ def add_network(stack: Stack, spec: EnvironmentSpec) -> Network:
             vpc_endpoint_type="Interface",
             private_dns_enabled=True,
             subnet_ids=[subnet.id for subnet in subnets],
-            security_group_ids=[endpoints.id],
+            security_group_ids=[groups.endpoints],
             tags={"Name": f"{spec.name}-{service}"},
         )
-    return Network(main.id, tuple(subnet.id for subnet in subnets), nodes.id)
+    return Network(main.id, tuple(subnet.id for subnet in subnets), groups.nodes)
 
 
 def _add_subnets(
@@ -91,75 +90,3 @@ def _add_subnets(
         vpc.RouteTableAssociation(stack, f"private_{index}", subnet_id=subnet.id, route_table_id=routes.id)
         subnets.append(subnet)
     return subnets
-
-
-def _security_group(
-    stack: Stack, spec: EnvironmentSpec, main: vpc.Vpc, name: str, what: str
-) -> vpc.SecurityGroup:
-    """Add a security group without rules: nothing goes in or out."""
-    return vpc.SecurityGroup(
-        stack,
-        name,
-        name=f"{spec.name}-{name}",
-        description=f"{what} of {spec.name}",
-        vpc_id=main.id,
-        tags={"Name": f"{spec.name}-{name}"},
-    )
-
-
-def _add_rules(
-    stack: Stack,
-    spec: EnvironmentSpec,
-    nodes: vpc.SecurityGroup,
-    endpoints: vpc.SecurityGroup,
-    s3: vpc.VpcEndpoint,
-) -> None:
-    """Let nodes talk to each other, to the endpoints and to S3; nothing from outside reaches any of them."""
-    # Elastic Fabric Adapters want all traffic allowed within the group, both ways.
-    among = "Nodes among themselves"
-    vpc.VpcSecurityGroupIngressRule(
-        stack,
-        "nodes",
-        security_group_id=nodes.id,
-        referenced_security_group_id=nodes.id,
-        ip_protocol="-1",
-        tags={"Name": among},
-    )
-    vpc.VpcSecurityGroupEgressRule(
-        stack,
-        "nodes",
-        security_group_id=nodes.id,
-        referenced_security_group_id=nodes.id,
-        ip_protocol="-1",
-        tags={"Name": among},
-    )
-    vpc.VpcSecurityGroupEgressRule(
-        stack,
-        "endpoints",
-        security_group_id=nodes.id,
-        referenced_security_group_id=endpoints.id,
-        ip_protocol="tcp",
-        from_port=443,
-        to_port=443,
-        tags={"Name": "Nodes to the interface endpoints"},
-    )
-    vpc.VpcSecurityGroupEgressRule(
-        stack,
-        "s3",
-        security_group_id=nodes.id,
-        prefix_list_id=s3.prefix_list_id,
-        ip_protocol="tcp",
-        from_port=443,
-        to_port=443,
-        tags={"Name": "Nodes to S3"},
-    )
-    vpc.VpcSecurityGroupIngressRule(
-        stack,
-        "endpoints",
-        security_group_id=endpoints.id,
-        cidr_ipv4=str(spec.network.cidr),
-        ip_protocol="tcp",
-        from_port=443,
-        to_port=443,
-        tags={"Name": "The environment's own network"},
-    )

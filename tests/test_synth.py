@@ -7,15 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stacks import naming
 from stacks.app import main, read_declarations, synthesize
-from stacks.outputs import EnvironmentOutputs
 from stacks.problems import UserError
 from tests import golden_synth
 from tests.golden_synth import (
@@ -29,13 +26,6 @@ from tests.golden_synth import (
 )
 
 ROOT = Path(__file__).parent.parent
-FIVE_TAGS = {
-    naming.TAG_TEAM,
-    naming.TAG_ENVIRONMENT,
-    naming.TAG_OWNER,
-    naming.TAG_STACK,
-    naming.TAG_LEASE_ENDS,
-}
 
 
 @pytest.fixture(scope="module")
@@ -155,137 +145,6 @@ def test_a_folder_without_environments_says_how_to_start(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_everything_carries_the_five_tags(out: Path, stack: str) -> None:
-    content = stack_json(out, stack)
-    (provider,) = content["provider"]["aws"]
-    (default,) = provider["default_tags"]
-    assert set(default["tags"]) == FIVE_TAGS
-    assert default["tags"][naming.TAG_STACK] == stack
-    for kind, each in _elements(content):
-        # Where the provider's default tags do not reach, or an element has tags of its own, none is lost.
-        if kind == "aws_autoscaling_group":
-            own = {tag["key"]: tag["value"] for tag in each["tag"]}
-            assert default["tags"].items() <= own.items()
-            assert all(tag["propagate_at_launch"] for tag in each["tag"])
-        assert not FIVE_TAGS & set(each.get("tags", {})), kind
-
-
-def test_instances_and_volumes_carry_the_tags_that_they_are_found_by(out: Path) -> None:
-    templates = resources(out, "vision-fleet", "aws_launch_template")
-    assert set(templates) == {"head", "gpu", "large"}
-    for name, template in templates.items():
-        tagged = {each["resource_type"]: each["tags"] for each in template["tag_specifications"]}
-        assert set(tagged) == {"instance", "volume", "network-interface"}
-        for tags in tagged.values():
-            assert set(tags) >= FIVE_TAGS
-            assert tags[naming.TAG_ROLE] == ("head" if name == "head" else "node")
-            assert tags.get(naming.TAG_FLEET) == (None if name == "head" else name)
-
-
-def test_machines_are_private_and_give_their_credentials_to_nobody_else(out: Path) -> None:
-    for template in resources(out, "vision-fleet", "aws_launch_template").values():
-        assert template["metadata_options"]["http_tokens"] == "required"
-        assert template["metadata_options"]["http_put_response_hop_limit"] == 1
-        (disk,) = template["block_device_mappings"]
-        assert (disk["ebs"]["encrypted"], disk["ebs"]["volume_type"]) == ("true", "gp3")
-        assert "key_name" not in template
-    interface = resources(out, "vision-fleet", "aws_launch_template")["gpu"]["network_interfaces"]
-    assert [each["associate_public_ip_address"] for each in interface] == ["false"]
-    for subnet in resources(out, "vision-base", "aws_subnet").values():
-        assert subnet["map_public_ip_on_launch"] is False
-
-
-def test_a_type_with_fabric_adapters_gets_one_on_each_card(out: Path) -> None:
-    interfaces = resources(out, "vision-fleet", "aws_launch_template")["large"]["network_interfaces"]
-    assert [(each["network_card_index"], each["device_index"]) for each in interfaces] == [
-        (0, 0),
-        (1, 1),
-        (2, 1),
-        (3, 1),
-    ]
-    assert {each["interface_type"] for each in interfaces} == {"efa"}
-
-
-def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(out: Path) -> None:
-    content = stack_json(out, "vision-base")
-    rules = content["resource"]["aws_vpc_security_group_ingress_rule"].values()
-    assert all(
-        "referenced_security_group_id" in rule or rule["cidr_ipv4"] == "10.40.0.0/16" for rule in rules
-    )
-    for group in content["resource"]["aws_security_group"].values():
-        assert not {"ingress", "egress"} & set(group)
-    for rule in content["resource"]["aws_vpc_security_group_egress_rule"].values():
-        assert "cidr_ipv4" not in rule
-    assert not {kind for kind in content["resource"] if "gateway" in kind or kind == "aws_route"}
-
-
-def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None:
-    for stack, names in {"account": {"state", "ledger"}, "vision-base": {"artifacts"}}.items():
-        content = stack_json(out, stack)["resource"]
-        for kind in ("versioning", "server_side_encryption_configuration", "public_access_block", "policy"):
-            assert set(content[f"aws_s3_bucket_{kind}"]) == names
-        for policy in content["aws_s3_bucket_policy"].values():
-            (only,) = json.loads(policy["policy"])["Statement"]
-            assert (only["Effect"], only["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-
-
-def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> None:
-    content = stack_json(out, "account")
-    for bucket in content["resource"]["aws_s3_bucket"].values():
-        assert bucket["lifecycle"] == {"prevent_destroy": True}
-        assert bucket["force_destroy"] is False
-    assert content["import"] == [
-        {"to": "aws_s3_bucket.state", "id": "golden-org-fleetform-state-eu-central-1"},
-        {"to": "aws_s3_bucket.ledger", "id": "golden-org-fleetform-ledger-eu-central-1"},
-    ]
-    (lock,) = content["resource"]["aws_s3_bucket_object_lock_configuration"].values()
-    assert lock["rule"]["default_retention"] == {"mode": "GOVERNANCE", "days": 30}
-
-
-@pytest.mark.parametrize(("choice", "goes"), [("retain", False), ("delete", True)])
-def test_artifacts_go_with_their_bucket_only_where_the_file_says_so(
-    tmp_path: Path, choice: str, goes: bool
-) -> None:
-    folder = copied(tmp_path, vision=("[head]", f'[artifacts]\non_teardown = "{choice}"\n\n[head]'))
-    account, specs = read_declarations(folder, None)
-    synthesize(account, specs, BUNDLE, tmp_path)
-    assert resources(tmp_path, "vision-base", "aws_s3_bucket")["artifacts"]["force_destroy"] is goes
-
-
-def test_the_head_sends_one_document_to_the_nodes_of_its_own_environment(out: Path) -> None:
-    policies = resources(out, "vision-base", "aws_iam_role_policy")
-    head = [
-        s for s in json.loads(policies["head"]["policy"])["Statement"] if s["Action"] == "ssm:SendCommand"
-    ]
-    assert head[0]["Resource"].endswith(":document/vision-run-node")
-    assert head[1]["Resource"].endswith(":instance/*")
-    assert head[1]["Condition"]["StringEquals"] == {
-        "ssm:resourceTag/fleetform:environment": "vision",
-        "ssm:resourceTag/fleetform:role": "node",
-    }
-    assert len(head) == 2
-    assert "ssm:" not in policies["node"]["policy"]
-
-
-def test_the_outputs_parameter_holds_what_every_other_room_reads(out: Path) -> None:
-    parameter = resources(out, "vision-fleet", "aws_ssm_parameter")["outputs"]
-    assert parameter["name"] == naming.outputs_parameter("vision")
-    outputs = EnvironmentOutputs.from_json(parameter["insecure_value"])
-    assert outputs.subnet_ids[1] == "${data.terraform_remote_state.base.outputs.subnet_id_1}"
-    assert outputs.fleets["large"].gpus_per_node == 8
-    assert outputs.artifact_bucket == "${data.terraform_remote_state.base.outputs.artifact_bucket}"
-
-
-def test_the_fleet_reads_only_what_the_base_gives_out(out: Path) -> None:
-    given = set(stack_json(out, "vision-base")["output"])
-    text = (out / "stacks/vision-fleet/cdk.tf.json").read_text()
-    read = {part.split("}")[0] for part in text.split("${data.terraform_remote_state.base.outputs.")[1:]}
-    assert read == given
-    manifest = json.loads((out / "manifest.json").read_text())["stacks"]
-    assert manifest["vision-fleet"]["dependencies"] == ["vision-base"]
-
-
-@pytest.mark.parametrize("stack", STACKS)
 def test_state_lies_in_the_accounts_bucket_under_s3s_own_lock(out: Path, stack: str) -> None:
     assert stack_json(out, stack)["terraform"]["backend"]["s3"] == {
         "bucket": "golden-org-fleetform-state-eu-central-1",
@@ -314,7 +173,11 @@ def test_no_line_of_ours_moves_the_golden_files(out: Path) -> None:
     assert not any("stacks/" in (out / "stacks" / stack / "cdk.tf.json").read_text() for stack in STACKS)
 
 
-def _elements(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind, named in content["resource"].items():
-        for each in named.values():
-            yield kind, each
+@pytest.mark.parametrize(("choice", "goes"), [("retain", False), ("delete", True)])
+def test_artifacts_go_with_their_bucket_only_where_the_file_says_so(
+    tmp_path: Path, choice: str, goes: bool
+) -> None:
+    folder = copied(tmp_path, vision=("[head]", f'[artifacts]\non_teardown = "{choice}"\n\n[head]'))
+    account, specs = read_declarations(folder, None)
+    synthesize(account, specs, BUNDLE, tmp_path)
+    assert resources(tmp_path, "vision-base", "aws_s3_bucket")["artifacts"]["force_destroy"] is goes
