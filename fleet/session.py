@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from stacks.guardrails import load_checked, load_declared
-
 from fleet import aws
 from fleet.cloud import Cloud, choose_cloud
+from fleet.errors import ActError
 from fleet.ledger import Ledger
 from fleet.project import Project, find_project
 from stacks import naming
 from stacks.account import AccountSpec, load_account
 from stacks.environment import EnvironmentSpec
+from stacks.guardrails import load_checked, load_declared
+from stacks.problems import UserError
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,21 @@ class AccountSession:
         bucket = naming.ledger_bucket(self.account.organization, self.account.region)
         return Ledger(self.cloud, bucket, self.account.region, self.caller)
 
+    @contextmanager
+    def recording_refusal(self, event: str, target: str) -> Iterator[None]:
+        """Put a UserError of the block on record as a refused act, where there is a ledger to write to.
+
+        For what comes before `ledger.act`, and changes nothing: where the ledger can't be written, the refusal
+        itself is still all that the user has to know.
+        """
+        try:
+            yield
+        except UserError as error:
+            details = {"problems": [problem.what for problem in error.problems]}
+            with suppress(UserError, ActError):
+                self.ledger.append(event, target, "refused", details)
+            raise
+
 
 @dataclass(frozen=True)
 class Session(AccountSession):
@@ -54,13 +72,20 @@ def open_account(cloud: str | None = None) -> AccountSession:
     return AccountSession(project, choose_cloud(project, cloud), load_account(project.environments))
 
 
-def open_session(environment: str, cloud: str | None = None, *, checked: bool = False) -> Session:
-    """Open an environment; contacts nothing yet. Raises UserError where its files can't be read.
+def open_session(
+    environment: str, cloud: str | None = None, *, checked: bool = False, act: str = ""
+) -> Session:
+    """Open an environment. Raises UserError where its files can't be read.
 
     `checked` holds it against every rule too: what builds must pass them, while what looks, fetches and tears
-    down must also work on an environment whose lease has ended.
+    down must also work on an environment whose lease has ended. `act` names the act that it is opened for
+    (`environment.up`); it implies `checked`, and a refusal is put on record.
     """
     project = find_project()
-    load = load_checked if checked else load_declared
-    account, spec = load(project.environments, environment)
-    return Session(project, choose_cloud(project, cloud), account, spec)
+    chosen = choose_cloud(project, cloud)
+    if not act:
+        load = load_checked if checked else load_declared
+        return Session(project, chosen, *load(project.environments, environment))
+    account = AccountSession(project, chosen, load_account(project.environments))
+    with account.recording_refusal(act, environment):
+        return Session(project, chosen, *load_checked(project.environments, environment))

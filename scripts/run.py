@@ -83,7 +83,7 @@ def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
     from fleet.submit import submit
     from scripts.run_output import follow_to_end
 
-    session = open_session(job.environment, cloud)
+    session = open_session(job.environment, cloud, act="run.submit")
     assert session.caller  # the first look at the cloud: it answers, or a UserError says what to do
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
     submitted = submit(session, outputs, job)

@@ -39,7 +39,7 @@ def command(
     from fleet.up import READY_SECONDS, UpOptions, up
     from scripts.progress import reporter
 
-    session = open_session(environment, cloud, checked=True)
+    session = open_session(environment, cloud, act="environment.up")
     report = reporter()
     plans: list[StackPlan] = []
     if not yes:
