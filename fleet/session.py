@@ -43,8 +43,8 @@ class AccountSession:
     def recording_refusal(self, event: str, target: str) -> Iterator[None]:
         """Put a UserError of the block on record as a refused act, where there is a ledger to write to.
 
-        For what comes before `ledger.act`, and changes nothing: where the ledger can't be written, the refusal
-        itself is still all that the user has to know.
+        For what comes before `ledger.act` and changes nothing: where the ledger can't be written, the
+        refusal itself is still all that the user has to know.
         """
         try:
             yield
