@@ -14,7 +14,7 @@ INTERFACE_ENDPOINTS = ("ec2", "ssm", "ssmmessages")
 """Services that nodes reach through an endpoint of their own; each costs money by the hour and the zone.
 
 `ec2`: the head node looks for the running nodes. `ssm`: the agent registers, the head node sends commands.
-`ssmmessages`: commands and sessions reach the agent (3.3 and later need `ec2messages` no more). Credentials
+`ssmmessages`: commands and sessions reach the agent (3.3.40 and later need no `ec2messages`). Credentials
 come from the instance's own metadata (no `sts`), S3 encrypts with the KMS key itself (no `kms`), and what a
 run writes goes to S3 (no `logs`), whose gateway endpoint is free.
 """

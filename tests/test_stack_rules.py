@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from stacks import naming
 from stacks.outputs import EnvironmentOutputs
 from tests.golden_synth import STACKS, stack_json, synthesize_golden
 
+ROOT = Path(__file__).parent.parent
 FIVE_TAGS = {
     naming.TAG_TEAM,
     naming.TAG_ENVIRONMENT,
@@ -136,6 +138,22 @@ def test_the_head_sends_one_document_to_the_nodes_of_its_own_environment(out: Pa
     }
     assert len(head) == 2
     assert "ssm:" not in policies["node"]["policy"]
+
+
+def test_the_head_may_make_every_call_that_the_node_bundle_makes(out: Path) -> None:
+    code = "\n".join(file.read_text() for file in (ROOT / "node").glob("*.py"))
+    calls = set(re.findall(r"\b(ec2|ssm)\.(?:get_paginator\(\"(\w+)\"|(?!get_paginator)(\w+)\()", code))
+    needed = {f"{service}:{(paged or plain).title().replace('_', '')}" for service, paged, plain in calls}
+    assert "ec2:DescribeInstances" in needed
+    statements = json.loads(resources(out, "vision-base", "aws_iam_role_policy")["head"]["policy"])[
+        "Statement"
+    ]
+    granted = {
+        action
+        for each in statements
+        for action in ([each["Action"]] if isinstance(each["Action"], str) else each["Action"])
+    }
+    assert needed <= granted
 
 
 def test_the_outputs_parameter_holds_what_every_other_room_reads(out: Path) -> None:
