@@ -117,6 +117,9 @@ def _run(command: Command, invocation: Invocation) -> None:
             timed_out = _run_step(command, invocation, result, number)
         except NodeGoneError:
             return  # nobody is left to report: it stays in progress, as with an instance that is lost
+        except OSError as error:  # a working directory that is not there
+            result.errors, result.exit_code = str(error), 127
+            timed_out = False
         if not invocation.node.running:
             return
         if timed_out:
@@ -132,6 +135,8 @@ def _run(command: Command, invocation: Invocation) -> None:
 def _run_step(command: Command, invocation: Invocation, result: StepResult, number: int) -> bool:
     """Run one step to its end and keep what it wrote; return whether it ran out of time."""
     node, step = invocation.node, result.step
+    if not node.running:
+        raise NodeGoneError(node.machine.id)
     folder = node.root / "var/lib/amazon/ssm" / command.id / f"{number}.{step.name}"
     folder.mkdir(parents=True)
     script = folder / "_script.sh"

@@ -42,12 +42,18 @@ class Gpus:
 
     def __init__(self, available: tuple[str, ...] | None = None) -> None:
         self._free = list(local_gpus() if available is None else available)
+        self._count = len(self._free)
         self._lock = threading.Lock()
 
-    def take(self, wanted: int) -> tuple[str, ...]:
-        """Return up to `wanted` GPUs that no node has, as CUDA numbers them; fewer where they run out."""
+    def take(self, wanted: int, sharers: int = 1) -> tuple[str, ...]:
+        """Return up to `wanted` GPUs that no node has, as CUDA numbers them; fewer where they run out.
+
+        `sharers` is the number of nodes that are to work together: each gets as many as the others, if need
+        be none, because a job that finds a GPU on one of its nodes alone cannot run.
+        """
         with self._lock:
-            taken, self._free = tuple(self._free[:wanted]), self._free[wanted:]
+            number = min(wanted, self._count // max(1, sharers))
+            taken, self._free = tuple(self._free[:number]), self._free[number:]
             return taken
 
     def give_back(self, gpus: tuple[str, ...]) -> None:

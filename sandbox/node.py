@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import gzip
 import os
 import shutil
@@ -35,6 +36,8 @@ class Machine:
     """The script as it was given, unpacked; b"" for none."""
     gpus: int
     """GPUs of its instance type."""
+    sharers: int
+    """Nodes of its group, itself included, among which the machine's GPUs are divided."""
     is_head: bool
 
 
@@ -78,7 +81,12 @@ class Node:
         script.write_bytes(self.machine.user_data)
         script.chmod(0o700)
         with (self.root / "var/log/boot.log").open("wb") as log:
-            process = self.spawn([script], output=log, errors=log)
+            try:
+                process = self.spawn([script], output=log, errors=log)
+            except OSError as error:  # an interpreter that this machine does not have
+                log.write(f"user data cannot run: {error}\n".encode())
+                self.booted.set()
+                return
         threading.Thread(target=self._wait_for_boot, args=[process], daemon=True).start()
 
     def spawn(
@@ -115,8 +123,8 @@ class Node:
 
     def _wait_for_boot(self, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
-        with (self.root / "var/log/boot.log").open("a") as log:
-            log.write(f"user data ended with exit code {code}\n")
+        with contextlib.suppress(OSError), (self.root / "var/log/boot.log").open("a") as log:
+            log.write(f"user data ended with exit code {code}\n")  # unless the node was terminated meanwhile
         self.booted.set()
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:

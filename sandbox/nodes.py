@@ -51,7 +51,7 @@ class Nodes:
                 address=str(_NETWORK[offset]),
                 # The head has no job of its own, and must not slow the node that it would share a core with.
                 cores=self._cores.all if machine.is_head else self._cores.take(),
-                gpus=self._gpus.take(machine.gpus),
+                gpus=self._gpus.take(machine.gpus, machine.sharers),
                 variables={
                     **client_variables(self.place, self.endpoint),
                     SANDBOX_VARIABLE: str(self.place.folder),

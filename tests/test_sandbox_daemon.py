@@ -132,6 +132,30 @@ def test_a_server_that_does_not_come_up_says_why(home: Path, monkeypatch: pytest
     assert daemon.status(home) is None
 
 
+def serve(home: Path, ready: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sandbox.server", "--home", home, "--ready-fd", str(ready)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, pass_fds=[ready], stderr=subprocess.PIPE)
+
+
+def test_a_server_outlives_a_start_that_was_killed_and_is_found_by_the_next(home: Path) -> None:
+    (home / "sandbox").mkdir()
+    reader, writer = os.pipe()
+    os.close(reader)  # nobody waits for it any more
+    with serve(home, writer) as process:
+        os.close(writer)
+        assert wait_for(lambda: daemon.status(home)).pid == process.pid
+        assert daemon.start(home).pid == process.pid
+        daemon.stop(home)
+
+
+def test_a_second_server_for_the_same_folder_refuses(home: Path) -> None:
+    daemon.start(home)
+    with serve(home, os.open(os.devnull, os.O_WRONLY)) as process:
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, b"already runs" in said) == (1, True)
+
+
 def test_the_users_own_profile_and_keys_do_not_leak_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "company")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREALREALREALREAL")

@@ -62,6 +62,12 @@ def test_compressed_user_data_runs_too(sandbox: Cloud, sandbox_home: Path) -> No
     assert "unpacked" in (node_root(sandbox_home, instance_id) / "var/log/boot.log").read_text()
 
 
+def test_user_data_that_cannot_run_says_so_in_the_log(sandbox: Cloud, sandbox_home: Path) -> None:
+    [instance_id] = run_instances(sandbox, user_data="#!/no/such/interpreter\n")
+    wait_for(lambda: online(sandbox, instance_id))
+    assert "cannot run" in (node_root(sandbox_home, instance_id) / "var/log/boot.log").read_text()
+
+
 def test_a_node_is_online_only_after_its_user_data_and_commands_wait_for_it(
     sandbox: Cloud, tmp_path: Path
 ) -> None:

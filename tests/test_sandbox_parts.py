@@ -109,6 +109,12 @@ def test_a_gpu_belongs_to_one_node_at_a_time() -> None:
     assert gpus.take(8) == ("0", "1")
 
 
+def test_nodes_that_work_together_get_the_same_number_of_gpus_or_none() -> None:
+    assert Gpus(("0",)).take(1, sharers=2) == ()
+    assert Gpus(("0", "1", "2")).take(8, sharers=2) == ("0",)
+    assert Gpus(("0", "1", "2", "3")).take(1, sharers=2) == ("0",)
+
+
 def test_a_process_is_on_its_cores_from_the_first_instruction_and_its_parent_is_not(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     core = frozenset({min(before)})

@@ -68,6 +68,12 @@ def test_failure_brings_the_exit_code(sandbox: Cloud, node: str) -> None:
     assert (result["Status"], result["ResponseCode"]) == ("Failed", 3)
 
 
+def test_a_working_directory_that_is_not_there_fails(sandbox: Cloud, node: str) -> None:
+    parameters = {"commands": "true", "workingDirectory": "/no/such/folder"}
+    result = finished(sandbox, send(sandbox, "AWS-RunShellScript", node, **parameters), node)
+    assert (result["Status"], "/no/such/folder" in result["StandardErrorContent"]) == ("Failed", True)
+
+
 def test_output_is_cut_where_the_cloud_cuts_it(sandbox: Cloud, node: str) -> None:
     assert len(run_script(sandbox, node, "seq 100000")["StandardOutputContent"]) == 24_000
 

@@ -20,6 +20,7 @@ from moto.ec2.models.instances import MetadataOptions
 from moto.ec2.utils import convert_tag_spec
 
 from sandbox.calls import Call
+from sandbox.extensions.instances import SHARERS
 from sandbox.faults import Faults
 from sandbox.parts import Parts, store
 
@@ -85,7 +86,7 @@ def _run(group: Any, subnet: str | None, propagated_tags: dict[str, str]) -> Any
     version = group.ec2_launch_template.get_version(group.launch_template_version)
     data, tags = version.data, convert_tag_spec(version.data.get("TagSpecifications", []))
     instance_tags = {**tags.get("instance", {}), **propagated_tags, ASG_NAME_TAG: group.name}
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {SHARERS: group.desired_capacity or 1}
     if mappings := data.get("BlockDeviceMappings"):
         chosen["block_device_mappings"] = [_volume(mapping) for mapping in mappings]
     reservation = backend.run_instances(

@@ -18,6 +18,8 @@ from sandbox.parts import Parts, store
 
 ROLE_TAG, HEAD = "fleetform:role", "head"
 """The tag of the machine that has no job of its own."""
+SHARERS = "fleetform_sharers"
+"""Argument of our own to `run_instances`: how many nodes the instance's group is to have."""
 _NOT_GIVEN = "ABCDE"
 """What moto puts in place of a ClientToken that was not given."""
 
@@ -32,11 +34,12 @@ def install(parts: Parts) -> None:
         earlier = store(self, "client_tokens")
         if token in earlier:  # the client did not get our answer and asks again
             return earlier[token]
+        sharers = kwargs.pop(SHARERS, 1)
         reservation = run(self, *args, **kwargs)
         if token not in (None, _NOT_GIVEN):
             earlier[token] = reservation
         for instance in reservation.instances:
-            node = parts.nodes.launch(machine(instance))
+            node = parts.nodes.launch(machine(instance, max(sharers, len(reservation.instances))))
             _prepare_interface(instance, node.address)
         return reservation
 
@@ -55,7 +58,7 @@ def install(parts: Parts) -> None:
     Instance.terminate = after(terminate, parts.nodes.terminate)
 
 
-def machine(instance: Any) -> Machine:
+def machine(instance: Any, sharers: int) -> Machine:
     """Return what the node needs to know of moto's instance."""
     tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
     return Machine(
@@ -63,6 +66,7 @@ def machine(instance: Any) -> Machine:
         region=instance.ec2_backend.region_name,
         user_data=decode_user_data(str(instance.user_data or "")),
         gpus=gpu_count(instance.instance_type),
+        sharers=sharers,
         is_head=tags.get(ROLE_TAG) == HEAD,
     )
 
