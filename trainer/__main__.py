@@ -57,17 +57,20 @@ def run(config: Config) -> int:
     except NoDeviceError as error:
         return fail(str(error), code=EXIT_USER_MISTAKE)
     run_dir = run_directory(config)
-    if world.is_main:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        print(
-            f"{config.recipe}: {world.world_size} x {world.device.type}, run directory {run_dir}", flush=True
-        )
     try:
+        if world.is_main:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            print(
+                f"{config.recipe}: {world.world_size} x {world.device.type}, run directory {run_dir}",
+                flush=True,
+            )
         result = train(config, world, run_dir, stop)
     except DivergedError as error:
         return fail(*([str(error)] if world.is_main else []), code=EXIT_FAILED)
     except DatasetError as error:
         return fail(str(error), code=EXIT_USER_MISTAKE)
+    except OSError as error:
+        return fail(f"the run directory or the data cannot be used: {error}", code=EXIT_FAILED)
     if world.is_main and result.finished:
         write_summary(run_dir, result.summary)
     elif world.is_main:

@@ -27,9 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Predict with the model of a folder; 0 done, 2 where the folder or the data is not what it should be."""
     parser = argparse.ArgumentParser(prog="python -m trainer.predict", description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="a run's model/ folder")
-    parser.add_argument("--count", type=int, default=5, help="held-out digits to show (default 5)")
+    parser.add_argument("--count", type=positive, default=5, help="held-out digits to show (default 5)")
     parser.add_argument("--prompt", default="def ", help="text to go on from")
-    parser.add_argument("--length", type=int, default=300, help="characters to write (default 300)")
+    parser.add_argument("--length", type=positive, default=300, help="characters to write (default 300)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the characters drawn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -48,6 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
         json.dumps({key: value for key, value in result.items() if key != "images"}) if options.json else text
     )
     return 0
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 that the text says; argparse names the option where it does not."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def classify_digits(model: nn.Module, count: int) -> dict[str, Any]:
