@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 @lru_cache(maxsize=8)
 def _session(cloud_name: str, variables: tuple[tuple[str, str], ...], region: str) -> boto3.Session:
     import boto3  # 0.3 s: paid by the commands that talk to the cloud, not by `--help`
+    import botocore.session
 
     values = dict(variables)
+    core = botocore.session.get_session()
+    # A named cloud brings a configuration of its own, or the shell's AWS_PROFILE would be looked up for it.
+    names = {
+        "profile": "AWS_PROFILE",
+        "config_file": "AWS_CONFIG_FILE",
+        "credentials_file": "AWS_SHARED_CREDENTIALS_FILE",
+    }
+    for name, variable in names.items():
+        if variable in values:
+            core.set_config_variable(name, values[variable])
     return boto3.Session(
+        botocore_session=core,
         aws_access_key_id=values.get("AWS_ACCESS_KEY_ID"),
         aws_secret_access_key=values.get("AWS_SECRET_ACCESS_KEY"),
         aws_session_token=values.get("AWS_SESSION_TOKEN"),

@@ -165,6 +165,7 @@ def test_the_users_own_profile_and_keys_do_not_leak_in(home: Path, monkeypatch: 
     program = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert (result.stdout.strip(), result.stderr) == ("123456789012", "")
+    assert api(cloud_of(home), "sts").get_caller_identity()["Account"] == "123456789012"
 
 
 def test_each_folder_has_a_cloud_of_its_own(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
