@@ -11,14 +11,18 @@ from fleet.session import Session
 from stacks import naming
 
 
+_PASSING = ("node/", "nodes/")
+"""What fleetform itself keeps in the bucket for a standing fleet: the node bundle, and the claims on nodes."""
+
+
 def artifact_bucket(session: Session) -> str:
     """Return the environment's artifact bucket's name."""
     return naming.artifact_bucket(session.account.organization, session.spec.name, session.spec.region)
 
 
 def holds_objects(session: Session) -> bool:
-    """Return whether the bucket is there and holds any version of any object."""
-    return next(_batches(session), None) is not None
+    """Return whether the bucket is there and holds any version of an object that is the users'."""
+    return any(not item["Key"].startswith(_PASSING) for batch in _batches(session) for item in batch)
 
 
 def empty(session: Session) -> int:

@@ -155,11 +155,11 @@ def _destroy_stack(
     """Destroy one stack; return the ids of what was taken out of it and left standing."""
     stack, kept = open_stack(session, name, report), []
     if name == naming.base_stack(session.spec.name):
-        if session.spec.artifacts.on_teardown == "delete":
-            empty(session)
-        elif holds_objects(session):
+        if session.spec.artifacts.on_teardown == "retain" and holds_objects(session):
             kept = [each for each in resources if each.kind.startswith(_DATA_KINDS)]
             stack.forget([each.address for each in kept])
+        else:
+            empty(session)
     stack.destroy()
     return _identities(kept)
 

@@ -179,7 +179,7 @@ class Stack:
         dead = RunRecord.read(self.folder, DIED)
         if dead is None or not dead.owns(lock, self.folder):
             return False
-        self._note(f"{self.name}: breaking the lock of a {dead.operation} of ours that died ({lock.id})")
+        self._note(f"{self.name}: breaking the lock that our `terraform {dead.operation}` left when it died")
         self.force_unlock(lock.id)
         self.on_unlock(lock, dead)
         return True

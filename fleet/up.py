@@ -113,21 +113,10 @@ def _wanted(session: Session, stack: str, options: UpOptions) -> bool:
 
 
 def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> StackResult:
-    """Apply one stack, once more with what was adopted if an earlier, killed apply had made it."""
+    """Apply one stack and return what was done."""
     begin = time.monotonic()
     try:
-        changes = stack.apply(plan)
-    except TerraformError as error:
-        adopted = find_adoptable(
-            error.diagnostics, session.cloud, session.spec.region, stack.name, died=stack.died
-        )
-        if not adopted:
-            raise
-        what = ", ".join(address for address, _ in adopted)
-        text = f"{stack.name}: taking over what an earlier, killed apply had made: {what}"
-        stack.report(ProgressEvent(kind="note", stack=stack.name, text=text))
-        act.details.setdefault("adopted", []).extend(f"{address} = {name}" for address, name in adopted)
-        changes = stack.apply_adopting(adopted)
+        changes = _apply_adopting(session, act, stack, plan)
     finally:
         if plan:
             plan.unlink(missing_ok=True)
@@ -139,3 +128,26 @@ def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> Stack
         "seconds": round(seconds, 1),
     }
     return StackResult(stack=stack.name, changes=changes, seconds=seconds, resources=resources)
+
+
+def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None) -> Changes:
+    """Apply, again as long as that fails on what an earlier, killed apply had made and can be taken over.
+
+    What depends on a thing that was taken over is met one round later, so one round may not be enough.
+    """
+    adopted: list[tuple[str, str]] = []
+    while True:
+        try:
+            return stack.apply_adopting(adopted) if adopted else stack.apply(plan)
+        except TerraformError as error:
+            found = find_adoptable(
+                error.diagnostics, session.cloud, session.spec.region, stack.name, died=stack.died
+            )
+            new = [each for each in found if each not in adopted]
+            if not new:
+                raise
+            what = ", ".join(address for address, _ in new)
+            text = f"{stack.name}: taking over what an earlier, killed apply had made: {what}"
+            stack.report(ProgressEvent(kind="note", stack=stack.name, text=text))
+            act.details.setdefault("adopted", []).extend(f"{address} = {name}" for address, name in new)
+            adopted += new
