@@ -34,6 +34,8 @@ from sandbox.nodes import Nodes
 from sandbox.parts import Parts
 
 _LOCK_SECONDS = 2.0
+_WATCH_SECONDS = 1.0
+"""How often the server looks whether its folder is still there."""
 
 
 class Handler(MotoRequestHandler):  # type: ignore[misc]
@@ -66,6 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         with contextlib.suppress(BrokenPipeError):  # who started us may have been killed; the next finds us
             os.write(options.ready_fd, b"ready")
         os.close(options.ready_fd)
+    threading.Thread(target=_end_with_folder, args=[place, lock, server], daemon=True).start()
     try:
         server.serve_forever(poll_interval=0.05)
     finally:
@@ -95,6 +98,19 @@ def _take(file: Path) -> IO[str]:
             if time.monotonic() > deadline:
                 sys.exit(f"an embedded cloud already runs: {file} is locked")
             time.sleep(0.01)
+
+
+def _end_with_folder(place: Place, lock: IO[str], server: BaseWSGIServer) -> None:
+    """Shut the server down once its folder was deleted, as nobody can find it any more."""
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        try:
+            ours = os.path.samestat(place.lock.stat(), os.fstat(lock.fileno()))
+        except FileNotFoundError:
+            ours = False
+        if not ours:
+            server.shutdown()
+            return
 
 
 def _bind(place: Place, app: Middleware) -> BaseWSGIServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,14 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def cloud_of(home: Path) -> Cloud:
     return choose_cloud(Project(root=home, home=home))
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether the process is gone, or is a zombie that this test's process has not waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def processes_of(home: Path) -> list[int]:
@@ -113,6 +122,15 @@ def test_a_kill_leaves_no_lock_no_port_and_no_process_of_a_node(home: Path) -> N
     again = daemon.start(home)
     assert (again.pid == running.pid, again.port == running.port) == (False, True)
     assert not (home / "sandbox/nodes").exists()
+
+
+def test_a_cloud_whose_folder_was_deleted_ends_with_its_nodes(home: Path) -> None:
+    running = daemon.start(home)
+    run_instances(cloud_of(home), user_data=LINGER)
+    wait_for(lambda: len(processes_of(home)) == 2)
+    shutil.rmtree(home / "sandbox")
+    wait_for(lambda: has_ended(running.pid))
+    assert processes_of(home) == []
 
 
 def test_a_stale_record_is_not_believed(home: Path) -> None:
