@@ -1,6 +1,6 @@
 """Runs the benchmarks one after the other and writes docs/benchmarks.md: `python -m benchmarks [NAME ...]`.
 
-A name runs that one alone and keeps the others' last tables. Nothing else should run on the machine meanwhile.
+A name runs that one alone and keeps the others' last tables. Nothing else should run on the machine then.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ benchmarks`, or one alone: `python -m benchmarks NAME`) measures again and write
 
 def machine() -> str:
     """Return the machine in a line."""
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"
 
 
 def measure(name: str) -> str:
