@@ -10,9 +10,8 @@ from fleet.errors import ActError
 from fleet.session import Session
 from stacks import naming
 
-
 _PASSING = ("node/", "nodes/")
-"""What fleetform itself keeps in the bucket for a standing fleet: the node bundle, and the claims on nodes."""
+"""What fleetform keeps in the bucket for a standing fleet: the node bundle, and the claims on nodes."""
 
 
 def artifact_bucket(session: Session) -> str:
