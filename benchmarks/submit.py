@@ -3,8 +3,7 @@
 `python -m benchmarks.submit [--repeats 3] [--json]`. Two nodes of one process and one core each, in an
 embedded cloud of its own. By hand means: the very launch.sh of the run, started on both nodes' cores at the
 same moment, with code and data in place. Both are timed from the start of the command to the time of step 1
-in metrics.jsonl, interleaved; the
-overhead is the median over the pairs.
+in metrics.jsonl, interleaved; the overhead is the median over the pairs.
 """
 
 from __future__ import annotations
