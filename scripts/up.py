@@ -12,6 +12,8 @@ from scripts.options import cloud_option, environment_argument, json_option, yes
 
 if TYPE_CHECKING:
     from fleet.plan import StackPlan
+    from fleet.session import Session
+    from fleet.terraform_events import Report
     from fleet.up import UpResult
 
 
@@ -42,28 +44,37 @@ def command(
     session = open_session(environment, cloud, act="environment.up")
     report = reporter()
     plans: list[StackPlan] = []
-    if not yes:
-        confirm_possible("fleetform up")
-        from fleet.plan import plan
-        from scripts.plan import show_plans
-
-        plans = plan(session, report, keep=True)
-        live.clear()
-        show_plans(plans)
-        if all(each.empty for each in plans):
-            say(f"{environment} is what its file says")
-            return 0
-        click.confirm(f"Build {environment} in {session.cloud}?", abort=True, err=True)
-    options = UpOptions(
-        account=account, ready_seconds=READY_SECONDS if wait is None else wait, plans=tuple(plans)
-    )
-    result = up(session, report, options)
+    try:
+        if not yes:
+            plans = _planned(session, report)
+            if all(each.empty for each in plans):
+                say(f"{environment} is what its file says")
+                return 0
+            click.confirm(f"Build {environment} in {session.cloud}?", abort=True, err=True)
+        seconds = READY_SECONDS if wait is None else wait
+        result = up(session, report, UpOptions(account=account, ready_seconds=seconds, plans=tuple(plans)))
+    finally:
+        for each in plans:
+            if each.file:
+                each.file.unlink(missing_ok=True)  # a plan holds what a state holds
     live.clear()
     if as_json:
         emit_json(asdict(result))
     else:
         _show(environment, result)
     return 0
+
+
+def _planned(session: Session, report: Report) -> list[StackPlan]:
+    """Plan, and print what would change."""
+    from fleet.plan import plan
+    from scripts.plan import show_plans
+
+    confirm_possible("fleetform up")
+    plans = plan(session, report, keep=True)
+    live.clear()
+    show_plans(plans)
+    return plans
 
 
 def confirm_possible(verb: str) -> None:
@@ -80,5 +91,5 @@ def _show(environment: str, result: UpResult) -> None:
     rows = [(each.stack, each.changes, each.resources, f"{each.seconds:.1f}") for each in result.stacks]
     say(table(("stack", "changes", "resources", "seconds"), rows, right=(2, 3)))
     if result.readiness and not result.readiness.complete:
-        warn(f"{result.readiness}; `fleetform run` waits for the rest")
+        warn(f"{result.readiness}; the others may still be booting")
     say(f"{environment} is up after {result.seconds:.0f} s")
