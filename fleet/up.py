@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,16 +91,31 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
     plans = {each.stack: each for each in options.plans}
     base, fleet = naming.environment_stacks(session.spec.name)
 
+    base_begun = threading.Event()
+
+    def watched(event: ProgressEvent) -> None:
+        report(event)
+        if event.stack == base and event.kind == "started":
+            base_begun.set()
+
     def apply(name: str, *, as_planned: bool = True) -> StackResult | None:
         plan = plans.get(name) if as_planned else None
         if (plan and plan.empty) or not (plan or _wanted(session, name, options)):
             return None
-        return _apply(session, act, open_stack(session, name, report), plan.file if plan else None)
+        return _apply(session, act, open_stack(session, name, watched), plan.file if plan else None)
+
+    def initialize() -> None:
+        """Prepare the fleet's folder once the base waits for the cloud; before that, both would want the CPU."""
+        base_begun.wait()
+        open_stack(session, fleet, report).init()
 
     with listening(), ThreadPoolExecutor(max_workers=1) as pool:
+        initialized = pool.submit(initialize)
         account = pool.submit(apply, naming.ACCOUNT_STACK)
-        initialized = pool.submit(open_stack(session, fleet, report).init)
-        based = apply(base)
+        try:
+            based = apply(base)
+        finally:
+            base_begun.set()
         initialized.result()
         fleeted = apply(fleet, as_planned=based is None or based.changes.empty)
         results = (account.result(), based, fleeted)
