@@ -168,10 +168,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--recipe", default="digits")
     parser.add_argument("--samples", type=int, default=204_800, help="training samples (default 204800)")
+    parser.add_argument("--global-batch", type=int, default=512, help="samples a step (default 512)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the order of measurements")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args(arguments)
-    job = [options.recipe, f"samples={options.samples}", "log_every=100"]
+    job = [
+        options.recipe,
+        f"samples={options.samples}",
+        f"global_batch={options.global_batch}",
+        "log_every=100",
+    ]
     result = report(run_rounds(options.rounds, job, options.seed), job)
     print(json.dumps(result, indent=1) if options.json else table(result))
     return 0 if result["goal_met"] and result["trusted"] else 1
