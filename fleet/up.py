@@ -105,7 +105,7 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
         return _apply(session, act, open_stack(session, name, watched), plan.file if plan else None)
 
     def initialize() -> None:
-        """Prepare the fleet's folder once the base waits for the cloud; before that, both would want the CPU."""
+        """Prepare the fleet's folder once the base waits for the cloud; earlier, both would want the CPU."""
         base_begun.wait()
         open_stack(session, fleet, report).init()
 
