@@ -11,6 +11,7 @@ from fleet.session import Session
 from fleet.synth import output_folder, stack_folder, synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent, Report
+from fleet.terraform_find import child_environment, find_terraform
 from fleet.terraform_lock import RunRecord, StateLock, set_aside
 from stacks import naming
 
@@ -40,8 +41,9 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
 def prepare(session: Session, report: Report) -> Path:
     """Synthesize the stacks and return the folder, after each terraform still at work on them has ended.
 
-    Raises UserError where the cloud does not answer; nothing has been touched then.
+    Raises UserError where the cloud does not answer or there is no terraform; nothing has been touched then.
     """
+    find_terraform(child_environment(session.cloud.process_environment()))
     for name in stack_names(session):
         open_stack(session, name, report).wait()
     with ThreadPoolExecutor(max_workers=1) as pool:

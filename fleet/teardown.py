@@ -35,7 +35,8 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
     cancelled then. An environment that is down already is looked at again.
     """
     began = _now()
-    prepare(session, report)
+    with session.recording_refusal("environment.down", session.spec.name):
+        prepare(session, report)
     if not account_exists(session.cloud, session.account):
         raise UserError.of(
             f"no environment was ever built in {session.cloud}: it has no state bucket",

@@ -68,8 +68,9 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     """
     chosen = options or UpOptions()
     begin = time.monotonic()
-    prepare(session, report)
-    made = ensure_account(session.cloud, session.account)
+    with session.recording_refusal("environment.up", session.spec.name):
+        prepare(session, report)
+        made = ensure_account(session.cloud, session.account)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
     with session.ledger.act("environment.up", session.spec.name, cloud=session.cloud.name) as act:
