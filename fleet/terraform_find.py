@@ -90,6 +90,18 @@ def find_plugin_dir(cache: Path, constraint: str, environment: Mapping[str, str]
     return _cached_search(cache, constraint, environment)
 
 
+def plain_variables(cache: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what plain `terraform` and `cdktf` need to find the provider as we do; empty if they do anyway.
+
+    cdktf sets a plugin cache folder of its own, which may be the very folder that the provider is taken from;
+    init fails then, so cdktf is told not to.
+    """
+    folder = find_plugin_dir(cache, "", environment)
+    if folder is None:
+        return {}
+    return {"TF_CLI_ARGS_init": f"-plugin-dir={folder}", "CDKTF_DISABLE_PLUGIN_CACHE_ENV": "1"}
+
+
 def platform_name() -> str:
     """Return this machine as a provider's folder names it: `linux_amd64`."""
     machine = os.uname().machine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 import shlex
 
 import click
@@ -91,9 +92,13 @@ def stop() -> int:
 @command.command()
 @click.option("--region", help="Set the region too; the `aws` command wants one.")
 def env(region: str | None) -> int:
-    """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3."""
+    """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3.
+
+    `terraform init`, which cdktf calls, is led to the provider where this machine has it.
+    """
     from fleet.cloud import cloud_file
     from fleet.project import find_project
+    from fleet.terraform_find import plain_variables
     from sandbox import daemon
     from stacks.problems import UserError
 
@@ -101,6 +106,7 @@ def env(region: str | None) -> int:
     if daemon.status(project.home) is None:
         raise UserError.of("the embedded cloud is not running", "start it: `fleetform sandbox start`")
     variables: dict[str, str] = json.loads(cloud_file(project, "sandbox").read_text())
+    variables |= plain_variables(project.home / "provider.json", os.environ)
     if region:
         variables["AWS_REGION"] = variables["AWS_DEFAULT_REGION"] = region  # boto3 reads the second alone
     for name, value in variables.items():
