@@ -38,7 +38,7 @@ from stacks.environment import load_environment
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "bench"
 BARE_TARGET, CDKTF_TARGET = 1.15, 0.7
-"""`fleetform up` takes at most that many times what bare terraform takes, and less than that of `cdktf deploy`."""
+"""What `fleetform up` may take at most, as a share of what the other takes."""
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,6 @@ class Stack:
         self._prepare()
         self._ask("state rm", ["state", "rm", *addresses])
 
-    def force_unlock(self, lock_id: str) -> None:
-        """Break the lock with that id."""
-        self._ask("force-unlock", ["force-unlock", "-force", lock_id])
-
     def wait(self) -> bool:
         """Follow the terraform that is at work in this folder until it ends; False where none is."""
         return self.folder.is_dir() and follow(self.folder, self._stream())
@@ -180,7 +176,7 @@ class Stack:
         if dead is None or not dead.owns(lock, self.folder):
             return False
         self._note(f"{self.name}: breaking the lock that our `terraform {dead.operation}` left when it died")
-        self.force_unlock(lock.id)
+        self._ask("force-unlock", ["force-unlock", "-force", lock.id])
         self.on_unlock(lock, dead)
         return True
 

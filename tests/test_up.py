@@ -1,4 +1,4 @@
-"""The round trip through the commands as a user types them: plan, up, an empty plan, down, a leftover, a receipt."""
+"""The round trip through the commands: plan, up, an empty plan, down, a leftover, a receipt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGION = "us-east-1"
 
 @pytest.fixture
 def project(sandbox: Cloud, sandbox_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project folder, stood in, whose environment `trip` is declared in an organization of its own."""
+    """Stand in a project that declares the environment `trip` in an organization of its own."""
     text = environment_text("trip").replace("2026-12-31", "2099-12-31").replace("nodes = 2", "nodes = 1", 1)
     write_folder(
         tmp_path,
