@@ -57,7 +57,10 @@ def error_code(error: Exception) -> str:
 
 def is_cloud_error(error: Exception) -> bool:
     """Return whether the error is the cloud's refusal or silence, and not a mistake of ours."""
-    return type(error).__module__.startswith("botocore")  # by name: raised errors may come before any import
+    return type(error).__module__.split(".")[0] in (
+        "botocore",
+        "boto3",
+    )  # by name: raised errors may come before any import
 
 
 def require_reachable(cloud: Cloud, region: str) -> str:

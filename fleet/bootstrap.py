@@ -51,13 +51,19 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
                 raise _somebody_elses(bucket) from error
             if aws.error_code(error) != "BucketAlreadyOwnedByYou":  # another command was faster
                 raise
-    if ledger in missing:
+    if ledger in missing or not _has_retention(s3, ledger):
         retention = {"Mode": account.ledger.retention_mode.upper(), "Days": account.ledger.retention_days}
         s3.put_object_lock_configuration(
             Bucket=ledger,
             ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
         )
     return missing
+
+
+def _has_retention(s3: Any, bucket: str) -> bool:
+    """Return whether new objects are locked; not so where a bootstrap was killed before it said so."""
+    answer = s3.get_object_lock_configuration(Bucket=bucket)
+    return "Rule" in answer["ObjectLockConfiguration"]
 
 
 def read_state_object(cloud: Cloud, account: AccountSpec, stack: str) -> str:

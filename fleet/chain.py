@@ -78,6 +78,13 @@ def format_head(sequence: int, digest: str) -> str:
     return f"{sequence}:{digest}"
 
 
+def parse_head(text: str) -> str:
+    """Return the head if it is one; raises ValueError for anything but `SEQUENCE:HASH`."""
+    if not re.fullmatch(r"\d{1,12}:([0-9a-f]{64}|unknown)", text):
+        raise ValueError(f"{text!r} is not a head: SEQUENCE:HASH, with 64 hex digits")
+    return text
+
+
 def verify(files: Mapping[str, bytes], *, head: str | None = None) -> Report:
     """Check a chain given as entry file names and their bytes; `head` is where it must end, if known."""
     findings = [_stray(name) for name in sorted(files) if not _NAME.match(name)]
@@ -144,7 +151,7 @@ def main() -> int:
     """Verify the folder named on the command line."""
     parser = argparse.ArgumentParser(description="Verify an exported ledger.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--head", help="SEQUENCE:HASH that the chain must end at")
+    parser.add_argument("--head", type=parse_head, help="SEQUENCE:HASH that the chain must end at")
     arguments = parser.parse_args()
     if not (arguments.folder / "ledger").is_dir():
         print(f"{arguments.folder} holds no folder named ledger/", file=sys.stderr)

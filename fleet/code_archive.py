@@ -31,9 +31,17 @@ class CodeArchive:
 def pack(folder: Path) -> CodeArchive:
     """Pack the folder without hidden entries, virtual environments and the folders of LEFT_OUT.
 
-    Raises UserError where the files are larger than LIMIT_BYTES together, naming the largest.
+    Raises UserError where something in it can't be read, and where the files are larger than LIMIT_BYTES
+    together, naming the largest.
     """
-    files = sorted(_files(folder))
+    try:
+        files = sorted(_files(folder))
+    except PermissionError as error:
+        raise UserError.of(
+            f"{error.filename} can't be read, and it would travel with the script",
+            "move the script into a folder of its own",
+            path="SCRIPT",
+        ) from error
     sizes = {file: file.stat().st_size for file in files}
     total = sum(sizes.values())
     if total > LIMIT_BYTES:

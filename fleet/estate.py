@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fleet.bootstrap import account_buckets, bucket_birth
 from fleet.session import Session
+from fleet.standing import require_same_region
 from fleet.synth import output_folder, stack_folder, synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent, Report
@@ -41,7 +42,8 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
 def prepare(session: Session, report: Report) -> Path:
     """Synthesize the stacks and return the folder, after each terraform still at work on them has ended.
 
-    Raises UserError where the cloud does not answer or there is no terraform; nothing has been touched then.
+    Raises UserError where the cloud does not answer, there is no terraform, or the environment stands in
+    another region; nothing has been touched then.
     """
     find_terraform(child_environment(session.cloud.process_environment()))
     for name in stack_names(session):
@@ -49,6 +51,7 @@ def prepare(session: Session, report: Report) -> Path:
     with ThreadPoolExecutor(max_workers=1) as pool:
         synthesis = pool.submit(synthesize, session)
         assert session.caller, "the cloud has answered"
+        require_same_region(session)
         forget_lost_cloud(session, report)
         return synthesis.result()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from fleet import aws, chain
 from fleet.cloud import Cloud
 from fleet.errors import ActError
+from fleet.identity import os_user
 from stacks.problems import UserError
 
 PREFIX = "ledger/"
@@ -50,7 +50,7 @@ class Ledger:
     def __init__(self, cloud: Cloud, bucket: str, region: str, actor: str) -> None:
         """Prepare to write to `bucket`, which must exist before the first append."""
         self.bucket = bucket
-        self.actor = {"identity": actor, "os_user": getpass.getuser(), "host": socket.gethostname()}
+        self.actor = {"identity": actor, "os_user": os_user(), "host": socket.gethostname()}
         self._s3 = aws.client(cloud, "s3", region)
         self._tail: tuple[int, str] = (0, chain.GENESIS)
 
@@ -180,7 +180,10 @@ class Ledger:
 
     def verify(self, head: str | None = None) -> chain.Report:
         """Check the live chain, and that no entry was written over or deleted."""
-        report = chain.verify(self.read(), head=head)
+        return self._verify(self.read(), head)
+
+    def _verify(self, files: Mapping[str, bytes], head: str | None) -> chain.Report:
+        report = chain.verify(files, head=head)
         tampered = tuple(
             chain.Finding(
                 name=each.name,
@@ -198,11 +201,12 @@ class Ledger:
 
         The folder gets `ledger/*.json`, `export.json` and `chain.py`. Raises UserError if it is not empty.
         """
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError.of(f"the folder {folder} is not empty", "name a new one", path="--to")
-        report = self.verify()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError.of(f"{folder} is not an empty folder", "name a new one", path="--to")
+        files = self.read()  # once: an entry that is appended meanwhile belongs to the next export
+        report = self._verify(files, None)
         (folder / "ledger").mkdir(parents=True)
-        for name, data in self.read().items():
+        for name, data in files.items():
             (folder / "ledger" / name).write_bytes(data)
         about = {"bucket": self.bucket, "first": 1, "last": report.entries, "head": report.head}
         (folder / chain.EXPORT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

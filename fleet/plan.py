@@ -14,6 +14,7 @@ from typing import Any
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.estate import open_stack, prepare, stack_names
 from fleet.session import Session
+from fleet.standing import require_same_network
 from fleet.synth import stack_folder
 from fleet.terraform import CONFIGURATION
 from fleet.terraform_events import Changes, Diagnostic, PlannedChange, Report
@@ -48,6 +49,7 @@ def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackP
     account has no buckets yet, and with stand-ins for the base's outputs where there is no base.
     """
     out = prepare(session, report)
+    require_same_network(session)
     reasons = _provisional_reasons(session)
     with listening(), ThreadPoolExecutor(max_workers=len(reasons)) as pool:
         work = partial(_plan_stack, session, out, report, reasons, keep)

@@ -49,7 +49,8 @@ class AccountSession:
         try:
             yield
         except UserError as error:
-            details = {"problems": [problem.what for problem in error.problems]}
+            problems = [problem.what for problem in error.problems]
+            details = {"problems": problems, "before_start": True}  # it has no `started` to close
             with suppress(UserError, ActError):
                 self.ledger.append(event, target, "refused", details)
             raise

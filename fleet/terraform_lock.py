@@ -6,15 +6,14 @@ import datetime
 import fcntl
 import json
 import os
-import pwd
 import re
-import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from fleet.errors import ActError
+from fleet.identity import os_identity
 from fleet.terraform_events import Diagnostic
 
 RECORD = "terraform.run.json"
@@ -104,7 +103,7 @@ class RunRecord:
         """Make the record of an operation that is about to start."""
         now = datetime.datetime.now(datetime.UTC)
         log = f"terraform.{operation}.{now:%Y%m%dT%H%M%S}.{os.getpid()}.jsonl"
-        return cls(operation=operation, started=now.isoformat(), who=own_identity(), log=log)
+        return cls(operation=operation, started=now.isoformat(), who=os_identity(), log=log)
 
     @classmethod
     def read(cls, folder: Path, name: str = RECORD) -> Self | None:
@@ -132,11 +131,6 @@ class RunRecord:
     def __str__(self) -> str:
         since = self.started[:19].replace("T", " ")
         return f"terraform {self.operation} (process {self.pid}) since {since} UTC, started by {self.who}"
-
-
-def own_identity() -> str:
-    """Return user@host as Terraform writes it into a lock."""
-    return f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
 
 
 def hold(folder: Path) -> int | None:

@@ -15,6 +15,7 @@ from fleet.ledger import Act
 from fleet.plan import StackPlan
 from fleet.ready import Readiness, wait_ready
 from fleet.session import Session
+from fleet.standing import require_same_network
 from fleet.terraform import Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
 from fleet.terraform_run import listening
@@ -70,10 +71,12 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
         prepare(session, report)
+        require_same_network(session)
         made = ensure_account(session.cloud, session.account)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
-    with session.ledger.act("environment.up", session.spec.name, cloud=session.cloud.name) as act:
+    about = {"cloud": session.cloud.name, "made_buckets": made}
+    with session.ledger.act("environment.up", session.spec.name, **about) as act:
         results = _apply_all(session, report, act, chosen)
         readiness = (
             wait_ready(session, report, timeout_s=chosen.ready_seconds) if chosen.ready_seconds else None

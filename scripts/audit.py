@@ -56,9 +56,16 @@ def log(target: str | None, event: str | None, last: int | None, as_json: bool, 
 @cloud_option
 def verify(head: str | None, folder: Path | None, as_json: bool, cloud: str | None) -> int:
     """Check that no entry was changed, taken out, put in or written over; exit code 1 if one was."""
-    from fleet.chain import verify_folder
+    from fleet.chain import parse_head, verify_folder
     from fleet.session import open_account
+    from stacks.problems import UserError
 
+    try:
+        head = parse_head(head) if head else None
+    except ValueError as error:
+        raise UserError.of(str(error), "copy it from `fleetform audit verify`", path="--head") from error
+    if folder and not (folder / "ledger").is_dir():
+        raise UserError.of(f"{folder} holds no folder ledger/", "name an export's folder", path="--folder")
     report = verify_folder(folder, head=head) if folder else open_account(cloud).ledger.verify(head)
     return _show(report, as_json, say)
 

@@ -96,11 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failure(error: Exception) -> str | None:
     """Return the sentence for a failure of the world, or None for a bug of ours: that shows its traceback."""
+    from fleet.aws import is_cloud_error
     from fleet.errors import ActError
 
     if isinstance(error, ActError):
         return str(error)
-    if type(error).__module__.startswith("botocore"):  # by name: botocore must not be imported for `--help`
+    if is_cloud_error(error):
         return f"the cloud refused or did not answer: {error}"
     return None
 

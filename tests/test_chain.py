@@ -142,6 +142,12 @@ def test_the_exported_verifier_fails_on_a_truncated_copy(tmp_path: Path) -> None
     assert "missing" in result.stdout
 
 
+@pytest.mark.parametrize("text", ["", "abc", "4:", ":0", "4:" + "g" * 64, "x:" + "0" * 64])
+def test_a_head_that_is_none_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a head"):
+        chain.parse_head(text)
+
+
 def test_the_exported_verifier_takes_a_head_from_elsewhere(tmp_path: Path) -> None:
     write_export(tmp_path / "export", make_chain(4))
     assert run_exported_verifier(tmp_path / "export", "--head", "4:" + "0" * 64).returncode == 1

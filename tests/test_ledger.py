@@ -150,6 +150,6 @@ def test_an_export_does_not_write_into_a_folder_that_holds_something(
     sandbox: Cloud, bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="not empty"):
+    with pytest.raises(UserError, match="not an empty folder"):
         open_ledger(sandbox, bucket).export(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]

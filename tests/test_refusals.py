@@ -108,6 +108,16 @@ def test_up_without_terraform_makes_nothing_and_records_it(
     assert refusals() == [("environment.up", "neither terraform nor tofu is on PATH")]
 
 
+def test_an_audit_option_that_is_wrong_is_a_users_mistake(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["audit", "verify", "--head", "abc"]) == 2
+    assert cli.main(["audit", "verify", "--folder", str(tmp_path)]) == 2
+    assert cli.main(["audit", "export", "--to", str(folder / "vision.toml")]) == 2
+    told = capsys.readouterr().err
+    assert [word for word in ("--head", "--folder", "--to") if word in told] == ["--head", "--folder", "--to"]
+
+
 def test_up_without_a_terminal_asks_for_yes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["up", "vision"]) == 2
     assert "--yes" in capsys.readouterr().err
