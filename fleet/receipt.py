@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,6 @@ from typing import Any, Literal
 from fleet.sweep import NotLooked
 from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
-from stacks import naming
 from stacks.catalog import load_catalog
 from templates.engine import render
 from templates.receipt_page import ReceiptPage, Section
@@ -117,35 +116,6 @@ def price_note() -> str:
     """Say where the prices come from."""
     source = next(iter(load_catalog().values()))
     return f"{source.price_source}, {source.price_region}, {source.price_date}, on demand, without tax"
-
-
-def find_births(entries: Iterable[Mapping[str, Any]], environment: str) -> dict[str, datetime.datetime]:
-    """Return when each of the environment's standing stacks was begun, as the ledger tells it.
-
-    A stack's life begins with the first `environment.up` after it was last destroyed. An `up` that did
-    not succeed may have made something of each stack, so it counts for both.
-    """
-    births: dict[str, datetime.datetime] = {}
-    begun: list[datetime.datetime] = []  # more than one where an `up` was killed and left without an end
-    both = naming.environment_stacks(environment)
-    for entry in entries:
-        if entry["target"] != environment:
-            continue
-        event, outcome, details = entry["event"], entry["outcome"], entry["details"]
-        if event == "environment.up" and outcome == "started":
-            begun.append(datetime.datetime.fromisoformat(entry["time"]))
-        elif event == "environment.up" and outcome == "refused":
-            begun.pop()
-        elif event == "environment.up":
-            for stack in details.get("stacks", {}) if outcome == "succeeded" else both:
-                births.setdefault(stack, begun[0])
-            begun.clear()
-        elif event == "environment.down":
-            for stack in details.get("destroyed", ()):
-                births.pop(stack, None)
-    for stack in both if begun else ():
-        births.setdefault(stack, begun[0])
-    return births
 
 
 def write_receipt(receipt: Receipt, folder: Path) -> str:

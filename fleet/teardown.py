@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet.artifacts import artifact_bucket, empty, holds_objects
+from fleet.births import find_births
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
 from fleet.ledger import Act
-from fleet.receipt import Fate, Receipt, StackReceipt, find_births, hourly, write_receipt
+from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, outputs_safe

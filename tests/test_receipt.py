@@ -1,4 +1,4 @@
-"""The receipt: lifetimes from the ledger, costs, the verdict, and a page that anybody can read."""
+"""The receipt: costs, the verdict, and a page that anybody can read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,12 @@ from typing import Any
 
 import pytest
 
-from fleet.receipt import Receipt, StackReceipt, duration, find_births, usd, write_receipt
+from fleet.receipt import Receipt, StackReceipt, duration, usd, write_receipt
 from fleet.sweep import NotLooked
 from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
-
-
-def entry(event: str, outcome: str, hour: int, target: str = "vision", **details: Any) -> dict[str, Any]:
-    """Return a ledger entry of that hour."""
-    time = NOON.replace(hour=hour).isoformat()
-    return {"event": event, "outcome": outcome, "time": time, "target": target, "details": details}
 
 
 def receipt(**changes: Any) -> Receipt:
@@ -51,43 +45,6 @@ def receipt(**changes: Any) -> Receipt:
         "not_looked": (),
     }
     return Receipt(**(fields | changes))
-
-
-def built(*stacks: str) -> dict[str, Any]:
-    """Return the details of an `up` that built these stacks."""
-    return {"stacks": {stack: {} for stack in stacks}}
-
-
-def test_a_stack_lives_from_the_first_up_after_it_was_last_destroyed() -> None:
-    births = find_births(
-        [
-            entry("environment.up", "started", 1),
-            entry("environment.up", "succeeded", 2, **built("vision-base", "vision-fleet")),
-            entry("environment.down", "started", 3),
-            entry("environment.down", "succeeded", 4, destroyed=["vision-fleet"]),
-            entry("environment.up", "started", 5, target="speech"),
-            entry("environment.up", "started", 6),
-            entry("environment.up", "succeeded", 7, **built("vision-base", "vision-fleet")),
-        ],
-        "vision",
-    )
-    assert {stack: born.hour for stack, born in births.items()} == {"vision-base": 1, "vision-fleet": 6}
-
-
-def test_an_up_that_failed_or_was_killed_may_have_made_something_of_every_stack() -> None:
-    failed = [entry("environment.up", "started", 1), entry("environment.up", "failed", 2)]
-    killed = [entry("environment.up", "started", 3)]
-    assert {born.hour for born in find_births(failed, "vision").values()} == {1}
-    assert {born.hour for born in find_births(killed, "vision").values()} == {3}
-
-
-def test_an_up_that_was_refused_made_nothing() -> None:
-    refused = [entry("environment.up", "started", 1), entry("environment.up", "refused", 1)]
-    later = [
-        entry("environment.up", "started", 5),
-        entry("environment.up", "succeeded", 6, **built("vision-base")),
-    ]
-    assert {born.hour for born in find_births([*refused, *later], "vision").values()} == {5}
 
 
 def test_the_cost_is_the_hourly_price_for_all_of_its_life() -> None:
