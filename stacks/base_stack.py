@@ -31,7 +31,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
         stack,
         "artifacts",
         naming.artifact_bucket(account.organization, spec.name, spec.region),
-        kms_key_arn=key.arn,
+        key=key,
         force_destroy=spec.artifacts.on_teardown == "delete",
     )
     profiles = add_roles(stack, spec, Storage(artifacts.arn, key.arn))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stacks.aws.generated import s3
+from stacks.aws.generated import kms, s3
 from stacks.aws.layer import Lifecycle
 from stacks.cdk import Stack
 from stacks.policies import policy, statement
@@ -13,15 +13,16 @@ def private_bucket(
     name: str,
     bucket: str,
     *,
-    kms_key_arn: str | None = None,
+    key: kms.KmsKey | None = None,
     object_lock: bool = False,
     force_destroy: bool = False,
     lasting: bool = False,
 ) -> s3.S3Bucket:
     """Add the bucket and everything that hardens it; `name` is its name in the stack.
 
-    Objects are encrypted with the KMS key where one is given, else with S3's own. `force_destroy` lets
-    Terraform delete it with what it holds; `lasting` makes Terraform refuse to delete it at all.
+    Objects are encrypted with the KMS key where one is given, else with S3's own; that key can go only after
+    the bucket. `force_destroy` lets Terraform delete the bucket with what it holds; `lasting` makes Terraform
+    refuse to delete it at all.
     """
     lifecycle: Lifecycle = {"prevent_destroy": lasting}
     made = s3.S3Bucket(
@@ -31,9 +32,11 @@ def private_bucket(
         force_destroy=force_destroy,
         object_lock_enabled=object_lock,
         lifecycle=lifecycle,
+        # A bucket that cannot be deleted, because it holds objects, holds back the key that they are read with.
+        depends_on=[] if key is None else [key],
     )
     s3.S3BucketVersioning(stack, name, bucket=made.id, versioning_configuration={"status": "Enabled"})
-    _encryption(stack, name, made, kms_key_arn)
+    _encryption(stack, name, made, key)
     block = s3.S3BucketPublicAccessBlock(
         stack,
         name,
@@ -48,11 +51,11 @@ def private_bucket(
     return made
 
 
-def _encryption(stack: Stack, name: str, bucket: s3.S3Bucket, kms_key_arn: str | None) -> None:
+def _encryption(stack: Stack, name: str, bucket: s3.S3Bucket, key: kms.KmsKey | None) -> None:
     default: s3.S3BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefault
     default = {"sse_algorithm": "AES256"}
-    if kms_key_arn is not None:
-        default = {"sse_algorithm": "aws:kms", "kms_master_key_id": kms_key_arn}
+    if key is not None:
+        default = {"sse_algorithm": "aws:kms", "kms_master_key_id": key.arn}
     s3.S3BucketServerSideEncryptionConfiguration(
         stack,
         name,
@@ -61,7 +64,7 @@ def _encryption(stack: Stack, name: str, bucket: s3.S3Bucket, kms_key_arn: str |
         rule=[
             {
                 "apply_server_side_encryption_by_default": default,
-                "bucket_key_enabled": kms_key_arn is not None,
+                "bucket_key_enabled": key is not None,
             }
         ],
     )

@@ -102,6 +102,6 @@ def _checked(element: Element, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise TypeError("\n".join(problems))
     body = dict(arguments)
-    if "depends_on" in body:
-        body["depends_on"] = [other.address for other in body["depends_on"]]
+    if others := body.pop("depends_on", ()):
+        body["depends_on"] = [other.address for other in others]
     return body
