@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from trainer import datasets, prepare
 from trainer.data import SampleOrder, find_data, open_data
-from trainer.datasets import Array, DatasetError, encode_safetensors
+from trainer.datasets import DatasetError
+from trainer.safetensors_file import Array, write_safetensors
 
 
 def prepared(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, str]:
@@ -60,7 +61,7 @@ def test_the_text_is_the_standard_library_s_and_whole_files_are_held_out(tmp_pat
 
 def test_our_file_format_is_read_by_safetensors_and_by_our_own_reader(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    path.write_bytes(encode_safetensors({"a": Array((2, 3), b"abcdef"), "b": Array((0,), b"")}, {"k": "v"}))
+    write_safetensors(path, {"a": Array((2, 3), b"abcdef"), "b": Array((0,), b"")}, {"k": "v"})
     ours, theirs = open_data(path), load_file(path)
     assert ours.about == {"k": "v"}
     assert ours.arrays["a"].tolist() == theirs["a"].tolist() == [[97, 98, 99], [100, 101, 102]]

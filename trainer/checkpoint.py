@@ -8,12 +8,12 @@ import re
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.datasets import file_sha256
+from trainer.dcp import load_alone, save_alone
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
@@ -53,13 +53,10 @@ class CheckpointFolder:
         `about` are the manifest's fields that are neither `step` nor `files`. The folder is in the format of
         torch.distributed.checkpoint. When this returns, the checkpoint is on the disk and valid.
         """
-        from torch.distributed.checkpoint.state_dict_saver import save
-
         folder = self.root / f"step-{step}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        with _no_warning_for_one_process():
-            save(state, checkpoint_id=folder, no_dist=True)
+        save_alone(state, folder)
         files = {
             path.name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
             for path in sorted(folder.iterdir())
@@ -71,10 +68,7 @@ class CheckpointFolder:
 
     def load(self, manifest: Manifest, state: dict[str, Any]) -> None:
         """Read the checkpoint's tensors into those of `state`, in place."""
-        from torch.distributed.checkpoint.state_dict_loader import load
-
-        with _no_warning_for_one_process():
-            load(state, checkpoint_id=self.root / f"step-{manifest.step}", no_dist=True)
+        load_alone(state, self.root / f"step-{manifest.step}")
 
     def newest_valid(self) -> Manifest | None:
         """Return the manifest of the newest whole checkpoint; each newer, damaged one costs a warning."""
@@ -102,14 +96,6 @@ class CheckpointFolder:
     def _drop_old(self) -> None:
         for folder in self._folders()[self.keep :]:
             _delete(folder)
-
-
-@contextmanager
-def _no_warning_for_one_process() -> Iterator[None]:
-    """Quiet torch.distributed.checkpoint, which warns where one process alone saves, as is meant here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
-        yield
 
 
 def read_manifest(folder: Path) -> tuple[Manifest | None, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.datasets import DatasetError, dataset_file_name, prepare
+from trainer.safetensors_file import read_header
 
 NOISE_WIDTH = 4
 """Random numbers that each sample brings along for its augmentation."""
@@ -108,27 +108,15 @@ def find_data(name: str, *, may_prepare: bool) -> Path | None:
 
 
 def open_data(path: Path) -> DataFile:
-    """Map the safetensors file's arrays; raises DatasetError where it is not a whole one."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        text = file.read(header_size) if header_size <= size else b""
+    """Map the safetensors file's arrays; raises DatasetError where it is not a whole one of bytes."""
     try:
-        header = json.loads(text)
-        about = header.pop("__metadata__", {})
-        arrays = {}
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
-            if (
-                entry["dtype"] != "U8"
-                or 8 + header_size + end > size
-                or end - begin != int(np.prod(entry["shape"]))
-            ):
-                raise ValueError(name)
-            shape = tuple(entry["shape"])
-            arrays[name] = np.memmap(
-                path, dtype=np.uint8, mode="r", offset=8 + header_size + begin, shape=shape
-            )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        entries, about = read_header(path)
+        if any(entry.dtype != "U8" for entry in entries.values()):
+            raise ValueError("not all of it is bytes")
+    except ValueError:
         raise DatasetError(f"{path} is damaged: remove it, or prepare it again") from None
-    return DataFile(arrays=dict(arrays), about=about)
+    arrays: dict[str, NDArray[np.uint8]] = {
+        name: np.memmap(path, dtype=np.uint8, mode="r", offset=entry.offset, shape=entry.shape)
+        for name, entry in entries.items()
+    }
+    return DataFile(arrays=arrays, about=about)

@@ -6,13 +6,12 @@ import csv
 import gzip
 import hashlib
 import importlib.util
-import json
-import os
 import platform
 import sysconfig
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from trainer.safetensors_file import Array, write_safetensors
 
 HELD_OUT_EVERY = 5
 """Every fifth digit, and every fifth file of the text, is held out from training."""
@@ -22,14 +21,6 @@ CHARACTERS = "\x00\t\n" + "".join(chr(code) for code in range(32, 127))
 
 class DatasetError(Exception):
     """A data set that cannot be made here, or a file that is not what it should be; says what to do."""
-
-
-@dataclass(frozen=True)
-class Array:
-    """A block of bytes with a shape, all of it unsigned 8-bit numbers."""
-
-    shape: tuple[int, ...]
-    data: bytes
 
 
 def dataset_names() -> list[str]:
@@ -50,30 +41,8 @@ def prepare(name: str, folder: Path) -> Path:
     arrays, about = _MAKERS[name]()
     path = folder / dataset_file_name(name)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{path.name}.{os.getpid()}"
-    partial.write_bytes(encode_safetensors(arrays, about))
-    partial.replace(path)
+    write_safetensors(path, arrays, about)
     return path
-
-
-def encode_safetensors(arrays: Mapping[str, Array], about: Mapping[str, str]) -> bytes:
-    """Return the bytes of a safetensors file: header length (8 bytes), JSON header, data.
-
-    Format: https://huggingface.co/docs/safetensors#format. Written here because the submitting machine
-    prepares data sets with the standard library alone.
-    """
-    header: dict[str, object] = {"__metadata__": dict(about)}
-    offset = 0
-    for name, array in arrays.items():
-        header[name] = {
-            "dtype": "U8",
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + len(array.data)],
-        }
-        offset += len(array.data)
-    text = json.dumps(header, sort_keys=True).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + b"".join(array.data for array in arrays.values())
 
 
 def file_sha256(path: Path) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
@@ -62,9 +63,11 @@ class World:
         if self.world_size == 1:
             return model
         device_ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(
-            model, device_ids=device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True
-        )
+        # The models' buffers are constants. torch 2.13 renamed the switch and deprecates the old name.
+        known = inspect.signature(DistributedDataParallel).parameters
+        switch = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        buffers: dict[str, Any] = {switch: False}
+        return DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True, **buffers)
 
     def device_name(self) -> str:
         """Return what trains: `cpu`, or the GPU's own name."""
