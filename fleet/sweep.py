@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from fleet import aws
 from fleet.session import Session
 from fleet.sweepers import compute, network, services, storage
 from fleet.sweepers.things import Look, Sweeper, Thing
+from fleet.terraform_state import StateResource
 from stacks import naming
 from stacks.environment import environment_files
 
@@ -78,23 +80,27 @@ def sweep(session: Session) -> Sweep:
     return Sweep(things=tuple(dict.fromkeys(things)), not_looked=tuple(missing))
 
 
-def find_leftovers(session: Session, kept_stacks: Iterable[str], kept_ids: Iterable[str] = ()) -> Leftovers:
+def find_leftovers(
+    session: Session, kept_stacks: Iterable[str], kept: Iterable[StateResource] = ()
+) -> Leftovers:
     """Look until nothing is left that should not be, at most three times; return what then is.
 
-    What belongs to `kept_stacks` by its tag, or is named in `kept_ids`, is kept on purpose.
+    What belongs to `kept_stacks` by its tag, or is one of the resources in `kept`, is kept on purpose.
     """
-    stacks, identities = frozenset(kept_stacks), frozenset(kept_ids)
+    stacks, resources = frozenset(kept_stacks), tuple(kept)
     for pause in (*_PAUSES, 0.0):
-        found = _sort(sweep(session), stacks, identities)
+        found = sort_found(sweep(session), stacks, resources)
         if not found.left or not pause:
             break
         time.sleep(pause)
     return found
 
 
-def _sort(found: Sweep, kept_stacks: frozenset[str], kept_ids: frozenset[str]) -> Leftovers:
+def sort_found(found: Sweep, kept_stacks: Collection[str], kept: Collection[StateResource]) -> Leftovers:
+    """Sort what a look found after a teardown by what it means."""
+
     def is_kept(thing: Thing) -> bool:
-        return thing.stack in kept_stacks or thing.id in kept_ids or thing.name in kept_ids
+        return thing.stack in kept_stacks or any(_same(thing, resource) for resource in kept)
 
     ending = tuple(thing for thing in found.things if thing.ends_by_itself)
     staying = [thing for thing in found.things if not thing.ends_by_itself]
@@ -104,6 +110,15 @@ def _sort(found: Sweep, kept_stacks: frozenset[str], kept_ids: frozenset[str]) -
         ending=ending,
         not_looked=found.not_looked,
     )
+
+
+def _same(thing: Thing, resource: StateResource) -> bool:
+    """Return whether Terraform's resource is this thing, by its id: two things may bear one name."""
+    if thing.id == resource.id or not thing.id.startswith("arn:"):
+        return thing.id == resource.id
+    # What only the tagging API found is known by its ARN.
+    service, identity = thing.id.split(":")[2], re.split("[:/]", thing.id)[-1]
+    return identity == resource.id and resource.kind.startswith(f"aws_{service}_")
 
 
 def _look(session: Session) -> Look:

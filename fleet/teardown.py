@@ -48,10 +48,10 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
         act.details["overridden"] = list(overridden)
         before = sweep(session)
         births = find_births(session.ledger.entries(), session.spec.name)
-        stacks, kept_ids = _destroy(session, report, act, before, births, base=base)
+        stacks, kept = _destroy(session, report, act, before, births, base=base)
         _tell(session, report, "looking at what is left")
         kept_stacks = [each.stack for each in stacks if each.fate == "kept on purpose"]
-        leftovers = find_leftovers(session, kept_stacks, kept_ids)
+        leftovers = find_leftovers(session, kept_stacks, kept)
         receipt = _receipt(session, began, anyway or "", overridden, stacks, before, leftovers)
         folder = session.project.root / "receipts" / f"{session.spec.name}-{began:%Y%m%dT%H%M%S}"
         act.details["receipt_sha256"] = write_receipt(receipt, folder)
@@ -123,18 +123,18 @@ def _destroy(
     births: dict[str, datetime.datetime],
     *,
     base: bool,
-) -> tuple[list[StackReceipt], set[str]]:
-    """Destroy the stacks in reverse; return what became of each, and the ids of what is kept on purpose."""
+) -> tuple[list[StackReceipt], list[StateResource]]:
+    """Destroy the stacks in reverse; return what became of each, and what is kept on purpose."""
     receipts: list[StackReceipt] = []
-    kept: set[str] = set()
+    kept: list[StateResource] = []
     for name in reversed(naming.environment_stacks(session.spec.name)):
         resources = read_state(read_state_object(session.cloud, session.account, name))
         wanted = base or name != naming.base_stack(session.spec.name)
         if wanted and resources:
-            kept |= _destroy_stack(session, report, name, resources)
+            kept += _destroy_stack(session, report, name, resources)
             act.details.setdefault("destroyed", []).append(name)
         elif resources:
-            kept |= _identities(resources)
+            kept += resources
         fate: Fate = "was not there" if not resources else "destroyed" if wanted else "kept on purpose"
         things = [thing for thing in before.things if thing.stack == name]
         seen = min((thing.created for thing in things if thing.created), default=None)
@@ -153,9 +153,9 @@ def _destroy(
 
 def _destroy_stack(
     session: Session, report: Report, name: str, resources: Sequence[StateResource]
-) -> set[str]:
-    """Destroy one stack; return the ids of what was taken out of it and left standing."""
-    stack, kept = open_stack(session, name, report), []
+) -> list[StateResource]:
+    """Destroy one stack; return what was taken out of it and left standing."""
+    stack, kept = open_stack(session, name, report), list[StateResource]()
     if name == naming.base_stack(session.spec.name):
         if session.spec.artifacts.on_teardown == "retain" and holds_objects(session):
             kept = [each for each in resources if each.kind.startswith(_DATA_KINDS)]
@@ -163,11 +163,7 @@ def _destroy_stack(
         else:
             empty(session)
     stack.destroy()
-    return _identities(kept)
-
-
-def _identities(resources: Sequence[StateResource]) -> set[str]:
-    return {text for each in resources for text in (each.id, each.name) if text}
+    return kept
 
 
 # ------------------------------------------------------------------------------ the receipt

@@ -11,8 +11,9 @@ import pytest
 from fleet.cloud import Cloud
 from fleet.project import Project
 from fleet.session import Session
-from fleet.sweep import SWEEPERS, Leftovers, find_leftovers, sweep
+from fleet.sweep import SWEEPERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
 from fleet.sweepers.things import Look, Thing
+from fleet.terraform_state import StateResource
 from stacks import naming
 from tests.run_environment import make_specs
 from tests.sandbox_helpers import IMAGE, admin
@@ -22,8 +23,9 @@ pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture
-def session(sandbox: Cloud, tmp_path: Path) -> Iterator[Session]:
+def session(sandbox: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """Return the session of the environment `sweep`; `sweep-two` is declared beside it."""
+    monkeypatch.setattr("fleet.sweep._PAUSES", (0.01, 0.01))
     account, spec = make_specs("sweep", 1)
     write_folder(tmp_path, sweep=environment_text("sweep"), **{"sweep-two": environment_text("sweep-two")})
     yield Session(Project(root=tmp_path, home=tmp_path / "home"), sandbox, account, spec)
@@ -125,10 +127,44 @@ def test_what_a_kept_stack_holds_is_kept_and_the_rest_is_left(session: Session) 
         found: Leftovers = find_leftovers(session, ["sweep-base"])
         assert [thing.id for thing in found.kept] == [made[0]["VolumeId"]]
         assert [thing.id for thing in found.left] == [made[1]["VolumeId"]]
-        assert find_leftovers(session, [], [each["VolumeId"] for each in made]).left == ()
+        resources = [
+            StateResource(address="aws_ebs_volume.x", kind="aws_ebs_volume", id=each["VolumeId"])
+            for each in made
+        ]
+        assert find_leftovers(session, [], resources).left == ()
     finally:
         for each in made:
             ec2.delete_volume(VolumeId=each["VolumeId"])
+
+
+def test_a_leftover_with_the_name_of_something_kept_is_left(session: Session) -> None:
+    (started,) = session.client("ec2").run_instances(
+        ImageId=IMAGE,
+        MinCount=1,
+        MaxCount=1,
+        InstanceType="g5.xlarge",
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [*tags(), {"Key": "Name", "Value": "sweep-nodes"}]}
+        ],
+    )["Instances"]
+    group = StateResource(
+        address="aws_security_group.nodes", kind="aws_security_group", id="sg-1", name="sweep-nodes"
+    )
+    try:
+        found = find_leftovers(session, ["sweep-base"], [group])
+        assert [thing.id for thing in found.left] == [started["InstanceId"]] and not found.kept
+    finally:
+        session.client("ec2").terminate_instances(InstanceIds=[started["InstanceId"]])
+
+
+def test_what_only_the_tagging_api_found_is_kept_by_the_end_of_its_arn_and_its_service() -> None:
+    key = StateResource(address="aws_kms_key.main", kind="aws_kms_key", id="1-2")
+    things = tuple(
+        Thing(kind="x", id=arn, stack="sweep-base")
+        for arn in ("arn:aws:kms:us-east-1:1:key/1-2", "arn:aws:sqs:us-east-1:1:1-2")
+    )
+    found = sort_found(Sweep(things=things, not_looked=()), (), (key,))
+    assert (found.kept, found.left) == (things[:1], things[1:])
 
 
 def test_a_service_that_refuses_to_be_listed_is_not_taken_for_empty(session: Session, sandbox: Cloud) -> None:
