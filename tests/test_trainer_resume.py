@@ -68,6 +68,31 @@ def test_only_the_newest_checkpoints_are_kept_and_each_says_where_to_go_on(tmp_p
     assert set(manifest["files"]) == {".metadata", "__0_0.distcp"}
 
 
+def test_a_checkpoint_just_saved_outlives_an_unfinished_one_of_a_later_step(tmp_path: Path) -> None:
+    config, checkpoints = tiny("keep_checkpoints=1"), tmp_path / "checkpoints"
+    run(config, tmp_path, stop_after=4)
+    (checkpoints / "step-8").mkdir()  # killed while writing step 8
+    (checkpoints / "step-8" / "__0_0.distcp").write_bytes(b"half")
+    with pytest.warns(UserWarning, match="step-8 is left out"):
+        run(config, tmp_path, stop_after=2)  # told to stop in step 6
+    assert [path.name for path in checkpoints.iterdir()] == ["step-6"]
+    assert run(config, tmp_path)["resumed_from_step"] == 6
+
+
+def test_damaged_checkpoints_do_not_count_among_the_newest_that_are_kept(tmp_path: Path) -> None:
+    config, checkpoints = tiny("keep_checkpoints=2"), tmp_path / "checkpoints"
+    run(config, tmp_path, stop_after=6)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-4", "step-6"]
+    (checkpoints / "step-5").mkdir()
+    (checkpoints / "step-5" / "manifest.json").write_text("{}")
+    run(config, tmp_path, stop_after=1)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-6", "step-7"]
+    (checkpoints / "step-7" / "__0_0.distcp").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="step-7 is left out"):
+        run(config, tmp_path, stop_after=2)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-6", "step-8"]
+
+
 class Listed(Bucket):
     """A bucket that only remembers what it is sent."""
 

@@ -46,9 +46,10 @@ class CheckpointFolder:
     def __init__(self, root: Path, keep: int) -> None:
         self.root = root
         self.keep = keep
+        self._known_whole: set[Path] = set()
 
     def save(self, step: int, state: dict[str, Any], **about: Any) -> Path:
-        """Write the state (nested dictionaries of tensors) as `step-<n>/` and drop all but the newest ones.
+        """Write the state (nested dictionaries of tensors) as `step-<n>/`, drop all but the newest whole ones.
 
         `about` are the manifest's fields that are neither `step` nor `files`. The folder is in the format of
         torch.distributed.checkpoint. When this returns, the checkpoint is on the disk and valid.
@@ -63,7 +64,8 @@ class CheckpointFolder:
         }
         manifest = Manifest(step=step, files=files, **about)
         write_durably(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, sort_keys=True) + "\n")
-        self._drop_old()
+        self._known_whole.add(folder)
+        self._drop_others(step)
         return folder
 
     def load(self, manifest: Manifest, state: dict[str, Any]) -> None:
@@ -75,6 +77,7 @@ class CheckpointFolder:
         for folder in self._folders():
             manifest, fault = read_manifest(folder)
             if manifest is not None:
+                self._known_whole.add(folder)
                 return manifest
             warnings.warn(f"checkpoint {folder} is left out: {fault}", stacklevel=2)
         return None
@@ -93,9 +96,23 @@ class CheckpointFolder:
             if (match := _STEP_FOLDER.fullmatch(path.name)) and path.is_dir():
                 yield int(match[1]), path
 
-    def _drop_old(self) -> None:
-        for folder in self._folders()[self.keep :]:
-            _delete(folder)
+    def _drop_others(self, step: int) -> None:
+        """Delete all but the newest whole checkpoints up to the step that was just saved.
+
+        What is of a later step was judged damaged when this run was resumed from before it.
+        """
+        kept = 0
+        for folder in self._folders():
+            if int(folder.name.removeprefix("step-")) <= step and kept < self.keep and self._is_whole(folder):
+                kept += 1
+            else:
+                _delete(folder)
+
+    def _is_whole(self, folder: Path) -> bool:
+        """Return whether the checkpoint was whole when this process saved it or first looked at it."""
+        if folder not in self._known_whole and read_manifest(folder)[0] is not None:
+            self._known_whole.add(folder)
+        return folder in self._known_whole
 
 
 def read_manifest(folder: Path) -> tuple[Manifest | None, str]:

@@ -119,7 +119,7 @@ class Config:
     checkpoint_every: int = 100
     """Steps between two checkpoints; 0 saves only at the end and when told to stop."""
     keep_checkpoints: int = 2
-    """Newest checkpoints that are kept, at least 1."""
+    """Newest whole checkpoints that are kept, at least 1; damaged ones do not count."""
     fresh: bool = False
     """Start over: delete the run directory's checkpoints and metrics instead of resuming."""
     model: ModelConfig = field(default_factory=DigitsCNNConfig)
