@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from fleet.receipt import Receipt
     from fleet.sweepers.things import Thing
 
-EXIT_LEFT = 3
-"""Something is left after the teardown."""
+EXIT_NOT_PROVEN = 3
+"""Something is left after the teardown, or not everything could be looked at: the proof is missing."""
 
 
 @click.command()
@@ -33,7 +33,8 @@ def command(
 ) -> int:
     """Tear ENVIRONMENT down, look for what is left, and write a receipt.
 
-    Refuses while a run is active or its outputs are not safe. Exit code 3 where something is left.
+    Refuses while a run is active or its outputs are not safe. Exit code 3 where something is left, or where
+    a service could not be looked at: it is down then, but nothing proves it.
     """
     from fleet.session import open_session
     from fleet.teardown import down
@@ -55,7 +56,7 @@ def command(
     else:
         _show(receipt)
         say(f"receipt: {folder / 'receipt.html'}")
-    return EXIT_LEFT if receipt.left else 0
+    return 0 if receipt.proven else EXIT_NOT_PROVEN
 
 
 def _show(receipt: Receipt) -> None:

@@ -19,6 +19,7 @@ from fleet.session import Session
 from fleet.synth import output_folder, stack_folder
 from fleet.teardown import down
 from fleet.terraform_events import quiet
+from scripts.cli import main
 from stacks import naming
 from stacks.account import load_account
 from stacks.environment import load_environment
@@ -160,6 +161,25 @@ def test_going_over_what_is_down_already_finds_nothing_and_is_no_error(session: 
     receipt, _ = down(session, quiet, base=True)
     assert receipt.proven and receipt.verdict == "nothing is left"
     assert outcomes(session)[-1] == ("environment.down", "succeeded")
+
+
+def test_a_teardown_that_could_not_look_everywhere_ends_as_not_proven(
+    session: Session, sandbox_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEETFORM_HOME", str(sandbox_home))
+    monkeypatch.chdir(session.project.root)
+    monkeypatch.setattr("fleet.sweep._PAUSES", (0.01, 0.01))
+    ensure_account(session.cloud, session.account)
+    fault = {"service": "ec2", "action": "DescribeVolumes", "code": "UnauthorizedOperation", "status": 403}
+    admin(session.cloud, "POST", "faults", fault)
+    try:
+        assert main(["down", "vision", "--yes", "--json"]) == 3
+    finally:
+        admin(session.cloud, "DELETE", "faults")
+    receipt = json.loads(capsys.readouterr().out)
+    assert (receipt["left"], receipt["proven"]) == ([], False)
+    assert [each["title"] for each in receipt["not_looked"]] == ["EBS volumes"]
+    assert main(["down", "vision", "--yes"]) == 0, "everything was looked at"
 
 
 def test_what_a_lost_emulated_cloud_left_unfinished_is_set_aside_once(session: Session) -> None:
