@@ -32,7 +32,7 @@ def private_bucket(
         force_destroy=force_destroy,
         object_lock_enabled=object_lock,
         lifecycle=lifecycle,
-        # A bucket that cannot be deleted, because it holds objects, holds back the key that they are read with.
+        # A bucket that cannot be deleted, for it holds objects, holds back the key that they are read with.
         depends_on=[] if key is None else [key],
     )
     s3.S3BucketVersioning(stack, name, bucket=made.id, versioning_configuration={"status": "Enabled"})

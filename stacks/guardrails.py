@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
+from stacks.case import Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.problems import Problem, UserError, nearest
-from stacks.rules import ERRORS, WARNINGS, Case
+from stacks.rules import ERRORS, WARNINGS
 from stacks.spec_file import build_spec, shown
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from ipaddress import IPv4Network
-from pathlib import Path
 
-from stacks.account import AccountSpec
-from stacks.catalog import known_regions, load_catalog
-from stacks.environment import EnvironmentSpec
-from stacks.naming import artifact_bucket
+from stacks.case import Case, Rule, unknown_region
+from stacks.catalog import load_catalog
+from stacks.name_rules import NAME_RULES
 from stacks.problems import Problem, nearest
-from stacks.spec_file import shown
 
 PRIVATE_BLOCKS = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918."""
@@ -21,45 +16,12 @@ AWS_RESERVED_ADDRESSES = 5
 """Addresses of every subnet that AWS keeps: network, router, DNS, future use, broadcast (VPC user guide)."""
 ENDPOINT_ADDRESSES = 10
 """Addresses of every subnet left to interface endpoints, one each; more than the base stack makes."""
-BUCKET_NAME_MAX = 63
-"""S3's limit on the length of a bucket's name."""
 LEASE_WARNING_DAYS = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One environment under the rules."""
-
-    file: Path
-    spec: EnvironmentSpec
-    account: AccountSpec | None
-    """None where the account's file is wrong itself; the rules that need it then find nothing."""
-    today: datetime.date
-
-    def problem(self, path: str, what: str, do: str) -> Problem:
-        """Return a problem at the path in this environment's file."""
-        return Problem(file=shown(self.file), path=path, what=what, do=do)
-
-
-Rule = Callable[[Case], Iterator[Problem]]
-
-
-def name_is_the_files(case: Case) -> Iterator[Problem]:
-    """The file carries the environment's name, so that a command finds it."""
-    name, stem = case.spec.name, case.file.stem
-    if name != stem:
-        yield case.problem(
-            "name", f"{name!r} stands in a file named {case.file.name}", f"write `{stem}`, or rename the file"
-        )
 
 
 def region_is_known(case: Case) -> Iterator[Problem]:
     """The region is one of AWS's."""
-    region = case.spec.region
-    if region not in known_regions():
-        near = nearest(region, known_regions())
-        do = f"did you mean `{near}`?" if near else f"take one of {', '.join(known_regions())}"
-        yield case.problem("region", f"AWS has no region {region!r}", do)
+    yield from unknown_region(case, case.spec.region)
 
 
 def lease_is_not_over(case: Case) -> Iterator[Problem]:
@@ -161,19 +123,6 @@ def max_nodes_within_the_limit(case: Case) -> Iterator[Problem]:
         yield case.problem("fleets", f"{total} nodes together where {limit} are allowed", do)
 
 
-def bucket_name_fits(case: Case) -> Iterator[Problem]:
-    """The artifact bucket's name is within S3's limit."""
-    if case.account is None:
-        return
-    bucket = artifact_bucket(case.account.organization, case.spec.name, case.spec.region)
-    if len(bucket) > BUCKET_NAME_MAX:
-        yield case.problem(
-            "name",
-            f"the bucket would be named {bucket}, {len(bucket)} characters where S3 allows {BUCKET_NAME_MAX}",
-            f"shorten the name by {len(bucket) - BUCKET_NAME_MAX}",
-        )
-
-
 def head_has_no_gpu(case: Case) -> Iterator[Problem]:
     """The head node has no GPU, since nothing there would use it."""
     found = load_catalog().get(case.spec.head.instance_type)
@@ -204,7 +153,7 @@ def there_is_a_fleet(case: Case) -> Iterator[Problem]:
 
 
 ERRORS: tuple[Rule, ...] = (
-    name_is_the_files,
+    *NAME_RULES,
     region_is_known,
     lease_is_not_over,
     network_is_private,
@@ -213,7 +162,6 @@ ERRORS: tuple[Rule, ...] = (
     types_are_known,
     nodes_within_max_nodes,
     max_nodes_within_the_limit,
-    bucket_name_fits,
 )
 """Rules whose findings stop every act that builds."""
 WARNINGS: tuple[Rule, ...] = (lease_ends_soon, head_has_no_gpu, fleets_have_gpus, there_is_a_fleet)

@@ -106,6 +106,14 @@ def test_a_bucket_name_longer_than_s3_allows_is_refused(tmp_path: Path) -> None:
     assert problem.do == "shorten the name by 3"
 
 
+def test_a_fleet_named_as_the_head_node_is_refused(tmp_path: Path) -> None:
+    text = environment_text().replace("[fleets.gpu]", "[fleets.head]")
+    (problem,), warnings = check_one(tmp_path, text)
+    assert problem.path == "fleets.head" and not warnings
+    assert problem.what == "the fleet's group would be named vision-head, as the head node's is"
+    assert "another name" in problem.do
+
+
 @pytest.mark.parametrize(
     ("edits", "path", "what"),
     [

@@ -1,4 +1,4 @@
-"""A plain destroy of a base whose bucket is to be retained: what is in the bucket can still be read after it."""
+"""A plain destroy of a base whose bucket is to be retained: what is in it can still be read afterwards."""
 
 from __future__ import annotations
 
