@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
-from stacks.case import Case
+from stacks.account_rules import ACCOUNT_ERRORS
+from stacks.case import AccountCase, Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.problems import Problem, UserError, nearest
 from stacks.rules import ERRORS, WARNINGS
@@ -63,6 +64,7 @@ def check_directory(
             errors += problems
         else:
             warnings.append(_not_compared(file))
+    errors += account_problems(environments_dir, folder.account)
     for file, spec in folder.specs.items():
         if wanted is None or file in wanted:
             case = Case(file=file, spec=spec, account=folder.account, today=day)
@@ -72,6 +74,14 @@ def check_directory(
     return sorted(errors, key=lambda problem: problem.file), sorted(
         warnings, key=lambda problem: problem.file
     )
+
+
+def account_problems(environments_dir: Path, account: AccountSpec | None) -> list[Problem]:
+    """Return the errors of the account's file under its rules; one that cannot be read has none of these."""
+    if account is None:
+        return []
+    case = AccountCase(file=environments_dir / ACCOUNT_FILE, account=account)
+    return [problem for rule in ACCOUNT_ERRORS for problem in rule(case)]
 
 
 def networks_are_apart(
@@ -123,6 +133,9 @@ def check_new(
         return [*problems, *error.problems]
     case = Case(file=file, spec=spec, account=account, today=today or _utc_day())
     problems += [problem for rule in ERRORS for problem in rule(case)]
+    # Where both files get one region, a mistake in it is told once.
+    told = {problem.what for problem in problems}
+    problems += [each for each in account_problems(environments_dir, account) if each.what not in told]
     return [*problems, *networks_are_apart({**folder.specs, file: spec}, {file})]
 
 

@@ -10,6 +10,10 @@ from stacks.problems import Problem
 
 BUCKET_NAME_MAX = 63
 """S3's limit on the length of a bucket's name."""
+SECURITY_GROUP_RESERVED = "sg-"
+"""What no security group's name may begin with (EC2's CreateSecurityGroup); their ids do."""
+DOCUMENT_RESERVED = ("aws", "amazon", "amzn")
+"""What no document's name may begin with (Systems Manager's CreateDocument)."""
 
 
 def name_is_the_files(case: Case) -> Iterator[Problem]:
@@ -18,6 +22,29 @@ def name_is_the_files(case: Case) -> Iterator[Problem]:
     if name != stem:
         yield case.problem(
             "name", f"{name!r} stands in a file named {case.file.name}", f"write `{stem}`, or rename the file"
+        )
+
+
+def name_may_begin_a_security_groups(case: Case) -> Iterator[Problem]:
+    """No name of a security group begins with `sg-`, which EC2 keeps for their ids."""
+    group = naming.security_group(case.spec.name, naming.SECURITY_GROUP_NODES)
+    if group.startswith(SECURITY_GROUP_RESERVED):
+        yield case.problem(
+            "name",
+            f"a security group would be named {group}, and EC2 allows none that begins with sg-",
+            "take another name",
+        )
+
+
+def name_may_begin_a_documents(case: Case) -> Iterator[Problem]:
+    """The name does not begin with `aws`, `amazon` or `amzn`, which Systems Manager keeps for itself."""
+    name = naming.run_document(case.spec.name)
+    reserved = next((each for each in DOCUMENT_RESERVED if name.startswith(each)), None)
+    if reserved:
+        yield case.problem(
+            "name",
+            f"a document would be named {name}, and Systems Manager allows none that begins with {reserved}",
+            "take another name",
         )
 
 
@@ -48,6 +75,8 @@ def no_fleet_is_the_head(case: Case) -> Iterator[Problem]:
 
 NAME_RULES: tuple[Rule, ...] = (
     name_is_the_files,
+    name_may_begin_a_security_groups,
+    name_may_begin_a_documents,
     no_fleet_is_the_head,
     bucket_name_fits,
 )

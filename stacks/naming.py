@@ -18,6 +18,11 @@ TAG_FLEET = "fleetform:fleet"
 ROLE_HEAD = "head"
 ROLE_NODE = "node"
 
+SECURITY_GROUP_NODES = "nodes"
+"""Of the head node and the nodes."""
+SECURITY_GROUP_ENDPOINTS = "endpoints"
+"""Of the interface endpoints."""
+
 
 def base_stack(environment: str) -> str:
     """Return the name of the stack that is kept between runs."""
@@ -77,3 +82,8 @@ def head_group(environment: str) -> str:
 def fleet_group(environment: str, fleet: str) -> str:
     """Return the Auto Scaling group of a GPU fleet."""
     return f"{environment}-{fleet}"
+
+
+def security_group(environment: str, name: str) -> str:
+    """Return the name of one of an environment's security groups."""
+    return f"{environment}-{name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stacks.account import AccountSpec
+from stacks.account_rules import ACCOUNT_ERRORS
 from stacks.catalog import InstanceType, load_catalog
 from stacks.environment import EnvironmentSpec
 from stacks.fields import Spec, documented, toml_literal
@@ -23,7 +24,7 @@ def reference_page() -> str:
     page = ReferencePage(
         environment=_settings(EnvironmentSpec),
         account=_settings(AccountSpec),
-        errors=tuple(_sentence(rule) for rule in (*ERRORS, networks_are_apart)),
+        errors=tuple(_sentence(rule) for rule in (*ERRORS, networks_are_apart, *ACCOUNT_ERRORS)),
         warnings=tuple(_sentence(rule) for rule in WARNINGS),
         instances=tuple(_instance(found) for found in catalog.values()),
         price_region=newest.price_region,

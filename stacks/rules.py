@@ -17,6 +17,8 @@ AWS_RESERVED_ADDRESSES = 5
 ENDPOINT_ADDRESSES = 10
 """Addresses of every subnet left to interface endpoints, one each; more than the base stack makes."""
 LEASE_WARNING_DAYS = 7
+BURSTABLE = ("t2", "t3", "t3a", "t4g")
+"""Families whose CPU is throttled to a baseline; cluster placement groups refuse them (EC2 user guide)."""
 
 
 def region_is_known(case: Case) -> Iterator[Problem]:
@@ -97,6 +99,17 @@ def types_are_known(case: Case) -> Iterator[Problem]:
             )
 
 
+def fleets_are_not_burstable(case: Case) -> Iterator[Problem]:
+    """No fleet is of a burstable type, which cluster placement groups refuse; the head node may be."""
+    for name, fleet in case.spec.fleets.items():
+        if fleet.instance_type.partition(".")[0] in BURSTABLE:
+            yield case.problem(
+                f"fleets.{name}.instance_type",
+                f"{fleet.instance_type} is burstable; a fleet's cluster placement group takes no such type",
+                "take a GPU type, such as g5.xlarge; to train on the CPU, m6i.large",
+            )
+
+
 def nodes_within_max_nodes(case: Case) -> Iterator[Problem]:
     """No fleet starts with more nodes than it may grow to."""
     for name, fleet in case.spec.fleets.items():
@@ -160,6 +173,7 @@ ERRORS: tuple[Rule, ...] = (
     network_has_a_vpcs_size,
     subnets_hold_every_node,
     types_are_known,
+    fleets_are_not_burstable,
     nodes_within_max_nodes,
     max_nodes_within_the_limit,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
+from stacks import naming
 from stacks.aws.generated import vpc
 from stacks.aws.layer import Ref
 from stacks.cdk import Stack
@@ -37,8 +38,8 @@ def add_security_groups(
     stack: Stack, spec: EnvironmentSpec, vpc_id: Ref, s3_prefix_list_id: Ref
 ) -> SecurityGroups:
     """Add both security groups and their rules; `s3_prefix_list_id` are the addresses of S3."""
-    nodes = _group(stack, spec, vpc_id, "nodes", "Head node and nodes")
-    endpoints = _group(stack, spec, vpc_id, "endpoints", "Interface endpoints")
+    nodes = _group(stack, spec, vpc_id, naming.SECURITY_GROUP_NODES, "Head node and nodes")
+    endpoints = _group(stack, spec, vpc_id, naming.SECURITY_GROUP_ENDPOINTS, "Interface endpoints")
     _add_rules_among_nodes(stack, nodes)
     vpc.VpcSecurityGroupEgressRule(
         stack,
@@ -69,13 +70,14 @@ def add_security_groups(
 
 def _group(stack: Stack, spec: EnvironmentSpec, vpc_id: Ref, name: str, what: str) -> Ref:
     """Add a security group without rules, through which nothing goes in or out, and return its id."""
+    title = naming.security_group(spec.name, name)
     return vpc.SecurityGroup(
         stack,
         name,
-        name=f"{spec.name}-{name}",
+        name=title,
         description=f"{what} of {spec.name}",
         vpc_id=vpc_id,
-        tags={"Name": f"{spec.name}-{name}"},
+        tags={"Name": title},
     ).id
 
 

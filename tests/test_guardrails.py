@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from stacks.guardrails import check_directory, load_checked, load_declared
+from stacks.guardrails import check_directory, check_new, load_checked, load_declared
 from stacks.problems import Problem, UserError
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
@@ -112,6 +113,72 @@ def test_a_fleet_named_as_the_head_node_is_refused(tmp_path: Path) -> None:
     assert problem.path == "fleets.head" and not warnings
     assert problem.what == "the fleet's group would be named vision-head, as the head node's is"
     assert "another name" in problem.do
+
+
+RESERVED = [
+    ("sg", "a security group would be named sg-nodes", "begins with sg-"),
+    ("sg-vision", "a security group would be named sg-vision-nodes", "begins with sg-"),
+    ("aws-vision", "a document would be named aws-vision-run-job", "begins with aws"),
+    ("awsome", "a document would be named awsome-run-job", "begins with aws"),
+    ("amazon", "a document would be named amazon-run-job", "begins with amazon"),
+    ("amzn2", "a document would be named amzn2-run-job", "begins with amzn"),
+]
+
+
+@pytest.mark.parametrize(("name", "what", "why"), RESERVED)
+def test_a_name_that_aws_keeps_for_itself_is_refused(tmp_path: Path, name: str, what: str, why: str) -> None:
+    folder = write_folder(tmp_path, **{name: environment_text(name)})
+    (problem,), _ = check_directory(folder, today=TODAY)
+    assert (problem.path, problem.do) == ("name", "take another name")
+    assert what in problem.what and why in problem.what
+
+
+@pytest.mark.parametrize("name", ["sgd", "sge-lab", "raws", "am", "amaze"])
+def test_a_name_that_only_resembles_a_reserved_one_passes(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path, **{name: environment_text(name)})
+    assert check_directory(folder, today=TODAY) == ([], [])
+
+
+@pytest.mark.parametrize("burstable", ["t3.medium", "t3.large", "t3a.large", "t4g.medium", "t2.micro"])
+def test_a_fleet_of_a_burstable_type_is_refused(tmp_path: Path, burstable: str) -> None:
+    text = environment_text(instance_type=f'instance_type = "{burstable}"')
+    errors, _ = check_one(tmp_path, text)
+    told = [problem for problem in errors if "placement group" in problem.what]
+    assert [problem.path for problem in told] == ["fleets.gpu.instance_type"]
+    assert told[0].what.startswith(f"{burstable} is burstable") and "g5.xlarge" in told[0].do
+
+
+def test_a_burstable_type_may_be_the_head_node(tmp_path: Path) -> None:
+    text = environment_text(max_nodes='max_nodes = 4\n[head]\ninstance_type = "t3.medium"')
+    assert check_one(tmp_path, text) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("region", "do"), [("us-esat-1", "did you mean `us-east-1`?"), ("xx-yy-9", "take one of af-south-1")]
+)
+def test_an_account_in_a_region_that_aws_does_not_have_is_refused(
+    tmp_path: Path, region: str, do: str
+) -> None:
+    account = ACCOUNT.replace("us-east-1", region)
+    (problem,), _ = check_one(tmp_path, environment_text(), account)
+    assert problem.file.endswith("environments/account.toml")
+    assert (problem.path, problem.what) == ("region", f"AWS has no region {region!r}")
+    assert problem.do.startswith(do)
+
+
+def test_a_new_environment_in_an_account_of_a_wrong_region_is_refused(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, ACCOUNT.replace("us-east-1", "us-esat-1"))
+    (problem,) = check_new(folder, "vision", tomllib.loads(environment_text()), today=TODAY)
+    assert problem.file.endswith("account.toml") and problem.path == "region"
+
+
+def test_a_wrong_region_of_an_environment_and_its_new_account_is_told_once(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    (folder / "account.toml").unlink()
+    wrong = environment_text(region='region = "us-esat-1"')
+    account = {"organization": "acme-ai", "region": "us-esat-1"}
+    (problem,) = check_new(folder, "vision", tomllib.loads(wrong), account, TODAY)
+    assert problem.path == "region" and problem.file.endswith("vision.toml")
 
 
 @pytest.mark.parametrize(
