@@ -49,7 +49,7 @@ class CheckpointFolder:
         self._known_whole: set[Path] = set()
 
     def save(self, step: int, state: dict[str, Any], **about: Any) -> Path:
-        """Write the state (nested dictionaries of tensors) as `step-<n>/`, drop all but the newest whole ones.
+        """Write the state (nested dictionaries of tensors) as `step-<n>/`, drop all but the last whole ones.
 
         `about` are the manifest's fields that are neither `step` nor `files`. The folder is in the format of
         torch.distributed.checkpoint. When this returns, the checkpoint is on the disk and valid.

@@ -46,8 +46,9 @@ def takes_no_dist(function: Any) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out the warnings that one process alone saves, and that the older functions are older."""
+    """Leave out the warnings that one process alone saves, and that older torch uses what is older still."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is ", category=UserWarning)
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", message=".*_state_dict` is deprecated", category=FutureWarning)
         yield
