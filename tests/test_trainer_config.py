@@ -49,7 +49,9 @@ def test_an_override_wins_over_the_recipe_and_takes_the_field_s_type() -> None:
         ("seed.x=3", "seed: expected a whole number, got {'x': 3}"),
         ("samples", "samples: an override is written key=value or section.key=value"),
         ("samples=0", "samples: 0 is not positive"),
-        ("seed=-1", "seed: -1 is negative"),
+        ("checkpoint_every=-1", "checkpoint_every: -1 is negative"),
+        ("seed=-1", "seed: -1 is not between 0 and 2**63 - 1"),
+        ("seed=9223372036854775808", "seed: 9223372036854775808 is not between 0 and 2**63 - 1"),
         ("model.channels=12", "model.channels: 12 is not a positive multiple of 8"),
         ("optimizer.warmup_fraction=2", "optimizer.warmup_fraction: 2.0 is not between 0 and 1"),
         ("optimizer.learning_rate=nan", "optimizer.learning_rate: nan is not zero or more"),
@@ -58,6 +60,12 @@ def test_an_override_wins_over_the_recipe_and_takes_the_field_s_type() -> None:
 )
 def test_a_mistake_is_refused_by_a_sentence_that_names_its_key(override: str, said: str) -> None:
     assert said in problems_of("digits", override)
+
+
+@pytest.mark.parametrize(("width", "num_heads"), [(130, 4), (12, 4), (3, 1)])
+def test_a_head_whose_numbers_cannot_be_paired_is_refused(width: int, num_heads: int) -> None:
+    told = problems_of("gpt", f"model.width={width}", f"model.num_heads={num_heads}")
+    assert told == (f"model.width: {width} is not a multiple of twice num_heads ({2 * num_heads})",)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

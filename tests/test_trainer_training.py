@@ -6,17 +6,20 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from tests.trainer_runs import TINY, TINY_GPT, losses, run, tiny
+from tests.trainer_runs import ALONE, TINY, TINY_GPT, losses, run, tiny
 from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer import predict
-from trainer.config import load_config
+from trainer.config import ConfigError, GPTConfig, load_config
+from trainer.data import DataFile, StepSamples
 from trainer.export import load_model
 from trainer.loop import DivergedError
 from trainer.state import set_learning_rate
+from trainer.tasks.text import TextTask
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 
@@ -137,6 +140,39 @@ def test_a_run_directory_that_cannot_be_made_ends_the_run_in_one_line(
     assert command.main(["digits", *TINY]) == 1
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and "cannot be used" in told[0]
+
+
+def test_the_largest_seed_trains(tmp_path: Path) -> None:
+    assert run(tiny(f"seed={2**63 - 1}", "samples=64"), tmp_path)["steps"] == 2
+
+
+def text(train: int, held_out: int) -> DataFile:
+    """Return a data set of so many characters."""
+    arrays = {"train": np.zeros(train, np.uint8), "held_out": np.zeros(held_out, np.uint8)}
+    return DataFile(arrays=arrays, about={"characters": "ab"})
+
+
+@pytest.mark.parametrize(("train", "held_out", "longest"), [(101, 1000, 50), (102, 1000, 50), (1000, 60, 59)])
+def test_the_longest_context_of_a_text_trains_and_is_evaluated_and_a_longer_one_is_refused(
+    train: int, held_out: int, longest: int
+) -> None:
+    config = GPTConfig(context=longest, num_layers=1, num_heads=1, width=2)
+    task = TextTask(config, text(train, held_out), torch.device("cpu"))
+    model = task.build_model()
+    last = StepSamples(np.array([task.num_items - 1]), np.ones((1, 4), np.float32), 1)
+    assert float(task.loss_sum(model, last).detach()) > 0
+    assert task.evaluate(model, ALONE)["val_loss"] > 0
+    with pytest.raises(ConfigError, match=f"model.context: {longest + 1} .* at most {longest}"):
+        TextTask(replace(config, context=longest + 1), text(train, held_out), torch.device("cpu"))
+
+
+def test_a_context_longer_than_the_text_ends_the_command_with_exit_2_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEETFORM_RUN_DIR", str(tmp_path))
+    assert command.main(["gpt", *TINY_GPT, "model.context=100000000"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and told[0].startswith("error: model.context: 100000000 is too long")
 
 
 def test_a_gpu_that_is_asked_for_and_missing_is_refused(

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from trainer.tables import Table, apply_overrides, nearest_hint, read_values
 
+MAX_SEED = 2**63 - 1
+"""Largest number that torch, numpy and TOML all take for a seed."""
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -51,7 +53,7 @@ class GPTConfig:
     num_heads: int = 4
     """Attention heads of a block."""
     width: int = 128
-    """Numbers that stand for a character between the blocks; a multiple of num_heads."""
+    """Numbers that stand for a character between the blocks; a multiple of twice num_heads."""
     dropout: float = 0.0
     """Share of activations dropped in training, 0 to below 1. Above 0, results depend on the world size."""
 
@@ -60,8 +62,9 @@ class GPTConfig:
         for name in ("context", "num_layers", "num_heads", "width"):
             if getattr(self, name) < 1:
                 yield f"model.{name}: {getattr(self, name)} is not positive"
-        if self.num_heads > 0 and self.width % self.num_heads:
-            yield f"model.width: {self.width} is not a multiple of num_heads ({self.num_heads})"
+        # Rotary positions turn the numbers of a head in pairs.
+        if self.num_heads > 0 and self.width % (2 * self.num_heads):
+            yield f"model.width: {self.width} is not a multiple of twice num_heads ({2 * self.num_heads})"
         if not 0 <= self.dropout < 1:
             yield f"model.dropout: {self.dropout} is not in [0, 1)"
 
@@ -109,7 +112,7 @@ class Config:
     global_batch: int
     """Samples of one optimizer step over all processes; at least one a process."""
     seed: int = 1
-    """Seed of the first weights, the order of samples and their augmentation, 0 or more."""
+    """Seed of the first weights, the order of samples and their augmentation, 0 to 2**63 - 1."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes the GPUs where each process of this machine can have one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -135,9 +138,10 @@ class Config:
         for name in ("samples", "global_batch", "log_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 yield f"{name}: {getattr(self, name)} is not positive"
-        for name in ("seed", "checkpoint_every"):
-            if getattr(self, name) < 0:
-                yield f"{name}: {getattr(self, name)} is negative"
+        if self.checkpoint_every < 0:
+            yield f"checkpoint_every: {self.checkpoint_every} is negative"
+        if not 0 <= self.seed <= MAX_SEED:
+            yield f"seed: {self.seed} is not between 0 and 2**63 - 1"
         if _DATASET_OF_MODEL[self.model.kind] != self.dataset:
             wanted = _DATASET_OF_MODEL[self.model.kind]
             yield f"dataset: a {self.model.kind} model trains on {wanted}, not on {self.dataset}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import GPTConfig
+from trainer.config import ConfigError, GPTConfig
 from trainer.data import DataFile, StepSamples
 from trainer.distributed import World
 from trainer.models.gpt import GPT
@@ -21,7 +21,10 @@ EVALUATION_BATCH = 64
 
 
 class TextTask:
-    """Windows of `context` characters, each to predict its text moved on by one."""
+    """Windows of `context` characters, each to predict its text moved on by one.
+
+    Raises ConfigError where the context is longer than the text, or its held-out part, has room for.
+    """
 
     unit = "tokens"
 
@@ -33,7 +36,11 @@ class TextTask:
         self.units_per_sample = config.context
         # A window may begin up to a context later than its place: hence one less.
         self.num_items = (len(self.text) - 1) // config.context - 1
-        assert self.num_items > 0, "the text is shorter than two contexts"
+        longest = longest_context(len(self.text), len(self.held_out))
+        if config.context > longest:
+            raise ConfigError(
+                [f"model.context: {config.context} is too long for this text, which allows at most {longest}"]
+            )
 
     def build_model(self) -> nn.Module:
         """Return the transformer with fresh weights."""
@@ -74,3 +81,11 @@ class TextTask:
         return functional.cross_entropy(
             scores.float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum"
         )
+
+
+def longest_context(train: int, held_out: int) -> int:
+    """Return the longest context that texts of so many characters allow.
+
+    Two windows and the character to predict after them fit the training text, one the held-out text.
+    """
+    return min((train - 1) // 2, held_out - 1)
