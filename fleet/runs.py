@@ -92,25 +92,43 @@ def read_events(store: RunStore, run_id: str) -> list[dict[str, Any]]:
 def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
     """Return what of the run's outputs is not safe in the bucket, one sentence each; none means all is.
 
-    A node that is gone can't lose anything by a teardown any more, so its missing list is not named.
+    A node that is gone can't lose anything by a teardown any more, so what it alone has, or may have, is not
+    named.
     """
     missing: list[str] = []
     sizes = store.sizes(run.run_id)
-    silent: dict[str, int] = {}
-    for node in run.placed:
-        report = store.get_json(run.run_id, f"outputs/node-{node['rank']}.json")
+    there_only: dict[str, list[str]] = {}
+    for node, report in zip(run.placed, _reports(store, run), strict=True):
+        who = f"node {node['rank']} ({node['instance_id']})"
         if report is None:
-            silent[node["instance_id"]] = node["rank"]
+            there_only[node["instance_id"]] = [f"{who} has not said that its outputs are uploaded"]
             continue
+        there_only[node["instance_id"]] = [
+            f"{who} alone has {each['path']}: {each['why']}"
+            for each in report.get("left_out", [])
+            if each["data"]
+        ]
         for file in report["files"]:
             name = str(file["key"]).removeprefix(f"runs/{run.run_id}/")
             if sizes.get(name) != file["size"]:
                 found = "is missing" if name not in sizes else f"has {sizes[name]} bytes, not {file['size']}"
                 missing.append(f"run {run.run_id}: {name} {found}")
-    for instance_id in sorted(_alive(store, list(silent))):
-        who = f"node {silent[instance_id]} ({instance_id})"
-        missing.append(f"run {run.run_id}: {who} has not said that its outputs are uploaded")
+    for instance_id in sorted(_alive(store, [each for each, what in there_only.items() if what])):
+        missing.extend(f"run {run.run_id}: {what}" for what in there_only[instance_id])
     return missing
+
+
+def left_out(store: RunStore, run: RunStatus) -> list[dict[str, Any]]:
+    """Return what the run's nodes did not upload: rank, path, why, and whether it is data."""
+    return [
+        {"rank": node["rank"], **each}
+        for node, report in zip(run.placed, _reports(store, run), strict=True)
+        for each in (report or {}).get("left_out", [])
+    ]
+
+
+def _reports(store: RunStore, run: RunStatus) -> list[dict[str, Any] | None]:
+    return [store.get_json(run.run_id, f"outputs/node-{node['rank']}.json") for node in run.placed]
 
 
 def _alive(store: RunStore, instance_ids: list[str]) -> set[str]:

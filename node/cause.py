@@ -6,6 +6,8 @@ import re
 
 TAIL_BYTES = 65536
 """How much of the end of a log is looked at."""
+OUR_WORD = "fleetform: "
+"""What a line of a log begins with that is not the job's."""
 _LONGEST = 300
 _EXCEPTION = re.compile(
     r"^(?:\[rank\d+\]:\s?)?((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)\b.*)"
@@ -27,7 +29,8 @@ def cause_of(log: str, exit_code: int | None) -> str:
     `exit_code`.
     """
     job = _SUMMARY.split(log)[0]
-    lines = [line for line in job.splitlines() if line.strip() and not _TORCHRUN.match(line)]
+    own = [line for line in job.splitlines() if line.strip() and not line.startswith(OUR_WORD)]
+    lines = [line for line in own if not _TORCHRUN.match(line)]
     exceptions = [found.group(1) for line in lines if (found := _EXCEPTION.match(line))]
     plain = [line for line in lines if not _INNER.match(line)]
     child = _CHILD_EXIT.search(log)

@@ -7,6 +7,7 @@ Exit code: that of launch.sh; 70 where it could not start, 74 where its outputs 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -14,10 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from node.aws import aws_errors, client, failures
+from node.cause import OUR_WORD
 from node.config import NodeConfig, read_node_config
 from node.inputs import InputError, Inputs, fetch_inputs
 from node.layout import log_name, output_name, run_key, utc_now
@@ -74,7 +77,17 @@ class Runner:
         job.kill_all()
         code = job.exit_code
         assert code is not None
+        self._say_left_out(sync, log)
         return self._save(sync, code)
+
+    def _say_left_out(self, sync: FolderSync, log: Path) -> None:
+        """Report what stays on this node; the log warns of what somebody would miss."""
+        found = sync.left_out()
+        self._report["left_out"] = [dataclasses.asdict(each) for each in found]
+        missed = [each for each in found if each.data]
+        if missed:
+            with log.open("a") as file:
+                file.writelines(f"{OUR_WORD}{each.path} is not uploaded: {each.why}\n" for each in missed)
 
     def _accompany(self, job: JobProcess, sync: FolderSync) -> None:
         """Stream the run directory until the job has ended; pass a stop on to it, first kindly."""

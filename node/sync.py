@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import re
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from node.aws import failures
-from node.layout import run_key
+from node.layout import log_name, run_key
+from node.run_files import MANIFEST, LeftOut, files_to_send
 from node.store import Bucket
 
 FRESH_SECONDS = 1.0
@@ -20,9 +20,12 @@ FRESH_SECONDS = 1.0
 BYTES_PER_SECOND = 1024 * 1024
 """A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
 _RETRY_SECONDS = 5.0
-MANIFEST = "manifest.json"
-_CHECKPOINT_INDEX = ".metadata"
-"""The one hidden file that is no work in progress: torch.distributed.checkpoint's list of its tensors."""
+_TAKEN = re.compile(
+    r"(run|submission|cancel|stop|receipt|settled)\.json|events\.jsonl|launch\.sh|code\.tar\.gz"
+    r"|(logs|outputs|alive)/node-\d+\.\w+|node-\d+/.*",
+    re.DOTALL,
+)
+"""Names in a run's directory that are not the job's: docs/architecture.md, "The run directory"."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,16 @@ class FolderSync:
         self._resume_at = 0.0
 
     def key(self, name: str) -> str:
-        """Return where a file goes: rank 0's and every log by its name, others below `node-<rank>/`."""
-        shared = self._rank == 0 or name.startswith(("logs/", "checkpoints/"))
-        return run_key(self._run_id, name if shared else f"node-{self._rank}/{name}")
+        """Return where a file goes: the log and rank 0's files by their names, others below `node-<rank>/`.
+
+        There, too, goes what has a name that the bucket uses for something else.
+        """
+        plain = name == log_name(self._rank) or (self._rank == 0 and not _TAKEN.fullmatch(name))
+        return run_key(self._run_id, name if plain else f"node-{self._rank}/{name}")
+
+    def left_out(self) -> list[LeftOut]:
+        """Return what `finish` would leave on this node, if it were called now."""
+        return files_to_send(self._folder, final=True)[1]
 
     def step(self) -> None:
         """Send what has changed and is due; a bucket that refuses is tried again a little later."""
@@ -57,7 +67,7 @@ class FolderSync:
         if now < self._resume_at:
             return
         try:
-            names = self._ready(final=False)
+            names, _ = files_to_send(self._folder, final=False)
             for name in names:
                 self._send(name, now, final=False)
             self._forget_removed_checkpoints(set(names))
@@ -73,7 +83,7 @@ class FolderSync:
         deadline = time.monotonic() + patience
         while True:
             try:
-                names = self._ready(final=True)
+                names, _ = files_to_send(self._folder, final=True)
                 for name in names:
                     self._send(name, time.monotonic(), final=True)
                 self._forget_removed_checkpoints(set(names))
@@ -86,23 +96,6 @@ class FolderSync:
             {"key": sent.key, "size": sent.size, "sha256": sent.sha256}
             for _, sent in sorted(self._sent.items())
         ]
-
-    def _ready(self, *, final: bool) -> list[str]:
-        """Return the names of the files that may be sent, each checkpoint's manifest behind its other files.
-
-        While the job runs, a model directory is not looked at (it may be half written), nor a checkpoint
-        without its manifest; at the end an unfinished checkpoint still stays where it is.
-        """
-        names = sorted(_walk(self._folder))
-        whole = {str(Path(name).parent) for name in names if Path(name).name == MANIFEST}
-
-        def ready(name: str) -> bool:
-            top, _, rest = name.partition("/")
-            if top == "checkpoints" and "/" in rest:
-                return f"{top}/{rest.split('/')[0]}" in whole
-            return final or top != "model"
-
-        return sorted(filter(ready, names), key=lambda name: (Path(name).name == MANIFEST, name))
 
     def _send(self, name: str, now: float, *, final: bool) -> None:
         path, last = self._folder / name, self._sent.get(name)
@@ -123,16 +116,3 @@ class FolderSync:
         for name in sorted(removed, key=lambda name: Path(name).name != MANIFEST):
             self._bucket.delete(self._sent[name].key)
             del self._sent[name]
-
-
-def _walk(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Yield the relative names of the plain files below; hidden and `.tmp` names are work in progress."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            hidden = entry.name.startswith(".") and entry.name != _CHECKPOINT_INDEX
-            if hidden or entry.name.endswith(".tmp"):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.is_file(follow_symlinks=False):
-                yield prefix + entry.name

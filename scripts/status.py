@@ -17,7 +17,7 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
     """Show how RUN of ENVIRONMENT stands: its events, nodes, phases and what is not safe yet."""
     from fleet.run_control import settle_all
     from fleet.run_store import open_runs
-    from fleet.runs import outputs_safe, read_events, read_run
+    from fleet.runs import left_out, outputs_safe, read_events, read_run
     from fleet.session import open_session
     from scripts.run_output import duration, size_text
 
@@ -28,8 +28,10 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
     found = read_run(store, run)
     events, receipt = read_events(store, run), store.get_json(run, "receipt.json")
     unsafe = [] if found.active else outputs_safe(store, found)
+    left = left_out(store, found)
     if as_json:
-        emit_json({**found.to_dict(), "events": events, "receipt": receipt, "not_safe": unsafe})
+        more = {"events": events, "receipt": receipt, "not_safe": unsafe, "left_out": left}
+        emit_json({**found.to_dict(), **more})
         return 0
     say(f"{found.run_id}  {found.state}{': ' if found.cause else ''}{found.cause}")
     where = f"on {size_text(found)} (nodes x processes) of the fleet {found.fleet}"
@@ -41,6 +43,8 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
         say(f"  node {node['rank']}: {node['instance_id']}  {node['instance_type']}  {node['address']}")
     for phase, seconds in (receipt or {}).get("seconds", {}).items():
         say(f"  {phase}: {duration(seconds)}")
+    for each in left:
+        say(f"  not uploaded: {each['path']} of node {each['rank']}: {each['why']}")
     for sentence in unsafe:
         say(f"  not safe: {sentence}")
     return 0

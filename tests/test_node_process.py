@@ -123,6 +123,11 @@ Root Cause (first observed failure):
         ),
         ("Traceback (most recent call last):\n  File\nKeyError: 'x'\n", 1, "KeyError: 'x' (exit code 1)"),
         ("loss is not a number at step 3\n", 1, "loss is not a number at step 3 (exit code 1)"),
+        (
+            "out of memory\nfleetform: x is not uploaded: it cannot be read\n",
+            1,
+            "out of memory (exit code 1)",
+        ),
         ("", 137, "ended by signal 9"),
         ("", None, "no exit code"),
     ],

@@ -84,7 +84,6 @@ def test_a_checkpoint_is_sent_once_its_manifest_is_there_and_the_manifest_goes_l
     write(tmp_path, "checkpoints/step-1/z.distcp")
     syncing = FolderSync(bucket, "r", tmp_path, 0)
     syncing.step()
-    syncing.finish(0)
     assert names(bucket) == set()
     write(tmp_path, "checkpoints/step-1/manifest.json")
     syncing.step()
@@ -120,6 +119,68 @@ def test_work_in_progress_is_never_sent(bucket: Bucket, tmp_path: Path) -> None:
     write(tmp_path, "summary.json.tmp")
     FolderSync(bucket, "r", tmp_path, 0).finish(0)
     assert names(bucket) == set()
+
+
+def test_checkpoints_of_other_programs_go_home_at_the_job_s_end(bucket: Bucket, tmp_path: Path) -> None:
+    for name in (
+        "checkpoints/epoch-1/model.pt",
+        "checkpoints/checkpoint-500/optimizer.pt",
+        ".hydra/config.yaml",
+    ):
+        write(tmp_path, name)
+    syncing = FolderSync(bucket, "r", tmp_path, 0)
+    syncing.step()
+    assert names(bucket) == set()
+    listed = {file["key"].removeprefix("runs/r/") for file in syncing.finish(0)}
+    assert listed == names(bucket) == {
+        "checkpoints/epoch-1/model.pt", "checkpoints/checkpoint-500/optimizer.pt", ".hydra/config.yaml",
+    }  # fmt: skip
+    assert syncing.left_out() == []
+
+
+def test_a_link_to_a_file_goes_home_as_that_file(bucket: Bucket, tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", "best.pt", "weights")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.pt").symlink_to(outside)
+    FolderSync(bucket, "r", tmp_path / "run", 0).finish(0)
+    assert bucket.get("runs/r/best.pt") == b"weights"
+
+
+def test_what_stays_on_the_node_is_named_and_data_told_from_rubbish(bucket: Bucket, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for name in ("checkpoints/step-9/x.pt", ".cache/hub/blob", "half.pt.tmp"):
+        write(run, name)
+    write(tmp_path, "scratch/huge.pt")
+    (run / "latest").symlink_to(run / "checkpoints" / "step-9")
+    (run / "scratch").symlink_to(tmp_path / "scratch")
+    (run / "nothing").symlink_to(tmp_path / "nothing")
+    syncing = FolderSync(bucket, "r", run, 0)
+    syncing.finish(0)
+    assert names(bucket) == {"checkpoints/step-9/x.pt"}
+    assert {each.path: each.data for each in syncing.left_out()} == {
+        ".cache/": False, "half.pt.tmp": False, "latest": False, "nothing": False, "scratch": True,
+    }  # fmt: skip
+
+
+def test_no_file_of_a_job_takes_the_place_of_another_node_s_or_of_the_run_s_own(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    for rank in (0, 1):
+        for name in (
+            "checkpoints/epoch-1/model.pt",
+            "logs/train.log",
+            f"logs/node-{rank}.log",
+            "events.jsonl",
+        ):
+            write(tmp_path / str(rank), name, f"of {rank}")
+        write(tmp_path / str(rank), "outputs/node-0.json")
+        FolderSync(bucket, "r", tmp_path / str(rank), rank).finish(0)
+    assert names(bucket) == {
+        "checkpoints/epoch-1/model.pt", "node-1/checkpoints/epoch-1/model.pt", "logs/train.log",
+        "node-1/logs/train.log", "logs/node-0.log", "logs/node-1.log", "node-0/events.jsonl",
+        "node-1/events.jsonl", "node-0/outputs/node-0.json", "node-1/outputs/node-0.json",
+    }  # fmt: skip
+    assert bucket.get("runs/r/checkpoints/epoch-1/model.pt") == b"of 0"
 
 
 def test_another_node_s_files_do_not_write_over_those_of_the_first(bucket: Bucket, tmp_path: Path) -> None:

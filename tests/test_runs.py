@@ -19,7 +19,7 @@ from fleet.fetch import fetch
 from fleet.follow import EventSeen, LogText
 from fleet.run_control import cancel, is_lost, settle, settle_all
 from fleet.run_store import RunStore
-from fleet.runs import active_runs, list_runs, outputs_safe, read_run
+from fleet.runs import active_runs, left_out, list_runs, outputs_safe, read_run
 from scripts.run_output import LogPrinter, duration
 from stacks.problems import UserError
 
@@ -127,7 +127,7 @@ def test_outputs_are_safe_when_all_that_a_node_lists_is_there(store: RunStore) -
     assert outputs_safe(store, run) == ["run a: model/model.safetensors is missing"]
 
 
-def test_outputs_of_a_living_node_that_listed_nothing_are_not_safe(store: RunStore) -> None:
+def test_what_a_living_node_has_not_uploaded_is_not_safe(store: RunStore) -> None:
     image = store.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     started = store.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     instance_id = started["Instances"][0]["InstanceId"]
@@ -140,6 +140,12 @@ def test_outputs_of_a_living_node_that_listed_nothing_are_not_safe(store: RunSto
     put(store, "a", "events.jsonl", "".join(json.dumps(event) + "\n" for event in events).encode())
     (sentence,) = outputs_safe(store, read_run(store, "a"))
     assert instance_id in sentence
+    stayed = {"path": "scratch", "why": "it is a link to a folder outside the run directory", "data": True}
+    rubbish = {"path": ".cache/", "why": "it is a cache", "data": False}
+    store.put("a", "outputs/node-0.json", {"rank": 0, "files": [], "left_out": [stayed, rubbish]})
+    (sentence,) = outputs_safe(store, read_run(store, "a"))
+    assert f"node 0 ({instance_id}) alone has scratch: it is a link" in sentence
+    assert left_out(store, read_run(store, "a")) == [{"rank": 0, **stayed}, {"rank": 0, **rubbish}]
     store.ec2.terminate_instances(InstanceIds=[instance_id])
     assert outputs_safe(store, read_run(store, "a")) == []
 
