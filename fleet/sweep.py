@@ -16,7 +16,6 @@ from fleet.sweepers import compute, network, services, storage
 from fleet.sweepers.things import Look, Sweeper, Thing
 from fleet.terraform_state import StateResource
 from stacks import naming
-from stacks.environment import environment_files
 
 SWEEPERS: tuple[Sweeper, ...] = (
     *compute.SWEEPERS,
@@ -122,12 +121,11 @@ def _same(thing: Thing, resource: StateResource) -> bool:
 
 
 def _look(session: Session) -> Look:
-    names = [file.stem for file in environment_files(session.project.environments)]
     return Look(
         environment=session.spec.name,
         organization=session.account.organization,
         region=session.spec.region,
-        others=tuple(name for name in names if name != session.spec.name),
+        fleets=tuple(session.spec.fleets),
         client=_shared_clients(session),
     )
 

@@ -9,35 +9,22 @@ from typing import Any
 import pytest
 
 from fleet.cloud import Cloud
-from fleet.project import Project
 from fleet.session import Session
 from fleet.sweep import SWEEPERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
-from fleet.sweepers.things import Look, Thing
+from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
 from stacks import naming
-from tests.run_environment import make_specs
 from tests.sandbox_helpers import IMAGE, admin
-from tests.spec_files import environment_text, write_folder
+from tests.sweep_helpers import open_for_sweeping, tags
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture
 def session(sandbox: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    """Return the session of the environment `sweep`; `sweep-two` is declared beside it."""
-    monkeypatch.setattr("fleet.sweep._PAUSES", (0.01, 0.01))
-    account, spec = make_specs("sweep", 1)
-    write_folder(tmp_path, sweep=environment_text("sweep"), **{"sweep-two": environment_text("sweep-two")})
-    yield Session(Project(root=tmp_path, home=tmp_path / "home"), sandbox, account, spec)
+    """Return the session of the environment `sweep`, of which nothing exists yet."""
+    yield open_for_sweeping(sandbox, tmp_path, monkeypatch)
     admin(sandbox, "DELETE", "faults")
-
-
-def tags(environment: str = "sweep", stack: str = "sweep-fleet") -> list[dict[str, str]]:
-    """Return the tags of a thing of the environment's stack."""
-    return [
-        {"Key": naming.TAG_ENVIRONMENT, "Value": environment},
-        {"Key": naming.TAG_STACK, "Value": stack},
-    ]
 
 
 def kinds(things: tuple[Thing, ...]) -> list[str]:
@@ -64,7 +51,7 @@ def test_things_of_every_kind_are_found_with_id_kind_stack_and_cost(session: Ses
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16", TagSpecifications=specification("vpc"))["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.1.0/24")["Subnet"]["SubnetId"]
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=specification("elastic-ip"))
-    iam.create_role(RoleName="sweep-head", AssumeRolePolicyDocument="{}")
+    iam.create_role(RoleName="sweep-head-us-east-1", AssumeRolePolicyDocument="{}")
     iam.create_role(RoleName="sweep-two-head", AssumeRolePolicyDocument="{}")
     s3.create_bucket(Bucket="run-tests-sweep-artifacts-us-east-1")
     key = session.client("kms").create_key(
@@ -79,7 +66,7 @@ def test_things_of_every_kind_are_found_with_id_kind_stack_and_cost(session: Ses
         assert by_id[volume["VolumeId"]].usd_per_hour == pytest.approx(100 * 0.08 / 730)
         assert by_id[address["AllocationId"]].usd_per_hour == pytest.approx(0.005)
         assert by_id[subnet].stack == "sweep-fleet", "a thing without tags belongs to its VPC's stack"
-        assert by_id["sweep-head"].kind == "IAM role" and "sweep-two-head" not in by_id
+        assert by_id["sweep-head-us-east-1"].kind == "IAM role" and "sweep-two-head" not in by_id
         assert by_id["run-tests-sweep-artifacts-us-east-1"].usd_per_hour is None
         assert by_id[key["KeyMetadata"]["KeyId"]].ends_by_itself
         assert by_id["/fleetform/sweep/outputs"].kind == "SSM parameter"
@@ -91,7 +78,7 @@ def test_things_of_every_kind_are_found_with_id_kind_stack_and_cost(session: Ses
         ec2.delete_subnet(SubnetId=subnet)
         ec2.delete_vpc(VpcId=vpc)
         ec2.release_address(AllocationId=address["AllocationId"])
-        iam.delete_role(RoleName="sweep-head")
+        iam.delete_role(RoleName="sweep-head-us-east-1")
         iam.delete_role(RoleName="sweep-two-head")
         s3.delete_bucket(Bucket="run-tests-sweep-artifacts-us-east-1")
         session.client("ssm").delete_parameter(Name="/fleetform/sweep/outputs")
@@ -173,25 +160,3 @@ def test_a_service_that_refuses_to_be_listed_is_not_taken_for_empty(session: Ses
     found = sweep(session)
     assert [each.title for each in found.not_looked] == ["EBS volumes"]
     assert "UnauthorizedOperation" in found.not_looked[0].why
-
-
-@pytest.mark.parametrize(
-    ("name", "owned"),
-    [
-        ("vision", True),
-        ("vision-head", True),
-        ("vision-two-head", False),
-        ("visionary-head", False),
-        ("x", False),
-    ],
-)
-def test_a_name_belongs_to_the_environment_with_the_longest_match(name: str, owned: bool) -> None:
-    look = Look("vision", "acme", "us-east-1", ("vision-two", "speech"), lambda service: None)
-    assert look.owns_name(name) is owned
-    assert look.owns_name(f"alias/{name}", "alias/") is owned
-
-
-def test_a_tag_outweighs_the_name() -> None:
-    look = Look("vision", "acme", "us-east-1", (), lambda service: None)
-    assert not look.owns("vision-head", {naming.TAG_ENVIRONMENT: "speech"})
-    assert look.owns("anything", {naming.TAG_ENVIRONMENT: "vision"})

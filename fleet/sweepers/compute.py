@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fleet.sweepers.things import Look, Sweeper, Thing, instance_price, name_of, price, stack_of, tags_of
+from stacks import naming
 
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 """`shutting-down` and `terminated` cost nothing and vanish by themselves."""
@@ -83,8 +84,10 @@ def placement_groups(look: Look) -> Iterator[Thing]:
 
 def scaling_groups(look: Look) -> Iterator[Thing]:
     """Yield the Auto Scaling groups; their instances are listed by themselves."""
+    fleets = (naming.fleet_group(look.environment, fleet) for fleet in look.fleets)
+    made = (naming.head_group(look.environment), *fleets)
     for each in look.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"):
-        if look.owns(each["AutoScalingGroupName"], tags_of(each)):
+        if look.owns(each["AutoScalingGroupName"], tags_of(each), made):
             yield Thing(
                 kind="Auto Scaling group",
                 id=each["AutoScalingGroupName"],
@@ -95,7 +98,7 @@ def scaling_groups(look: Look) -> Iterator[Thing]:
 
 
 def load_balancers(look: Look) -> Iterator[Thing]:
-    """Yield the load balancers."""
+    """Yield the load balancers with the environment's tag; our stacks make none."""
     found = {
         each["LoadBalancerArn"]: each
         for each in look.pages("elbv2", "describe_load_balancers", "LoadBalancers")

@@ -15,7 +15,7 @@ def roles(look: Look) -> Iterator[Thing]:
     for each in look.pages("iam", "list_roles", "Roles"):
         name = each["RoleName"]
         if name.startswith(look.environment) and look.owns(
-            name, tags := tags_of(iam.list_role_tags(RoleName=name))
+            name, tags := tags_of(iam.list_role_tags(RoleName=name)), look.machine_identities
         ):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
@@ -29,13 +29,13 @@ def profiles(look: Look) -> Iterator[Thing]:
         if not name.startswith(look.environment):
             continue
         tags = tags_of(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
-        if look.owns(name, tags):
+        if look.owns(name, tags, look.machine_identities):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM instance profile", id=name, stack=stack, created=each.get("CreateDate"))
 
 
 def policies(look: Look) -> Iterator[Thing]:
-    """Yield the customer managed IAM policies."""
+    """Yield the customer managed IAM policies with the environment's tag; our stacks make none."""
     iam = look.client("iam")
     for each in look.pages("iam", "list_policies", "Policies", Scope="Local"):
         name, arn = each["PolicyName"], each["Arn"]
@@ -72,18 +72,19 @@ def keys(look: Look) -> Iterator[Thing]:
 
 
 def aliases(look: Look) -> Iterator[Thing]:
-    """Yield the KMS aliases, which have a name but no tags."""
+    """Yield the alias of the environment's KMS key; aliases have no tags, so it is told by its whole name."""
     for each in look.pages("kms", "list_aliases", "Aliases"):
-        if look.owns_name(each["AliasName"], "alias/"):
+        if each["AliasName"] == f"alias/{look.environment}":
             yield Thing(kind="KMS alias", id=each["AliasName"], note=each.get("TargetKeyId", ""))
 
 
 def documents(look: Look) -> Iterator[Thing]:
     """Yield the Systems Manager documents of our own."""
     filters = [{"Key": "Owner", "Values": ["Self"]}]
+    made = (naming.run_document(look.environment), naming.node_document(look.environment))
     for each in look.pages("ssm", "list_documents", "DocumentIdentifiers", Filters=filters):
         tags = tags_of(each)
-        if look.owns(each["Name"], tags):
+        if look.owns(each["Name"], tags, made):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="SSM document", id=each["Name"], stack=stack, created=each.get("CreatedDate"))
 

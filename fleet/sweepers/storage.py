@@ -12,6 +12,7 @@ from stacks import naming
 def buckets(look: Look) -> Iterator[Thing]:
     """Yield the buckets with the environment's tag, or with its name and no tag."""
     s3 = look.client("s3")
+    made = naming.artifact_bucket(look.organization, look.environment, look.region)
     for each in s3.list_buckets()["Buckets"]:
         name = each["Name"]
         if not name.startswith(f"{look.organization}-"):
@@ -22,7 +23,7 @@ def buckets(look: Look) -> Iterator[Thing]:
             if aws.error_code(error) != "NoSuchTagSet":
                 raise
             tags = {}
-        if look.owns(name, tags, prefix=f"{look.organization}-"):
+        if look.owns(name, tags, (made,)):
             yield Thing(
                 kind="S3 bucket",
                 id=name,
@@ -34,7 +35,7 @@ def buckets(look: Look) -> Iterator[Thing]:
 
 
 def lustre(look: Look) -> Iterator[Thing]:
-    """Yield the FSx file systems."""
+    """Yield the FSx file systems with the environment's tag; our stacks make none."""
     for each in look.pages("fsx", "describe_file_systems", "FileSystems"):
         if each.get("Lifecycle") != "DELETING" and look.owns(name_of(each), tags_of(each)):
             yield Thing(
@@ -49,7 +50,7 @@ def lustre(look: Look) -> Iterator[Thing]:
 
 
 def elastic(look: Look) -> Iterator[Thing]:
-    """Yield the EFS file systems."""
+    """Yield the EFS file systems with the environment's tag; our stacks make none."""
     for each in look.pages("efs", "describe_file_systems", "FileSystems"):
         if each.get("LifeCycleState") not in ("deleting", "deleted") and look.owns(
             each.get("Name", ""), tags_of(each)

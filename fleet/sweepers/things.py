@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Look:
     environment: str
     organization: str
     region: str
-    others: tuple[str, ...]
-    """The other environments of the project: `vision-two-x` belongs to `vision-two`, not to `vision`."""
+    fleets: tuple[str, ...]
+    """The names of its GPU fleets."""
     client: Callable[[str], Any]
     """Returns a boto3 client for a service."""
 
@@ -51,18 +51,20 @@ class Look:
         for page in self.client(service).get_paginator(operation).paginate(**arguments):
             yield from page[key]
 
-    def owns_name(self, name: str, prefix: str = "") -> bool:
-        """Return whether something without tags belongs to this environment, by its name."""
-        if not name.startswith(prefix):
-            return False
-        rest = name.removeprefix(prefix)
-        owners = [each for each in (self.environment, *self.others) if f"{rest}-".startswith(f"{each}-")]
-        return bool(owners) and max(owners, key=len) == self.environment
+    def owns(self, name: str, tags: Mapping[str, str], made: Collection[str] = ()) -> bool:
+        """Return whether something belongs to this environment: by its tag, else by its whole name.
 
-    def owns(self, name: str, tags: Mapping[str, str], prefix: str = "") -> bool:
-        """Return whether something belongs to this environment: by its tag, else by its name."""
+        `made` are the names that our stacks give to such things. One that merely begins like the
+        environment may be anybody's in a shared account.
+        """
         tagged = tags.get(naming.TAG_ENVIRONMENT)
-        return tagged == self.environment if tagged else self.owns_name(name, prefix)
+        return tagged == self.environment if tagged else name in made
+
+    @property
+    def machine_identities(self) -> tuple[str, ...]:
+        """The names of its roles and of their instance profiles, as `stacks/roles.py` gives them."""
+        roles = (naming.ROLE_HEAD, naming.ROLE_NODE)
+        return tuple(f"{self.environment}-{role}-{self.region}" for role in roles)
 
 
 @dataclass(frozen=True, kw_only=True)
