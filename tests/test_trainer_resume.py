@@ -139,8 +139,59 @@ def test_settings_that_do_not_change_the_result_may_differ_on_resume(tmp_path: P
 def test_a_finished_run_run_again_trains_nothing_more(tmp_path: Path) -> None:
     first = run(tiny(), tmp_path)
     again = run(tiny(), tmp_path)
-    assert (again["resumed_from_step"], again["first_step_time"]) == (10, None)
+    assert (again["resumed_from_step"], again["first_step_time"]) == (10, first["first_step_time"])
     assert again["metrics"] == first["metrics"]
+
+
+def test_the_seconds_and_the_first_step_of_earlier_attempts_are_those_of_the_whole_run(
+    tmp_path: Path,
+) -> None:
+    stopped = run(tiny(), tmp_path, stop_after=5)
+    path = tmp_path / "checkpoints" / "step-5" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert 0 < manifest["train_seconds"] <= stopped["train_seconds"]
+    assert manifest["first_step_time"] == stopped["first_step_time"]
+    path.write_text(json.dumps(manifest | {"train_seconds": 5000.0}))
+    again = run(tiny(), tmp_path, stop_after=2)
+    assert again["train_seconds"] > 5000
+    finished = run(tiny(), tmp_path)
+    assert finished["train_seconds"] > again["train_seconds"] - 1
+    assert finished["first_step_time"] == stopped["first_step_time"]
+    assert run(tiny("keep_checkpoints=9"), tmp_path)["train_seconds"] > 5000
+
+
+def test_a_checkpoint_that_says_nothing_of_seconds_is_gone_on_from(tmp_path: Path) -> None:
+    run(tiny(), tmp_path, stop_after=5)
+    path = tmp_path / "checkpoints" / "step-5" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["train_seconds"], manifest["first_step_time"]
+    path.write_text(json.dumps(manifest))
+    assert run(tiny(), tmp_path)["resumed_from_step"] == 5
+
+
+def test_a_finished_run_run_again_keeps_its_summary_and_a_lost_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEETFORM_RUN_DIR", str(tmp_path))
+    path = tmp_path / "summary.json"
+    assert command.main(["digits", *TINY]) == 0
+    good = path.read_text()
+    assert command.main(["digits", *TINY]) == 0
+    assert path.read_text() == good
+    assert f"{path} is left as it is" in capsys.readouterr().out
+    path.unlink()  # killed after the last checkpoint, before the summary
+    assert command.main(["digits", *TINY]) == 0
+    made, before = json.loads(path.read_text()), json.loads(good)
+    assert made["first_step_time"] == before["first_step_time"]
+    assert (made["samples"], made["metrics"]) == (before["samples"], before["metrics"])
+    assert 0 < made["train_seconds"] <= before["train_seconds"] + 1
+
+
+def test_the_summary_of_a_run_that_is_started_over_goes_before_the_first_step(tmp_path: Path) -> None:
+    run(tiny(), tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    run(tiny("fresh=true"), tmp_path, stop_after=2)
+    assert not (tmp_path / "summary.json").exists()
 
 
 def test_lines_of_lost_steps_and_a_line_cut_by_a_crash_are_taken_out_of_the_metrics(tmp_path: Path) -> None:

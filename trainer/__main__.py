@@ -85,12 +85,16 @@ def run_directory(config: Config) -> Path:
 
 
 def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json and print the result."""
+    """Write summary.json and print the result; the summary of an attempt that had steps to do is kept."""
     from trainer.checkpoint import write_durably
-    from trainer.metrics import seconds_since_process_start
+    from trainer.metrics import SUMMARY, seconds_since_process_start
 
+    path = run_dir / SUMMARY
+    if summary["resumed_from_step"] == summary["steps"] and path.exists():
+        print(f"already trained: {path} is left as it is", flush=True)
+        return
     summary = summary | {"wall_seconds": seconds_since_process_start()}
-    write_durably(run_dir / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_durably(path, json.dumps(summary, indent=1) + "\n")
     metrics = "  ".join(f"{name} {value:.5g}" for name, value in summary["metrics"].items())
     print(
         f"done: {metrics}  train {summary['train_seconds']:.1f} s, wall {summary['wall_seconds']:.1f} s",

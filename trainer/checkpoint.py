@@ -37,6 +37,10 @@ class Manifest:
     torch_version: str
     files: dict[str, dict[str, Any]]
     """Every other file of the folder: its size in bytes and its SHA-256."""
+    train_seconds: float = 0.0
+    """Seconds of training that led here, over all attempts; what was lost and done again counts once."""
+    first_step_time: str | None = None
+    """When the first attempt that led here had done its first step, ISO 8601 in UTC."""
     format: int = MANIFEST_FORMAT
 
 

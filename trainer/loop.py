@@ -17,8 +17,8 @@ from trainer.config import Config, ConfigError
 from trainer.data import SampleOrder, find_data, open_data
 from trainer.distributed import World
 from trainer.export import save_model
-from trainer.metrics import MetricsLog, Throughput, utc_now
-from trainer.state import TrainingState, build_optimizer, resume, set_learning_rate
+from trainer.metrics import SUMMARY, MetricsLog, Throughput, utc_now
+from trainer.state import Progress, TrainingState, build_optimizer, resume, set_learning_rate
 from trainer.tasks.task import Task, build_task
 
 
@@ -74,8 +74,10 @@ def train(config: Config, world: World, run_dir: Path, stop: StopRequest) -> Res
     state = TrainingState(model, build_optimizer(config.optimizer, model))
     checkpoints = CheckpointFolder(run_dir / "checkpoints", config.keep_checkpoints)
     done = resume(state, checkpoints, config, world)
-    if world.is_main and done:
-        print(f"resuming after step {done} of {config.num_steps}", flush=True)
+    if world.is_main and done.step:
+        print(f"resuming after step {done.step} of {config.num_steps}", flush=True)
+    if world.is_main and done.step < config.num_steps:
+        (run_dir / SUMMARY).unlink(missing_ok=True)  # of a run whose last checkpoint is gone
 
     training = Training(config, world, run_dir, task, order, state, checkpoints, stop)
     summary = run_steps(training, done)
@@ -90,12 +92,13 @@ def train(config: Config, world: World, run_dir: Path, stop: StopRequest) -> Res
     return Result(finished=True, summary=summary | {"metrics": metrics})
 
 
-def run_steps(training: Training, done: int) -> dict[str, Any]:
-    """Do the steps after `done`; return the summary so far, of fewer steps where it was told to stop."""
+def run_steps(training: Training, before: Progress) -> dict[str, Any]:
+    """Do the steps that are left; return the summary so far, of fewer steps where it was told to stop."""
     config, world, order, task = training.config, training.world, training.order, training.task
     replica = world.replicate(training.state.model).train()
-    throughput = Throughput()
-    step, first_step_time, stopping = done, None, False
+    throughput = Throughput(before.train_seconds)
+    step = done = before.step
+    first_step_time, stopping = before.first_step_time, False
     with MetricsLog(training.run_dir / "metrics.jsonl", steps_done=done, silent=not world.is_main) as log:
         while step < config.num_steps and not stopping:
             step += 1
@@ -107,7 +110,7 @@ def run_steps(training: Training, done: int) -> dict[str, Any]:
                 rate = {f"{task.unit}_per_s": throughput.rate()}
                 log.log(step, samples=order.done(step), **metrics, **rate)
             if _due(step, config.checkpoint_every) or last or stopping:
-                save_checkpoint(training, step)
+                save_checkpoint(training, step, throughput.seconds(), first_step_time)
     return {
         "samples": order.done(step),
         "steps": step,
@@ -186,7 +189,7 @@ def shared_data_file(dataset: str, world: World) -> Path:
     return path
 
 
-def save_checkpoint(training: Training, step: int) -> None:
+def save_checkpoint(training: Training, step: int, train_seconds: float, first_step_time: str | None) -> None:
     """Write a checkpoint on rank 0; every process returns when it is on the disk."""
     config = training.config
     if training.world.is_main:
@@ -198,6 +201,8 @@ def save_checkpoint(training: Training, step: int) -> None:
             settings=config.result_settings(),
             config_digest=config.digest(),
             torch_version=torch.__version__,
+            train_seconds=train_seconds,
+            first_step_time=first_step_time,
         )
     training.world.barrier()
 

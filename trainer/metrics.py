@@ -11,6 +11,8 @@ from typing import Any, Self, TextIO
 
 from trainer.checkpoint import write_durably
 
+SUMMARY = "summary.json"
+
 
 def utc_now() -> str:
     """Return the time as ISO 8601 in UTC, to the millisecond."""
@@ -67,10 +69,11 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 
 
 class Throughput:
-    """Units (samples, tokens) a second between two log lines, and the seconds of the whole loop."""
+    """Units (samples, tokens) a second between two log lines, and the seconds of all attempts' loops."""
 
-    def __init__(self) -> None:
-        self.started = self._mark = time.perf_counter()
+    def __init__(self, seconds_before: float) -> None:
+        self._seconds_before = seconds_before
+        self._started = self._mark = time.perf_counter()
         self._units = 0
 
     def add(self, units: int) -> None:
@@ -85,5 +88,5 @@ class Throughput:
         return rate
 
     def seconds(self) -> float:
-        """Return the seconds since the loop was started."""
-        return time.perf_counter() - self.started
+        """Return the seconds since the loop was started, and those of the attempts before."""
+        return self._seconds_before + time.perf_counter() - self._started

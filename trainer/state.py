@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +12,18 @@ from torch import nn
 from trainer.checkpoint import CheckpointFolder, Manifest
 from trainer.config import Config, ConfigError, OptimizerConfig
 from trainer.distributed import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the attempts before this one have come; the seconds and the time are rank 0's to know."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    train_seconds: float = 0.0
+    """Seconds of training that led there."""
+    first_step_time: str | None = None
+    """When the first of these attempts had done its first step, ISO 8601 in UTC."""
 
 
 class TrainingState:
@@ -76,8 +89,8 @@ def set_learning_rate(
     return config.learning_rate * share
 
 
-def resume(state: TrainingState, checkpoints: CheckpointFolder, config: Config, world: World) -> int:
-    """Take the newest whole checkpoint of the run directory, if there is one; return the steps done.
+def resume(state: TrainingState, checkpoints: CheckpointFolder, config: Config, world: World) -> Progress:
+    """Take the newest whole checkpoint of the run directory, if there is one; return how far it is.
 
     Raises ConfigError, on every process, where the checkpoint is of settings that give other weights.
     """
@@ -97,7 +110,11 @@ def resume(state: TrainingState, checkpoints: CheckpointFolder, config: Config, 
         raise ConfigError(problems)
     if done:
         state.restore(checkpoints, manifest, world)
-    return int(done)
+    if manifest is None:
+        return Progress(step=int(done))
+    return Progress(
+        step=manifest.step, train_seconds=manifest.train_seconds, first_step_time=manifest.first_step_time
+    )
 
 
 def _differences(manifest: Manifest, config: Config) -> list[str]:
