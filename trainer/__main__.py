@@ -122,8 +122,9 @@ def fail(*problems: str, code: int) -> int:
 def leave(code: int) -> NoReturn:
     """End the process at once, its output written and nothing taken apart.
 
-    Taking apart a process group aborts now and then (torch 2.13 over gloo: "terminate called without an
-    active exception" in 3 of about 20 runs of two processes), and torchrun then calls a finished run failed.
+    Taking apart a process group aborts now and then, and torchrun then calls a finished run failed. Seen with
+    torch 2.13 over gloo among about a dozen runs of two processes: "terminate called without an active
+    exception" once for certain; two more ended the same way, but their logs were not saved.
     """
     sys.stdout.flush()
     sys.stderr.flush()
