@@ -20,6 +20,8 @@ GPU_IMAGE = (
 """AWS Deep Learning AMI with the NVIDIA driver, PyTorch 2.7 and boto3, by its public SSM parameter."""
 IMAGE_PYTHON = "/opt/pytorch/bin/python3"
 """Where that image has the Python with torch and boto3."""
+TAG_CHANGE = "machines that run, and their disks, keep the old tag"
+"""What a change of a tag does not reach: a machine is tagged once, when its group starts it."""
 EMAIL_PATTERN = r"^[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
 
@@ -40,8 +42,6 @@ def parse_cidr(value: object) -> object:
 
 
 Cidr = Annotated[IPv4Network, BeforeValidator(parse_cidr)]
-
-
 FleetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 """Without hyphens, so that the group `a-b-c` can only be fleet `c` of environment `a-b`."""
 
@@ -49,21 +49,21 @@ FleetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 def _image(doc: str) -> Any:
     form = "an image id (`ami-0123456789abcdef0`) or a public SSM parameter (`ssm:/aws/service/...`)"
     pattern = r"^(ami-[0-9a-f]{8,17}|ssm:/[A-Za-z0-9_./-]+)$"
-    return setting(doc, unit="", change="replaces nodes", form=form, pattern=pattern)
+    return setting(doc, unit="", change="new machines only", form=form, pattern=pattern)
 
 
 def _python(doc: str) -> Any:
     form = "an absolute path of letters, digits and `_./+-`"
-    return setting(doc, unit="", change="replaces nodes", form=form, pattern=r"^/[A-Za-z0-9_./+-]+$")
+    return setting(doc, unit="", change="new machines only", form=form, pattern=r"^/[A-Za-z0-9_./+-]+$")
 
 
-def _machine(doc: str) -> Any:
-    form = "an EC2 instance type such as `g5.xlarge`"
-    return setting(doc, unit="", change="replaces nodes", form=form, pattern=r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$")
+def _machine(doc: str, example: str, why: str = "") -> Any:
+    form, pattern = f"an EC2 instance type such as `{example}`", r"^[a-z][a-z0-9-]*\.[a-z0-9-]+$"
+    return setting(doc, unit="", change="new machines only", why=why, form=form, pattern=pattern)
 
 
 def _disk(doc: str) -> Any:
-    return setting(doc, unit="GiB", change="replaces nodes", ge=8, le=16384)
+    return setting(doc, unit="GiB", change="new machines only", ge=8, le=16384)
 
 
 class NetworkSpec(Spec):
@@ -101,7 +101,7 @@ class HeadSpec(Spec):
 
     instance_type: Annotated[
         str,
-        _machine("EC2 instance type of the head node; it needs no GPU"),
+        _machine("EC2 instance type of the head node; it needs no GPU", "m6i.large"),
     ] = "m6i.large"
     root_volume_gib: Annotated[
         int,
@@ -114,14 +114,21 @@ class HeadSpec(Spec):
 class FleetSpec(Spec):
     """A group of equal GPU machines that runs are sent to."""
 
-    instance_type: Annotated[str, _machine("EC2 instance type of every node of the fleet")]
+    instance_type: Annotated[
+        str,
+        _machine(
+            "EC2 instance type of every node of the fleet",
+            "g5.xlarge",
+            why="runs count on the new type's GPUs at once, so end the nodes of the old type",
+        ),
+    ]
     nodes: Annotated[
         int,
         setting(
             "Nodes that run as soon as the fleet is up",
             unit="nodes",
             change="free",
-            why="only the difference is started or stopped",
+            why="raising it starts machines, lowering it ends some, even those that a run is on",
             ge=0,
         ),
     ]
@@ -170,6 +177,7 @@ class EnvironmentSpec(Spec):
             "Team that pays for it; a tag on every resource",
             unit="",
             change="free",
+            why=TAG_CHANGE,
             form="2 to 40 lowercase letters, digits and hyphens, a letter first",
             pattern=r"^[a-z][a-z0-9-]{1,39}$",
         ),
@@ -180,6 +188,7 @@ class EnvironmentSpec(Spec):
             "Person to ask about it; a tag on every resource",
             unit="",
             change="free",
+            why=TAG_CHANGE,
             form="an e-mail address",
             pattern=EMAIL_PATTERN,
         ),
@@ -201,19 +210,20 @@ class EnvironmentSpec(Spec):
             "Last day on which it may stand, to the end of that day in UTC; a tag on every resource",
             unit="date",
             change="free",
+            why=TAG_CHANGE,
         ),
     ]
     network: Annotated[
         NetworkSpec, setting("The private network", unit="", change="refused", why="see its settings")
     ]
-    head: Annotated[HeadSpec, setting("The head node", unit="", change="replaces nodes")] = HeadSpec()
+    head: Annotated[HeadSpec, setting("The head node", unit="", change="new machines only")] = HeadSpec()
     fleets: Annotated[
         dict[FleetName, FleetSpec],
         setting(
             "The GPU fleets by name, each a table `[fleets.NAME]`",
             unit="",
             change="free",
-            why="a fleet that is added is made, one that is taken out is torn down; renaming does both",
+            why="a fleet that is added is made, one taken out goes with its machines; renaming does both",
             form="1 to 20 lowercase letters and digits, a letter first",
         ),
     ]

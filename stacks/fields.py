@@ -11,9 +11,13 @@ from typing import Any, Literal, cast, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.fields import FieldInfo
 
-Change = Literal["free", "replaces nodes", "refused"]
-"""What a change of the setting does to an environment that stands: `free` touches no machine, `replaces
-nodes` takes effect on machines started after it, `refused` is not possible while the environment stands."""
+Change = Literal["free", "new machines only", "refused"]
+"""What a change of the setting does to an environment that stands.
+
+`free` takes effect with the next `fleetform up` and touches no machine that runs, unless the setting's own
+reason says which; `new machines only` takes effect on machines started after it, while those that run stay as
+they are; `refused` is not possible while the environment stands.
+"""
 
 
 class Spec(BaseModel):
