@@ -29,6 +29,11 @@ def output_name(rank: int) -> str:
     return f"outputs/node-{rank}.json"
 
 
+def alive_name(rank: int) -> str:
+    """Return the name of one node's sign of life."""
+    return f"alive/node-{rank}.json"
+
+
 def log_name(rank: int) -> str:
     """Return the name of one node's log."""
     return f"logs/node-{rank}.log"

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from node.alive import STOPPING, UPLOADING, Heart
 from node.aws import aws_errors, client, failures
 from node.cause import OUR_WORD
 from node.config import NodeConfig, read_node_config
@@ -48,6 +49,7 @@ class Runner:
         self._run_id, self._rank = arguments.run_id, arguments.node_rank
         self._bucket = Bucket(client("s3", config.region), config.artifact_bucket)
         self._run_dir = config.run_dir(self._run_id)
+        self._heart = Heart(self._bucket, self._run_id, self._rank)
         self._wake = threading.Event()
         self._signalled = False
         self._report: dict[str, Any] = {
@@ -74,7 +76,6 @@ class Runner:
         self._report["launched"] = utc_now()
         os.nice(_NICE)
         self._accompany(job, sync)
-        job.kill_all()
         code = job.exit_code
         assert code is not None
         self._say_left_out(sync, log)
@@ -91,19 +92,25 @@ class Runner:
 
     def _accompany(self, job: JobProcess, sync: FolderSync) -> None:
         """Stream the run directory until the job has ended; pass a stop on to it, first kindly."""
+        over = threading.Event()
+        streaming = sync.keep_up(over)
         stop_looked_at, kill_at = time.monotonic(), None
         while job.exit_code is None:
             self._wake.wait(_TICK)
-            sync.step()
             now = time.monotonic()
             if kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
                 stop_looked_at = now
                 grace = self._stop_requested()
                 if grace is not None:
+                    self._heart.say(STOPPING)
                     job.terminate()
                     kill_at = now + grace
             if kill_at is not None and now > kill_at:
                 job.kill_all()
+        self._heart.say(UPLOADING)
+        over.set()
+        job.kill_all()
+        streaming.join()
 
     def _stop_requested(self) -> float | None:
         """Return the seconds that the job gets to end by itself, or None while nobody has asked it to."""

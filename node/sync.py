@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ FRESH_SECONDS = 1.0
 BYTES_PER_SECOND = 1024 * 1024
 """A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
 _RETRY_SECONDS = 5.0
+_TICK = 0.25
 _TAKEN = re.compile(
     r"(run|submission|cancel|stop|receipt|settled)\.json|events\.jsonl|launch\.sh|code\.tar\.gz"
     r"|(logs|outputs|alive)/node-\d+\.\w+|node-\d+/.*",
@@ -74,6 +76,20 @@ class FolderSync:
         except failures() as error:
             print(f"uploading the run directory failed, trying again: {error}", file=sys.stderr)
             self._resume_at = now + _RETRY_SECONDS
+
+    def keep_up(self, over: threading.Event) -> threading.Thread:
+        """Step again and again in a thread of its own, which ends soon after `over` is set; return it.
+
+        So an upload of minutes keeps nobody from hearing that the job has to stop. Join it before `finish`.
+        """
+
+        def steps() -> None:
+            while not over.wait(_TICK):
+                self.step()
+
+        thread = threading.Thread(target=steps, daemon=True)
+        thread.start()
+        return thread
 
     def finish(self, patience: float) -> list[dict[str, Any]]:
         """Send everything that is left and return what lies in the bucket: key, size, sha256.

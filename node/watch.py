@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from node import commands
+from node.alive import SILENCE_SECONDS, Listener
 from node.cause import TAIL_BYTES, cause_of
 from node.commands import Invocation
 from node.instances import Instance, gone
@@ -23,8 +24,10 @@ _DELAY_PER_NODE = 0.1
 """Every look asks Systems Manager once per node, which it answers some ten times a second."""
 _MACHINES_EVERY = 4.0
 """Seconds between two looks at whether the machines are still there."""
-_SYNC_SECONDS = 30.0
-"""What a stopped runner gets for its last uploads before Systems Manager is asked to end it."""
+UPLOAD_SECONDS = 3600.0
+"""What runners get for their last uploads, as long as they show that they live (node/alive.py)."""
+_PRESS_SECONDS = 60.0
+"""How long Systems Manager has to end a runner that does not stop."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Part:
     node: Instance
     command_id: str
     seen: Invocation = field(default_factory=lambda: Invocation("Pending", None, ""))
+    pressed_at: float | None = None
+    """time.monotonic() of when Systems Manager was asked to end it by force; None while it was not."""
     lost: str = ""
     """Why nothing more will be heard of it; "" while that is not so."""
 
@@ -80,7 +85,7 @@ class Watch:
         self._announced = False
         self._verdict: Verdict | None = None
         self._stopped_at: float | None = None
-        self._pressed = False
+        self._listener = Listener(bucket, run_id)
         self._machines_at = self._begin
         self._longest_delay = max(_LONGEST_DELAY, _DELAY_PER_NODE * len(self._parts))
 
@@ -125,8 +130,18 @@ class Watch:
         request = self._bucket.get(run_key(self._run_id, "cancel.json"))
         if request is not None:
             return Verdict(CANCELLED, f"cancelled by {json.loads(request).get('actor', 'somebody')}")
-        if time.monotonic() - self._begin > self._max_seconds:
+        return self._judge_time()
+
+    def _judge_time(self) -> Verdict | None:
+        """Hold the run against its limit, which counts for the job and not for the last uploads."""
+        over = time.monotonic() - self._begin - self._max_seconds
+        if over <= 0:
+            return None
+        if not self._listener.uploading([part.rank for part in self._parts if not part.ended]):
             return Verdict(TIMED_OUT, f"it ran longer than its limit of {self._max_seconds / 60:g} minutes")
+        if over > UPLOAD_SECONDS:
+            limit = f"{self._max_seconds / 60:g} minutes and the {UPLOAD_SECONDS / 60:g} for its uploads"
+            return Verdict(TIMED_OUT, f"it took longer than its limit of {limit}")
         return None
 
     def _stop(self, verdict: Verdict) -> float:
@@ -137,16 +152,24 @@ class Watch:
             self._bucket.put(run_key(self._run_id, "stop.json"), json.dumps(body).encode())
             self._stopped_at = now
             return _FIRST_DELAY
-        waited = now - self._stopped_at
-        waiting = [part for part in self._parts if not part.ended]
-        if waited > GRACE_SECONDS + _SYNC_SECONDS and not self._pressed:
-            self._pressed = True
-            for part in waiting:
-                commands.cancel(self._ssm, part.command_id, part.node.instance_id)
-        if waited > GRACE_SECONDS + 2 * _SYNC_SECONDS:
-            for part in waiting:
+        for part in self._parts:
+            if not part.ended:
+                self._press(part, now - self._stopped_at)
+        return _FIRST_DELAY if now - self._stopped_at < GRACE_SECONDS else self._longest_delay
+
+    def _press(self, part: Part, waited: float) -> None:
+        """End a runner by force, which loses outputs: only one that gives no sign of life."""
+        now = time.monotonic()
+        if part.pressed_at is not None:
+            if now - part.pressed_at > _PRESS_SECONDS:
                 part.lost = "it did not stop"
-        return _FIRST_DELAY if waited < GRACE_SECONDS else self._longest_delay
+            return
+        if waited < GRACE_SECONDS:
+            return
+        due = now - waited + GRACE_SECONDS
+        if self._listener.silence(part.rank, due) > SILENCE_SECONDS or waited > UPLOAD_SECONDS:
+            commands.cancel(self._ssm, part.command_id, part.node.instance_id)
+            part.pressed_at = now
 
     def _first_cause(self, failed: Sequence[Part]) -> str:
         """Return the cause of the node that failed first: the others often fail because it has gone."""

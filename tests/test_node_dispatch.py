@@ -17,7 +17,7 @@ from fleet.run_control import cancel, is_lost
 from fleet.runs import RunStatus, outputs_safe, read_events, read_run
 from fleet.submit import new_run_id
 from tests.run_environment import RunEnvironment, build
-from tests.sandbox_helpers import admin
+from tests.sandbox_helpers import admin, wait_for
 
 pytestmark = pytest.mark.sandbox
 
@@ -145,6 +145,23 @@ def test_a_cancelled_run_gets_time_to_stop_and_its_outputs_come_home(lab: RunEnv
     assert (run.state, run.cause) == ("CANCELLED", "cancelled by somebody@example.com")
     assert lab.store.get(run_id, "result.txt") == b"partial\n"
     assert cancel(lab.store, NoLedger(), run_id, "somebody else") == run
+
+
+def test_a_stop_is_heard_while_a_large_file_is_uploaded(lab: RunEnvironment, sandbox: Cloud) -> None:
+    slow = {"service": "s3", "action": "PutObject", "resource": "large.bin", "delay_s": 10, "count": 1}
+    admin(sandbox, "POST", "faults", slow)
+    try:
+        run_id = start(lab, f'echo large >"$FLEETFORM_RUN_DIR/large.bin"\n{HANG}')
+        wait_until(lab, run_id, lambda run: run.state == "RUNNING")
+        lab.store.put(run_id, "cancel.json", {"actor": "tests"})
+        wait_for(lambda: lab.store.get(run_id, "alive/node-0.json"), 30)
+        assert lab.store.get(run_id, "large.bin") is None  # its upload still lasts
+        run = wait_for_end(lab, run_id)
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert run.state == "CANCELLED"
+    assert lab.store.get(run_id, "large.bin") == b"large\n"
+    assert outputs_safe(lab.store, run) == []
 
 
 def test_a_job_that_ignores_the_stop_is_killed_after_its_grace_and_its_children_with_it(
