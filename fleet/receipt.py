@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fleet.sweep import NotLooked
-from fleet.sweepers.things import Thing
+from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 from stacks.catalog import load_catalog
 from templates.engine import render

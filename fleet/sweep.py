@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from fleet import aws
 from fleet.session import Session
 from fleet.sweepers import compute, network, services, storage
-from fleet.sweepers.things import Look, Sweeper, Thing
+from fleet.sweepers.things import Look, NotLooked, Sweeper, Thing
 from fleet.terraform_state import StateResource
 from stacks import naming
 
@@ -25,15 +25,8 @@ SWEEPERS: tuple[Sweeper, ...] = (
 )
 _TAGGING = "everything with the environment's tag"
 _PAUSES = (2.0, 5.0)
-"""Seconds before a second and a third look where something seems left: listings lag behind deletions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NotLooked:
-    """A service that could not be listed: nothing can be said about what is left there."""
-
-    title: str
-    why: str
+"""Seconds before a second and a third look, where something seems left or a service did not answer: listings
+lag behind deletions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,35 +54,46 @@ def sweep(session: Session) -> Sweep:
     look = _look(session)
     with ThreadPoolExecutor(max_workers=8) as pool:
         tagged = pool.submit(_attempt, _TAGGING, lambda: _by_tag(look))
-        answers = list(pool.map(lambda each: _attempt(each.title, lambda: list(each.look(look))), SWEEPERS))
+        answers = list(pool.map(lambda each: _attempt(each.title, lambda: each.look(look)), SWEEPERS))
         by_tag = tagged.result()
     things: list[Thing] = []
     missing: list[NotLooked] = []
-    covered: list[str] = []
+    known: dict[str, set[str] | None] = {}
     for sweeper, answer in zip(SWEEPERS, answers, strict=True):
-        if isinstance(answer, NotLooked):
-            missing.append(answer)
-        else:
-            things += answer
-            covered += sweeper.covers
-    if isinstance(by_tag, NotLooked):
-        missing.append(by_tag)
-    else:
-        things += [thing for thing in by_tag if thing.kind not in covered]
+        found = [each for each in answer if isinstance(each, Thing)]
+        unseen = [each for each in answer if isinstance(each, NotLooked)]
+        things += found
+        missing += unseen
+        known |= dict.fromkeys(sweeper.covers, {thing.id for thing in found} if unseen else None)
+    for each in by_tag:
+        if isinstance(each, NotLooked):
+            missing.append(each)
+        elif not _is_known(each, known):
+            things.append(each)
     return Sweep(things=tuple(dict.fromkeys(things)), not_looked=tuple(missing))
+
+
+def _is_known(tagged: Thing, known: Mapping[str, Collection[str] | None]) -> bool:
+    """Return whether a service's own listing has told all about what the tagging API found.
+
+    `known` holds for each kind the ids that the listing found, None where it saw everything of that kind.
+    """
+    ids = known.get(tagged.kind, ())
+    return ids is None or _arn_end(tagged.id) in ids
 
 
 def find_leftovers(
     session: Session, kept_stacks: Iterable[str], kept: Iterable[StateResource] = ()
 ) -> Leftovers:
-    """Look until nothing is left that should not be, at most three times; return what then is.
+    """Look until nothing is left that should not be and all was looked at, at most three times.
 
-    What belongs to `kept_stacks` by its tag, or is one of the resources in `kept`, is kept on purpose.
+    Returns what the last look found. What belongs to `kept_stacks` by its tag, or is one of the resources
+    in `kept`, is kept on purpose.
     """
     stacks, resources = frozenset(kept_stacks), tuple(kept)
     for pause in (*_PAUSES, 0.0):
         found = sort_found(sweep(session), stacks, resources)
-        if not found.left or not pause:
+        if not (found.left or found.not_looked) or not pause:
             break
         time.sleep(pause)
     return found
@@ -116,8 +120,13 @@ def _same(thing: Thing, resource: StateResource) -> bool:
     if thing.id == resource.id or not thing.id.startswith("arn:"):
         return thing.id == resource.id
     # What only the tagging API found is known by its ARN.
-    service, identity = thing.id.split(":")[2], re.split("[:/]", thing.id)[-1]
-    return identity == resource.id and resource.kind.startswith(f"aws_{service}_")
+    service = thing.id.split(":")[2]
+    return _arn_end(thing.id) == resource.id and resource.kind.startswith(f"aws_{service}_")
+
+
+def _arn_end(arn: str) -> str:
+    """Return the last part of an ARN: what the service itself calls the thing."""
+    return re.split("[:/]", arn)[-1]
 
 
 def _look(session: Session) -> Look:
@@ -144,14 +153,14 @@ def _shared_clients(session: Session) -> Callable[[str], Any]:
     return client
 
 
-def _attempt(title: str, work: Any) -> list[Thing] | NotLooked:
-    """Return what the work finds; the cloud's refusal becomes a statement that nobody looked there."""
+def _attempt(title: str, look: Callable[[], Iterable[Thing | NotLooked]]) -> list[Thing | NotLooked]:
+    """Return what the look finds; the cloud's refusal becomes a statement that nobody looked there."""
     try:
-        return list(work())
+        return list(look())
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
-        return NotLooked(title=title, why=str(error).splitlines()[0])
+        return [NotLooked(title=title, why=str(error).splitlines()[0])]
 
 
 def _by_tag(look: Look) -> list[Thing]:

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from fleet.receipt import Receipt, StackReceipt, duration, usd, write_receipt
-from fleet.sweep import NotLooked
-from fleet.sweepers.things import Thing
+from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)

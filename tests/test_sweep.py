@@ -13,7 +13,6 @@ from fleet.session import Session
 from fleet.sweep import SWEEPERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
 from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
-from stacks import naming
 from tests.sandbox_helpers import IMAGE, admin
 from tests.sweep_helpers import open_for_sweeping, tags
 
@@ -152,11 +151,3 @@ def test_what_only_the_tagging_api_found_is_kept_by_the_end_of_its_arn_and_its_s
     )
     found = sort_found(Sweep(things=things, not_looked=()), (), (key,))
     assert (found.kept, found.left) == (things[:1], things[1:])
-
-
-def test_a_service_that_refuses_to_be_listed_is_not_taken_for_empty(session: Session, sandbox: Cloud) -> None:
-    fault = {"service": "ec2", "action": "DescribeVolumes", "code": "UnauthorizedOperation", "status": 403}
-    admin(sandbox, "POST", "faults", fault)
-    found = sweep(session)
-    assert [each.title for each in found.not_looked] == ["EBS volumes"]
-    assert "UnauthorizedOperation" in found.not_looked[0].why

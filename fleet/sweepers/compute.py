@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from fleet.sweepers.things import Look, Sweeper, Thing, instance_price, name_of, price, stack_of, tags_of
+from fleet.sweepers.things import Look, Sweeper, Thing, ask, instance_price, name_of, price, stack_of, tags_of
 from stacks import naming
 
 _ALIVE = ["pending", "running", "stopping", "stopped"]
@@ -103,20 +104,31 @@ def load_balancers(look: Look) -> Iterator[Thing]:
         each["LoadBalancerArn"]: each
         for each in look.pages("elbv2", "describe_load_balancers", "LoadBalancers")
     }
-    arns = list(found)
-    for start in range(0, len(arns), 20):  # the API takes 20 at a time
-        answer = look.client("elbv2").describe_tags(ResourceArns=arns[start : start + 20])
-        for described in answer["TagDescriptions"]:
-            each = found[described["ResourceArn"]]
-            if look.owns(each["LoadBalancerName"], tags_of(described)):
-                yield Thing(
-                    kind="load balancer",
-                    id=each["LoadBalancerArn"],
-                    name=each["LoadBalancerName"],
-                    stack=stack_of(described),
-                    usd_per_hour=price("load_balancer"),
-                    created=each.get("CreatedTime"),
-                )
+    for described in balancer_tags(look, list(found)):
+        each = found[described["ResourceArn"]]
+        if look.owns(each["LoadBalancerName"], tags_of(described)):
+            yield Thing(
+                kind="load balancer",
+                id=each["LoadBalancerArn"],
+                name=each["LoadBalancerName"],
+                stack=stack_of(described),
+                usd_per_hour=price("load_balancer"),
+                created=each.get("CreatedTime"),
+            )
+
+
+def balancer_tags(look: Look, arns: list[str], at_once: int = 20) -> Iterator[Mapping[str, Any]]:
+    """Yield each load balancer's description of tags; the API takes 20 at a time.
+
+    It refuses all of them where one is gone, so they are then asked about one by one.
+    """
+    for start in range(0, len(arns), at_once):
+        some = arns[start : start + at_once]
+        answer = ask(look.client("elbv2").describe_tags, ResourceArns=some)
+        if answer is not None:
+            yield from answer["TagDescriptions"]
+        elif at_once > 1:
+            yield from balancer_tags(look, some, at_once=1)
 
 
 SWEEPERS = (

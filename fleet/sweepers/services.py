@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fleet import aws
-from fleet.sweepers.things import Look, Sweeper, Thing, price, tags_of
+from fleet.sweepers.things import Look, NotLooked, Sweeper, Thing, ask, price, tags_of
 from stacks import naming
 
 
@@ -14,9 +14,10 @@ def roles(look: Look) -> Iterator[Thing]:
     iam = look.client("iam")
     for each in look.pages("iam", "list_roles", "Roles"):
         name = each["RoleName"]
-        if name.startswith(look.environment) and look.owns(
-            name, tags := tags_of(iam.list_role_tags(RoleName=name)), look.machine_identities
-        ):
+        if not name.startswith(look.environment) or not (answer := ask(iam.list_role_tags, RoleName=name)):
+            continue
+        tags = tags_of(answer)
+        if look.owns(name, tags, look.machine_identities):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
 
@@ -28,8 +29,9 @@ def profiles(look: Look) -> Iterator[Thing]:
         name = each["InstanceProfileName"]
         if not name.startswith(look.environment):
             continue
-        tags = tags_of(iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"])
-        if look.owns(name, tags, look.machine_identities):
+        answer = ask(iam.get_instance_profile, InstanceProfileName=name)
+        tags = tags_of(answer["InstanceProfile"]) if answer else {}
+        if answer and look.owns(name, tags, look.machine_identities):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM instance profile", id=name, stack=stack, created=each.get("CreateDate"))
 
@@ -39,36 +41,52 @@ def policies(look: Look) -> Iterator[Thing]:
     iam = look.client("iam")
     for each in look.pages("iam", "list_policies", "Policies", Scope="Local"):
         name, arn = each["PolicyName"], each["Arn"]
-        if name.startswith(look.environment) and look.owns(
-            name, tags := tags_of(iam.list_policy_tags(PolicyArn=arn))
-        ):
+        if not name.startswith(look.environment) or not (answer := ask(iam.list_policy_tags, PolicyArn=arn)):
+            continue
+        tags = tags_of(answer)
+        if look.owns(name, tags):
             yield Thing(kind="IAM policy", id=arn, name=name, stack=tags.get(naming.TAG_STACK, ""))
 
 
-def keys(look: Look) -> Iterator[Thing]:
-    """Yield the KMS keys with the environment's tag; one pending deletion ends by itself."""
-    kms = look.client("kms")
+def keys(look: Look) -> Iterator[Thing | NotLooked]:
+    """Yield the KMS keys with the environment's tag, and which keys may not be read."""
+    denied: dict[str, str] = {}
     for listed in look.pages("kms", "list_keys", "Keys"):
         try:
-            tags = tags_of(kms.list_resource_tags(KeyId=listed["KeyId"]), "Tags", "TagKey", "TagValue")
-            if tags.get(naming.TAG_ENVIRONMENT) != look.environment:
-                continue
-            each = kms.describe_key(KeyId=listed["KeyId"])["KeyMetadata"]
+            yield from _key(look, listed["KeyId"])
         except Exception as error:
-            # Keys of AWS's own, and keys whose policy shuts us out, are nobody's leftovers of ours.
-            if aws.error_code(error) in ("AccessDeniedException", "NotFoundException"):
-                continue
-            raise
-        ending = each["KeyState"] == "PendingDeletion"
-        yield Thing(
-            kind="KMS key",
-            id=each["KeyId"],
-            stack=tags.get(naming.TAG_STACK, ""),
-            usd_per_hour=0.0 if ending else price("kms_key"),
-            created=each.get("CreationDate"),
-            note=f"will be gone on {each['DeletionDate']:%Y-%m-%d}" if ending else each["KeyState"].lower(),
-            ends_by_itself=ending,
-        )
+            if aws.error_code(error) != "AccessDeniedException":
+                raise
+            denied[listed["KeyId"]] = str(error).splitlines()[0]
+    # AWS's own keys may refuse too, and are nobody's leftovers; their aliases tell which they are.
+    for each in look.pages("kms", "list_aliases", "Aliases") if denied else ():
+        if each["AliasName"].startswith("alias/aws/"):
+            denied.pop(each.get("TargetKeyId", ""), None)
+    for key, why in denied.items():
+        yield NotLooked(title=f"KMS key {key}", why=why)
+
+
+def _key(look: Look, identity: str) -> Iterator[Thing]:
+    """Yield the key if it is the environment's; one that is pending deletion ends by itself."""
+    kms = look.client("kms")
+    answer = ask(kms.list_resource_tags, KeyId=identity)
+    tags = tags_of(answer or {}, "Tags", "TagKey", "TagValue")
+    if tags.get(naming.TAG_ENVIRONMENT) != look.environment:
+        return
+    described = ask(kms.describe_key, KeyId=identity)
+    if described is None:
+        return
+    each = described["KeyMetadata"]
+    ending = each["KeyState"] == "PendingDeletion"
+    yield Thing(
+        kind="KMS key",
+        id=each["KeyId"],
+        stack=tags.get(naming.TAG_STACK, ""),
+        usd_per_hour=0.0 if ending else price("kms_key"),
+        created=each.get("CreationDate"),
+        note=f"will be gone on {each['DeletionDate']:%Y-%m-%d}" if ending else each["KeyState"].lower(),
+        ends_by_itself=ending,
+    )
 
 
 def aliases(look: Look) -> Iterator[Thing]:
@@ -96,7 +114,9 @@ def parameters(look: Look) -> Iterator[Thing]:
         {"Key": "Name", "Option": "BeginsWith", "Values": [naming.outputs_parameter(look.environment)[:-7]]}
     ]
     for each in look.pages("ssm", "describe_parameters", "Parameters", ParameterFilters=filters):
-        answer = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=each["Name"])
+        answer = ask(ssm.list_tags_for_resource, ResourceType="Parameter", ResourceId=each["Name"])
+        if answer is None:
+            continue
         stack = tags_of(answer, "TagList").get(naming.TAG_STACK, "")
         yield Thing(kind="SSM parameter", id=each["Name"], stack=stack)
 

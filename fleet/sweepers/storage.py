@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fleet import aws
-from fleet.sweepers.things import Look, Sweeper, Thing, name_of, price, stack_of, tags_of
+from fleet.sweepers.things import Look, Sweeper, Thing, ask, name_of, price, stack_of, tags_of
 from stacks import naming
 
 
@@ -18,11 +18,14 @@ def buckets(look: Look) -> Iterator[Thing]:
         if not name.startswith(f"{look.organization}-"):
             continue
         try:
-            tags = tags_of(s3.get_bucket_tagging(Bucket=name), "TagSet")
+            answer = ask(s3.get_bucket_tagging, Bucket=name)
         except Exception as error:
             if aws.error_code(error) != "NoSuchTagSet":
                 raise
-            tags = {}
+            answer = {}
+        if answer is None:
+            continue
+        tags = tags_of(answer, "TagSet")
         if look.owns(name, tags, (made,)):
             yield Thing(
                 kind="S3 bucket",

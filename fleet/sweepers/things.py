@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet import aws
 from stacks import naming
 from stacks.catalog import load_catalog, load_other_prices
 
@@ -28,6 +29,14 @@ class Thing:
     """What a reader should know beside ("will be gone on 2026-12-01")."""
     ends_by_itself: bool = False
     """Whether it is on its way out and needs nobody (a key that is pending deletion)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotLooked:
+    """Something that could not be looked at: nothing can be said about what is left there."""
+
+    title: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,27 @@ class Sweeper:
     """What is looked at, in plain words: "EC2 instances"."""
     covers: tuple[str, ...]
     """The kinds (`ec2:instance`) of the tagging API that this listing knows better."""
-    look: Callable[[Look], Iterable[Thing]]
+    look: Callable[[Look], Iterable[Thing | NotLooked]]
+    """Yields what it finds, and what of it could not be looked at; raises where the listing itself fails."""
+
+
+def is_gone(error: Exception) -> bool:
+    """Return whether a call about one thing failed because that thing no longer exists."""
+    code = aws.error_code(error)  # a bucket without tags is a bucket
+    return code != "NoSuchTagSet" and ("NoSuch" in code or "NotFound" in code or code == "InvalidResourceId")
+
+
+def ask(operation: Callable[..., Mapping[str, Any]], **arguments: Any) -> Mapping[str, Any] | None:
+    """Return what a call answers about one listed thing, or None where the thing is gone.
+
+    Listings of S3 and IAM go on showing what was just deleted.
+    """
+    try:
+        return operation(**arguments)
+    except Exception as error:
+        if not is_gone(error):
+            raise
+        return None
 
 
 def tags_of(
