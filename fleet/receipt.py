@@ -176,7 +176,7 @@ def _sections(receipt: Receipt) -> Iterable[Section]:
         for each in receipt.stacks
     )
     headers = ("stack", "what became of it", "created", "ended", "lived", "an hour", "estimated cost")
-    yield Section(title="Stacks", note="", headers=headers, rows=rows)
+    yield Section(title="Stacks", note="", headers=headers, rows=rows, amounts=(4, 5, 6))
     if receipt.kept:
         yield _things("Kept on purpose", "`fleetform down --base` takes these down too.", receipt.kept)
     if receipt.ending:
@@ -195,8 +195,9 @@ def _things(title: str, note: str, things: tuple[Thing, ...]) -> Section:
     return Section(
         title=title,
         note=f"{note} Together {total} an hour.".strip(),
-        headers=("kind", "id", "name", "an hour", ""),
+        headers=("kind", "id", "name", "an hour", "note"),
         rows=rows,
+        amounts=(3,),
     )
 
 

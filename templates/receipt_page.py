@@ -14,6 +14,8 @@ class Section:
     note: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    amounts: tuple[int, ...] = ()
+    """The columns, from 0, that hold lengths of time or money: to the right, on one line."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fleet.receipt import Receipt, StackReceipt, duration, usd, write_receipt
+from fleet.receipt import Receipt, StackReceipt, duration, receipt_page, usd, write_receipt
 from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 
@@ -72,6 +72,20 @@ def test_the_files_hold_everything_and_the_digest_is_of_the_data(tmp_path: Path)
     page = (tmp_path / "receipt/receipt.html").read_text()
     assert digest in page and "vol-1" in page and "a run was active" in page and "by use" in page
     assert "<b>bold" not in page and "<script" not in page and "src=" not in page and "href=" not in page
+
+
+def test_every_column_of_the_page_has_a_name_and_amounts_stand_to_the_right(tmp_path: Path) -> None:
+    disk = Thing(kind="EBS volume", id="vol-1", usd_per_hour=0.011, note="100 GiB")
+    unseen = NotLooked(title="FSx file systems", why="AccessDenied")
+    found = receipt(left=(disk,), kept=(disk,), ending=(disk,), machines=(disk,), not_looked=(unseen,))
+    for section in receipt_page(found, "0" * 64).sections:
+        assert all(section.headers) and {len(row) for row in section.rows} == {len(section.headers)}
+        amounts = {column for row in section.rows for column, cell in enumerate(row) if cell.endswith("USD")}
+        assert amounts <= set(section.amounts)
+    write_receipt(found, tmp_path / "receipt")
+    page = (tmp_path / "receipt/receipt.html").read_text()
+    assert page.count('<td data-label="an hour" class="amount">0.0110 USD</td>') == 4
+    assert ".amount { text-align: right; white-space: nowrap;" in page
 
 
 def test_a_receipt_is_never_written_over(tmp_path: Path) -> None:
