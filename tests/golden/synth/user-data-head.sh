@@ -24,6 +24,16 @@ cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
 NODE_JSON
 printf '%s\n' /opt/pytorch/bin/python3 >"$root/etc/fleetform/python"
 
+# Each run is a command that lasts as long as the run; the agent carries out 5 at a time unless it is told.
+mkdir -p "$root/etc/amazon/ssm"
+cat >"$root/etc/amazon/ssm/amazon-ssm-agent.json" <<'AGENT_JSON'
+{"Mds": {"CommandWorkersLimit": 200}}
+AGENT_JSON
+if [ -z "$root" ]; then
+  systemctl restart snap.amazon-ssm-agent.amazon-ssm-agent.service || systemctl restart amazon-ssm-agent ||
+    echo "the Systems Manager agent could not be restarted: more than 5 runs at once will wait" >&2
+fi
+
 # The instance profile's credentials and the network may come up a little after the machine itself.
 fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
 trap 'rm -rf "$fetched"' EXIT

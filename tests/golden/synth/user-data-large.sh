@@ -24,6 +24,7 @@ cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
 NODE_JSON
 printf '%s\n' /opt/pytorch/bin/python3 >"$root/etc/fleetform/python"
 
+
 # The instance profile's credentials and the network may come up a little after the machine itself.
 fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
 trap 'rm -rf "$fetched"' EXIT
