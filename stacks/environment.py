@@ -139,7 +139,7 @@ class FleetSpec(Spec):
     ] = 100
     image: Annotated[
         str,
-        _image("Machine image of the nodes; its Python must have torch and boto3"),
+        _image("Machine image of the nodes; its Python must have torch 2.6 or newer, numpy and boto3"),
     ] = GPU_IMAGE
     python: Annotated[str, _python("Python in that image that runs torchrun")] = IMAGE_PYTHON
 
