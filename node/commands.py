@@ -9,6 +9,9 @@ from typing import Any
 from node.aws import aws_errors, error_code
 
 _WAITING = frozenset({"Pending", "Delayed"})
+_THROTTLED = frozenset(
+    {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"}
+)
 _LIVING = frozenset({"InProgress", "Cancelling"})
 DELIVERY_SECONDS = 300
 """How long Systems Manager tries to hand a command to a node before it gives up."""
@@ -46,6 +49,18 @@ def send(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, str
         TimeoutSeconds=DELIVERY_SECONDS,
     )
     return str(answer["Command"]["CommandId"])
+
+
+def is_throttled(error: Exception) -> bool:
+    """Return whether AWS refused the call only because there were too many, so that nothing was done."""
+    return error_code(error) in _THROTTLED
+
+
+def find(ssm: Any, instance_id: str, comment: str) -> str | None:
+    """Return the id of the latest command on the node with that comment, or None: a send may be heard."""
+    pages = ssm.get_paginator("list_command_invocations").paginate(InstanceId=instance_id)
+    found = [each for page in pages for each in page["CommandInvocations"] if each.get("Comment") == comment]
+    return str(max(found, key=lambda each: each["RequestedDateTime"])["CommandId"]) if found else None
 
 
 def look(ssm: Any, command_id: str, instance_id: str) -> Invocation:

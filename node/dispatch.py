@@ -11,8 +11,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -31,6 +32,8 @@ from node.watch import Part, Verdict, Watch
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 """Seconds between two looks for free nodes."""
+_OUTAGE_SECONDS = 6 * 3600.0
+"""How long nodes that work on a run that has failed are watched for while the cloud does not answer."""
 
 
 class Dispatch:
@@ -40,7 +43,7 @@ class Dispatch:
         """Read the run; raises LookupError where there is none of that id."""
         self._config = config
         self._bucket = Bucket(client("s3", config.region), config.artifact_bucket)
-        body = self._bucket.get(run_key(run_id, "run.json"))
+        body = persist(lambda: self._bucket.get(run_key(run_id, "run.json")))
         if body is None:
             raise LookupError(f"no run {run_id} in {config.artifact_bucket}")
         self._run: dict[str, Any] = json.loads(body)
@@ -48,23 +51,37 @@ class Dispatch:
         self._events = EventLog(self._bucket, run_id)
         self._times = {"submitted": self._run["submitted"], "dispatched": utc_now()}
         self._gang: Gang | None = None
+        self._parts: list[Part] = []
 
     def carry_out(self) -> Verdict:
         """Run it to its end and return how it ended; the final event is written whatever happens."""
-        self._events.append(QUEUED, {}, time=self._run["submitted"])
+        self._say(QUEUED, {}, self._run["submitted"])
         try:
             verdict = self._wait_for_nodes() or self._train()
         except NotTheWriterError:
             raise
         except BaseException as error:
             traceback.print_exc()
-            verdict = Verdict(
-                FAILED, f"the dispatcher on the head node failed: {error or type(error).__name__}"
-            )
-            self._bucket.put(
-                run_key(self._run_id, "stop.json"), json.dumps({"reason": verdict.cause}).encode()
-            )
+            why = f"the dispatcher on the head node failed: {error or type(error).__name__}"
+            verdict = self._wind_down(Verdict(FAILED, why))
         self._close(verdict)
+        return verdict
+
+    def _say(self, event: str, detail: dict[str, Any], moment: str = "") -> None:
+        """Append an event at `moment`, or now; a cloud that does not answer for a while is borne with."""
+        moment = moment or utc_now()  # once: a line that is written again must be the same line
+        persist(lambda: self._events.append(event, detail, moment))
+
+    def _wind_down(self, verdict: Verdict) -> Verdict:
+        """Stop the nodes that were told to begin, and wait: until the last has ended they are not free.
+
+        The head can do nothing else while the cloud does not answer, so it waits for that long, too.
+        """
+        if self._parts:
+            try:
+                return persist(lambda: self._watch(lambda: None).until_end(verdict), _OUTAGE_SECONDS)
+            except Exception:  # the final event must be written whatever is wrong with the watch
+                traceback.print_exc()
         return verdict
 
     def _wait_for_nodes(self) -> Verdict | None:
@@ -73,27 +90,30 @@ class Dispatch:
         while True:
             nodes = persist(self._ready_nodes)
             ids = [node.instance_id for node in nodes]
-            claimed = claim_gang(self._bucket, self._run_id, ids, self._run["nodes"])
+            claimed = self._claim(ids)
             if claimed is not None:
                 self._gang = place([node for node in nodes if node.instance_id in claimed])
                 self._times["claimed"] = utc_now()
                 return None
             reason = self._reason(ids)
             if reason != said:
-                self._events.append(QUEUED, {"reason": reason})
+                self._say(QUEUED, {"reason": reason})
                 said = reason
-            request = self._bucket.get(run_key(self._run_id, "cancel.json"))
+            request = persist(lambda: self._bucket.get(run_key(self._run_id, "cancel.json")))
             if request is not None:
                 return Verdict(CANCELLED, f"cancelled by {json.loads(request).get('actor', 'somebody')}")
             time.sleep(wait)
             wait = min(_LONGEST_WAIT, wait * 1.5)
+
+    def _claim(self, ids: list[str]) -> list[str] | None:
+        return persist(lambda: claim_gang(self._bucket, self._run_id, ids, self._run["nodes"]))
 
     def _ready_nodes(self) -> list[Instance]:
         found = running_nodes(self._ec2(), self._config.environment, self._run["fleet"])
         return online(client("ssm", self._config.region), found) if found else []
 
     def _reason(self, ready: Sequence[str]) -> str:
-        held = holders(self._bucket, ready)
+        held = persist(lambda: holders(self._bucket, ready))
         by = f", held by {', '.join(sorted(set(held.values())))}" if held else ""
         return (
             f"waiting for {self._run['nodes']} free nodes of the fleet {self._run['fleet']}: "
@@ -104,19 +124,38 @@ class Dispatch:
         """Start every node's part at the same time, and watch them until the last has ended."""
         gang, ssm = self._gang, client("ssm", self._config.region)
         assert gang is not None
-        self._events.append(PROVISIONING, {"nodes": gang.describe()})
-        with ThreadPoolExecutor(max_workers=min(16, len(gang.nodes))) as pool:
-            sent = list(pool.map(lambda rank: self._start(ssm, gang, rank), range(len(gang.nodes))))
-        parts = [Part(rank, gang.nodes[rank], command) for rank, command in enumerate(sent)]
+        self._say(PROVISIONING, {"nodes": gang.describe()})
+        ranks = range(len(gang.nodes))
+        with ThreadPoolExecutor(max_workers=min(16, len(ranks))) as pool:
+            sent = [pool.submit(self._start, ssm, gang, rank) for rank in ranks]
+        failed = {rank: error for rank in ranks if (error := sent[rank].exception())}
+        if failed:
+            return self._give_up(ssm, gang, failed)
+
+        self._parts.sort(key=lambda part: part.rank)
 
         def started() -> None:
-            self._times["started"] = utc_now()
-            self._events.append(RUNNING, {"commands": sent})
+            moment = self._times.setdefault("started", utc_now())
+            self._say(RUNNING, {"commands": [part.command_id for part in self._parts]}, moment)
 
-        limit = float(self._run["max_minutes"]) * 60
-        return Watch(ssm, self._ec2, self._bucket, self._run_id, parts, limit, started).until_end()
+        return self._watch(started).until_end()
 
-    def _start(self, ssm: Any, gang: Gang, rank: int) -> str:
+    def _watch(self, on_started: Callable[[], None]) -> Watch:
+        limit, ssm = float(self._run["max_minutes"]) * 60, client("ssm", self._config.region)
+        return Watch(ssm, self._ec2, self._bucket, self._run_id, self._parts, limit, on_started)
+
+    def _give_up(self, ssm: Any, gang: Gang, failed: Mapping[int, BaseException]) -> Verdict:
+        """Stop the nodes that began, where others were not told to; any answer may have been lost."""
+        for rank in failed:
+            instance = gang.nodes[rank]
+            command = persist(partial(commands.find, ssm, instance.instance_id, self._run_id))
+            if command is not None:
+                self._parts.append(Part(rank, instance, command))
+        rank, error = next(iter(failed.items()))
+        return self._wind_down(Verdict(FAILED, f"node {rank} could not be told to begin: {error}"))
+
+    def _start(self, ssm: Any, gang: Gang, rank: int) -> None:
+        """Send one node its command; again only where it surely was not sent: it must not run twice."""
         parameters = {
             "RunId": self._run_id,
             "NodeRank": str(rank),
@@ -124,17 +163,22 @@ class Dispatch:
             "MasterAddress": gang.address,
             "MasterPort": str(gang.port),
         }
-        instance_id = gang.nodes[rank].instance_id
-        return commands.send(ssm, self._config.node_document, instance_id, parameters, self._run_id)
+        node, document = gang.nodes[rank], self._config.node_document
+        command = persist(
+            lambda: commands.send(ssm, document, node.instance_id, parameters, self._run_id),
+            worth=commands.is_throttled,
+        )
+        self._parts.append(Part(rank, node, command))
 
     def _close(self, verdict: Verdict) -> None:
         """Write the receipt, then the final event, and give the nodes back."""
         self._times["ended"] = utc_now()
         persist(lambda: self._write_receipt(verdict))
         detail = {"cause": verdict.cause} if verdict.cause else {}
-        persist(lambda: self._events.append(verdict.event, detail, time=self._times["ended"]))
+        self._say(verdict.event, detail, self._times["ended"])
         if self._gang is not None:
-            free(self._bucket, self._run_id, [node.instance_id for node in self._gang.nodes])
+            ids = [node.instance_id for node in self._gang.nodes]
+            persist(lambda: free(self._bucket, self._run_id, ids))
 
     def _write_receipt(self, verdict: Verdict) -> None:
         receipt = make_receipt(self._bucket, self._run, self._gang, self._times, verdict)

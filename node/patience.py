@@ -15,18 +15,22 @@ _PAUSE_SECONDS = 5.0
 
 
 def persist(
-    act: Callable[[], Result], patience: float = PATIENCE_SECONDS, pause: float = _PAUSE_SECONDS
+    act: Callable[[], Result],
+    patience: float = PATIENCE_SECONDS,
+    pause: float = _PAUSE_SECONDS,
+    worth: Callable[[Exception], bool] = lambda error: True,
 ) -> Result:
     """Return what `act` returns; while AWS refuses or can't be reached, do it again for `patience` seconds.
 
-    Then the error is raised. Each call has been tried several times by then: see node/aws.py.
+    Then the error is raised, and at once where it is not `worth` another try. `act` must be one that may be
+    done twice. Each call has been tried several times by then: see node/aws.py.
     """
     deadline = time.monotonic() + patience
     while True:
         try:
             return act()
         except aws_errors() as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or not worth(error):
                 raise
             print(f"the cloud refused or did not answer, trying again: {error}", file=sys.stderr)
             time.sleep(pause)

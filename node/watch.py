@@ -89,8 +89,9 @@ class Watch:
         self._machines_at = self._begin
         self._longest_delay = max(_LONGEST_DELAY, _DELAY_PER_NODE * len(self._parts))
 
-    def until_end(self) -> Verdict:
-        """Return the verdict once no node works on the run any more."""
+    def until_end(self, verdict: Verdict | None = None) -> Verdict:
+        """Return the verdict once no node works on the run any more; given one, stop them all at once."""
+        self._verdict = verdict
         delay = _FIRST_DELAY
         while True:
             persist(self._look)

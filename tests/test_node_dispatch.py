@@ -191,6 +191,47 @@ def test_a_bucket_that_refuses_for_a_while_costs_no_output(lab: RunEnvironment, 
     assert lab.store.get(run_id, "master.txt") is not None
 
 
+def test_a_short_outage_costs_a_waiting_run_nothing(lab: RunEnvironment, sandbox: Cloud) -> None:
+    denied = {"service": "s3", "code": "AccessDenied", "status": 403, "count": 1}
+    for action, name in (
+        ("PutObject", "events.jsonl"),
+        ("PutObject", "nodes/"),
+        ("GetObject", "cancel.json"),
+    ):
+        admin(sandbox, "POST", "faults", {**denied, "action": action, "resource": name})
+    busy = {"service": "ssm", "action": "SendCommand", "code": "ThrottlingException", "count": 6}
+    admin(sandbox, "POST", "faults", {**busy, "resource": "-run-node"})
+    try:
+        run_id = start(lab, SAY_AND_WRITE)
+        run = wait_for_end(lab, run_id, 120)
+        hits = [fault["hits"] for fault in admin(sandbox, "GET", "status")["faults"]]
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert run.state == "SUCCEEDED"
+    assert hits[0] == hits[1] == 1
+    assert hits[3] == 6
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_node_that_cannot_be_told_to_begin_ends_the_run_after_the_others_have_stopped(
+    lab: RunEnvironment, sandbox: Cloud, reached: bool
+) -> None:
+    refused = {"service": "ssm", "action": "SendCommand", "resource": lab.instances("node")[1], "count": 1}
+    fault = {**refused, "code": "InvalidInstanceId", "after": reached}
+    admin(sandbox, "POST", "faults", fault)
+    try:
+        run_id = start(lab, HANG, nodes=2)
+        run = wait_for_end(lab, run_id)
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert run.state == "FAILED"
+    assert run.cause.startswith("node 1 could not be told to begin: ")
+    # The nodes that began had ended, and brought everything home, before the run was called over.
+    began = {"outputs/node-0.json", "outputs/node-1.json"} if reached else {"outputs/node-0.json"}
+    assert set(lab.store.sizes(run_id, "outputs/")) == began
+    assert claims(lab) == []
+
+
 def test_a_run_waits_until_enough_nodes_are_free_and_says_for_whom(lab: RunEnvironment) -> None:
     first = start(lab, HANG)
     wait_until(lab, first, lambda run: run.state == "RUNNING")
