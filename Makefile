@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export CHECKPOINT_DISABLE := 1
 
 .PHONY: help demo test lint types unit bench docs clean
@@ -29,7 +30,7 @@ unit: $(VENV)/dev.installed node_modules/.installed
 	$(BIN)/python -m pytest -q
 
 bench: $(VENV)/dev.installed node_modules/.installed
-	$(BIN)/pip install --quiet --editable '.[benchmarks]'
+	$(INSTALL) '.[benchmarks]'
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/dev.installed
@@ -38,12 +39,12 @@ docs: $(VENV)/dev.installed
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[infra,node,trainer,sandbox]'
+$(VENV)/demo.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[infra,node,trainer,sandbox]'
 	touch $@
 
-$(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[dev]'
+$(VENV)/dev.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[dev]'
 	touch $@ $(VENV)/demo.installed
 
 node_modules/.installed: package-lock.json
