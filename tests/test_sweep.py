@@ -13,6 +13,7 @@ from fleet.session import Session
 from fleet.sweep import SWEEPERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
 from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
+from stacks import naming
 from tests.sandbox_helpers import IMAGE, admin
 from tests.sweep_helpers import open_for_sweeping, tags
 
@@ -80,6 +81,8 @@ def test_things_of_every_kind_are_found_with_id_kind_stack_and_cost(session: Ses
         iam.delete_role(RoleName="sweep-head-us-east-1")
         iam.delete_role(RoleName="sweep-two-head")
         s3.delete_bucket(Bucket="run-tests-sweep-artifacts-us-east-1")
+        untag = {"KeyId": key["KeyMetadata"]["KeyId"], "TagKeys": [naming.TAG_ENVIRONMENT]}
+        session.client("kms").untag_resource(**untag)  # it stands for days, and in the way of other tests
         session.client("ssm").delete_parameter(Name="/fleetform/sweep/outputs")
         session.client("sqs").delete_queue(
             QueueUrl=session.client("sqs").get_queue_url(QueueName="stray")["QueueUrl"]
