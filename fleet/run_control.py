@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +13,17 @@ from typing import Any, Protocol
 from fleet import aws
 from fleet.errors import ActError
 from fleet.run_store import RunStore
-from fleet.runs import RunStatus, active_runs, list_runs, read_run
+from fleet.runs import RunStatus, active_runs, find_run, list_runs, read_run
+from stacks import naming
 
 _UNHEARD_SECONDS = 60
 """A run that was submitted this long ago, of which no head node was told, is lost: its submitter was killed.
 Should the head hear of it after all, it finds the final event there and leaves it alone."""
+_CLOCKS_DIFFER = datetime.timedelta(minutes=5)
+_WITHOUT_A_WORD = "its dispatcher on the head node ended without a word"
+_RECORDING = "recording"
+_RECORDING_SECONDS = 120
+"""Who records a run's end and has not said for so long that it is done was killed: another may do it."""
 _ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
 
 
@@ -65,11 +72,11 @@ def cancel(
 
 def is_lost(store: RunStore, run: RunStatus) -> bool:
     """Return whether nobody carries out the active run: its dispatcher ended, or the head node is gone."""
-    told = store.get_json(run.run_id, "submission.json")
+    told = store.get_json(run.run_id, "submission.json") or _find_command(store, run)
     if told is None:
         submitted = datetime.datetime.fromisoformat(run.submitted)
         age = datetime.datetime.now(datetime.UTC) - submitted
-        return run.state == "SUBMITTED" and age.total_seconds() > _UNHEARD_SECONDS
+        return age.total_seconds() > _UNHEARD_SECONDS and read_run(store, run.run_id).active
     try:
         answer = store.ssm.get_command_invocation(
             CommandId=told["command_id"], InstanceId=told["instance_id"]
@@ -82,6 +89,20 @@ def is_lost(store: RunStore, run: RunStatus) -> bool:
         # Systems Manager notices a machine's end late, if at all.
         return not _is_running(store, told["instance_id"])
     return read_run(store, run.run_id).active  # it may have written its last event while we looked
+
+
+def _find_command(store: RunStore, run: RunStatus) -> dict[str, str] | None:
+    """Return what `submission.json` would say, from Systems Manager's list: its writer was killed."""
+    environment = (store.get_json(run.run_id, "run.json") or {}).get("environment", "")
+    submitted = datetime.datetime.fromisoformat(run.submitted) - _CLOCKS_DIFFER
+    after = {"key": "InvokedAfter", "value": submitted.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    for page in store.ssm.get_paginator("list_commands").paginate(Filters=[after]):
+        for command in page["Commands"]:
+            # The nodes' commands have the run's id for a comment, too, but another document.
+            ours = command["Comment"] == run.run_id and command["InstanceIds"]
+            if ours and command["DocumentName"] == naming.run_document(environment):
+                return {"command_id": command["CommandId"], "instance_id": command["InstanceIds"][0]}
+    return None
 
 
 def end_lost(store: RunStore, run: RunStatus, event: str, cause: str) -> None:
@@ -99,8 +120,12 @@ def end_lost(store: RunStore, run: RunStatus, event: str, cause: str) -> None:
 
 
 def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
-    """Record an ended run in the ledger as `run.ended`, once for all callers; return whether it was us."""
-    if run.active or not store.put_new(run.run_id, "settled.json", {"time": _utc_now()}):
+    """Record an ended run in the ledger as `run.ended`, once for all callers; return whether it was us.
+
+    `settled.json` says first that somebody is at it, and that it is done only once the ledger has it: one who
+    is killed in between leaves no gap. At the worst an end is recorded twice.
+    """
+    if run.active or not _begin_to_settle(store, run.run_id):
         return False
     receipt = store.get_json(run.run_id, "receipt.json") or {}
     details = {
@@ -116,22 +141,52 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
     except BaseException:
         store.delete(run.run_id, "settled.json")
         raise
+    store.put(run.run_id, "settled.json", {"time": _utc_now(), "state": "recorded"})
     return True
+
+
+def _begin_to_settle(store: RunStore, run_id: str) -> bool:
+    """Return whether the caller is the one to record the run's end now."""
+    mine = {"time": _utc_now(), "state": _RECORDING}
+    if store.put_new(run_id, "settled.json", mine):
+        return True
+    found = store.read(run_id, "settled.json")
+    if found is None or _is_settled(json.loads(found[0])):
+        return False
+    return store.replace(run_id, "settled.json", mine, found[1])
+
+
+def _is_settled(marker: dict[str, Any]) -> bool:
+    """Return whether the run's end is recorded, or is being recorded by somebody who lives."""
+    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(marker["time"])
+    return marker.get("state") != _RECORDING or age.total_seconds() < _RECORDING_SECONDS
 
 
 def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
     """End the lost runs, record every ended one, and return all runs as they then stand, newest first."""
     for run in active_runs(store):
         if is_lost(store, run):
-            end_lost(store, run, "FAILED", "its dispatcher on the head node ended without a word")
+            end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
     runs = list_runs(store)
     ended = [run for run in runs if not run.active]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        settled = list(pool.map(lambda run: store.sizes(run.run_id, "settled.json"), ended))
-    for run, done in zip(ended, settled, strict=True):
-        if not done:
+        markers = list(pool.map(lambda run: store.get_json(run.run_id, "settled.json"), ended))
+    for run, marker in zip(ended, markers, strict=True):
+        if marker is None or not _is_settled(marker):
             settle(store, ledger, run)
     return runs
+
+
+def end_lost_holders(store: RunStore, ledger: LedgerLike) -> list[str]:
+    """End the lost runs that hold nodes, which others would wait for in vain, and return their ids."""
+    ended = []
+    for run_id in sorted(store.holders()):
+        run = find_run(store, run_id)
+        if run is not None and run.active and is_lost(store, run):
+            end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
+            settle(store, ledger, read_run(store, run_id))
+            ended.append(run_id)
+    return ended
 
 
 def _is_running(store: RunStore, instance_id: str) -> bool:

@@ -41,6 +41,20 @@ class RunStore:
         """The client that knows the machines."""
         return aws.client(self.cloud, "ec2", self.region)
 
+    def holders(self) -> set[str]:
+        """Return the runs that hold nodes of the environment now."""
+        found = set()
+        for page in self._pages({"Bucket": self.bucket, "Prefix": "nodes/"}):
+            for item in page.get("Contents", []):
+                try:
+                    body = self.s3.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read()
+                except Exception as error:
+                    if aws.error_code(error) not in _MISSING:  # freed since it was listed
+                        raise
+                else:
+                    found.add(str(json.loads(body)["run_id"]))
+        return found
+
     def run_ids(self) -> list[str]:
         """Return every run's id, newest first."""
         query = {"Bucket": self.bucket, "Prefix": "runs/", "Delimiter": "/"}
@@ -100,6 +114,10 @@ class RunStore:
     def put_new(self, run_id: str, name: str, data: dict[str, Any]) -> bool:
         """Write a JSON file of the run directory unless there is one; return whether it was written."""
         return self._put_if(run_id, name, _json(data), IfNoneMatch="*")
+
+    def replace(self, run_id: str, name: str, data: dict[str, Any], etag: str) -> bool:
+        """Write a JSON file of the run directory if it still has that ETag; return whether it had."""
+        return self._put_if(run_id, name, _json(data), IfMatch=etag)
 
     def append_line(self, run_id: str, name: str, line: dict[str, Any]) -> bool:
         """Append a line to a JSON Lines file; return False where somebody else wrote to it meanwhile."""

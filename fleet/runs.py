@@ -60,13 +60,13 @@ def list_runs(store: RunStore, limit: int | None = None) -> list[RunStatus]:
     """Return the runs, newest first."""
     ids = store.run_ids()[:limit]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = pool.map(lambda run_id: _read(store, run_id), ids)
+        found = pool.map(lambda run_id: find_run(store, run_id), ids)
     return [run for run in found if run is not None]
 
 
 def read_run(store: RunStore, run_id: str) -> RunStatus:
     """Return one run; raises UserError, with the nearest id, where there is none of that id."""
-    found = _read(store, run_id)
+    found = find_run(store, run_id)
     if found is not None:
         return found
     known = store.run_ids()
@@ -142,7 +142,8 @@ def _alive(store: RunStore, instance_ids: list[str]) -> set[str]:
     return {each["InstanceId"] for group in answer["Reservations"] for each in group["Instances"]}
 
 
-def _read(store: RunStore, run_id: str) -> RunStatus | None:
+def find_run(store: RunStore, run_id: str) -> RunStatus | None:
+    """Return one run, or None where there is none of that id."""
     run = store.get_json(run_id, "run.json")
     if run is None:
         return None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fleet import code_archive, datasets
+from fleet import aws, code_archive, datasets
 from fleet.errors import ActError
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
+from fleet.run_control import end_lost_holders
+from fleet.run_store import open_runs
 from fleet.session import Session
 from stacks import naming
 from stacks.outputs import EnvironmentOutputs
+from stacks.problems import UserError
 
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Nothing that is easily misread."""
@@ -60,6 +65,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
             run, indent=2, ensure_ascii=False
         ).encode()  # last: it makes the run exist
         _start(session, outputs, run_id, files, head)
+    _make_room(session)
     return Submitted(run_id, request, head)
 
 
@@ -111,7 +117,27 @@ def _start(
         more = f"; {', '.join(left)} could not be removed from s3://{bucket}" if left else ""
         raise ActError(f"the run was not started: {error}{more}") from error
     about = {"instance_id": head, "command_id": command["Command"]["CommandId"]}
-    s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
+    # From here on the run is under way, whatever happens: without this file, is_lost looks for the command.
+    with _bearing_with_the_cloud():
+        s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
+
+
+def _make_room(session: Session) -> None:
+    """End the lost runs whose nodes this one would wait for; it is on its way by now."""
+    with _bearing_with_the_cloud():
+        end_lost_holders(open_runs(session), session.ledger)
+
+
+@contextmanager
+def _bearing_with_the_cloud() -> Iterator[None]:
+    """Let a refusal of the cloud pass: whoever looks at the runs next makes up for it."""
+    try:
+        yield
+    except (ActError, UserError):
+        pass
+    except Exception as error:
+        if not aws.is_cloud_error(error):
+            raise
 
 
 def _remove(s3: Any, bucket: str, keys: list[str]) -> list[str]:

@@ -17,10 +17,11 @@ from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.fetch import fetch
 from fleet.follow import EventSeen, LogText
-from fleet.run_control import cancel, is_lost, settle, settle_all
+from fleet.run_control import cancel, end_lost_holders, is_lost, settle, settle_all
 from fleet.run_store import RunStore
 from fleet.runs import active_runs, left_out, list_runs, outputs_safe, read_run
 from scripts.run_output import LogPrinter, duration
+from stacks import naming
 from stacks.problems import UserError
 
 pytestmark = pytest.mark.sandbox
@@ -195,6 +196,84 @@ def test_a_run_that_was_just_submitted_is_not_lost_yet(store: RunStore) -> None:
     make(store, "old")
     assert not is_lost(store, read_run(store, "fresh"))
     assert is_lost(store, read_run(store, "old"))
+
+
+class Commands:
+    """Systems Manager's list of one run's commands: the dispatcher's, and that of a node."""
+
+    def __init__(self, run_id: str) -> None:
+        both = ((naming.run_document("lab"), "head"), (naming.node_document("lab"), "node"))
+        self.commands = [
+            {"CommandId": name, "Comment": run_id, "DocumentName": document, "InstanceIds": [f"i-{name}"]}
+            for document, name in reversed(both)
+        ]
+        self.status = "InProgress"
+
+    def get_paginator(self, name: str) -> Commands:
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        return [{"Commands": []}, {"Commands": self.commands}]
+
+    def get_command_invocation(self, **request: Any) -> dict[str, str]:
+        assert request == {"CommandId": "head", "InstanceId": "i-head"}
+        return {"Status": self.status}
+
+
+def test_a_run_whose_submitter_was_killed_is_found_by_its_command(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(store, "a", "QUEUED", "PROVISIONING", "RUNNING", environment="lab")
+    commands = Commands("a")
+    monkeypatch.setitem(store.__dict__, "ssm", commands)
+    monkeypatch.setattr(run_control, "_is_running", lambda store, instance_id: True)
+    assert not is_lost(store, read_run(store, "a"))
+    commands.status = "Failed"
+    assert is_lost(store, read_run(store, "a"))
+    commands.commands = []
+    assert is_lost(store, read_run(store, "a"))
+
+
+def test_lost_runs_that_hold_nodes_are_ended_and_living_ones_are_not(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("dead", "alive", "free"):
+        make(store, run_id, "QUEUED")
+    for number, run_id in enumerate(("dead", "dead", "alive", "never-was")):
+        store.s3.put_object(
+            Bucket=store.bucket, Key=f"nodes/i-{number}.json", Body=json.dumps({"run_id": run_id}).encode()
+        )
+    monkeypatch.setattr(run_control, "is_lost", lambda store, run: run.run_id != "alive")
+    ledger = Ledger()
+    assert end_lost_holders(store, ledger) == ["dead"]
+    assert ledger.entries == [("run.ended", "dead", "recorded")]
+    assert [run.state for run in list_runs(store)] == ["QUEUED", "FAILED", "QUEUED"]
+
+
+def test_an_end_that_was_being_recorded_when_its_writer_was_killed_is_recorded_again(store: RunStore) -> None:
+    make(store, "a", *ENDED)
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    ledger = Ledger()
+    store.put("a", "settled.json", {"time": now, "state": "recording"})
+    settle_all(store, ledger)
+    assert ledger.entries == []  # somebody is at it
+    store.put("a", "settled.json", {"time": "2026-01-01T00:00:00.000Z", "state": "recording"})
+    settle_all(store, ledger)
+    settle_all(store, ledger)
+    assert ledger.entries == [("run.ended", "a", "recorded")]
+
+
+def test_the_marker_says_recorded_only_once_the_ledger_has_it(store: RunStore) -> None:
+    seen: list[str] = []
+
+    class Looking(Ledger):
+        def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> None:
+            seen.append((store.get_json("a", "settled.json") or {})["state"])
+
+    make(store, "a", *ENDED)
+    settle(store, Looking(), read_run(store, "a"))
+    seen.append((store.get_json("a", "settled.json") or {})["state"])
+    assert seen == ["recording", "recorded"]
 
 
 def test_cancel_gives_up_waiting_with_a_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from fleet import code_archive, datasets, submit
+from fleet import code_archive, datasets, run_control, submit
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.errors import ActError
 from fleet.job import JobSpec
 from fleet.project import Project
-from fleet.run_control import settle_all
+from fleet.run_control import is_lost, settle_all
 from fleet.runs import read_run
 from stacks.problems import UserError
 from tests.run_environment import RunEnvironment, build
+from tests.sandbox_helpers import admin, wait_for
 
 pytestmark = pytest.mark.sandbox
 
@@ -97,6 +98,41 @@ def test_a_command_that_is_refused_leaves_nothing(desk: RunEnvironment, script: 
     with pytest.raises(ActError, match=r"the run was not started: .*InvalidDocument"):
         submit.submit(desk.session, outputs, JobSpec(environment="desk", script=script))
     assert run_files(desk) == before
+
+
+def test_a_run_is_under_way_though_nothing_more_could_be_written_after_the_command(
+    desk: RunEnvironment, script: Path, sandbox: Cloud
+) -> None:
+    fault = {"service": "s3", "action": "PutObject", "resource": "submission.json", "code": "AccessDenied"}
+    admin(sandbox, "POST", "faults", {**fault, "status": 403, "count": 1})
+    try:
+        run_id = submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script)).run_id
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert last_entries(desk, 2) == [("run.submit", "started"), ("run.submit", "succeeded")]
+    assert desk.store.get_json(run_id, "submission.json") is None
+    run = read_run(desk.store, run_id)
+    assert not is_lost(desk.store, run)
+    desk.store.ssm.cancel_command(CommandId=(run_control._find_command(desk.store, run) or {})["command_id"])
+    wait_for(lambda: is_lost(desk.store, run))
+    ended = run_control.cancel(desk.store, desk.session.ledger, run_id, "tests")
+    assert ended.state == "CANCELLED"
+
+
+def test_a_dead_run_s_nodes_are_freed_for_the_next_one(desk: RunEnvironment, script: Path) -> None:
+    dead = {
+        "run_id": "dead", "fleet": "gpu", "recipe": "digits", "script": "", "nodes": 1, "procs_per_node": 1,
+        "actor": "tests", "submitted": "2026-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    desk.store.put("dead", "run.json", dead)
+    desk.store.put("dead", "submission.json", {"instance_id": "i-0", "command_id": "0" * 36})
+    (node,) = desk.instances("node")
+    key = f"nodes/{node}.json"
+    desk.store.s3.put_object(Bucket=desk.store.bucket, Key=key, Body=b'{"run_id": "dead"}')
+    run_id = submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script)).run_id
+    assert read_run(desk.store, "dead").state == "FAILED"
+    wait_for(lambda: read_run(desk.store, run_id).placed)
+    wait_for(lambda: not read_run(desk.store, run_id).active, 120)
 
 
 def test_an_environment_without_a_head_node_says_so(
