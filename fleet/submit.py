@@ -12,11 +12,11 @@ from typing import Any
 
 from fleet import aws, code_archive, datasets
 from fleet.errors import ActError
+from fleet.head import find_head, running_head
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
 from fleet.run_control import end_lost_holders
 from fleet.run_store import open_runs
 from fleet.session import Session
-from stacks import naming
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import UserError
 
@@ -64,7 +64,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         files["run.json"] = json.dumps(
             run, indent=2, ensure_ascii=False
         ).encode()  # last: it makes the run exist
-        _start(session, outputs, run_id, files, head)
+        head = _start(session, outputs, run_id, files, head)
     _make_room(session)
     return Submitted(run_id, request, head)
 
@@ -75,28 +75,13 @@ def new_run_id() -> str:
     return f"{moment}-{''.join(secrets.choice(_ID_LETTERS) for _ in range(5))}"
 
 
-def find_head(session: Session) -> str:
-    """Return the instance id of the environment's head node, found by its tags; ActError if none answers."""
-    filters = [
-        {"Key": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Key": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_HEAD]},
-    ]
-    answer = session.client("ssm").describe_instance_information(Filters=filters)
-    found = answer["InstanceInformationList"]
-    online = sorted(each["InstanceId"] for each in found if each["PingStatus"] == "Online")
-    if online:
-        return str(online[0])
-    state = "is not there" if not found else "does not answer"
-    raise ActError(
-        f"the head node of {session.spec.name} {state}: it may still be starting; try again in a minute, or"
-        f" see `fleetform plan {session.spec.name}`"
-    )
-
-
 def _start(
     session: Session, outputs: EnvironmentOutputs, run_id: str, files: dict[str, bytes], head: str
-) -> None:
-    """Upload the run's files and send the command; where either fails, take away what was uploaded."""
+) -> str:
+    """Upload the run's files, send the command, and return whom it was sent to.
+
+    Where either fails, what was uploaded is taken away.
+    """
     s3, bucket = session.client("s3"), outputs.artifact_bucket
     uploaded: list[str] = []
     try:
@@ -104,22 +89,35 @@ def _start(
             key = f"runs/{run_id}/{name}"
             uploaded.append(key)
             s3.put_object(Bucket=bucket, Key=key, Body=body)
-        command = session.client("ssm").send_command(
-            DocumentName=outputs.run_document,
-            InstanceIds=[head],
-            Parameters={"RunId": [run_id]},
-            Comment=run_id,
-        )
+        head, command_id = _send(session, outputs.run_document, run_id, head)
     except BaseException as error:
         left = _remove(s3, bucket, uploaded)
         if not isinstance(error, Exception):
             raise
         more = f"; {', '.join(left)} could not be removed from s3://{bucket}" if left else ""
         raise ActError(f"the run was not started: {error}{more}") from error
-    about = {"instance_id": head, "command_id": command["Command"]["CommandId"]}
+    about = {"instance_id": head, "command_id": command_id}
     # From here on the run is under way, whatever happens: without this file, is_lost looks for the command.
     with _bearing_with_the_cloud():
         s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
+    return head
+
+
+def _send(session: Session, document: str, run_id: str, head: str) -> tuple[str, str]:
+    """Tell the head of the run; return its instance id and the command's.
+
+    Systems Manager lists a machine for minutes after its end, but refuses to send to it.
+    """
+    ssm = session.client("ssm")
+    about = {"DocumentName": document, "Parameters": {"RunId": [run_id]}, "Comment": run_id}
+    try:
+        answer = ssm.send_command(InstanceIds=[head], **about)
+    except Exception as error:
+        if aws.error_code(error) != "InvalidInstanceId":
+            raise
+        head = running_head(session)
+        answer = ssm.send_command(InstanceIds=[head], **about)
+    return head, str(answer["Command"]["CommandId"])
 
 
 def _make_room(session: Session) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleet import code_archive, datasets, run_control, submit
+from fleet import code_archive, datasets, head, run_control, submit
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.errors import ActError
@@ -19,9 +19,10 @@ from fleet.job import JobSpec
 from fleet.project import Project
 from fleet.run_control import is_lost, settle_all
 from fleet.runs import read_run
+from stacks import naming
 from stacks.problems import UserError
 from tests.run_environment import RunEnvironment, build
-from tests.sandbox_helpers import admin, wait_for
+from tests.sandbox_helpers import admin, run_instances, wait_for
 
 pytestmark = pytest.mark.sandbox
 
@@ -138,9 +139,75 @@ def test_a_dead_run_s_nodes_are_freed_for_the_next_one(desk: RunEnvironment, scr
 def test_an_environment_without_a_head_node_says_so(
     desk: RunEnvironment, script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submit.naming, "ROLE_HEAD", "nobody")
+    monkeypatch.setattr(naming, "ROLE_HEAD", "nobody")
     with pytest.raises(ActError, match="the head node of desk is not there"):
         submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
+
+
+class Knows:
+    """Systems Manager's list of the heads, page by page, each Online; sending is the cloud's own."""
+
+    def __init__(self, ssm: Any, *heads: str) -> None:
+        self._ssm, self._heads = ssm, heads
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ssm, name)
+
+    def get_paginator(self, name: str) -> Any:
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        return [
+            {"InstanceInformationList": [{"InstanceId": head, "PingStatus": "Online"}]}
+            for head in self._heads
+        ]
+
+
+def knowing(desk: RunEnvironment, monkeypatch: pytest.MonkeyPatch, *heads: str) -> None:
+    client = type(desk.session).client
+    ssm = Knows(desk.session.client("ssm"), *heads)
+    monkeypatch.setattr(
+        type(desk.session), "client", lambda self, service: ssm if service == "ssm" else client(self, service)
+    )
+
+
+def test_a_head_that_has_ended_is_passed_over_for_the_newest_that_runs(
+    desk: RunEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (living,) = desk.instances("head")
+    knowing(desk, monkeypatch, "i-00000000000000000", living)
+    assert head.find_head(desk.session) == living
+    # A second head that runs, but was launched later and does not answer yet, is not chosen either.
+    tags = {naming.TAG_ENVIRONMENT: "desk", naming.TAG_ROLE: "head"}
+    (newer,) = run_instances(desk.session.cloud, **tags)
+    try:
+        assert head.find_head(desk.session) == living
+        knowing(desk, monkeypatch, living, newer, "i-00000000000000000")
+        assert head.find_head(desk.session) == newer
+    finally:
+        desk.session.client("ec2").terminate_instances(InstanceIds=[newer])
+
+
+def test_a_run_goes_to_the_living_head_where_the_listed_one_refuses_it(
+    desk: RunEnvironment, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (living,) = desk.instances("head")
+    monkeypatch.setattr(submit, "find_head", lambda session: "i-00000000000000000")
+    submitted = submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
+    assert submitted.head == living
+    told = desk.store.get_json(submitted.run_id, "submission.json") or {}
+    assert told["instance_id"] == living
+    wait_for(lambda: not read_run(desk.store, submitted.run_id).active, 120)
+
+
+def test_a_lone_head_that_has_ended_is_said_to_be_gone(
+    desk: RunEnvironment, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_files(desk)
+    knowing(desk, monkeypatch, "i-00000000000000000")
+    with pytest.raises(ActError, match="the head node of desk does not answer"):
+        submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
+    assert run_files(desk) == before
 
 
 def test_an_environment_that_is_not_up_says_so(sandbox: Cloud) -> None:
