@@ -61,7 +61,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 1 failed, 2 the user's mistake, 3 unproven teardown, 130."""
+    """Run the command line and return its exit code, as docs/architecture.md lists them."""
     from scripts.console_io import live
     from stacks.problems import UserError
 
