@@ -27,7 +27,7 @@ types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
 unit: $(VENV)/dev.installed node_modules/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 bench: $(VENV)/dev.installed node_modules/.installed
 	$(INSTALL) '.[benchmarks]'
