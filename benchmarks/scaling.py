@@ -166,9 +166,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 0 where the goal is met and the noise is bearable."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--recipe", default="digits")
-    parser.add_argument("--samples", type=int, default=204_800, help="training samples (default 204800)")
-    parser.add_argument("--global-batch", type=int, default=512, help="samples a step (default 512)")
+    parser.add_argument("--recipe", default="gpt")
+    parser.add_argument("--samples", type=int, default=1920, help="training samples (default 1920)")
+    parser.add_argument("--global-batch", type=int, default=32, help="samples a step (default 32)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the order of measurements")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args(arguments)
