@@ -18,10 +18,9 @@ def command(environments: tuple[str, ...], as_json: bool) -> int:
     """
     from dataclasses import asdict
 
-    from stacks.guardrails import check_directory
-
     from fleet.project import find_project
     from stacks.environment import environment_files
+    from stacks.guardrails import check_directory
     from stacks.problems import UserError
 
     project = find_project()
