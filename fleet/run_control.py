@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from fleet import aws
+from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.run_store import RunStore
 from fleet.runs import RunStatus, active_runs, find_run, list_runs, read_run
@@ -56,7 +57,7 @@ def cancel(
     if not run.active:
         return run
     with ledger.act("run.cancel", run_id):
-        store.put(run_id, "cancel.json", {"actor": actor, "time": _utc_now()})
+        store.put(run_id, "cancel.json", {"actor": actor, "time": utc_now()})
         deadline, delay = time.monotonic() + wait_s, 0.2
         while (run := read_run(store, run_id)).active:
             if is_lost(store, run):
@@ -115,7 +116,7 @@ def end_lost(store: RunStore, run: RunStatus, event: str, cause: str) -> None:
     deadline = time.monotonic() + (35 if wanted else 0)
     while time.monotonic() < deadline and not wanted <= set(store.sizes(run.run_id, "outputs/")):
         time.sleep(0.5)
-    line = {"time": _utc_now(), "event": event, "detail": {"cause": cause}}
+    line = {"time": utc_now(), "event": event, "detail": {"cause": cause}}
     store.append_line(run.run_id, "events.jsonl", line)  # refused where the dispatcher lives after all
 
 
@@ -141,13 +142,13 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
     except BaseException:
         store.delete(run.run_id, "settled.json")
         raise
-    store.put(run.run_id, "settled.json", {"time": _utc_now(), "state": "recorded"})
+    store.put(run.run_id, "settled.json", {"time": utc_now(), "state": "recorded"})
     return True
 
 
 def _begin_to_settle(store: RunStore, run_id: str) -> bool:
     """Return whether the caller is the one to record the run's end now."""
-    mine = {"time": _utc_now(), "state": _RECORDING}
+    mine = {"time": utc_now(), "state": _RECORDING}
     if store.put_new(run_id, "settled.json", mine):
         return True
     found = store.read(run_id, "settled.json")
@@ -194,8 +195,3 @@ def _is_running(store: RunStore, instance_id: str) -> bool:
     answer = store.ec2.describe_instances(Filters=filters)
     states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]
     return any(state in ("pending", "running") for state in states)
-
-
-def _utc_now() -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

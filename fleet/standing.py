@@ -17,7 +17,7 @@ from stacks.problems import Problem, UserError
 
 def require_same_region(session: Session) -> None:
     """Raise UserError where the environment stands in another region than its file says."""
-    network = _standing(session, "aws_vpc")
+    network = _standing(session).get("aws_vpc")
     if not network:
         return
     region = str(network[0]["arn"]).split(":")[3]
@@ -27,7 +27,8 @@ def require_same_region(session: Session) -> None:
 
 def require_same_network(session: Session) -> None:
     """Raise UserError where the network that stands has another block or other zones than the file says."""
-    network, subnets = _standing(session, "aws_vpc"), _standing(session, "aws_subnet")
+    standing = _standing(session)
+    network, subnets = standing.get("aws_vpc"), standing.get("aws_subnet")
     if not network:
         return
     wanted = session.spec.network
@@ -50,13 +51,12 @@ def _problem(session: Session, path: str, stands: object) -> Problem:
     )
 
 
-def _standing(session: Session, kind: str) -> list[dict[str, Any]]:
-    """Return the attributes of the base's resources of that type, none where there is no base."""
+def _standing(session: Session) -> dict[str, list[dict[str, Any]]]:
+    """Return the attributes of the base's resources by their type, none where there is no base."""
     text = read_state_object(session.cloud, session.account, naming.base_stack(session.spec.name))
-    resources = json.loads(text or "{}").get("resources", [])
-    return [
-        instance["attributes"]
-        for resource in resources
-        if resource["mode"] == "managed" and resource["type"] == kind
-        for instance in resource["instances"]
-    ]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for resource in json.loads(text or "{}").get("resources", []):
+        if resource["mode"] == "managed":
+            each = [instance["attributes"] for instance in resource["instances"]]
+            found.setdefault(resource["type"], []).extend(each)
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet import aws, code_archive, datasets
+from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.head import find_head, running_head
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
@@ -56,7 +57,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
             "dataset": dataset.to_dict() if dataset else None,
             "code": {"sha256": code.sha256, "files": code.files} if code else None,
             "actor": session.caller,
-            "submitted": _utc_now(),
+            "submitted": utc_now(),
         }
         files = {"launch.sh": render_launch_script(request).encode()}
         if code:
@@ -147,8 +148,3 @@ def _remove(s3: Any, bucket: str, keys: list[str]) -> list[str]:
         except Exception:
             left.append(key)
     return left
-
-
-def _utc_now() -> str:
-    now = datetime.datetime.now(datetime.UTC)
-    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
