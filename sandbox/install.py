@@ -14,6 +14,7 @@ EXTENSIONS: tuple[str, ...] = (
     "placement_groups",
     "capacity_reservations",
     "machine_images",
+    "security_tokens",
     "run_command",
     "bucket_policy",
     "object_retention",
