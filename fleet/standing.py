@@ -35,7 +35,7 @@ def require_same_network(session: Session) -> None:
     problems = []
     if network[0]["cidr_block"] != str(wanted.cidr):
         problems.append(_problem(session, "network.cidr", network[0]["cidr_block"]))
-    if subnets and len(subnets) != wanted.zones:
+    if subnets and len(subnets) != wanted.zone_count:
         problems.append(_problem(session, "network.zones", len(subnets)))
     if problems:
         raise UserError(problems)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from pydantic import BeforeValidator, StringConstraints
+
 from stacks.fields import Spec, setting
+from stacks.setting_forms import EMAIL_PATTERN, listed
 from stacks.spec_file import load_spec
 
 ACCOUNT_FILE = "account.toml"
@@ -51,6 +54,130 @@ class LimitsSpec(Spec):
     ] = 16
 
 
+class AuditSpec(Spec):
+    """CloudTrail: AWS's own record of every call in the account."""
+
+    trail: Annotated[
+        bool,
+        setting(
+            "Whether the account has a trail of its own over all regions, with digests, in the locked bucket",
+            unit="",
+            change="free",
+            why="the first trail of an account is free, its key and storage cost little",
+        ),
+    ] = True
+    data_events: Annotated[
+        bool,
+        setting(
+            "Whether the trail also records each read and write of an object in fleetform's buckets",
+            unit="",
+            change="free",
+            why="these cost money by the call",
+        ),
+    ] = False
+    log_days: Annotated[
+        Literal[30, 60, 90, 180, 365, 731],
+        setting("Days that CloudWatch Logs keeps the trail and the sessions", unit="days", change="free"),
+    ] = 365
+
+
+class SessionsSpec(Spec):
+    """How people enter a machine: Session Manager, by a document of ours, on record."""
+
+    idle_minutes: Annotated[
+        int, setting("Idle time after which a session ends", unit="minutes", change="free", ge=1, le=60)
+    ] = 20
+    max_minutes: Annotated[
+        int, setting("Longest time that a session may last", unit="minutes", change="free", ge=1, le=1440)
+    ] = 240
+    run_as: Annotated[
+        str,
+        setting(
+            "User of the operating system that a session runs as; machines make it, without sudo",
+            unit="",
+            change="new machines only",
+            form="1 to 31 lowercase letters, digits and `_-`, a letter first",
+            pattern=r"^[a-z][a-z0-9_-]{0,30}$",
+        ),
+    ] = "fleetform"
+
+
+class LeaseSpec(Spec):
+    """The end that every environment has."""
+
+    max_days: Annotated[
+        int,
+        setting("Furthest that a lease may end from today", unit="days", change="free", ge=1, le=3660),
+    ] = 3660
+    warn_days: Annotated[
+        tuple[int, ...],
+        BeforeValidator(listed),
+        setting(
+            "Days before the end at which a warning goes out",
+            unit="days",
+            change="free",
+            form="whole numbers of days, such as `[7, 1]`",
+            max_length=5,
+        ),
+    ] = (7, 1)
+
+
+PrincipalArn = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user|saml-provider)/[A-Za-z0-9+=,.@_/-]+)$"
+    ),
+]
+
+
+class PeopleSpec(Spec):
+    """Who may take on the roles of people: member, operator, auditor, deployer."""
+
+    trusted: Annotated[
+        tuple[PrincipalArn, ...],
+        BeforeValidator(listed),
+        setting(
+            "Principals that may take on these roles, with a source identity; none makes no such role",
+            unit="",
+            change="free",
+            form="ARNs of IAM roles, users or accounts (`arn:aws:iam::123456789012:role/console`)",
+        ),
+    ] = ()
+
+
+class TeamSpec(Spec):
+    """A team, and what it may spend."""
+
+    max_usd_per_hour: Annotated[
+        float,
+        setting(
+            "Most that all environments of the team may cost together while their fleets run as declared",
+            unit="USD per hour",
+            change="free",
+            ge=0,
+        ),
+    ]
+
+
+TeamName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
+Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
+
+
+class AccountAlertsSpec(Spec):
+    """Who hears of what happens to the account."""
+
+    emails: Annotated[
+        tuple[Email, ...],
+        BeforeValidator(listed),
+        setting(
+            "Addresses that hear of changes to the trail and of ended leases; each confirms AWS's mail once",
+            unit="",
+            change="free",
+            form="e-mail addresses",
+        ),
+    ] = ()
+
+
 class AccountSpec(Spec):
     """What the whole account shares."""
 
@@ -80,6 +207,28 @@ class AccountSpec(Spec):
     limits: Annotated[LimitsSpec, setting("Limits on every environment", unit="", change="free")] = (
         LimitsSpec()
     )
+    audit: Annotated[AuditSpec, setting("AWS's own record of every call", unit="", change="free")] = (
+        AuditSpec()
+    )
+    sessions: Annotated[SessionsSpec, setting("How people enter a machine", unit="", change="free")] = (
+        SessionsSpec()
+    )
+    lease: Annotated[LeaseSpec, setting("The end of every environment", unit="", change="free")] = LeaseSpec()
+    people: Annotated[PeopleSpec, setting("Who may take on the roles of people", unit="", change="free")] = (
+        PeopleSpec()
+    )
+    alerts: Annotated[
+        AccountAlertsSpec, setting("Who hears of what happens to the account", unit="", change="free")
+    ] = AccountAlertsSpec()
+    teams: Annotated[
+        dict[TeamName, TeamSpec],
+        setting(
+            "Limits on teams by name, each a table `[teams.NAME]`; a team without one has none",
+            unit="",
+            change="free",
+            form="2 to 40 lowercase letters, digits and hyphens, a letter first",
+        ),
+    ] = {}
 
 
 def load_account(environments_dir: Path) -> AccountSpec:

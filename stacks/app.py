@@ -86,7 +86,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
         fill_base_stack(base, account, spec)
         fleet = stack(fleet_name, spec.region, environment_tags(spec, fleet_name))
         fleet.read_state_of(base, backend(base_name))
-        FleetStack(fleet, account, spec, BaseOutputs.remote(spec.network.zones), bundle).fill()
+        FleetStack(fleet, account, spec, BaseOutputs.remote(spec.network.zone_count), bundle).fill()
     app.synth()
     for spec in specs:
         (out / "stacks" / naming.fleet_stack(spec.name) / BUNDLE_FILE).write_bytes(bundle.data)

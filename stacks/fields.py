@@ -62,8 +62,8 @@ class FieldDoc:
     required: bool
     table: bool
     """Whether it is a table (or a table of tables) of further settings."""
-    choices: tuple[str, ...] = ()
-    """The only texts allowed; empty where there is no such list."""
+    choices: tuple[str | int, ...] = ()
+    """The only texts or numbers allowed; empty where there is no such list."""
 
 
 def nested_spec(info: FieldInfo) -> tuple[type[Spec] | None, bool]:
@@ -111,4 +111,6 @@ def toml_literal(value: object) -> str:
         return str(value).lower()
     if isinstance(value, int | float | datetime.date):
         return str(value)
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(toml_literal(item) for item in value)}]"
     return json.dumps(str(value), ensure_ascii=False)

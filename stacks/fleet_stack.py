@@ -12,7 +12,8 @@ from stacks.base_outputs import BaseOutputs
 from stacks.bundle import Bundle
 from stacks.catalog import load_catalog
 from stacks.cdk import Stack
-from stacks.environment import EnvironmentSpec, FleetSpec, HeadSpec
+from stacks.environment import EnvironmentSpec
+from stacks.fleet_spec import FleetSpec, HeadSpec
 from stacks.groups import Size, add_group
 from stacks.machines import Machine, add_launch_template, machine_tags
 from stacks.outputs import EnvironmentOutputs, FleetOutputs

@@ -10,7 +10,7 @@ from stacks import naming
 from stacks.aws.generated import ec2, ssm
 from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
-from stacks.environment import FleetSpec, HeadSpec
+from stacks.fleet_spec import FleetSpec, HeadSpec
 from templates.engine import render
 from templates.node_files import UserData
 

@@ -41,7 +41,7 @@ def _settings(model: type[Spec]) -> tuple[SettingRow, ...]:
             form=doc.form,
             unit=doc.unit,
             default="" if doc.required or doc.table else toml_literal(doc.default),
-            choices=doc.choices,
+            choices=tuple(toml_literal(choice) for choice in doc.choices),
             change=doc.change,
             why=doc.why,
             table=doc.table,

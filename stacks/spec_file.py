@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from stacks.fields import Spec, field_doc, nested_spec
+from stacks.fields import Spec, field_doc, nested_spec, toml_literal
 from stacks.problems import Problem, UserError, nearest
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ S = TypeVar("S", bound=Spec)
 
 _KINDS: dict[str, str] = {
     "int_type": "a whole number, without quotes",
+    "bool_type": "true or false, without quotes",
+    "float_type": "a number, without quotes",
+    "tuple_type": "a list in square brackets",
     "string_type": "a text in quotes",
     "date_type": "a date without quotes, such as 2026-12-31",
     "dict_type": "a table of settings",
@@ -129,11 +132,13 @@ def _wrong_value(error: ErrorDetails, doc: FieldDoc) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         return f"{value!r} does not have the right form", f"write {doc.form}"
     if kind == "literal_error":
-        near = nearest(value, doc.choices) if isinstance(value, str) else None
-        allowed = " or ".join(f'"{choice}"' for choice in doc.choices)
+        near = nearest(value, [str(choice) for choice in doc.choices]) if isinstance(value, str) else None
+        allowed = " or ".join(toml_literal(choice) for choice in doc.choices)
         return f"{value!r} is not a choice here", f"write {allowed}" + (
             f"; did you mean {near!r}?" if near else ""
         )
+    if kind == "too_long":
+        return f"{context['actual_length']} are too many", f"name at most {context['max_length']}"
     if kind == "value_error":
         return str(context["error"]), _meaning(doc)
     return f"{shown} is not accepted here", _meaning(doc)

@@ -15,7 +15,20 @@ ROOMS = ("stacks", "templates", "trainer", "node", "fleet", "scripts", "console"
 
 SPECS = {
     f"stacks.{name}"
-    for name in ("problems", "naming", "environment", "account", "catalog", "guardrails", "outputs", "fields")
+    for name in (
+        "problems",
+        "naming",
+        "environment",
+        "account",
+        "catalog",
+        "guardrails",
+        "outputs",
+        "fields",
+        "network_spec",
+        "fleet_spec",
+        "storage_spec",
+        "setting_forms",
+    )
 }
 ARROWS: dict[str, set[str]] = {
     "stacks": {"templates"},

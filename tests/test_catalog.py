@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stacks.catalog import InstanceType, known_regions, load_catalog, load_other_prices
-from stacks.environment import HeadSpec
+from stacks.fleet_spec import HeadSpec
 
 QUOTA_FAMILIES = {"t": "Standard", "c": "Standard", "m": "Standard", "g": "G and VT", "p": "P"}
 """First letter of a type -> the quota that counts its vCPUs (EC2 user guide, on-demand quotas)."""

@@ -14,8 +14,9 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from stacks.account import AccountSpec, load_account
-from stacks.environment import EnvironmentSpec, NetworkSpec, environment_files, load_environment
+from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.fields import Change, Spec, documented, toml_literal
+from stacks.network_spec import NetworkSpec
 from stacks.problems import Problem, UserError
 from stacks.reference import PAGE, reference_page
 from tests.spec_files import ACCOUNT, environment_text, write_folder
@@ -46,7 +47,8 @@ def test_every_setting_says_what_it_is_in_which_unit_and_what_changing_it_does()
         assert len(doc.doc) > 8, doc.path
         assert doc.change in get_args(Change), doc.path
         assert doc.change != "refused" or doc.why, f"{doc.path} is refused without a reason"
-        counted = isinstance(doc.default, int) or doc.path.endswith("nodes")
+        number = isinstance(doc.default, int) and not isinstance(doc.default, bool)
+        counted = number or doc.path.endswith("nodes")
         assert bool(doc.unit) or not counted, f"{doc.path} is a number without a unit"
 
 
@@ -99,7 +101,7 @@ def test_a_spec_cannot_be_changed(tmp_path: Path) -> None:
         spec.name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("zones", "prefix"), [(2, 17), (3, 18)])
+@pytest.mark.parametrize(("zones", "prefix"), [(1, 17), (2, 18), (3, 18), (4, 19)])
 def test_the_network_is_cut_into_one_block_a_zone(zones: int, prefix: int) -> None:
     network = NetworkSpec(cidr=IPv4Network("10.20.0.0/16"), zones=zones)
     subnets = network.subnets()
@@ -128,7 +130,7 @@ MISTAKES = [
     ({"cidr": 'cidr = "10.20.0.0"'}, "network.cidr", "`10.20.0.0/32`", "IPv4 block"),
     ({"cidr": 'cidr = "ten"'}, "network.cidr", "'ten' is not an IPv4 block", "IPv4 block"),
     ({"cidr": "cidr = 10"}, "network.cidr", "this is the number 10", "write a text in quotes"),
-    ({"cidr": 'cidr = "10.0.0.0/16"\nzones = 9'}, "network.zones", "9 is too large", "at most 3 zones"),
+    ({"cidr": 'cidr = "10.0.0.0/16"\nzones = 9'}, "network.zones", "9 is too large", "at most 6 zones"),
     ({"nodes": 'nodes = "four"'}, "fleets.gpu.nodes", "the text 'four'", "a whole number, without quotes"),
     ({"nodes": "nodes = true"}, "fleets.gpu.nodes", "the truth value True", "a whole number"),
     ({"nodes": "nodes = 2.0"}, "fleets.gpu.nodes", "the number 2.0", "a whole number"),
