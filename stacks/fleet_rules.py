@@ -1,0 +1,106 @@
+"""The guardrails on an environment's machines: what they are and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stacks.case import Case, Rule
+from stacks.catalog import load_catalog
+from stacks.problems import Problem, nearest
+
+BURSTABLE = ("t2", "t3", "t3a", "t4g")
+"""Families whose CPU is throttled to a baseline; cluster placement groups refuse them (EC2 user guide)."""
+
+
+def types_are_known(case: Case) -> Iterator[Problem]:
+    """Every instance type is in the catalog."""
+    named = [("head.instance_type", case.spec.head.instance_type)]
+    named += [
+        (f"fleets.{name}.instance_type", fleet.instance_type) for name, fleet in case.spec.fleets.items()
+    ]
+    for path, instance_type in named:
+        if instance_type not in load_catalog():
+            near = nearest(instance_type, load_catalog())
+            hint = f"did you mean `{near}`? " if near else ""
+            yield case.problem(
+                path,
+                f"there is no instance type {instance_type!r} in the catalog",
+                f"{hint}known: {', '.join(load_catalog())}",
+            )
+
+
+def fleets_are_not_burstable(case: Case) -> Iterator[Problem]:
+    """No fleet is of a burstable type, which cluster placement groups refuse; the head node may be."""
+    for name, fleet in case.spec.fleets.items():
+        if fleet.instance_type.partition(".")[0] in BURSTABLE:
+            yield case.problem(
+                f"fleets.{name}.instance_type",
+                f"{fleet.instance_type} is burstable; a fleet's cluster placement group takes no such type",
+                "take a GPU type, such as g5.xlarge; to train on the CPU, m6i.large",
+            )
+
+
+def nodes_within_max_nodes(case: Case) -> Iterator[Problem]:
+    """No fleet starts with more nodes than it may grow to."""
+    for name, fleet in case.spec.fleets.items():
+        if fleet.nodes > fleet.max_nodes:
+            yield case.problem(
+                f"fleets.{name}.nodes",
+                f"{fleet.nodes} nodes where max_nodes is {fleet.max_nodes}",
+                f"lower it to {fleet.max_nodes}, or raise max_nodes",
+            )
+
+
+def max_nodes_within_the_limit(case: Case) -> Iterator[Problem]:
+    """All fleets together stay within the account's limit for one environment."""
+    if case.account is None:
+        return
+    limit = case.account.limits.max_nodes_per_environment
+    fleets = case.spec.fleets
+    over = [(name, fleet.max_nodes) for name, fleet in fleets.items() if fleet.max_nodes > limit]
+    total = sum(fleet.max_nodes for fleet in fleets.values())
+    do = "ask for less, or have limits.max_nodes_per_environment raised in account.toml"
+    for name, most in over:
+        yield case.problem(f"fleets.{name}.max_nodes", f"{most} nodes where {limit} are allowed", do)
+    if not over and total > limit:
+        yield case.problem("fleets", f"{total} nodes together where {limit} are allowed", do)
+
+
+def head_has_no_gpu(case: Case) -> Iterator[Problem]:
+    """The head node has no GPU, since nothing there would use it."""
+    found = load_catalog().get(case.spec.head.instance_type)
+    if found is not None and found.gpus:
+        yield case.problem(
+            "head.instance_type",
+            f"{found.name} has {found.gpus} GPU that no run uses, for {found.price_usd_per_hour} USD an hour",
+            "take a type without a GPU, such as m6i.large",
+        )
+
+
+def fleets_have_gpus(case: Case) -> Iterator[Problem]:
+    """Every fleet's machines have a GPU; without one they train on the CPU."""
+    for name, fleet in case.spec.fleets.items():
+        found = load_catalog().get(fleet.instance_type)
+        if found is not None and not found.gpus:
+            yield case.problem(
+                f"fleets.{name}.instance_type",
+                f"{found.name} has no GPU, so runs on this fleet train on the CPU",
+                "take a GPU type, such as g5.xlarge, if that is not meant",
+            )
+
+
+def there_is_a_fleet(case: Case) -> Iterator[Problem]:
+    """There is a fleet at all; without one, no run can start."""
+    if not case.spec.fleets:
+        yield case.problem("fleets", "there is no fleet, so no run can start", "add a table `[fleets.gpu]`")
+
+
+FLEET_ERRORS: tuple[Rule, ...] = (
+    types_are_known,
+    fleets_are_not_burstable,
+    nodes_within_max_nodes,
+    max_nodes_within_the_limit,
+)
+"""Rules on machines whose findings stop every act that builds."""
+FLEET_WARNINGS: tuple[Rule, ...] = (head_has_no_gpu, fleets_have_gpus, there_is_a_fleet)
+"""Rules on machines whose findings are told, and stop nothing."""
