@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.aws.generated import kms
 from stacks.base_outputs import BaseOutputs
 from stacks.buckets import private_bucket
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.keys import add_key
 from stacks.network import add_network
+from stacks.place import find_place
 from stacks.roles import Storage, add_roles
-
-KEY_DELETION_DAYS = 7
-"""How long a deleted key can still be brought back; the least that KMS allows."""
 
 
 def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -> None:
     """Add the environment's lasting resources to the stack, and its outputs."""
+    place = find_place(stack, spec.region)
+    key = add_key(stack, spec, place)
     network = add_network(stack, spec)
-    key = kms.KmsKey(
-        stack,
-        "main",
-        description=f"Everything at rest of {spec.name}",
-        enable_key_rotation=True,
-        deletion_window_in_days=KEY_DELETION_DAYS,
-    )
-    kms.KmsAlias(stack, "main", name=f"alias/{spec.name}", target_key_id=key.key_id)
     artifacts = private_bucket(
         stack,
         "artifacts",
@@ -34,7 +26,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
         key=key,
         force_destroy=spec.artifacts.on_teardown == "delete",
     )
-    profiles = add_roles(stack, spec, Storage(artifacts.arn, key.arn))
+    profiles = add_roles(stack, spec, place, Storage(artifacts.arn, key.arn))
     BaseOutputs(
         vpc_id=network.vpc_id,
         subnet_ids=network.subnet_ids,

@@ -87,3 +87,8 @@ def fleet_group(environment: str, fleet: str) -> str:
 def security_group(environment: str, name: str) -> str:
     """Return the name of one of an environment's security groups."""
     return f"{environment}-{name}"
+
+
+def log_group(environment: str, name: str) -> str:
+    """Return the name of one of an environment's log groups, `/fleetform/vision/flow-logs`."""
+    return f"/fleetform/{environment}/{name}"

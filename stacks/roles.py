@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks import naming
-from stacks.aws.generated import account, iam
+from stacks.aws.generated import iam
 from stacks.aws.layer import Ref
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.place import Place
 from stacks.policies import policy, statement
 
 
@@ -29,13 +30,10 @@ class Profiles:
     node: Ref
 
 
-def add_roles(stack: Stack, spec: EnvironmentSpec, storage: Storage) -> Profiles:
+def add_roles(stack: Stack, spec: EnvironmentSpec, place: Place, storage: Storage) -> Profiles:
     """Add both roles with the least that they need, and their instance profiles."""
-    partition = account.DataPartition(stack, "current").partition
-    owner = account.DataCallerIdentity(stack, "current").account_id
-    here = f"{spec.region}:{owner}"
-    node_document = f"arn:{partition}:ssm:{here}:document/{naming.node_document(spec.name)}"
-    instances = f"arn:{partition}:ec2:{here}:instance/*"
+    node_document = place.arn("ssm", f"document/{naming.node_document(spec.name)}")
+    instances = place.arn("ec2", "instance/*")
     head = policy(
         *_storage_statements(spec, storage, read=("runs", "nodes", "node"), write=("runs", "nodes")),
         *_dispatch_statements(spec, node_document, instances),
@@ -44,12 +42,12 @@ def add_roles(stack: Stack, spec: EnvironmentSpec, storage: Storage) -> Profiles
         *_storage_statements(spec, storage, read=("runs", "datasets", "node"), write=("runs",)),
     )
     return Profiles(
-        head=_role(stack, spec, naming.ROLE_HEAD, partition, head),
-        node=_role(stack, spec, naming.ROLE_NODE, partition, node),
+        head=_role(stack, spec, naming.ROLE_HEAD, place.partition, head),
+        node=_role(stack, spec, naming.ROLE_NODE, place.partition, node),
     )
 
 
-def _role(stack: Stack, spec: EnvironmentSpec, role: str, partition: Ref, permissions: str) -> Ref:
+def _role(stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permissions: str) -> Ref:
     """Add one role and return the name of its instance profile."""
     # IAM is global, so the region keeps environments of one name in two regions apart.
     name = f"{spec.name}-{role}-{spec.region}"

@@ -1,0 +1,56 @@
+"""The key of everything at rest in an environment, and who may use it."""
+
+from __future__ import annotations
+
+from stacks import naming
+from stacks.aws.generated import kms
+from stacks.cdk import Stack
+from stacks.environment import EnvironmentSpec
+from stacks.place import Place
+from stacks.policies import policy, statement
+
+KEY_DELETION_DAYS = 7
+"""How long a deleted key can still be brought back; the least that KMS allows."""
+
+
+def add_key(stack: Stack, spec: EnvironmentSpec, place: Place) -> kms.KmsKey:
+    """Add the environment's key, its policy and its alias."""
+    key = kms.KmsKey(
+        stack,
+        "main",
+        description=f"Everything at rest of {spec.name}",
+        enable_key_rotation=True,
+        deletion_window_in_days=KEY_DELETION_DAYS,
+        policy=key_policy(spec, place),
+    )
+    kms.KmsAlias(stack, "main", name=f"alias/{spec.name}", target_key_id=key.key_id)
+    return key
+
+
+def key_policy(spec: EnvironmentSpec, place: Place) -> str:
+    """Return the key's policy: the account by IAM, and CloudWatch Logs for its log groups."""
+    return policy(
+        # Without the account nobody could ever change the policy again.
+        statement("Account", principal={"AWS": place.root_arn}, actions=["kms:*"], resources=["*"]),
+        # What CloudWatch Logs asks for, for the environment's own log groups and no others (its user guide,
+        # "Encrypt log data in CloudWatch Logs using AWS KMS").
+        statement(
+            "Logs",
+            principal={"Service": f"logs.{place.region}.amazonaws.com"},
+            actions=[
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:Encrypt",
+                "kms:GenerateDataKey*",
+                "kms:ReEncrypt*",
+            ],
+            resources=["*"],
+            conditions={
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:logs:arn": place.arn(
+                        "logs", f"log-group:{naming.log_group(spec.name, '*')}"
+                    )
+                }
+            },
+        ),
+    )
