@@ -19,7 +19,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 BENCHMARKS = {
     "help": "Start-up of the command",
     "synth": "Synthesis of one environment",
+    "synth_scale": "Synthesis of many environments",
     "up": "Building an environment",
+    "cycles": "Six environments, from nothing to nothing",
     "submit": "Submit to first training step",
     "scaling": "One process against two",
 }
