@@ -45,12 +45,12 @@ class InstanceType:
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """What one of something costs as long as it stands."""
+    """What one of something costs."""
 
     name: str
     usd: float
     per: str
-    """"hour" or "month"."""
+    """"hour" or "month" as long as it stands, "use" for what costs by use alone."""
     of: str
     """What one of it is: "GB", "key", "endpoint and zone"."""
     region: str
@@ -58,7 +58,8 @@ class Price:
     source: str
 
     def usd_per_hour(self, amount: float = 1) -> float:
-        """Return what `amount` of it costs an hour."""
+        """Return what `amount` of it costs an hour; what costs by use has no such price."""
+        assert self.per != "use", self.name
         return self.usd * amount / (HOURS_PER_MONTH if self.per == "month" else 1)
 
 
@@ -84,6 +85,18 @@ def load_other_prices() -> Mapping[str, Price]:
     region, date = tables["source"]["price_region"], tables["source"]["price_date"]
     prices = {
         name: Price(name=name, region=region, date=date, **row) for name, row in tables["other"].items()
+    }
+    return MappingProxyType(prices)
+
+
+@lru_cache(maxsize=1)
+def load_use_prices() -> Mapping[str, Price]:
+    """Return the prices of what costs by use alone, by a name such as `nat_gateway_data`."""
+    tables = _tables()
+    region, date = tables["source"]["price_region"], tables["source"]["price_date"]
+    prices = {
+        name: Price(name=name, per="use", region=region, date=date, **row)
+        for name, row in tables["by_use"].items()
     }
     return MappingProxyType(prices)
 
