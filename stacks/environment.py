@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,8 @@ from stacks.storage_spec import ArtifactsSpec, DatasetsSpec, EfsSpec, FsxSpec
 
 WAIVERS_FILE = "waivers.toml"
 """A file among the environments' files that declares none: the policy scan's waivers."""
+DECLARATION_OUTPUT = "declaration"
+"""The fleet stack's output that holds `EnvironmentSpec.declaration` of what stands."""
 TAG_CHANGE = "machines that run, and their disks, keep the old tag"
 """What a change of a tag does not reach: a machine is tagged once, when its group starts it."""
 Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
@@ -130,6 +133,13 @@ class EnvironmentSpec(Spec):
         """The moment the lease ends: midnight UTC after its last day."""
         day = datetime.datetime.combine(self.lease_ends, datetime.time(), datetime.UTC)
         return day + datetime.timedelta(days=1)
+
+    def declaration(self) -> str:
+        """Return everything that is declared, defaults too, as canonical JSON.
+
+        The fleet stack keeps it as an output, so that a later plan knows what stands was declared as.
+        """
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
 def load_environment(file: Path) -> EnvironmentSpec:

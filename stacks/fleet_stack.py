@@ -12,7 +12,7 @@ from stacks.base_outputs import BaseOutputs
 from stacks.bundle import Bundle
 from stacks.catalog import load_catalog
 from stacks.cdk import Stack
-from stacks.environment import EnvironmentSpec
+from stacks.environment import DECLARATION_OUTPUT, EnvironmentSpec
 from stacks.fleet_spec import FleetSpec, HeadSpec
 from stacks.groups import Size, add_group
 from stacks.machines import Machine, add_launch_template, machine_tags
@@ -51,6 +51,11 @@ class FleetStack:
             type="String",
             # Nothing secret: as `value` the plan would hide it.
             insecure_value=self._outputs().to_json(),
+        )
+        self.stack.output(
+            DECLARATION_OUTPUT,
+            literal(self.spec.declaration()),
+            "What the file declared, as JSON",
         )
 
     def _add_bundle(self) -> s3.S3Object:
