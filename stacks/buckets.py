@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stacks import naming
 from stacks.aws.generated import kms, s3
 from stacks.aws.layer import Lifecycle
 from stacks.cdk import Stack
@@ -17,12 +21,15 @@ def private_bucket(
     object_lock: bool = False,
     force_destroy: bool = False,
     lasting: bool = False,
+    statements: Sequence[Mapping[str, Any]] = (),
+    access_logs: str = "",
 ) -> s3.S3Bucket:
     """Add the bucket and everything that hardens it; `name` is its name in the stack.
 
     Objects are encrypted with the KMS key where one is given, else with S3's own; that key can go only after
     the bucket. `force_destroy` lets Terraform delete the bucket with what it holds; `lasting` makes Terraform
-    refuse to delete it at all.
+    refuse to delete it at all. `statements` go into its policy. `access_logs` is the bucket that every access
+    to this one is recorded in, "" for none: S3 takes only one of the same region.
     """
     lifecycle: Lifecycle = {"prevent_destroy": lasting}
     made = s3.S3Bucket(
@@ -47,7 +54,17 @@ def private_bucket(
         restrict_public_buckets=True,
     )
     # S3 refuses one of the two when both are set at the same moment.
-    s3.S3BucketPolicy(stack, name, bucket=made.id, policy=_tls_only(made), depends_on=[block])
+    s3.S3BucketPolicy(
+        stack, name, bucket=made.id, policy=policy(_tls_only(made), *statements), depends_on=[block]
+    )
+    if access_logs:
+        s3.S3BucketLogging(
+            stack,
+            name,
+            bucket=made.id,
+            target_bucket=access_logs,
+            target_prefix=f"{naming.ACCESS_LOGS_PREFIX}{bucket}/",
+        )
     return made
 
 
@@ -70,14 +87,12 @@ def _encryption(stack: Stack, name: str, bucket: s3.S3Bucket, key: kms.KmsKey | 
     )
 
 
-def _tls_only(bucket: s3.S3Bucket) -> str:
-    return policy(
-        statement(
-            "TlsOnly",
-            effect="Deny",
-            principal="*",
-            actions=["s3:*"],
-            resources=[bucket.arn, f"{bucket.arn}/*"],
-            conditions={"Bool": {"aws:SecureTransport": "false"}},
-        )
+def _tls_only(bucket: s3.S3Bucket) -> dict[str, Any]:
+    return statement(
+        "TlsOnly",
+        effect="Deny",
+        principal="*",
+        actions=["s3:*"],
+        resources=[bucket.arn, f"{bucket.arn}/*"],
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
     )

@@ -23,6 +23,21 @@ SECURITY_GROUP_NODES = "nodes"
 SECURITY_GROUP_ENDPOINTS = "endpoints"
 """Of the interface endpoints."""
 
+TRAIL = "trail"
+SESSION_DOCUMENT = "session"
+"""The one Session Manager document that people enter machines by."""
+DENY_ENTRY_POLICY = "deny-entry"
+"""What nobody may do: enter a machine off the record, or touch the record."""
+ALERTS_TOPIC = "alerts"
+AUDIT_KEY = "audit"
+
+LEDGER_PREFIX = "ledger/"
+TRAIL_PREFIX = "trail/"
+SESSIONS_PREFIX = "sessions/"
+"""Folders of the audit bucket, which is the ledger's: the ledger, the trail, the transcripts of sessions."""
+ACCESS_LOGS_PREFIX = "s3-access/"
+"""Folder of the bucket of access logs, one folder a bucket in it."""
+
 
 def base_stack(environment: str) -> str:
     """Return the name of the stack that is kept between runs."""
@@ -52,6 +67,25 @@ def state_key(stack: str) -> str:
 def ledger_bucket(organization: str, region: str) -> str:
     """Return the write-once bucket that holds the ledger."""
     return f"{organization}-fleetform-ledger-{region}"
+
+
+def access_log_bucket(organization: str, region: str) -> str:
+    """Return the bucket that records each access to the other buckets of the account's region."""
+    return f"{organization}-fleetform-logs-{region}"
+
+
+def account_name(organization: str, name: str) -> str:
+    """Return the name of a thing of the account stack in the cloud: `acme-ai-fleetform-session`.
+
+    Named after the organization as its buckets are. The names are TRAIL, SESSION_DOCUMENT, DENY_ENTRY_POLICY,
+    ALERTS_TOPIC and AUDIT_KEY.
+    """
+    return f"{organization}-fleetform-{name}"
+
+
+def account_log_group(organization: str, name: str) -> str:
+    """Return the name of a log group of the account stack: `trail`, `sessions`."""
+    return f"/fleetform/{ACCOUNT_STACK}/{organization}/{name}"
 
 
 def artifact_bucket(organization: str, environment: str, region: str) -> str:

@@ -12,18 +12,29 @@ def statement(
     *,
     actions: Sequence[str],
     resources: Sequence[str] = (),
+    other_than: Sequence[str] = (),
     effect: str = "Allow",
-    principal: str | Mapping[str, str] | None = None,
-    conditions: Mapping[str, Mapping[str, str]] | None = None,
+    principal: str | Mapping[str, str | Sequence[str]] | None = None,
+    conditions: Mapping[str, Mapping[str, str | Sequence[str]]] | None = None,
 ) -> dict[str, Any]:
-    """Return one statement; `conditions` are operator -> key -> value."""
+    """Return one statement; `conditions` are operator -> key -> value, or values of which one must match.
+
+    It is about `resources`, or about all resources `other_than` these.
+    """
     made: dict[str, Any] = {"Sid": name, "Effect": effect, "Action": _one_or_many(actions)}
     if resources:
         made["Resource"] = _one_or_many(resources)
+    if other_than:
+        made["NotResource"] = _one_or_many(other_than)
     if principal is not None:
         made["Principal"] = principal if isinstance(principal, str) else dict(principal)
     if conditions:
-        made["Condition"] = {operator: dict(values) for operator, values in conditions.items()}
+        made["Condition"] = {
+            operator: {
+                key: value if isinstance(value, str) else _one_or_many(value) for key, value in values.items()
+            }
+            for operator, values in conditions.items()
+        }
     return made
 
 
