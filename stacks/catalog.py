@@ -34,13 +34,35 @@ class InstanceType:
     """The day on which the price was that."""
     price_source: str
     gpus: int = 0
+    """NVIDIA GPUs."""
     gpu_model: str = ""
     gpu_memory_gib: float = 0
     """Nominal memory of one GPU."""
+    neuron_devices: int = 0
+    """AWS's own accelerators (Trainium), which are no GPUs."""
+    network_cards: int = 1
     efa_interfaces: int = 0
-    """Elastic Fabric Adapters at most; 0 where the type has none."""
-    instance_store_gb: int = 0
-    """Local NVMe disks together, in GB."""
+    """Elastic Fabric Adapters at most, one on each network card; 0 where the type has none."""
+    efa_only: bool = False
+    """Whether all adapters but the first are taken without an address of their own."""
+    disks: int = 0
+    """Local NVMe disks (instance store)."""
+    disk_gb: int = 0
+    """Size of one of them."""
+    capacity_blocks: bool = False
+    """Whether EC2 sells the type in capacity blocks."""
+    on_demand: bool = True
+    """False where EC2 sells the type in capacity blocks alone; the price is then the rate of a block."""
+
+    @property
+    def family(self) -> str:
+        """What stands before the dot: `p5en` of `p5en.48xlarge`."""
+        return self.name.partition(".")[0]
+
+    @property
+    def instance_store_gb(self) -> int:
+        """Local NVMe disks together, in GB."""
+        return self.disks * self.disk_gb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +95,8 @@ def load_catalog() -> Mapping[str, InstanceType]:
     """Return every instance type of the catalog by its name."""
     tables = _tables()
     types = {
-        name: InstanceType(name=name, **row, **tables["source"]) for name, row in tables["instances"].items()
+        name: InstanceType(name=name, **{**tables["instances_source"], **row})
+        for name, row in tables["instances"].items()
     }
     return MappingProxyType(types)
 
@@ -104,3 +127,8 @@ def load_use_prices() -> Mapping[str, Price]:
 def known_regions() -> tuple[str, ...]:
     """Return the names of AWS's commercial regions."""
     return tuple(_tables()["regions"]["known"])
+
+
+def family_regions(family: str) -> tuple[str, ...]:
+    """Return the regions that were seen to have types of the family; none where nobody looked."""
+    return tuple(_tables()["family_regions"].get(family, ()))

@@ -26,7 +26,7 @@ def reference_page() -> str:
         account=_settings(AccountSpec),
         errors=tuple(_sentence(rule) for rule in (*ERRORS, networks_are_apart, *ACCOUNT_ERRORS)),
         warnings=tuple(_sentence(rule) for rule in WARNINGS),
-        instances=tuple(_instance(found) for found in catalog.values()),
+        instances=tuple(_instance(found, newest) for found in catalog.values()),
         price_region=newest.price_region,
         price_date=str(newest.price_date),
     )
@@ -56,15 +56,26 @@ def _sentence(rule: object) -> str:
     return rule.__doc__.strip().splitlines()[0]
 
 
-def _instance(found: InstanceType) -> InstanceRow:
+def _instance(found: InstanceType, newest: InstanceType) -> InstanceRow:
+    """Return the row of a type; what its price has in common with the newest one is not said again."""
     gpus = f"{found.gpus} x {found.gpu_model} {found.gpu_memory_gib:g} GiB" if found.gpus else "-"
+    notes = [
+        "" if found.on_demand else "capacity blocks alone",
+        "" if found.price_region == newest.price_region else found.price_region,
+        "" if found.price_date == newest.price_date else str(found.price_date),
+        "not verified" if found.price_source.startswith("not verified") else "",
+    ]
     return InstanceRow(
         name=found.name,
-        gpus=gpus,
+        gpus=f"{found.neuron_devices} x Trainium, no GPU" if found.neuron_devices else gpus,
         vcpus=found.vcpus,
         memory_gib=f"{found.memory_gib:g}",
         network_gbps=f"{found.network_gbps:g}",
+        efa=str(found.efa_interfaces or "-"),
+        disks=f"{found.disks} x {found.disk_gb}" if found.disks else "-",
+        quota=found.quota_family,
         usd_per_hour=f"{found.price_usd_per_hour:.4f}",
+        price_note=", ".join(filter(None, notes)),
     )
 
 

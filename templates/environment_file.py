@@ -63,7 +63,12 @@ class InstanceRow:
     vcpus: int
     memory_gib: str
     network_gbps: str
+    efa: str
+    disks: str
+    quota: str
     usd_per_hour: str
+    price_note: str
+    """Where and when the price held, where that is not what the page says of all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
-from stacks.catalog import InstanceType, known_regions, load_catalog, load_other_prices
+from stacks.catalog import InstanceType, family_regions, known_regions, load_catalog, load_other_prices
 from stacks.fleet_spec import HeadSpec
 
-QUOTA_FAMILIES = {"t": "Standard", "c": "Standard", "m": "Standard", "g": "G and VT", "p": "P"}
-"""First letter of a type -> the quota that counts its vCPUs (EC2 user guide, on-demand quotas)."""
+QUOTA_FAMILIES = {
+    "t": "Standard",
+    "c": "Standard",
+    "m": "Standard",
+    "g": "G and VT",
+    "p": "P",
+    "trn": "Trn",
+}
+"""First letters of a type -> the quota that counts its vCPUs (EC2 user guide, on-demand quotas)."""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +36,12 @@ def test_capacities_are_those_that_ec2_describes(found: InstanceType, described:
     truth = described[found.name]
     assert found.vcpus == truth["VCpuInfo"]["DefaultVCpus"]
     assert found.memory_gib * 1024 == truth["MemoryInfo"]["SizeInMiB"]
-    assert found.instance_store_gb == truth.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)
+    storage = truth.get("InstanceStorageInfo", {})
+    disks = {disk["SizeInGB"]: disk["Count"] for disk in storage.get("Disks", [])}
+    assert disks == ({found.disk_gb: found.disks} if found.disks else {})
+    assert found.instance_store_gb == storage.get("TotalSizeInGB", 0)
     network = truth["NetworkInfo"]
+    assert found.network_cards == network["MaximumNetworkCards"]
     assert found.efa_interfaces == network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)
     cards, _, peak = network["NetworkPerformance"].removesuffix(" Gigabit").rpartition("x ")
     assert found.network_gbps == float(peak.removeprefix("Up to ")) * int(cards or 1)
@@ -46,18 +57,54 @@ def test_gpus_are_those_that_ec2_describes(found: InstanceType, described: dict[
         assert 0.9 * found.gpu_memory_gib < gpus[0]["MemoryInfo"]["SizeInMiB"] / 1024 <= found.gpu_memory_gib
 
 
+@pytest.mark.parametrize("found", load_catalog().values(), ids=lambda found: found.name)
+def test_trainium_is_no_gpu_and_is_sold_as_ec2_says(found: InstanceType, described: dict[str, Any]) -> None:
+    truth = described[found.name]
+    devices = truth.get("NeuronInfo", {}).get("NeuronDevices", [])
+    assert found.neuron_devices == sum(device["Count"] for device in devices)
+    assert not (found.gpus and found.neuron_devices)
+    assert found.capacity_blocks == ("capacity-block" in truth["SupportedUsageClasses"])
+    assert found.on_demand or found.capacity_blocks
+    assert found.efa_interfaces <= found.network_cards
+    if found.efa_only:
+        assert found.efa_interfaces
+
+
 def test_every_type_is_counted_by_its_quota() -> None:
     assert {found.quota_family for found in load_catalog().values()} == set(QUOTA_FAMILIES.values())
     for found in load_catalog().values():
-        assert found.quota_family == QUOTA_FAMILIES[found.name[0]], found.name
+        letters = "trn" if found.name.startswith("trn") else found.name[0]
+        assert found.quota_family == QUOTA_FAMILIES[letters], found.name
 
 
-def test_larger_types_of_a_family_cost_more() -> None:
-    by_family: dict[str, list[InstanceType]] = {}
+@pytest.mark.parametrize(
+    "family", ["g4dn", "g5", "g6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "trn1", "trn2"]
+)
+def test_every_family_that_trains_is_there(family: str) -> None:
+    assert any(found.family == family for found in load_catalog().values())
+
+
+def test_the_regions_of_a_family_are_regions_and_hold_its_price() -> None:
     for found in load_catalog().values():
-        by_family.setdefault(found.name.partition(".")[0], []).append(found)
-    for family in by_family.values():
-        ordered = sorted(family, key=lambda found: (found.vcpus, found.memory_gib))
+        regions = family_regions(found.family)
+        assert set(regions) <= set(known_regions())
+        if regions and found.on_demand:
+            assert found.price_region in regions
+    assert family_regions("p6-b200") and not family_regions("p5e")
+
+
+def test_a_price_that_nobody_could_verify_says_so() -> None:
+    assert "not verified" in load_catalog()["trn2.48xlarge"].price_source
+    for found in load_catalog().values():
+        assert found.on_demand or "capacity block" in found.price_source
+
+
+def test_larger_types_of_a_family_with_as_many_gpus_cost_more() -> None:
+    alike: dict[tuple[str, int], list[InstanceType]] = {}
+    for found in load_catalog().values():
+        alike.setdefault((found.family, found.gpus), []).append(found)
+    for types in alike.values():
+        ordered = sorted(types, key=lambda found: (found.vcpus, found.memory_gib))
         prices = [found.price_usd_per_hour for found in ordered]
         assert prices == sorted(prices) and prices[0] > 0
 
