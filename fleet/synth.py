@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fleet.errors import ActError
+from fleet.project import Project
 from fleet.session import Session
 from stacks.problems import UserError
 
@@ -35,21 +37,28 @@ def synthesize(session: Session, out: Path | None = None) -> Path:
 
     Raises UserError where Node.js is missing, SynthesisError where the stacks' code fails.
     """
+    return synthesize_all(session.project, [session.spec.name], out or output_folder(session))
+
+
+def synthesize_all(project: Project, environments: Sequence[str], out: Path) -> Path:
+    """Write the account's stack and those of all these environments to `out`; else as `synthesize`."""
     if shutil.which("node") is None:
         raise UserError.of(
             "Node.js is not on PATH; CDKTF, which synthesizes the stacks, runs on it",
             "install Node.js 20 or later (https://nodejs.org)",
         )
-    target = out or output_folder(session)
-    target.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "stacks.app", "--environments", str(session.project.environments)]
-    # The session has held the files against the guardrails, unless it opened them to tear down.
-    argv += ["--environment", session.spec.name, "--out", str(target), "--unchecked"]
+    out.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "stacks.app", "--environments", str(project.environments)]
+    for environment in environments:
+        argv += ["--environment", environment]
+    # The files were held against the guardrails before, unless they were opened to tear down.
+    argv += ["--out", str(out), "--unchecked"]
     paths = [str(_PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     answer = subprocess.run(
         argv, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if answer.returncode:
-        raise SynthesisError(f"the synthesis of {session.spec.name} failed\n{answer.stderr.strip()[-4000:]}")
-    return target
+        names = ", ".join(environments)
+        raise SynthesisError(f"the synthesis of {names} failed\n{answer.stderr.strip()[-4000:]}")
+    return out

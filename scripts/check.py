@@ -1,39 +1,99 @@
-"""`fleetform check`: list every problem of the environments' files."""
+"""`fleetform check`: list every problem of the environments' files, and on request of what they become."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from scripts.console_io import emit_json, say, warn
+from scripts.console_io import emit_json, live, say, warn
 from scripts.options import json_option
+
+if TYPE_CHECKING:
+    from fleet.project import Project
+    from fleet.scan import ScanResult
+    from stacks.problems import Problem
 
 
 @click.command()
 @click.argument("environments", nargs=-1)
+@click.option(
+    "--scan",
+    is_flag=True,
+    help="Check the synthesized Terraform by policy too, with checkov, which is installed at the first use.",
+)
 @json_option
-def command(environments: tuple[str, ...], as_json: bool) -> int:
+def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
     """List every problem of environments/*.toml, or of the named ENVIRONMENTS, all at once.
 
-    Exit code 0 when there is none, 2 otherwise. Nothing is contacted and nothing is changed.
+    Exit code 0 when there is none, 2 otherwise, 1 for a scan that did not look at everything. No cloud is
+    contacted and nothing is changed.
     """
-    from dataclasses import asdict
-
     from fleet.project import find_project
     from stacks.environment import environment_files
     from stacks.guardrails import check_directory
-    from stacks.problems import UserError
 
     project = find_project()
+    names = list(environments) or sorted(file.stem for file in environment_files(project.environments))
     errors, warnings = check_directory(project.environments, list(environments) or None)
+    scanned = _scanned(project, names) if scan and names and not errors else None
+    if scanned:
+        errors, warnings = [*errors, *scanned.errors], [*warnings, *scanned.warnings]
     if as_json:
-        emit_json(
-            {"errors": [asdict(error) for error in errors], "warnings": [asdict(each) for each in warnings]}
-        )
+        emit_json(_as_data(errors, warnings, scanned))
         return 2 if errors else 0
+    return _tell(names, errors, warnings, scanned)
+
+
+def _scanned(project: Project, names: Sequence[str]) -> ScanResult:
+    """Scan, with the progress shown."""
+    from fleet.scan import scan
+    from scripts.progress import reporter
+
+    try:
+        return scan(project, names, reporter())
+    finally:
+        live.clear()
+
+
+def _tell(
+    names: Sequence[str], errors: Sequence[Problem], warnings: Sequence[Problem], scanned: ScanResult | None
+) -> int:
+    """Print what was found. Raises UserError with every error."""
+    from stacks.problems import UserError
+
     for warning in warnings:
         warn(str(warning))
+    if scanned:
+        say(str(scanned))
     if errors:
         raise UserError(errors)
-    names = list(environments) or [file.stem for file in environment_files(project.environments)]
-    say(f"no problem in {', '.join(sorted(names)) or 'environments/: it holds no environment yet'}")
+    say(f"no problem in {', '.join(names) or 'environments/: it holds no environment yet'}")
     return 0
+
+
+def _as_data(
+    errors: Sequence[Problem], warnings: Sequence[Problem], scanned: ScanResult | None
+) -> dict[str, Any]:
+    """Return what was found as data: `scan` is there only where one was made."""
+    from dataclasses import asdict
+
+    data: dict[str, Any] = {
+        "errors": [asdict(each) for each in errors],
+        "warnings": [asdict(each) for each in warnings],
+    }
+    if scanned:
+        verdict = scanned.verdict
+        data["scan"] = {
+            "tool": "checkov",
+            "version": verdict.version,
+            "resources": dict(verdict.resources),
+            "checks": verdict.checks,
+            "failed": len(scanned.errors),
+            "waived": [
+                {**asdict(finding), "reason": waiver.reason, "owner": waiver.owner, "review": waiver.review}
+                for finding, waiver in scanned.waived
+            ],
+        }
+    return data

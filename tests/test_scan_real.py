@@ -1,0 +1,52 @@
+"""The policy scan with the real checkov, installed once into the user's cache folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from fleet.checkov import VERSION, install, run_checkov
+from fleet.scan import POLICIES, check_stacks, read_report
+from fleet.scan_copy import copy_stack
+from fleet.terraform_events import quiet
+from tests.test_scan import RECORDED, recorded
+
+pytestmark = pytest.mark.checkov
+
+
+@pytest.fixture(scope="module")
+def checkov() -> Path:
+    """The pinned checkov; about a minute where this user's cache does not have it yet."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return install(cache / "fleetform" / f"checkov-{VERSION}", quiet)
+
+
+def test_checkov_says_what_was_recorded_and_contacts_nothing(
+    checkov: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where checkov remembers that it has just asked pypi.org
+    copy = copy_stack(RECORDED / "stacks" / "tiny", tmp_path / "tiny")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        text = run_checkov(checkov, tmp_path, POLICIES)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+    assert read_report(text, [copy]) == read_report(json.dumps(recorded()), [copy])
+
+
+def test_the_account_stack_is_read_although_it_has_imports(checkov: Path, tmp_path: Path) -> None:
+    golden = Path(__file__).parent / "golden" / "synth" / "account.tf.json"
+    stack = tmp_path / "cdktf.out" / "stacks" / "account"
+    stack.mkdir(parents=True)
+    assert "import" in json.loads(golden.read_text()), "the stack that checkov drops as it stands"
+    (stack / "cdk.tf.json").write_text(golden.read_text())
+    (stack / "sources.json").write_text("{}")
+    verdict, [copy] = check_stacks(stack.parent.parent, tmp_path / "copy", checkov, quiet)
+    assert verdict.resources == {"account": len(copy.resources)}
+    assert "aws_s3_bucket.ledger" in copy.resources
