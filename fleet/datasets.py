@@ -1,4 +1,4 @@
-"""The datasets of recipes: prepared once on this machine, uploaded once to an artifact bucket."""
+"""The datasets of recipes: prepared once on this machine, uploaded once to a dataset bucket."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def prepare(project: Project, name: str) -> Dataset:
 
 
 def upload(s3: Any, bucket: str, dataset: Dataset) -> None:
-    """Bring those files of the dataset to the bucket that are not there yet."""
+    """Bring those files of the dataset to the dataset bucket, below its digest, that are not there yet."""
 
     def send(file: DataFile) -> None:
-        key = f"datasets/{dataset.sha256}/{file.name}"
+        key = f"{dataset.sha256}/{file.name}"
         if _size(s3, bucket, key) != file.size:
             s3.upload_file(str(dataset.folder / file.name), bucket, key)
 

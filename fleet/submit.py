@@ -50,7 +50,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         head = find_head(session)
         s3 = session.client("s3")
         if dataset:
-            datasets.upload(s3, outputs.artifact_bucket, dataset)
+            datasets.upload(s3, outputs.dataset_bucket, dataset)
         run = {
             "run_id": run_id,
             **request.to_dict(),

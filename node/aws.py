@@ -44,12 +44,15 @@ def error_code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
-def upload_file(s3: Any, path: str, bucket: str, key: str) -> None:
-    """Upload a file of any size, in parts; raises boto3's S3UploadFailedError as an OSError."""
+def upload_file(s3: Any, path: str, bucket: str, key: str, extra: dict[str, str]) -> None:
+    """Upload a file of any size, in parts; `extra` goes to S3 with the first request.
+
+    Raises boto3's S3UploadFailedError as an OSError.
+    """
     from boto3.exceptions import S3UploadFailedError
     from boto3.s3.transfer import S3Transfer
 
     try:
-        S3Transfer(s3).upload_file(path, bucket, key)
+        S3Transfer(s3).upload_file(path, bucket, key, extra_args=extra)
     except S3UploadFailedError as error:
         raise OSError(str(error)) from error

@@ -15,6 +15,8 @@ class NodeConfig:
     environment: str
     region: str
     artifact_bucket: str
+    dataset_bucket: str
+    """Which nodes can only read."""
     role: str
     """`head` or `node`."""
     fleet: str
@@ -52,6 +54,7 @@ def read_node_config() -> NodeConfig:
         environment=values["environment"],
         region=values["region"],
         artifact_bucket=values["artifact_bucket"],
+        dataset_bucket=values["dataset_bucket"],
         role=values["role"],
         fleet=values.get("fleet") or "",
         node_document=values["node_document"],

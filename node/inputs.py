@@ -42,7 +42,8 @@ def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
     script.write_bytes(_need(bucket, run_key(run_id, "launch.sh")))
     if run.get("code"):
         _unpack(_need(bucket, run_key(run_id, "code.tar.gz")), run["code"]["sha256"], code_dir)
-    return Inputs(run, script, code_dir, _fetch_dataset(bucket, config, run.get("dataset")))
+    datasets = Bucket(bucket.s3, config.dataset_bucket)
+    return Inputs(run, script, code_dir, _fetch_dataset(datasets, config, run.get("dataset")))
 
 
 def _need(bucket: Bucket, key: str) -> bytes:

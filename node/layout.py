@@ -45,8 +45,15 @@ def claim_key(instance_id: str) -> str:
 
 
 def dataset_key(digest: str, name: str) -> str:
-    """Return the key of one file of a dataset."""
-    return f"datasets/{digest}/{name}"
+    """Return the key of one file of a dataset in the dataset bucket."""
+    return f"{digest}/{name}"
+
+
+def is_checkpoint(key: str) -> bool:
+    """Return whether the object of a run directory belongs to a checkpoint, which may be deleted with age."""
+    parts = key.split("/")
+    below = parts[3:] if parts[2:3] and parts[2].startswith("node-") else parts[2:]
+    return parts[0] == "runs" and below[:1] == ["checkpoints"]
 
 
 def utc_now() -> str:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from node.aws import aws_errors, error_code, upload_file
+from node.layout import is_checkpoint
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _EMPTY = frozenset({"InvalidRange", "416"})
 """What S3 answers to a range of an object without a byte."""
+CHECKPOINT_TAGGING = "fleetform=checkpoint"
+"""The tag by which the bucket's lifecycle rule finds checkpoints; a model never carries it."""
 PART_BYTES = 64 * 1024 * 1024
 """From this size on, a file goes up in parts instead of in one request."""
 
@@ -97,16 +100,17 @@ class Bucket:
         return {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", [])}
 
     def upload(self, path: Path, key: str) -> tuple[int, str]:
-        """Upload a file and return the size and the SHA-256 of what went up.
+        """Upload a file and return the size and the SHA-256 of what went up; checkpoints get their tag.
 
         A file beyond PART_BYTES is read twice, so it must not change meanwhile: OSError where its size did.
         """
+        extra = {"Tagging": CHECKPOINT_TAGGING} if is_checkpoint(key) else {}
         if path.stat().st_size < PART_BYTES:
             body = path.read_bytes()
-            self.put(key, body)
+            self.s3.put_object(Bucket=self.name, Key=key, Body=body, **extra)
             return len(body), hashlib.sha256(body).hexdigest()
         size, digest = file_digest(path)
-        upload_file(self.s3, str(path), self.name, key)
+        upload_file(self.s3, str(path), self.name, key, extra)
         if path.stat().st_size != size:
             raise OSError(f"{path} changed while it was uploaded")
         return size, digest

@@ -10,7 +10,8 @@ DESCRIPTIONS = {
     "vpc_id": "The environment's network",
     "nodes_security_group_id": "Security group of every machine",
     "kms_key_arn": "Key of everything at rest",
-    "artifact_bucket": "Bucket of runs, datasets, models and node bundles",
+    "artifact_bucket": "Bucket of runs, models and node bundles",
+    "dataset_bucket": "Bucket of datasets",
     "head_profile": "Instance profile of the head node",
     "node_profile": "Instance profile of the nodes",
 }
@@ -26,6 +27,7 @@ class BaseOutputs:
     nodes_security_group_id: str
     kms_key_arn: str
     artifact_bucket: str
+    dataset_bucket: str
     head_profile: str
     node_profile: str
 

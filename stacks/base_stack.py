@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from stacks import naming
 from stacks.account import AccountSpec
 from stacks.base_outputs import BaseOutputs
-from stacks.buckets import private_bucket
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.keys import add_key
 from stacks.network import add_network
 from stacks.place import find_place
 from stacks.roles import Storage, add_roles
+from stacks.storage_buckets import add_buckets
 
 
 def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -> None:
@@ -19,20 +18,16 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     place = find_place(stack, spec.region)
     key = add_key(stack, spec, place)
     network = add_network(stack, spec)
-    artifacts = private_bucket(
-        stack,
-        "artifacts",
-        naming.artifact_bucket(account.organization, spec.name, spec.region),
-        key=key,
-        force_destroy=spec.artifacts.on_teardown == "delete",
-    )
-    profiles = add_roles(stack, spec, place, Storage(artifacts.arn, key.arn))
+    buckets = add_buckets(stack, account, spec, key)
+    storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
+    profiles = add_roles(stack, spec, place, storage)
     BaseOutputs(
         vpc_id=network.vpc_id,
         subnet_ids=network.subnet_ids,
         nodes_security_group_id=network.nodes_security_group_id,
         kms_key_arn=key.arn,
-        artifact_bucket=artifacts.bucket,
+        artifact_bucket=buckets.artifacts.bucket,
+        dataset_bucket=buckets.datasets.bucket,
         head_profile=profiles.head,
         node_profile=profiles.node,
     ).publish(stack)

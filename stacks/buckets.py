@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from stacks import naming
 from stacks.aws.generated import kms, s3
-from stacks.aws.layer import Lifecycle
 from stacks.cdk import Stack
 from stacks.policies import policy, statement
+
+ABANDONED_UPLOAD_DAYS = 7
+"""After so long, the parts of an upload that was never completed are deleted; nobody sees them, all pay."""
+CHECKPOINT_TAG = {"fleetform": "checkpoint"}
+"""What `node/store.py` tags a run's checkpoints with: a lifecycle rule knows prefixes and tags, and the
+checkpoints of all runs have no prefix of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aging:
+    """What becomes of a bucket's objects with time, in days."""
+
+    old_version_days: int
+    """How long an overwritten or deleted object can be brought back."""
+    checkpoint_days: int = 0
+    """After how long the checkpoints of runs are deleted; 0 keeps them."""
 
 
 def private_bucket(
@@ -21,6 +36,7 @@ def private_bucket(
     object_lock: bool = False,
     force_destroy: bool = False,
     lasting: bool = False,
+    aging: Aging | None = None,
     statements: Sequence[Mapping[str, Any]] = (),
     access_logs: str = "",
 ) -> s3.S3Bucket:
@@ -28,22 +44,28 @@ def private_bucket(
 
     Objects are encrypted with the KMS key where one is given, else with S3's own; that key can go only after
     the bucket. `force_destroy` lets Terraform delete the bucket with what it holds; `lasting` makes Terraform
-    refuse to delete it at all. `statements` go into its policy. `access_logs` is the bucket that every access
-    to this one is recorded in, "" for none: S3 takes only one of the same region.
+    refuse to delete it at all. Without `aging` nothing in it ever ages. `statements` go into its policy.
+    `access_logs` is the bucket that every access to this one is recorded in, "" for none: S3 takes only one
+    of the same region.
     """
-    lifecycle: Lifecycle = {"prevent_destroy": lasting}
-    made = s3.S3Bucket(
-        stack,
-        name,
-        bucket=bucket,
-        force_destroy=force_destroy,
-        object_lock_enabled=object_lock,
-        lifecycle=lifecycle,
+    arguments: s3.S3BucketArguments = {
+        "bucket": bucket,
+        "force_destroy": force_destroy,
+        "object_lock_enabled": object_lock,
+        "lifecycle": {"prevent_destroy": lasting},
         # A bucket that cannot be deleted, for it holds objects, holds back the key that they are read with.
-        depends_on=[] if key is None else [key],
-    )
+        "depends_on": [] if key is None else [key],
+    }
+    if aging is not None:
+        # Deprecated, and used all the same: the provider's resource for it waits for 55 s at each bucket, on
+        # every cloud, which is longer than all the rest of a base takes to come up. Both say the same to S3.
+        arguments["lifecycle_rule"] = _lifecycle_rules(aging)
+    made = s3.S3Bucket(stack, name, **arguments)
     s3.S3BucketVersioning(stack, name, bucket=made.id, versioning_configuration={"status": "Enabled"})
     _encryption(stack, name, made, key)
+    s3.S3BucketOwnershipControls(
+        stack, name, bucket=made.id, rule={"object_ownership": "BucketOwnerEnforced"}
+    )
     block = s3.S3BucketPublicAccessBlock(
         stack,
         name,
@@ -55,7 +77,7 @@ def private_bucket(
     )
     # S3 refuses one of the two when both are set at the same moment.
     s3.S3BucketPolicy(
-        stack, name, bucket=made.id, policy=policy(_tls_only(made), *statements), depends_on=[block]
+        stack, name, bucket=made.id, policy=policy(*statements, _tls_only(made)), depends_on=[block]
     )
     if access_logs:
         s3.S3BucketLogging(
@@ -63,9 +85,31 @@ def private_bucket(
             name,
             bucket=made.id,
             target_bucket=access_logs,
-            target_prefix=f"{naming.ACCESS_LOGS_PREFIX}{bucket}/",
+            target_prefix=f"{bucket}/",
         )
     return made
+
+
+def _lifecycle_rules(aging: Aging) -> list[s3.S3BucketLifecycleRule]:
+    rules: list[s3.S3BucketLifecycleRule] = [
+        {
+            "id": "leftovers",
+            "enabled": True,
+            "abort_incomplete_multipart_upload_days": ABANDONED_UPLOAD_DAYS,
+            "noncurrent_version_expiration": {"days": aging.old_version_days},
+            "expiration": {"expired_object_delete_marker": True},
+        }
+    ]
+    if aging.checkpoint_days:
+        rules.append(
+            {
+                "id": "checkpoints",
+                "enabled": True,
+                "tags": CHECKPOINT_TAG,
+                "expiration": {"days": aging.checkpoint_days},
+            }
+        )
+    return rules
 
 
 def _encryption(stack: Stack, name: str, bucket: s3.S3Bucket, key: kms.KmsKey | None) -> None:

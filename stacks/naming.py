@@ -89,8 +89,13 @@ def account_log_group(organization: str, name: str) -> str:
 
 
 def artifact_bucket(organization: str, environment: str, region: str) -> str:
-    """Return the bucket that holds an environment's runs, datasets and node bundles."""
+    """Return the bucket that holds an environment's runs and node bundles."""
     return f"{organization}-{environment}-artifacts-{region}"
+
+
+def dataset_bucket(organization: str, environment: str, region: str) -> str:
+    """Return the bucket that holds an environment's datasets; shorter than the artifact bucket's name."""
+    return f"{organization}-{environment}-datasets-{region}"
 
 
 def outputs_parameter(environment: str) -> str:

@@ -35,6 +35,7 @@ class EnvironmentOutputs(BaseModel):
     subnet_ids: tuple[str, ...]
     """One private subnet per availability zone."""
     artifact_bucket: str
+    dataset_bucket: str
     ledger_bucket: str
     kms_key_arn: str
     run_document: str

@@ -16,9 +16,11 @@ from stacks.policies import policy, statement
 
 @dataclass(frozen=True)
 class Storage:
-    """The artifact bucket and the key of its objects, by their ARNs."""
+    """The buckets and the key of their objects, by their ARNs."""
 
     bucket_arn: Ref
+    """Of the artifact bucket."""
+    datasets_arn: Ref
     key_arn: Ref
 
 
@@ -39,7 +41,12 @@ def add_roles(stack: Stack, spec: EnvironmentSpec, place: Place, storage: Storag
         *_dispatch_statements(spec, node_document, instances),
     )
     node = policy(
-        *_storage_statements(spec, storage, read=("runs", "datasets", "node"), write=("runs",)),
+        *_storage_statements(spec, storage, read=("runs", "node"), write=("runs",)),
+        statement("ReadDatasets", actions=["s3:GetObject"], resources=[f"{storage.datasets_arn}/*"]),
+        # The lifecycle rule knows checkpoints by their tag.
+        statement(
+            "TagCheckpoints", actions=["s3:PutObjectTagging"], resources=[f"{storage.bucket_arn}/runs/*"]
+        ),
     )
     return Profiles(
         head=_role(stack, spec, naming.ROLE_HEAD, place.partition, head),

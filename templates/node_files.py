@@ -15,6 +15,7 @@ class UserData:
     environment: str
     region: str
     artifact_bucket: str
+    dataset_bucket: str
     role: str
     """`head` or `node`."""
     fleet: str

@@ -80,7 +80,8 @@ def build(cloud: Cloud, project: Project, name: str, nodes: int) -> RunEnvironme
     session = Session(project, cloud, account, spec)
     bucket = naming.artifact_bucket(account.organization, name, REGION)
     s3 = session.client("s3")
-    for each in (bucket, naming.ledger_bucket(account.organization, REGION)):
+    datasets = naming.dataset_bucket(account.organization, name, REGION)
+    for each in (bucket, datasets, naming.ledger_bucket(account.organization, REGION)):
         s3.create_bucket(Bucket=each)
     bundle = build_bundle()
     s3.put_object(Bucket=bucket, Key=bundle.key, Body=bundle.data)
@@ -107,6 +108,7 @@ def _start(session: Session, bucket: str, key: str, digest: str, role: str, flee
             environment=name,
             region=REGION,
             artifact_bucket=bucket,
+            dataset_bucket=naming.dataset_bucket("run-tests", name, REGION),
             role=role,
             fleet=fleet,
             node_document=naming.node_document(name),
@@ -150,6 +152,7 @@ def _outputs(name: str, bucket: str, nodes: int) -> EnvironmentOutputs:
         vpc_id="vpc-0",
         subnet_ids=(),
         artifact_bucket=bucket,
+        dataset_bucket=naming.dataset_bucket("run-tests", name, REGION),
         ledger_bucket=naming.ledger_bucket("run-tests", REGION),
         kms_key_arn="",
         run_document=naming.run_document(name),

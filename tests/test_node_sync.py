@@ -204,6 +204,25 @@ def test_the_list_holds_size_and_digest_of_what_was_sent(
         assert file["size"] == len(text) == bucket.sizes("runs/r/")[f"runs/r/{name}"]
 
 
+@pytest.mark.parametrize("part_bytes", [1000, 1 << 20], ids=["in parts", "whole"])
+def test_checkpoints_are_tagged_so_that_they_can_age_and_the_model_is_not(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    monkeypatch.setattr(store, "PART_BYTES", part_bytes)
+    for name in ("checkpoints/step-1/manifest.json", "model/checkpoints.bin", "summary.json"):
+        write(tmp_path, name, "x" * 5000)
+    for rank in (0, 1):
+        FolderSync(bucket, "tagged", tmp_path, rank).finish(0)
+    tagged = {
+        key: bucket.s3.get_object_tagging(Bucket=bucket.name, Key=key)["TagSet"]
+        for key in bucket.sizes("runs/tagged/")
+    }
+    assert len(tagged) == 6
+    for key, tags in tagged.items():
+        expected = [{"Key": "fleetform", "Value": "checkpoint"}] if "/checkpoints/" in key else []
+        assert tags == expected, key
+
+
 def test_a_bucket_that_refuses_stops_neither_the_job_nor_goes_unsaid_at_the_end(
     bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,8 +234,11 @@ def test_a_bucket_that_refuses_stops_neither_the_job_nor_goes_unsaid_at_the_end(
         syncing.finish(0)
 
 
+DATASETS = "sync-tests-datasets"
+
+
 def config(root: Path) -> NodeConfig:
-    return NodeConfig("lab", "us-east-1", "bucket", "node", "gpu", "lab-run-node", "python3", root)
+    return NodeConfig("lab", "us-east-1", "bucket", DATASETS, "node", "gpu", "lab-run-node", "python3", root)
 
 
 def test_a_damaged_dataset_is_refused_and_not_kept(bucket: Bucket, tmp_path: Path) -> None:
@@ -224,13 +246,15 @@ def test_a_damaged_dataset_is_refused_and_not_kept(bucket: Bucket, tmp_path: Pat
     files = [{"name": "d.bin", "size": 4, "sha256": digest}]
     bucket.put("runs/r/run.json", _json({"dataset": {"name": "d", "sha256": "abc", "files": files}}))
     bucket.put("runs/r/launch.sh", b"true")
-    bucket.put("datasets/abc/d.bin", b"DATA")
+    datasets = Bucket(bucket.s3, DATASETS)
+    datasets.s3.create_bucket(Bucket=DATASETS)
+    datasets.put("abc/d.bin", b"DATA")
     with pytest.raises(InputError, match="damaged"):
         fetch_inputs(bucket, config(tmp_path), "r")
-    bucket.put("datasets/abc/d.bin", b"data")
+    datasets.put("abc/d.bin", b"data")
     folder = fetch_inputs(bucket, config(tmp_path), "r").data_dir
     assert (folder / "d.bin").read_bytes() == b"data"
-    bucket.delete("datasets/abc/d.bin")  # what is here and whole is not fetched again
+    datasets.delete("abc/d.bin")  # what is here and whole is not fetched again
     assert fetch_inputs(bucket, config(tmp_path), "r").data_dir == folder
 
 

@@ -15,6 +15,7 @@ OUTPUTS = EnvironmentOutputs(
     vpc_id="vpc-1",
     subnet_ids=("subnet-1", "subnet-2"),
     artifact_bucket="acme-ai-vision-artifacts-us-east-1",
+    dataset_bucket="acme-ai-vision-datasets-us-east-1",
     ledger_bucket="acme-ai-fleetform-ledger-us-east-1",
     kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/1",
     run_document="vision-run-job",

@@ -103,7 +103,7 @@ def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(out:
 
 
 def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None:
-    for stack, names in {"account": {"state", "ledger"}, "vision-base": {"artifacts"}}.items():
+    for stack, names in {"account": {"state", "ledger"}, "vision-base": {"artifacts", "datasets"}}.items():
         content = stack_json(out, stack)["resource"]
         for kind in ("versioning", "server_side_encryption_configuration", "public_access_block", "policy"):
             assert set(content[f"aws_s3_bucket_{kind}"]) == names

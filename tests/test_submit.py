@@ -260,8 +260,8 @@ def test_a_recipe_trains_on_the_dataset_that_was_sent_along(desk: RunEnvironment
     run = _wait(desk, run_id)
     assert run["state"] == "SUCCEEDED", desk.store.get(run_id, "logs/node-0.log")
     dataset = (desk.store.get_json(run_id, "run.json") or {})["dataset"]
-    key = f"datasets/{dataset['sha256']}/{dataset['files'][0]['name']}"
-    assert desk.store.s3.head_object(Bucket=desk.store.bucket, Key=key)["ContentLength"] > 0
+    key = f"{dataset['sha256']}/{dataset['files'][0]['name']}"
+    assert desk.store.s3.head_object(Bucket=desk.outputs.dataset_bucket, Key=key)["ContentLength"] > 0
     assert {"summary.json", "metrics.jsonl", "model/model.safetensors"} <= set(desk.store.sizes(run_id))
     receipt = desk.store.get_json(run_id, "receipt.json") or {}
     assert list(receipt["phases"]) == ["submitted", "dispatched", "claimed", "started", "first_step", "ended"]
@@ -284,12 +284,12 @@ def test_a_dataset_is_prepared_and_uploaded_once(desk: RunEnvironment, tmp_path:
     assert datasets.prepare(project, "digits") == first
     assert {path: path.stat().st_mtime_ns for path in first.folder.iterdir()} == written
     s3 = desk.session.client("s3")
-    datasets.upload(s3, desk.store.bucket, first)
-    key = f"datasets/{first.sha256}/{first.files[0].name}"
-    when = s3.head_object(Bucket=desk.store.bucket, Key=key)["ETag"]
-    s3.put_object(Bucket=desk.store.bucket, Key=key, Body=b"x" * first.files[0].size)
-    datasets.upload(s3, desk.store.bucket, first)  # the same size: it is taken to be there
-    assert s3.head_object(Bucket=desk.store.bucket, Key=key)["ETag"] != when
+    datasets.upload(s3, desk.outputs.dataset_bucket, first)
+    key = f"{first.sha256}/{first.files[0].name}"
+    when = s3.head_object(Bucket=desk.outputs.dataset_bucket, Key=key)["ETag"]
+    s3.put_object(Bucket=desk.outputs.dataset_bucket, Key=key, Body=b"x" * first.files[0].size)
+    datasets.upload(s3, desk.outputs.dataset_bucket, first)  # the same size: it is taken to be there
+    assert s3.head_object(Bucket=desk.outputs.dataset_bucket, Key=key)["ETag"] != when
 
 
 def test_a_dataset_that_cannot_be_made_is_a_failure_in_the_trainer_s_words(tmp_path: Path) -> None:

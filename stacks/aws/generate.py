@@ -91,7 +91,8 @@ def _provider_module(source: str, version: str) -> str:
 
 def _class(kind: str, block: Mapping[str, Any], *, is_data: bool) -> Iterator[str]:
     name = ("Data" if is_data else "") + shapes.camel(kind.removeprefix("aws_"))
-    shape = shapes.top_level(f"{name}Arguments", block)
+    kept = tomllib.loads(TYPES.read_text(encoding="utf-8")).get("deprecated", {}).get(kind, ())
+    shape = shapes.top_level(f"{name}Arguments", block, kept)
     for nested in shape.nested_first():
         yield _typed_dict(nested, "TypedDict")
     yield _typed_dict(shape, "DataSourceMeta" if is_data else "ResourceMeta")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,23 @@ def is_simple(attribute: Mapping[str, Any]) -> bool:
     return isinstance(attribute.get("type"), str)
 
 
-def top_level(name: str, block: Mapping[str, Any]) -> Shape:
+def top_level(name: str, block: Mapping[str, Any], deprecated: Collection[str] = ()) -> Shape:
     """Return the shape of a type's own arguments.
 
-    Left out are `id` and `tags_all`, which are the provider's to set, and what the provider calls deprecated.
+    Left out are `id` and `tags_all`, which are the provider's to set, and what the provider calls deprecated,
+    unless it is one of the blocks named in `deprecated`.
     """
-    own = {**block, "attributes": _without(block.get("attributes", {}), "id", "tags_all")}
+    blocks = {
+        key: {**kind, "block": {**kind["block"], "deprecated": key not in deprecated}}
+        if kind["block"].get("deprecated")
+        else kind
+        for key, kind in block.get("block_types", {}).items()
+    }
+    own = {
+        **block,
+        "attributes": _without(block.get("attributes", {}), "id", "tags_all"),
+        "block_types": blocks,
+    }
     shape = _block(name, f"Arguments of {name.removesuffix('Arguments')}.", own)
     clash = _META & {field.name for field in shape.fields}
     assert not clash, f"{name} has arguments that Terraform keeps for itself: {clash}"

@@ -7,6 +7,49 @@ from stacks.aws.layer import Attribute, DataSource, DataSourceMeta, Ref, Resourc
 from stacks.cdk import Stack
 
 
+class S3BucketLifecycleRuleExpiration(TypedDict):
+    """The block `expiration`."""
+
+    date: NotRequired[str]
+    days: NotRequired[int | float | Ref]
+    expired_object_delete_marker: NotRequired[bool | Ref]
+
+
+class S3BucketLifecycleRuleNoncurrentVersionExpiration(TypedDict):
+    """The block `noncurrent_version_expiration`."""
+
+    days: NotRequired[int | float | Ref]
+
+
+class S3BucketLifecycleRuleNoncurrentVersionTransition(TypedDict):
+    """The block `noncurrent_version_transition`."""
+
+    days: NotRequired[int | float | Ref]
+    storage_class: Required[str]
+
+
+class S3BucketLifecycleRuleTransition(TypedDict):
+    """The block `transition`."""
+
+    date: NotRequired[str]
+    days: NotRequired[int | float | Ref]
+    storage_class: Required[str]
+
+
+class S3BucketLifecycleRule(TypedDict):
+    """The block `lifecycle_rule`."""
+
+    abort_incomplete_multipart_upload_days: NotRequired[int | float | Ref]
+    enabled: Required[bool | Ref]
+    expiration: NotRequired[S3BucketLifecycleRuleExpiration]
+    id: NotRequired[str]
+    noncurrent_version_expiration: NotRequired[S3BucketLifecycleRuleNoncurrentVersionExpiration]
+    noncurrent_version_transition: NotRequired[Sequence[S3BucketLifecycleRuleNoncurrentVersionTransition]]
+    prefix: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    transition: NotRequired[Sequence[S3BucketLifecycleRuleTransition]]
+
+
 class S3BucketTimeouts(TypedDict):
     """The block `timeouts`."""
 
@@ -22,6 +65,7 @@ class S3BucketArguments(ResourceMeta):
     bucket: NotRequired[str]
     bucket_prefix: NotRequired[str]
     force_destroy: NotRequired[bool | Ref]
+    lifecycle_rule: NotRequired[Sequence[S3BucketLifecycleRule]]
     object_lock_enabled: NotRequired[bool | Ref]
     tags: NotRequired[Mapping[str, str]]
     timeouts: NotRequired[S3BucketTimeouts]
@@ -30,7 +74,7 @@ class S3BucketArguments(ResourceMeta):
 class S3Bucket(Resource):
     """The resource `aws_s3_bucket`.
 
-    Arguments: bucket, bucket_prefix, force_destroy, object_lock_enabled, tags, timeouts.
+    Arguments: bucket, bucket_prefix, force_destroy, lifecycle_rule, object_lock_enabled, tags, timeouts.
     Attributes: acceleration_status, acl, arn, bucket, bucket_domain_name, bucket_prefix, bucket_regional_domain_name, cors_rule, force_destroy, grant, hosted_zone_id, id, lifecycle_rule, logging, object_lock_configuration, object_lock_enabled, policy, region, replication_configuration, request_payer, server_side_encryption_configuration, tags, tags_all, timeouts, versioning, website, website_domain, website_endpoint.
     Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/s3_bucket
     """
@@ -105,6 +149,39 @@ class S3BucketObjectLockConfiguration(Resource):
 
     def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[S3BucketObjectLockConfigurationArguments]) -> None:
         """Add `aws_s3_bucket_object_lock_configuration.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class S3BucketOwnershipControlsRule(TypedDict):
+    """The block `rule`."""
+
+    object_ownership: Required[str]
+
+
+class S3BucketOwnershipControlsArguments(ResourceMeta):
+    """Arguments of S3BucketOwnershipControls."""
+
+    bucket: Required[str]
+    rule: Required[S3BucketOwnershipControlsRule]
+
+
+class S3BucketOwnershipControls(Resource):
+    """The resource `aws_s3_bucket_ownership_controls`.
+
+    Arguments: bucket (required), rule (required).
+    Attributes: bucket, id, rule.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/s3_bucket_ownership_controls
+    """
+
+    TYPE = "aws_s3_bucket_ownership_controls"
+    ARGUMENTS = S3BucketOwnershipControlsArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["bucket", "id", "rule"])
+
+    bucket = Attribute()
+    id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[S3BucketOwnershipControlsArguments]) -> None:
+        """Add `aws_s3_bucket_ownership_controls.<name>` to the stack; a wrong argument raises TypeError with the right one."""
         super().__init__(stack, name, arguments)
 
 

@@ -16,6 +16,7 @@ cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
   "environment": "vision",
   "region": "us-east-1",
   "artifact_bucket": "golden-org-vision-artifacts-us-east-1",
+  "dataset_bucket": "golden-org-vision-datasets-us-east-1",
   "role": "node",
   "fleet": "gpu",
   "node_document": "vision-run-node",
