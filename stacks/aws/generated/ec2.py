@@ -7,6 +7,32 @@ from stacks.aws.layer import Attribute, DataSource, DataSourceMeta, Ref, Resourc
 from stacks.cdk import Stack
 
 
+class Ec2SerialConsoleAccessArguments(ResourceMeta):
+    """Arguments of Ec2SerialConsoleAccess."""
+
+    enabled: NotRequired[bool | Ref]
+
+
+class Ec2SerialConsoleAccess(Resource):
+    """The resource `aws_ec2_serial_console_access`.
+
+    Arguments: enabled.
+    Attributes: enabled, id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/ec2_serial_console_access
+    """
+
+    TYPE = "aws_ec2_serial_console_access"
+    ARGUMENTS = Ec2SerialConsoleAccessArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["enabled", "id"])
+
+    enabled = Attribute()
+    id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[Ec2SerialConsoleAccessArguments]) -> None:
+        """Add `aws_ec2_serial_console_access.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
 class LaunchTemplateBlockDeviceMappingsEbs(TypedDict):
     """The block `ebs`."""
 

@@ -43,6 +43,44 @@ class IamInstanceProfile(Resource):
         super().__init__(stack, name, arguments)
 
 
+class IamPolicyArguments(ResourceMeta):
+    """Arguments of IamPolicy."""
+
+    description: NotRequired[str]
+    name: NotRequired[str]
+    name_prefix: NotRequired[str]
+    path: NotRequired[str]
+    policy: Required[str]
+    tags: NotRequired[Mapping[str, str]]
+
+
+class IamPolicy(Resource):
+    """The resource `aws_iam_policy`.
+
+    Arguments: description, name, name_prefix, path, policy (required), tags.
+    Attributes: arn, attachment_count, description, id, name, name_prefix, path, policy, policy_id, tags, tags_all.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/iam_policy
+    """
+
+    TYPE = "aws_iam_policy"
+    ARGUMENTS = IamPolicyArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "attachment_count", "description", "id", "name", "name_prefix", "path", "policy", "policy_id", "tags", "tags_all"])
+
+    arn = Attribute()
+    attachment_count = Attribute()
+    description = Attribute()
+    id = Attribute()
+    name = Attribute()
+    name_prefix = Attribute()
+    path = Attribute()
+    policy = Attribute()
+    policy_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[IamPolicyArguments]) -> None:
+        """Add `aws_iam_policy.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
 class IamRoleArguments(ResourceMeta):
     """Arguments of IamRole."""
 

@@ -105,6 +105,74 @@ class S3Bucket(Resource):
         super().__init__(stack, name, arguments)
 
 
+class S3BucketLoggingTargetGrantGrantee(TypedDict):
+    """The block `grantee`."""
+
+    email_address: NotRequired[str]
+    id: NotRequired[str]
+    type: Required[str]
+    uri: NotRequired[str]
+
+
+class S3BucketLoggingTargetGrant(TypedDict):
+    """The block `target_grant`."""
+
+    grantee: Required[S3BucketLoggingTargetGrantGrantee]
+    permission: Required[str]
+
+
+class S3BucketLoggingTargetObjectKeyFormatPartitionedPrefix(TypedDict):
+    """The block `partitioned_prefix`."""
+
+    partition_date_source: Required[str]
+
+
+class S3BucketLoggingTargetObjectKeyFormatSimplePrefix(TypedDict):
+    """The block `simple_prefix`."""
+
+
+
+class S3BucketLoggingTargetObjectKeyFormat(TypedDict):
+    """The block `target_object_key_format`."""
+
+    partitioned_prefix: NotRequired[S3BucketLoggingTargetObjectKeyFormatPartitionedPrefix]
+    simple_prefix: NotRequired[S3BucketLoggingTargetObjectKeyFormatSimplePrefix]
+
+
+class S3BucketLoggingArguments(ResourceMeta):
+    """Arguments of S3BucketLogging."""
+
+    bucket: Required[str]
+    expected_bucket_owner: NotRequired[str]
+    target_bucket: Required[str]
+    target_grant: NotRequired[Sequence[S3BucketLoggingTargetGrant]]
+    target_object_key_format: NotRequired[S3BucketLoggingTargetObjectKeyFormat]
+    target_prefix: Required[str]
+
+
+class S3BucketLogging(Resource):
+    """The resource `aws_s3_bucket_logging`.
+
+    Arguments: bucket (required), expected_bucket_owner, target_bucket (required), target_grant, target_object_key_format, target_prefix (required).
+    Attributes: bucket, expected_bucket_owner, id, target_bucket, target_grant, target_object_key_format, target_prefix.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/s3_bucket_logging
+    """
+
+    TYPE = "aws_s3_bucket_logging"
+    ARGUMENTS = S3BucketLoggingArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["bucket", "expected_bucket_owner", "id", "target_bucket", "target_grant", "target_object_key_format", "target_prefix"])
+
+    bucket = Attribute()
+    expected_bucket_owner = Attribute()
+    id = Attribute()
+    target_bucket = Attribute()
+    target_prefix = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[S3BucketLoggingArguments]) -> None:
+        """Add `aws_s3_bucket_logging.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
 class S3BucketObjectLockConfigurationRuleDefaultRetention(TypedDict):
     """The block `default_retention`."""
 

@@ -7,6 +7,345 @@ from stacks.aws.layer import Attribute, DataSource, DataSourceMeta, Ref, Resourc
 from stacks.cdk import Stack
 
 
+class DefaultSecurityGroupEgress(TypedDict):
+    """An object of `egress`."""
+
+    cidr_blocks: Required[Sequence[str]]
+    description: Required[str]
+    from_port: Required[int | float | Ref]
+    ipv6_cidr_blocks: Required[Sequence[str]]
+    prefix_list_ids: Required[Sequence[str]]
+    protocol: Required[str]
+    security_groups: Required[Sequence[str]]
+    self: Required[bool | Ref]
+    to_port: Required[int | float | Ref]
+
+
+class DefaultSecurityGroupIngress(TypedDict):
+    """An object of `ingress`."""
+
+    cidr_blocks: Required[Sequence[str]]
+    description: Required[str]
+    from_port: Required[int | float | Ref]
+    ipv6_cidr_blocks: Required[Sequence[str]]
+    prefix_list_ids: Required[Sequence[str]]
+    protocol: Required[str]
+    security_groups: Required[Sequence[str]]
+    self: Required[bool | Ref]
+    to_port: Required[int | float | Ref]
+
+
+class DefaultSecurityGroupArguments(ResourceMeta):
+    """Arguments of DefaultSecurityGroup."""
+
+    egress: NotRequired[Sequence[DefaultSecurityGroupEgress]]
+    ingress: NotRequired[Sequence[DefaultSecurityGroupIngress]]
+    revoke_rules_on_delete: NotRequired[bool | Ref]
+    tags: NotRequired[Mapping[str, str]]
+    vpc_id: NotRequired[str]
+
+
+class DefaultSecurityGroup(Resource):
+    """The resource `aws_default_security_group`.
+
+    Arguments: egress, ingress, revoke_rules_on_delete, tags, vpc_id.
+    Attributes: arn, description, egress, id, ingress, name, name_prefix, owner_id, revoke_rules_on_delete, tags, tags_all, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/default_security_group
+    """
+
+    TYPE = "aws_default_security_group"
+    ARGUMENTS = DefaultSecurityGroupArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "description", "egress", "id", "ingress", "name", "name_prefix", "owner_id", "revoke_rules_on_delete", "tags", "tags_all", "vpc_id"])
+
+    arn = Attribute()
+    description = Attribute()
+    id = Attribute()
+    name = Attribute()
+    name_prefix = Attribute()
+    owner_id = Attribute()
+    revoke_rules_on_delete = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DefaultSecurityGroupArguments]) -> None:
+        """Add `aws_default_security_group.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class EipTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    delete: NotRequired[str]
+    read: NotRequired[str]
+    update: NotRequired[str]
+
+
+class EipArguments(ResourceMeta):
+    """Arguments of Eip."""
+
+    address: NotRequired[str]
+    associate_with_private_ip: NotRequired[str]
+    customer_owned_ipv4_pool: NotRequired[str]
+    domain: NotRequired[str]
+    instance: NotRequired[str]
+    ipam_pool_id: NotRequired[str]
+    network_border_group: NotRequired[str]
+    network_interface: NotRequired[str]
+    public_ipv4_pool: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[EipTimeouts]
+
+
+class Eip(Resource):
+    """The resource `aws_eip`.
+
+    Arguments: address, associate_with_private_ip, customer_owned_ipv4_pool, domain, instance, ipam_pool_id, network_border_group, network_interface, public_ipv4_pool, tags, timeouts.
+    Attributes: address, allocation_id, arn, associate_with_private_ip, association_id, carrier_ip, customer_owned_ip, customer_owned_ipv4_pool, domain, id, instance, ipam_pool_id, network_border_group, network_interface, private_dns, private_ip, ptr_record, public_dns, public_ip, public_ipv4_pool, tags, tags_all, timeouts, vpc.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/eip
+    """
+
+    TYPE = "aws_eip"
+    ARGUMENTS = EipArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["address", "allocation_id", "arn", "associate_with_private_ip", "association_id", "carrier_ip", "customer_owned_ip", "customer_owned_ipv4_pool", "domain", "id", "instance", "ipam_pool_id", "network_border_group", "network_interface", "private_dns", "private_ip", "ptr_record", "public_dns", "public_ip", "public_ipv4_pool", "tags", "tags_all", "timeouts", "vpc"])
+
+    address = Attribute()
+    allocation_id = Attribute()
+    arn = Attribute()
+    associate_with_private_ip = Attribute()
+    association_id = Attribute()
+    carrier_ip = Attribute()
+    customer_owned_ip = Attribute()
+    customer_owned_ipv4_pool = Attribute()
+    domain = Attribute()
+    id = Attribute()
+    instance = Attribute()
+    ipam_pool_id = Attribute()
+    network_border_group = Attribute()
+    network_interface = Attribute()
+    private_dns = Attribute()
+    private_ip = Attribute()
+    ptr_record = Attribute()
+    public_dns = Attribute()
+    public_ip = Attribute()
+    public_ipv4_pool = Attribute()
+    vpc = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[EipArguments]) -> None:
+        """Add `aws_eip.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class FlowLogDestinationOptions(TypedDict):
+    """The block `destination_options`."""
+
+    file_format: NotRequired[str]
+    hive_compatible_partitions: NotRequired[bool | Ref]
+    per_hour_partition: NotRequired[bool | Ref]
+
+
+class FlowLogArguments(ResourceMeta):
+    """Arguments of FlowLog."""
+
+    deliver_cross_account_role: NotRequired[str]
+    destination_options: NotRequired[FlowLogDestinationOptions]
+    eni_id: NotRequired[str]
+    iam_role_arn: NotRequired[str]
+    log_destination: NotRequired[str]
+    log_destination_type: NotRequired[str]
+    log_format: NotRequired[str]
+    max_aggregation_interval: NotRequired[int | float | Ref]
+    subnet_id: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    traffic_type: NotRequired[str]
+    transit_gateway_attachment_id: NotRequired[str]
+    transit_gateway_id: NotRequired[str]
+    vpc_id: NotRequired[str]
+
+
+class FlowLog(Resource):
+    """The resource `aws_flow_log`.
+
+    Arguments: deliver_cross_account_role, destination_options, eni_id, iam_role_arn, log_destination, log_destination_type, log_format, max_aggregation_interval, subnet_id, tags, traffic_type, transit_gateway_attachment_id, transit_gateway_id, vpc_id.
+    Attributes: arn, deliver_cross_account_role, destination_options, eni_id, iam_role_arn, id, log_destination, log_destination_type, log_format, log_group_name, max_aggregation_interval, subnet_id, tags, tags_all, traffic_type, transit_gateway_attachment_id, transit_gateway_id, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/flow_log
+    """
+
+    TYPE = "aws_flow_log"
+    ARGUMENTS = FlowLogArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "deliver_cross_account_role", "destination_options", "eni_id", "iam_role_arn", "id", "log_destination", "log_destination_type", "log_format", "log_group_name", "max_aggregation_interval", "subnet_id", "tags", "tags_all", "traffic_type", "transit_gateway_attachment_id", "transit_gateway_id", "vpc_id"])
+
+    arn = Attribute()
+    deliver_cross_account_role = Attribute()
+    eni_id = Attribute()
+    iam_role_arn = Attribute()
+    id = Attribute()
+    log_destination = Attribute()
+    log_destination_type = Attribute()
+    log_format = Attribute()
+    log_group_name = Attribute()
+    max_aggregation_interval = Attribute()
+    subnet_id = Attribute()
+    traffic_type = Attribute()
+    transit_gateway_attachment_id = Attribute()
+    transit_gateway_id = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[FlowLogArguments]) -> None:
+        """Add `aws_flow_log.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class InternetGatewayTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    create: NotRequired[str]
+    delete: NotRequired[str]
+    update: NotRequired[str]
+
+
+class InternetGatewayArguments(ResourceMeta):
+    """Arguments of InternetGateway."""
+
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[InternetGatewayTimeouts]
+    vpc_id: NotRequired[str]
+
+
+class InternetGateway(Resource):
+    """The resource `aws_internet_gateway`.
+
+    Arguments: tags, timeouts, vpc_id.
+    Attributes: arn, id, owner_id, tags, tags_all, timeouts, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/internet_gateway
+    """
+
+    TYPE = "aws_internet_gateway"
+    ARGUMENTS = InternetGatewayArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "id", "owner_id", "tags", "tags_all", "timeouts", "vpc_id"])
+
+    arn = Attribute()
+    id = Attribute()
+    owner_id = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[InternetGatewayArguments]) -> None:
+        """Add `aws_internet_gateway.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class NatGatewayTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    create: NotRequired[str]
+    delete: NotRequired[str]
+    update: NotRequired[str]
+
+
+class NatGatewayArguments(ResourceMeta):
+    """Arguments of NatGateway."""
+
+    allocation_id: NotRequired[str]
+    connectivity_type: NotRequired[str]
+    private_ip: NotRequired[str]
+    secondary_allocation_ids: NotRequired[Sequence[str]]
+    secondary_private_ip_address_count: NotRequired[int | float | Ref]
+    secondary_private_ip_addresses: NotRequired[Sequence[str]]
+    subnet_id: Required[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[NatGatewayTimeouts]
+
+
+class NatGateway(Resource):
+    """The resource `aws_nat_gateway`.
+
+    Arguments: allocation_id, connectivity_type, private_ip, secondary_allocation_ids, secondary_private_ip_address_count, secondary_private_ip_addresses, subnet_id (required), tags, timeouts.
+    Attributes: allocation_id, association_id, connectivity_type, id, network_interface_id, private_ip, public_ip, secondary_allocation_ids, secondary_private_ip_address_count, secondary_private_ip_addresses, subnet_id, tags, tags_all, timeouts.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/nat_gateway
+    """
+
+    TYPE = "aws_nat_gateway"
+    ARGUMENTS = NatGatewayArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["allocation_id", "association_id", "connectivity_type", "id", "network_interface_id", "private_ip", "public_ip", "secondary_allocation_ids", "secondary_private_ip_address_count", "secondary_private_ip_addresses", "subnet_id", "tags", "tags_all", "timeouts"])
+
+    allocation_id = Attribute()
+    association_id = Attribute()
+    connectivity_type = Attribute()
+    id = Attribute()
+    network_interface_id = Attribute()
+    private_ip = Attribute()
+    public_ip = Attribute()
+    secondary_private_ip_address_count = Attribute()
+    subnet_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[NatGatewayArguments]) -> None:
+        """Add `aws_nat_gateway.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class RouteTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    create: NotRequired[str]
+    delete: NotRequired[str]
+    update: NotRequired[str]
+
+
+class RouteArguments(ResourceMeta):
+    """Arguments of Route."""
+
+    carrier_gateway_id: NotRequired[str]
+    core_network_arn: NotRequired[str]
+    destination_cidr_block: NotRequired[str]
+    destination_ipv6_cidr_block: NotRequired[str]
+    destination_prefix_list_id: NotRequired[str]
+    egress_only_gateway_id: NotRequired[str]
+    gateway_id: NotRequired[str]
+    local_gateway_id: NotRequired[str]
+    nat_gateway_id: NotRequired[str]
+    network_interface_id: NotRequired[str]
+    route_table_id: Required[str]
+    timeouts: NotRequired[RouteTimeouts]
+    transit_gateway_id: NotRequired[str]
+    vpc_endpoint_id: NotRequired[str]
+    vpc_peering_connection_id: NotRequired[str]
+
+
+class Route(Resource):
+    """The resource `aws_route`.
+
+    Arguments: carrier_gateway_id, core_network_arn, destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, egress_only_gateway_id, gateway_id, local_gateway_id, nat_gateway_id, network_interface_id, route_table_id (required), timeouts, transit_gateway_id, vpc_endpoint_id, vpc_peering_connection_id.
+    Attributes: carrier_gateway_id, core_network_arn, destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, egress_only_gateway_id, gateway_id, id, instance_id, instance_owner_id, local_gateway_id, nat_gateway_id, network_interface_id, origin, route_table_id, state, timeouts, transit_gateway_id, vpc_endpoint_id, vpc_peering_connection_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/route
+    """
+
+    TYPE = "aws_route"
+    ARGUMENTS = RouteArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["carrier_gateway_id", "core_network_arn", "destination_cidr_block", "destination_ipv6_cidr_block", "destination_prefix_list_id", "egress_only_gateway_id", "gateway_id", "id", "instance_id", "instance_owner_id", "local_gateway_id", "nat_gateway_id", "network_interface_id", "origin", "route_table_id", "state", "timeouts", "transit_gateway_id", "vpc_endpoint_id", "vpc_peering_connection_id"])
+
+    carrier_gateway_id = Attribute()
+    core_network_arn = Attribute()
+    destination_cidr_block = Attribute()
+    destination_ipv6_cidr_block = Attribute()
+    destination_prefix_list_id = Attribute()
+    egress_only_gateway_id = Attribute()
+    gateway_id = Attribute()
+    id = Attribute()
+    instance_id = Attribute()
+    instance_owner_id = Attribute()
+    local_gateway_id = Attribute()
+    nat_gateway_id = Attribute()
+    network_interface_id = Attribute()
+    origin = Attribute()
+    route_table_id = Attribute()
+    state = Attribute()
+    transit_gateway_id = Attribute()
+    vpc_endpoint_id = Attribute()
+    vpc_peering_connection_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[RouteArguments]) -> None:
+        """Add `aws_route.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
 class RouteTableRoute(TypedDict):
     """An object of `route`."""
 
@@ -515,4 +854,269 @@ class DataAvailabilityZones(DataSource):
 
     def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataAvailabilityZonesArguments]) -> None:
         """Add `data.aws_availability_zones.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class DataEc2ManagedPrefixListFilter(TypedDict):
+    """The block `filter`."""
+
+    name: Required[str]
+    values: Required[Sequence[str]]
+
+
+class DataEc2ManagedPrefixListTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    read: NotRequired[str]
+
+
+class DataEc2ManagedPrefixListArguments(DataSourceMeta):
+    """Arguments of DataEc2ManagedPrefixList."""
+
+    filter: NotRequired[Sequence[DataEc2ManagedPrefixListFilter]]
+    name: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[DataEc2ManagedPrefixListTimeouts]
+
+
+class DataEc2ManagedPrefixList(DataSource):
+    """The data source `aws_ec2_managed_prefix_list`.
+
+    Arguments: filter, name, tags, timeouts.
+    Attributes: address_family, arn, entries, filter, id, max_entries, name, owner_id, tags, timeouts, version.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/data-sources/ec2_managed_prefix_list
+    """
+
+    TYPE = "aws_ec2_managed_prefix_list"
+    ARGUMENTS = DataEc2ManagedPrefixListArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["address_family", "arn", "entries", "filter", "id", "max_entries", "name", "owner_id", "tags", "timeouts", "version"])
+
+    address_family = Attribute()
+    arn = Attribute()
+    id = Attribute()
+    max_entries = Attribute()
+    name = Attribute()
+    owner_id = Attribute()
+    version = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataEc2ManagedPrefixListArguments]) -> None:
+        """Add `data.aws_ec2_managed_prefix_list.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class DataRouteTableFilter(TypedDict):
+    """The block `filter`."""
+
+    name: Required[str]
+    values: Required[Sequence[str]]
+
+
+class DataRouteTableTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    read: NotRequired[str]
+
+
+class DataRouteTableArguments(DataSourceMeta):
+    """Arguments of DataRouteTable."""
+
+    filter: NotRequired[Sequence[DataRouteTableFilter]]
+    gateway_id: NotRequired[str]
+    route_table_id: NotRequired[str]
+    subnet_id: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[DataRouteTableTimeouts]
+    vpc_id: NotRequired[str]
+
+
+class DataRouteTable(DataSource):
+    """The data source `aws_route_table`.
+
+    Arguments: filter, gateway_id, route_table_id, subnet_id, tags, timeouts, vpc_id.
+    Attributes: arn, associations, filter, gateway_id, id, owner_id, route_table_id, routes, subnet_id, tags, timeouts, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/data-sources/route_table
+    """
+
+    TYPE = "aws_route_table"
+    ARGUMENTS = DataRouteTableArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "associations", "filter", "gateway_id", "id", "owner_id", "route_table_id", "routes", "subnet_id", "tags", "timeouts", "vpc_id"])
+
+    arn = Attribute()
+    gateway_id = Attribute()
+    id = Attribute()
+    owner_id = Attribute()
+    route_table_id = Attribute()
+    subnet_id = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataRouteTableArguments]) -> None:
+        """Add `data.aws_route_table.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class DataRouteTablesFilter(TypedDict):
+    """The block `filter`."""
+
+    name: Required[str]
+    values: Required[Sequence[str]]
+
+
+class DataRouteTablesTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    read: NotRequired[str]
+
+
+class DataRouteTablesArguments(DataSourceMeta):
+    """Arguments of DataRouteTables."""
+
+    filter: NotRequired[Sequence[DataRouteTablesFilter]]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[DataRouteTablesTimeouts]
+    vpc_id: NotRequired[str]
+
+
+class DataRouteTables(DataSource):
+    """The data source `aws_route_tables`.
+
+    Arguments: filter, tags, timeouts, vpc_id.
+    Attributes: filter, id, ids, tags, timeouts, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/data-sources/route_tables
+    """
+
+    TYPE = "aws_route_tables"
+    ARGUMENTS = DataRouteTablesArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["filter", "id", "ids", "tags", "timeouts", "vpc_id"])
+
+    id = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataRouteTablesArguments]) -> None:
+        """Add `data.aws_route_tables.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class DataSubnetFilter(TypedDict):
+    """The block `filter`."""
+
+    name: Required[str]
+    values: Required[Sequence[str]]
+
+
+class DataSubnetTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    read: NotRequired[str]
+
+
+class DataSubnetArguments(DataSourceMeta):
+    """Arguments of DataSubnet."""
+
+    availability_zone: NotRequired[str]
+    availability_zone_id: NotRequired[str]
+    cidr_block: NotRequired[str]
+    default_for_az: NotRequired[bool | Ref]
+    filter: NotRequired[Sequence[DataSubnetFilter]]
+    ipv6_cidr_block: NotRequired[str]
+    state: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[DataSubnetTimeouts]
+    vpc_id: NotRequired[str]
+
+
+class DataSubnet(DataSource):
+    """The data source `aws_subnet`.
+
+    Arguments: availability_zone, availability_zone_id, cidr_block, default_for_az, filter, ipv6_cidr_block, state, tags, timeouts, vpc_id.
+    Attributes: arn, assign_ipv6_address_on_creation, availability_zone, availability_zone_id, available_ip_address_count, cidr_block, customer_owned_ipv4_pool, default_for_az, enable_dns64, enable_lni_at_device_index, enable_resource_name_dns_a_record_on_launch, enable_resource_name_dns_aaaa_record_on_launch, filter, id, ipv6_cidr_block, ipv6_cidr_block_association_id, ipv6_native, map_customer_owned_ip_on_launch, map_public_ip_on_launch, outpost_arn, owner_id, private_dns_hostname_type_on_launch, state, tags, timeouts, vpc_id.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/data-sources/subnet
+    """
+
+    TYPE = "aws_subnet"
+    ARGUMENTS = DataSubnetArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "assign_ipv6_address_on_creation", "availability_zone", "availability_zone_id", "available_ip_address_count", "cidr_block", "customer_owned_ipv4_pool", "default_for_az", "enable_dns64", "enable_lni_at_device_index", "enable_resource_name_dns_a_record_on_launch", "enable_resource_name_dns_aaaa_record_on_launch", "filter", "id", "ipv6_cidr_block", "ipv6_cidr_block_association_id", "ipv6_native", "map_customer_owned_ip_on_launch", "map_public_ip_on_launch", "outpost_arn", "owner_id", "private_dns_hostname_type_on_launch", "state", "tags", "timeouts", "vpc_id"])
+
+    arn = Attribute()
+    assign_ipv6_address_on_creation = Attribute()
+    availability_zone = Attribute()
+    availability_zone_id = Attribute()
+    available_ip_address_count = Attribute()
+    cidr_block = Attribute()
+    customer_owned_ipv4_pool = Attribute()
+    default_for_az = Attribute()
+    enable_dns64 = Attribute()
+    enable_lni_at_device_index = Attribute()
+    enable_resource_name_dns_a_record_on_launch = Attribute()
+    enable_resource_name_dns_aaaa_record_on_launch = Attribute()
+    id = Attribute()
+    ipv6_cidr_block = Attribute()
+    ipv6_cidr_block_association_id = Attribute()
+    ipv6_native = Attribute()
+    map_customer_owned_ip_on_launch = Attribute()
+    map_public_ip_on_launch = Attribute()
+    outpost_arn = Attribute()
+    owner_id = Attribute()
+    private_dns_hostname_type_on_launch = Attribute()
+    state = Attribute()
+    vpc_id = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataSubnetArguments]) -> None:
+        """Add `data.aws_subnet.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
+class DataVpcFilter(TypedDict):
+    """The block `filter`."""
+
+    name: Required[str]
+    values: Required[Sequence[str]]
+
+
+class DataVpcTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    read: NotRequired[str]
+
+
+class DataVpcArguments(DataSourceMeta):
+    """Arguments of DataVpc."""
+
+    cidr_block: NotRequired[str]
+    default: NotRequired[bool | Ref]
+    dhcp_options_id: NotRequired[str]
+    filter: NotRequired[Sequence[DataVpcFilter]]
+    state: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    timeouts: NotRequired[DataVpcTimeouts]
+
+
+class DataVpc(DataSource):
+    """The data source `aws_vpc`.
+
+    Arguments: cidr_block, default, dhcp_options_id, filter, state, tags, timeouts.
+    Attributes: arn, cidr_block, cidr_block_associations, default, dhcp_options_id, enable_dns_hostnames, enable_dns_support, enable_network_address_usage_metrics, filter, id, instance_tenancy, ipv6_association_id, ipv6_cidr_block, main_route_table_id, owner_id, state, tags, timeouts.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/data-sources/vpc
+    """
+
+    TYPE = "aws_vpc"
+    ARGUMENTS = DataVpcArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "cidr_block", "cidr_block_associations", "default", "dhcp_options_id", "enable_dns_hostnames", "enable_dns_support", "enable_network_address_usage_metrics", "filter", "id", "instance_tenancy", "ipv6_association_id", "ipv6_cidr_block", "main_route_table_id", "owner_id", "state", "tags", "timeouts"])
+
+    arn = Attribute()
+    cidr_block = Attribute()
+    default = Attribute()
+    dhcp_options_id = Attribute()
+    enable_dns_hostnames = Attribute()
+    enable_dns_support = Attribute()
+    enable_network_address_usage_metrics = Attribute()
+    id = Attribute()
+    instance_tenancy = Attribute()
+    ipv6_association_id = Attribute()
+    ipv6_cidr_block = Attribute()
+    main_route_table_id = Attribute()
+    owner_id = Attribute()
+    state = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[DataVpcArguments]) -> None:
+        """Add `data.aws_vpc.<name>` to the stack; a wrong argument raises TypeError with the right one."""
         super().__init__(stack, name, arguments)
