@@ -22,6 +22,8 @@ SECURITY_GROUP_NODES = "nodes"
 """Of the head node and the nodes."""
 SECURITY_GROUP_ENDPOINTS = "endpoints"
 """Of the interface endpoints."""
+FLOW_LOGS = "flow-logs"
+"""Of the log group of flow logs."""
 
 TRAIL = "trail"
 SESSION_DOCUMENT = "session"
@@ -30,13 +32,15 @@ DENY_ENTRY_POLICY = "deny-entry"
 """What nobody may do: enter a machine off the record, or touch the record."""
 ALERTS_TOPIC = "alerts"
 AUDIT_KEY = "audit"
+REAPER = "reaper"
+"""The function that ends what has outlived its lease."""
+LEASE_PREFIX = "fleetform-lease-"
+"""Beginning of the names of every environment's schedule and topic; the reaper finds them by it."""
 
 LEDGER_PREFIX = "ledger/"
 TRAIL_PREFIX = "trail/"
 SESSIONS_PREFIX = "sessions/"
 """Folders of the audit bucket, which is the ledger's: the ledger, the trail, the transcripts of sessions."""
-ACCESS_LOGS_PREFIX = "s3-access/"
-"""Folder of the bucket of access logs, one folder a bucket in it."""
 
 
 def base_stack(environment: str) -> str:
@@ -131,3 +135,18 @@ def security_group(environment: str, name: str) -> str:
 def log_group(environment: str, name: str) -> str:
     """Return the name of one of an environment's log groups, `/fleetform/vision/flow-logs`."""
     return f"/fleetform/{environment}/{name}"
+
+
+def flow_log_role(environment: str, region: str) -> str:
+    """Return the IAM role that delivers an environment's flow logs."""
+    return f"{environment}-{FLOW_LOGS}-{region}"
+
+
+def lease_name(environment: str, region: str) -> str:
+    """Return the name of an environment's schedule, its group, and its topic, all in the account's region."""
+    return f"{LEASE_PREFIX}{environment}-{region}"
+
+
+def lease_role(environment: str, region: str) -> str:
+    """Return the IAM role with which an environment's schedule calls the reaper."""
+    return f"{environment}-lease-{region}"

@@ -67,7 +67,7 @@ class NetworkSpec(Spec):
         BeforeValidator(listed),
         setting(
             "The availability zones by name, where it matters which (a capacity reservation is bound to one);"
-            " left out, the region's first ones",
+            " left out, the region's first ones. With `subnet_ids`, the zone of each",
             unit="",
             change="refused",
             why=RECUT,
@@ -111,7 +111,8 @@ class NetworkSpec(Spec):
     nat: Annotated[
         Literal["none", "one", "per_zone"],
         setting(
-            "NAT gateways, the way out to the internet: none, one for all zones, or one in each",
+            "NAT gateways, the way out to the internet: none, one for all zones, or one in each; with "
+            "`vpc_id` none are made, and all but `none` lets nodes use the VPC's own way out",
             unit="",
             change="free",
             why="each costs money by the hour and by the gigabyte",
@@ -121,7 +122,7 @@ class NetworkSpec(Spec):
         bool,
         setting(
             "Whether nodes reach nothing but this environment's own things: no NAT, and endpoints that "
-            "refuse buckets, keys and principals of other accounts",
+            "refuse buckets, keys and principals of other accounts; needs a VPC of its own",
             unit="",
             change="free",
         ),
@@ -129,7 +130,8 @@ class NetworkSpec(Spec):
     flow_logs: Annotated[
         Literal["none", "rejected", "all"],
         setting(
-            "Which connections of the network are recorded in CloudWatch Logs: none, those refused, or all",
+            "Which connections of the network are recorded in CloudWatch Logs: none, those refused, or all; "
+            "has no effect with `vpc_id`, whose owner has them",
             unit="",
             change="free",
             why="they cost money by the gigabyte",
@@ -139,6 +141,16 @@ class NetworkSpec(Spec):
         Literal[7, 14, 30, 60, 90, 180, 365, 731],
         setting("Days that flow logs are kept; only with `flow_logs`", unit="days", change="free"),
     ] = 90
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the environment has a VPC of its own."""
+        return not self.vpc_id
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether nodes may use a way out to the internet."""
+        return self.nat != "none"
 
     @property
     def zone_count(self) -> int:

@@ -1,4 +1,9 @@
-"""Who may talk to whom in an environment: nodes to each other, the endpoints and S3, and nobody else."""
+"""Who may talk to whom in an environment: nodes to each other, the endpoints, S3; nobody in from outside.
+
+Outwards the nodes' group follows the network: without a way out it names the endpoints and S3 alone, so that
+a route which somebody adds by hand still leads nowhere. DNS, time and metadata need no rule: AWS answers them
+at addresses that security groups do not filter.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,9 @@ class Ports(TypedDict):
 
 
 HTTPS: Ports = {"ip_protocol": "tcp", "from_port": 443, "to_port": 443}
+HTTP: Ports = {"ip_protocol": "tcp", "from_port": 80, "to_port": 80}
 ANY_PROTOCOL = "-1"
+ANYWHERE = "0.0.0.0/0"
 
 
 @dataclass(frozen=True)
@@ -30,25 +37,16 @@ class SecurityGroups:
 
     nodes: Ref
     """Of the head node and the nodes."""
-    endpoints: Ref
-    """Of the interface endpoints."""
+    endpoints: tuple[Ref, ...]
+    """Of the interface endpoints; none where those of the VPC are used."""
 
 
 def add_security_groups(
-    stack: Stack, spec: EnvironmentSpec, vpc_id: Ref, s3_prefix_list_id: Ref
+    stack: Stack, spec: EnvironmentSpec, vpc_id: str, s3_prefix_list_id: str
 ) -> SecurityGroups:
-    """Add both security groups and their rules; `s3_prefix_list_id` are the addresses of S3."""
+    """Add the security groups and their rules; `s3_prefix_list_id` are the addresses of S3."""
     nodes = _group(stack, spec, vpc_id, naming.SECURITY_GROUP_NODES, "Head node and nodes")
-    endpoints = _group(stack, spec, vpc_id, naming.SECURITY_GROUP_ENDPOINTS, "Interface endpoints")
     _add_rules_among_nodes(stack, nodes)
-    vpc.VpcSecurityGroupEgressRule(
-        stack,
-        "endpoints",
-        security_group_id=nodes,
-        referenced_security_group_id=endpoints,
-        tags={"Name": "Nodes to the interface endpoints"},
-        **HTTPS,
-    )
     vpc.VpcSecurityGroupEgressRule(
         stack,
         "s3",
@@ -57,18 +55,15 @@ def add_security_groups(
         tags={"Name": "Nodes to S3"},
         **HTTPS,
     )
-    vpc.VpcSecurityGroupIngressRule(
-        stack,
-        "endpoints",
-        security_group_id=endpoints,
-        cidr_ipv4=str(spec.network.cidr),
-        tags={"Name": "The environment's own network"},
-        **HTTPS,
-    )
-    return SecurityGroups(nodes, endpoints)
+    if spec.network.reaches_out:
+        _add_way_out(stack, nodes)
+    if spec.network.endpoints == "existing":
+        _add_way_to_existing_endpoints(stack, spec, nodes)
+        return SecurityGroups(nodes, ())
+    return SecurityGroups(nodes, (_add_endpoints_group(stack, spec, vpc_id, nodes),))
 
 
-def _group(stack: Stack, spec: EnvironmentSpec, vpc_id: Ref, name: str, what: str) -> Ref:
+def _group(stack: Stack, spec: EnvironmentSpec, vpc_id: str, name: str, what: str) -> Ref:
     """Add a security group without rules, through which nothing goes in or out, and return its id."""
     title = naming.security_group(spec.name, name)
     return vpc.SecurityGroup(
@@ -91,4 +86,66 @@ def _add_rules_among_nodes(stack: Stack, nodes: Ref) -> None:
             referenced_security_group_id=nodes,
             ip_protocol=ANY_PROTOCOL,
             tags={"Name": "Nodes among themselves"},
+        )
+
+
+def _add_endpoints_group(stack: Stack, spec: EnvironmentSpec, vpc_id: str, nodes: Ref) -> Ref:
+    """Add the interface endpoints' group and the rules between it and the nodes; return its id."""
+    endpoints = _group(stack, spec, vpc_id, naming.SECURITY_GROUP_ENDPOINTS, "Interface endpoints")
+    vpc.VpcSecurityGroupEgressRule(
+        stack,
+        "endpoints",
+        security_group_id=nodes,
+        referenced_security_group_id=endpoints,
+        tags={"Name": "Nodes to the interface endpoints"},
+        **HTTPS,
+    )
+    if spec.network.is_own:
+        vpc.VpcSecurityGroupIngressRule(
+            stack,
+            "endpoints",
+            security_group_id=endpoints,
+            referenced_security_group_id=nodes,
+            tags={"Name": "The environment's nodes"},
+            **HTTPS,
+        )
+    else:
+        # Endpoints answer under the services' names for the whole VPC: whoever else is in it would else be
+        # cut off from these services.
+        vpc.VpcSecurityGroupIngressRule(
+            stack,
+            "endpoints",
+            security_group_id=endpoints,
+            cidr_ipv4=str(spec.network.cidr),
+            tags={"Name": "The VPC that the environment is in"},
+            **HTTPS,
+        )
+    return endpoints
+
+
+def _add_way_to_existing_endpoints(stack: Stack, spec: EnvironmentSpec, nodes: Ref) -> None:
+    """Let nodes reach the VPC's own endpoints, whose security groups are their owner's and not known here."""
+    vpc.VpcSecurityGroupEgressRule(
+        stack,
+        "endpoints",
+        security_group_id=nodes,
+        cidr_ipv4=str(spec.network.cidr),
+        tags={"Name": "Nodes to the VPC's endpoints"},
+        **HTTPS,
+    )
+
+
+def _add_way_out(stack: Stack, nodes: Ref) -> None:
+    """Let nodes fetch over HTTPS, and over HTTP, which the mirrors of Linux distributions still speak.
+
+    Nothing else: no SSH to anywhere, no mail, no other protocol to carry data out on.
+    """
+    for name, ports in (("out_https", HTTPS), ("out_http", HTTP)):
+        vpc.VpcSecurityGroupEgressRule(
+            stack,
+            name,
+            security_group_id=nodes,
+            cidr_ipv4=ANYWHERE,
+            tags={"Name": f"Nodes to the internet, port {ports['to_port']}"},
+            **ports,
         )

@@ -62,14 +62,35 @@ class Lifecycle(TypedDict):
     """Addresses (`terraform_data.machine`); a change of one of them replaces this resource."""
 
 
-class DataSourceMeta(TypedDict):
-    """What Terraform itself takes beside the arguments of any data source."""
+class Condition(TypedDict):
+    """What must hold of an element, or Terraform goes no further."""
+
+    condition: str
+    """A reference that is true or false, `${self.enable_dns_support}`."""
+    error_message: str
+    """What is wrong and what to do, in sentences."""
+
+
+class DataSourceLifecycle(TypedDict):
+    """Terraform's lifecycle block of a data source."""
+
+    postcondition: NotRequired[Sequence[Condition]]
+
+
+class Meta(TypedDict):
+    """What Terraform itself takes beside the arguments of anything."""
 
     depends_on: NotRequired[Sequence[Element]]
     provider: NotRequired[str]
 
 
-class ResourceMeta(DataSourceMeta):
+class DataSourceMeta(Meta):
+    """What Terraform itself takes beside the arguments of any data source."""
+
+    lifecycle: NotRequired[DataSourceLifecycle]
+
+
+class ResourceMeta(Meta):
     """What Terraform itself takes beside the arguments of any resource."""
 
     lifecycle: NotRequired[Lifecycle]

@@ -1,0 +1,34 @@
+"""Which AWS services a machine calls, and so which interface endpoints an environment has, each with why.
+
+Each costs money by the hour and the zone. S3 is not among them: its gateway endpoint is free. Left out on
+purpose: `ec2messages` (the agent does without since 3.3.40), `sts` (credentials come from the machine's own
+metadata), `elasticfilesystem` (a mount speaks to the mount target in the subnet, not to the service).
+"""
+
+from __future__ import annotations
+
+from stacks.environment import EnvironmentSpec
+
+ALWAYS = {
+    "ec2": "the head node looks for the running nodes",
+    "ssm": "the agent registers, the head node sends commands",
+    "ssmmessages": "commands and sessions reach the agent",
+}
+WITHOUT_A_WAY_OUT = {
+    "kms": "the agent encrypts sessions with a key of the account",
+    "logs": "the agent sends the transcripts of sessions",
+}
+"""Reached through the NAT gateway where there is one, which costs nothing more."""
+PER_RUN_LUSTRE = {"fsx": "the head node makes and deletes the file system of a run"}
+
+
+def interface_services(spec: EnvironmentSpec) -> dict[str, str]:
+    """Return the services that get an interface endpoint, each with its reason; none with `existing`."""
+    if spec.network.endpoints == "existing":
+        return {}
+    services = dict(ALWAYS)
+    if not spec.network.reaches_out:
+        services |= WITHOUT_A_WAY_OUT
+        if spec.fsx.run_max_gib:
+            services |= PER_RUN_LUSTRE
+    return services
