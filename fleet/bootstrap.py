@@ -1,10 +1,11 @@
-"""The two buckets that must exist before anything else: Terraform's state and the ledger.
+"""The buckets that must exist before anything else: Terraform's state, the ledger, and the accesses to both.
 
 They are made bare over the API; the account stack takes them over with import blocks and configures them.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fleet import aws
@@ -37,7 +38,8 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
     """
     s3 = aws.client(cloud, "s3", account.region)
     state, ledger = account_buckets(account)
-    missing = [bucket for bucket in (state, ledger) if not _bucket_exists(s3, bucket)]
+    logs = naming.access_log_bucket(account.organization, account.region)
+    missing = [bucket for bucket in (state, ledger, logs) if not _bucket_exists(s3, bucket)]
     for bucket in missing:
         arguments: dict[str, Any] = {"Bucket": bucket}
         if account.region != "us-east-1":  # the one region that must not be named
@@ -57,7 +59,45 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
             Bucket=ledger,
             ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}},
         )
+    if logs in missing or not _takes_logs(s3, logs):
+        s3.put_bucket_policy(Bucket=logs, Policy=_access_log_policy(cloud, account, logs))
     return missing
+
+
+def missing_takeovers(cloud: Cloud, account: AccountSpec) -> tuple[str, ...]:
+    """Return the addresses in the account's stack of what it takes over and `ensure_account` has yet to make.
+
+    Of an account that stands from before such a thing was part of it.
+    """
+    logs = naming.access_log_bucket(account.organization, account.region)
+    there = _bucket_exists(aws.client(cloud, "s3", account.region), logs)
+    return () if there else ("aws_s3_bucket.logs",)
+
+
+def _takes_logs(s3: Any, bucket: str) -> bool:
+    """Return whether the bucket has a policy; not so where a bootstrap was killed before it gave it one."""
+    try:
+        s3.get_bucket_policy(Bucket=bucket)
+    except Exception as error:
+        if aws.error_code(error) == "NoSuchBucketPolicy":
+            return False
+        raise
+    return True
+
+
+def _access_log_policy(cloud: Cloud, account: AccountSpec, bucket: str) -> str:
+    """Return the policy without which S3 refuses to log to the bucket; the account's stack replaces it."""
+    caller = aws.client(cloud, "sts", account.region).get_caller_identity()
+    partition = caller["Arn"].split(":")[1]
+    statement = {
+        "Sid": "AccessLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"arn:{partition}:s3:::{bucket}/*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": caller["Account"]}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _has_retention(s3: Any, bucket: str) -> bool:

@@ -20,6 +20,7 @@ EXTENSIONS: tuple[str, ...] = (
     "object_retention",
     "object_lock",
     "key_rotation",
+    "serial_console",
     "fsx",
     "fsx_data_repositories",
     "tagged_resources",

@@ -77,7 +77,11 @@ class AuditSpec(Spec):
     ] = False
     log_days: Annotated[
         Literal[30, 60, 90, 180, 365, 731],
-        setting("Days that CloudWatch Logs keeps the trail and the sessions", unit="days", change="free"),
+        setting(
+            "Days that CloudWatch Logs keeps the trail and the sessions, and S3 the accesses to buckets",
+            unit="days",
+            change="free",
+        ),
     ] = 365
 
 
@@ -100,6 +104,15 @@ class SessionsSpec(Spec):
             pattern=r"^[a-z][a-z0-9_-]{0,30}$",
         ),
     ] = "fleetform"
+    serial_console: Annotated[
+        Literal["closed", "untouched"],
+        setting(
+            "EC2's serial console, of all machines of the account in its region: `closed`, or as it is found",
+            unit="",
+            change="free",
+            why="it concerns machines that are not fleetform's too; `untouched` leaves it as it then is",
+        ),
+    ] = "closed"
 
 
 class LeaseSpec(Spec):

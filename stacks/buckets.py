@@ -25,6 +25,8 @@ class Aging:
     """How long an overwritten or deleted object can be brought back."""
     checkpoint_days: int = 0
     """After how long the checkpoints of runs are deleted; 0 keeps them."""
+    object_days: int = 0
+    """After how long every object is deleted; 0 keeps them."""
 
 
 def private_bucket(
@@ -100,6 +102,8 @@ def _lifecycle_rules(aging: Aging) -> list[s3.S3BucketLifecycleRule]:
             "expiration": {"expired_object_delete_marker": True},
         }
     ]
+    if aging.object_days:
+        rules.append({"id": "objects", "enabled": True, "expiration": {"days": aging.object_days}})
     if aging.checkpoint_days:
         rules.append(
             {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stacks import naming
 from stacks.account import AccountSpec
+from stacks.audit_buckets import access_logs_of
 from stacks.aws.generated import kms, s3
 from stacks.buckets import Aging, private_bucket
 from stacks.cdk import Stack
@@ -23,6 +24,7 @@ class Buckets:
 def add_buckets(stack: Stack, account: AccountSpec, spec: EnvironmentSpec, key: kms.KmsKey) -> Buckets:
     """Add both buckets; Terraform deletes one with what it holds only where the file says `delete`."""
     artifacts, datasets = spec.artifacts, spec.datasets
+    accesses = access_logs_of(account, spec)
     return Buckets(
         artifacts=private_bucket(
             stack,
@@ -33,6 +35,7 @@ def add_buckets(stack: Stack, account: AccountSpec, spec: EnvironmentSpec, key: 
             aging=Aging(
                 old_version_days=artifacts.old_version_days, checkpoint_days=artifacts.checkpoint_days
             ),
+            access_logs=accesses,
         ),
         datasets=private_bucket(
             stack,
@@ -41,5 +44,6 @@ def add_buckets(stack: Stack, account: AccountSpec, spec: EnvironmentSpec, key: 
             key=key,
             force_destroy=datasets.on_teardown == "delete",
             aging=Aging(old_version_days=datasets.old_version_days),
+            access_logs=accesses,
         ),
     )

@@ -1,4 +1,4 @@
-"""Systems Manager documents of an environment: the only commands that can be sent to its machines."""
+"""Systems Manager documents: the only commands that can be sent to machines, and the way into them."""
 
 from __future__ import annotations
 
@@ -40,3 +40,24 @@ class RunNodeDocument:
     """Regular expression that the parameter must match."""
     timeout_seconds: int = TIMEOUT_SECONDS
     boot_seconds: int = BOOT_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionDocument:
+    """The Session Manager document that people enter machines by: a shell, written down as it goes."""
+
+    template: ClassVar[str] = "ssm/session.json.j2"
+
+    description: str
+    bucket: str
+    """Gets the transcript at the session's end."""
+    prefix: str
+    """Folder in that bucket, without a slash at its end."""
+    log_group: str
+    """Gets the transcript line by line, so that it is out of reach of whoever is on the machine."""
+    key: str
+    """ARN of the KMS key that encrypts the session itself."""
+    run_as: str
+    """User of the operating system."""
+    idle_minutes: int
+    max_minutes: int

@@ -103,13 +103,15 @@ def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(out:
 
 
 def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None:
-    for stack, names in {"account": {"state", "ledger"}, "vision-base": {"artifacts", "datasets"}}.items():
+    buckets = {"account": {"state", "ledger", "logs"}, "vision-base": {"artifacts", "datasets"}}
+    for stack, names in buckets.items():
         content = stack_json(out, stack)["resource"]
         for kind in ("versioning", "server_side_encryption_configuration", "public_access_block", "policy"):
             assert set(content[f"aws_s3_bucket_{kind}"]) == names
         for policy in content["aws_s3_bucket_policy"].values():
-            (only,) = json.loads(policy["policy"])["Statement"]
-            assert (only["Effect"], only["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+            tls = json.loads(policy["policy"])["Statement"][-1]
+            assert (tls["Effect"], tls["Action"]) == ("Deny", "s3:*")
+            assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> None:
@@ -120,6 +122,7 @@ def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> Non
     assert content["import"] == [
         {"to": "aws_s3_bucket.state", "id": "golden-org-fleetform-state-eu-central-1"},
         {"to": "aws_s3_bucket.ledger", "id": "golden-org-fleetform-ledger-eu-central-1"},
+        {"to": "aws_s3_bucket.logs", "id": "golden-org-fleetform-logs-eu-central-1"},
     ]
     (lock,) = content["resource"]["aws_s3_bucket_object_lock_configuration"].values()
     assert lock["rule"]["default_retention"] == {"mode": "GOVERNANCE", "days": 30}
