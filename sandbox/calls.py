@@ -13,7 +13,7 @@ from moto.core.routing import NotFound, get_service_router
 from moto.moto_server.werkzeug_app import SIGNING_ALIASES
 from werkzeug.exceptions import ClientDisconnected
 
-_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/,]+/\d+/([^/,]+)/([^/,]+)/aws4_request")
+_CREDENTIAL_SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]+)/([^/,]+)/aws4_request")
 
 # Signing names that differ from the name of the service's API model.
 _MODEL_NAMES = {"elasticfilesystem": "efs", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
@@ -33,30 +33,49 @@ class Call:
     text: str
     """What the call is about: `bucket/key?query` for S3, the parameters as they were sent for the rest."""
     content_type: str
+    access_key: str = ""
+    """Whose signature it bears, "" for one that is not signed."""
+    token: str = ""
+    """The session token that came with the key."""
 
 
 def read_call(environ: dict[str, Any]) -> Call:
     """Receive a WSGI request to its end and read the call from it; the request can still be answered."""
-    service, region = _scope(environ)
+    access_key, region, service = _scope(environ)
     body = _receive(environ)
     # An object's content, and anything of its size, is data and not parameters.
     parameters = "" if service == "s3" or len(body) > _PARAMETERS_LIMIT else body.decode("utf-8", "replace")
     path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
     text = f"{path.lstrip('/')}?{query}" if service == "s3" else f"{path}?{query} {parameters}"
-    return Call(service, region, _action(environ, service, parameters), text, environ.get("CONTENT_TYPE", ""))
+    return Call(
+        service,
+        region,
+        _action(environ, service, parameters),
+        text,
+        environ.get("CONTENT_TYPE", ""),
+        access_key,
+        _token(environ),
+    )
 
 
-def _scope(environ: dict[str, Any]) -> tuple[str, str]:
-    """Return service and region from the signature; S3's presigned URLs carry it in the query."""
+def _token(environ: dict[str, Any]) -> str:
+    """Return the session token, from where the signature is too."""
+    if "HTTP_AUTHORIZATION" in environ:
+        return str(environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
+    return str(parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Security-Token", [""])[0])
+
+
+def _scope(environ: dict[str, Any]) -> tuple[str, str, str]:
+    """Return access key, region and service from the signature; S3's presigned URLs have it in the query."""
     signature = environ.get("HTTP_AUTHORIZATION", "")
     if not signature:
         signature = "Credential=" + parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [""])[0]
     found = _CREDENTIAL_SCOPE.search(signature)
     if not found:
-        return "", ""
-    region, name = found.group(1), found.group(2).lower()
+        return "", "", ""
+    name = found.group(3).lower()
     name = SIGNING_ALIASES.get(name, name)
-    return _MODEL_NAMES.get(name, name), region
+    return found.group(1), found.group(2), _MODEL_NAMES.get(name, name)
 
 
 def _receive(environ: dict[str, Any]) -> bytes:

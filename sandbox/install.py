@@ -16,6 +16,7 @@ EXTENSIONS: tuple[str, ...] = (
     "machine_images",
     "security_tokens",
     "run_command",
+    "node_sessions",
     "bucket_policy",
     "object_retention",
     "object_lock",

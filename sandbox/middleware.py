@@ -19,6 +19,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected
@@ -27,6 +28,8 @@ from werkzeug.wrappers import Request, Response
 from sandbox.calls import Call, read_call
 from sandbox.errors import WsgiApp, error_response
 from sandbox.faults import Fault, Faults
+from sandbox.iam.enforcement import Authority
+from sandbox.iam.sessions import SESSIONS
 
 ADMIN_PATH = "/_sandbox/"
 _LOG_LENGTH = 5000
@@ -51,6 +54,7 @@ class Middleware:
     def __init__(self, app: WsgiApp) -> None:
         self.app = app
         self.faults = Faults()
+        self.authority = Authority()
         self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
         self._gaps: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -85,10 +89,10 @@ class Middleware:
         return response(environ, start_response)
 
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Response:
-        """Let moto answer; what it cannot do becomes a client's error that says so."""
+        """Let moto answer whom the policies allow it; what it cannot do is a client's error that says so."""
         try:
             with self._turn:
-                response = Response.from_app(self.app, environ, buffered=True)
+                response = self._answer(call, environ)
         except NotImplementedError:
             return self._gap(call)
         except Exception as error:
@@ -103,6 +107,18 @@ class Middleware:
             return self._gap(call)
         return response
 
+    def _answer(self, call: Call, environ: dict[str, Any]) -> Response:
+        """Return moto's answer, or the refusal of a call that is not allowed."""
+        refusal = self.authority.refuse(environ, call)
+        if refusal is None:
+            response = Response.from_app(self.app, environ, buffered=True)
+            if response.status_code != HTTPStatus.NOT_FOUND:
+                return response
+            refusal = self.authority.refuse_missing(environ, call)
+            if refusal is None:
+                return response
+        return error_response(call, refusal.code, refusal.message, refusal.status)
+
     def _gap(self, call: Call, why: str = "") -> Response:
         name = f"{call.service or 'unsigned'}:{call.action or call.text[:80]}"
         with self._lock:
@@ -112,7 +128,7 @@ class Middleware:
         return error_response(call, "SandboxNotImplemented", f"the embedded cloud does not have {name}")
 
     def _administer(self, request: Request) -> Response:
-        """Answer `GET status`, `GET calls`, and `POST` or `DELETE faults`."""
+        """Answer `GET` of status, calls and decisions, `POST expire`, and `POST` or `DELETE` of faults."""
         what = request.path.removeprefix(ADMIN_PATH)
         if (request.method, what) == ("GET", "status"):
             with self._lock:
@@ -122,6 +138,10 @@ class Middleware:
         if (request.method, what) == ("GET", "calls"):
             with self._lock:
                 return _json([asdict(logged) for logged in self._log])
+        if (request.method, what) == ("GET", "decisions"):
+            return _json(self.authority.shown())
+        if (request.method, what) == ("POST", "expire"):
+            return _json({"expired": SESSIONS.expire(str(json.loads(request.get_data())["access_key"]))})
         if (request.method, what) == ("POST", "faults"):
             try:
                 self.faults.add(Fault(**json.loads(request.get_data())))

@@ -1,37 +1,23 @@
-"""Bucket policies that ask for TLS: a call over loopback counts as one that came through TLS.
+"""Bucket policies that moto leaves alone: they are decided upon before the call reaches it.
 
-Seam: `FakeBucket.get_permission`. moto takes a statement whose conditions it cannot see to hold as a
-refusal, so that a TLS-only policy shuts everybody out; drop this when it evaluates `aws:SecureTransport`.
+Seam: `FakeBucket.get_permission`. moto reads conditions that it cannot see to hold as a refusal, so that a
+TLS-only policy shuts everybody out; `sandbox/iam/` evaluates them. Drop this with that.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 
 from sandbox.parts import Parts
 
 
 def install(parts: Parts) -> None:
-    """Leave out, of every bucket's policy, the statements against calls without TLS."""
+    """Take moto's own opinion away."""
 
     def get_permission(self: Any, action: str, resource: str) -> Any:
-        document = json.loads(self.policy.decode()) if self.policy else {"Statement": []}
-        statements = document["Statement"]
-        if not isinstance(statements, list):
-            statements = [statements]
-        document["Statement"] = [each for each in statements if not wants_tls(each)]
-        if not document["Statement"]:
-            return PermissionResult.NEUTRAL
-        return IAMPolicy(json.dumps(document)).is_action_permitted(action, resource)
+        return PermissionResult.NEUTRAL
 
     FakeBucket.get_permission = get_permission
-
-
-def wants_tls(statement: dict[str, Any]) -> bool:
-    """Tell whether the statement denies what does not come through TLS, and nothing else."""
-    insecure = {"Bool": {"aws:SecureTransport": "false"}}
-    return statement.get("Effect") == "Deny" and statement.get("Condition") == insecure

@@ -16,6 +16,7 @@ from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.sts.responses import TokenResponse
 
+from sandbox.iam.callers import default_document
 from sandbox.iam.sessions import SESSIONS, Session, role_of
 from sandbox.parts import Parts
 
@@ -138,5 +139,5 @@ def _policies(role: Any, inline: str | None, arns: list[dict[str, str]]) -> tupl
         arn = each["arn"]
         if arn not in managed:
             raise StsError("InvalidParameterValue", f"the policy {arn} does not exist")
-        documents.append(managed[arn].document)
+        documents.append(default_document(managed[arn]))
     return tuple(documents)

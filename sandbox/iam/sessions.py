@@ -31,6 +31,7 @@ class Session:
     partition: str
     name: str
     """RoleSessionName."""
+    issued: datetime
     expires: datetime
     source_identity: str = ""
     tags: dict[str, str] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Sessions:
         """Begin a session of moto's role that ends in `duration_s` seconds; `more` are fields of Session."""
         self._forget()
         key = iam_backends[role.account_id][role.partition].create_temp_access_key()
+        now = datetime.now(UTC).replace(microsecond=0)
         session = Session(
             access_key=key.access_key_id,
             secret=key.secret_access_key,
@@ -82,7 +84,8 @@ class Sessions:
             account=role.account_id,
             partition=role.partition,
             name=name,
-            expires=datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=duration_s),
+            issued=now,
+            expires=now + timedelta(seconds=duration_s),
             **more,
         )
         self._sessions[session.access_key] = session
