@@ -11,6 +11,7 @@ from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
 from stacks.account_rules import ACCOUNT_ERRORS
+from stacks.address_plan import SubnetPlan, plan_addresses
 from stacks.case import AccountCase, Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.problems import Problem, UserError, nearest
@@ -87,23 +88,40 @@ def account_problems(environments_dir: Path, account: AccountSpec | None) -> lis
 def networks_are_apart(
     specs: Mapping[Path, EnvironmentSpec], wanted: set[Path] | None = None
 ) -> Iterator[Problem]:
-    """No two environments' networks overlap, or they could never be joined.
+    """No two environments' networks overlap, or they could never be joined; one VPC's block may be shared.
 
+    In a VPC that is there already, environments may share its block and its subnets, for their security
+    groups keep them apart, but not make its endpoints twice: AWS gives a service's name to one alone.
     A pair is told of its later file; with `wanted`, only pairs with such a file count, told of that one.
     """
     for (first, one), (second, other) in combinations(specs.items(), 2):
-        if not one.network.cidr.overlaps(other.network.cidr):
-            continue
         if wanted is not None and not wanted & {first, second}:
             continue
         if wanted is not None and second not in wanted:
             first, one, second, other = second, other, first, one
-        yield Problem(
-            file=shown(second),
-            path="network.cidr",
-            what=f"{other.network.cidr} of {other.name} overlaps {one.network.cidr} of {one.name}",
-            do=f"take another block; {shown(first)} has the other",
-        )
+        mine, theirs = other.network, one.network
+        same_vpc = bool(mine.vpc_id) and mine.vpc_id == theirs.vpc_id
+        if mine.cidr.overlaps(theirs.cidr) and not (same_vpc and mine.cidr == theirs.cidr):
+            yield Problem(
+                file=shown(second),
+                path="network.cidr",
+                what=f"{mine.cidr} of {other.name} overlaps {theirs.cidr} of {one.name}",
+                do=f"take another block; {shown(first)} has the other",
+            )
+        if same_vpc and mine.endpoints == theirs.endpoints == "made":
+            yield Problem(
+                file=shown(second),
+                path="network.endpoints",
+                what=f"{other.name} and {one.name} would both make the endpoints of {mine.vpc_id}",
+                do=f'set it to "existing" here; {shown(first)} makes them',
+            )
+
+
+def plan_folder(environments_dir: Path, names: Sequence[str]) -> list[SubnetPlan]:
+    """Return how the addresses of these environments' subnets are used; none of a file that is wrong."""
+    folder = read_folder(environments_dir)
+    specs = (folder.specs.get(environments_dir / f"{name}.toml") for name in names)
+    return [plan for spec in specs if spec for plan in plan_addresses(spec)]
 
 
 def check_new(

@@ -79,23 +79,6 @@ def test_fleets_within_the_limit_one_by_one_are_refused_when_together_they_are_o
     assert (problem.path, problem.what) == ("fleets", "5 nodes together where 4 are allowed")
 
 
-def test_a_subnet_holds_all_machines_that_the_fleets_may_grow_to(tmp_path: Path) -> None:
-    # Two zones of a /23, cut in four, have 128 addresses each: 5 are AWS's, 10 the endpoints', 1 the head's.
-    account = ACCOUNT.replace("= 4", "= 200")
-    fits = environment_text(block="10.20.0.0/23", max_nodes="max_nodes = 112")
-    assert check_one(tmp_path, fits, account) == ([], [])
-    (problem,), _ = check_one(tmp_path, fits.replace("= 112", "= 113"), account)
-    assert problem.path == "network.cidr" and "10.20.0.0/25) has 128 addresses" in problem.what
-
-
-def test_every_fabric_adapter_of_a_node_takes_an_address(tmp_path: Path) -> None:
-    # 3 nodes of 32 adapters, and 16 addresses beside them, fit into 128; a fourth node does not.
-    text = environment_text(block="10.20.0.0/23", instance_type='instance_type = "p5.48xlarge"')
-    assert check_one(tmp_path, text.replace("max_nodes = 4", "max_nodes = 3")) == ([], [])
-    (problem,), _ = check_one(tmp_path, text)
-    assert "128 addresses where 144 are needed: 129 by machines" in problem.what
-
-
 def test_a_bucket_name_longer_than_s3_allows_is_refused(tmp_path: Path) -> None:
     name = "vision-research-long"
     text = environment_text(name, region='region = "ap-southeast-1"')
