@@ -32,7 +32,7 @@ def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
     """
     from fleet.project import find_project
     from stacks.environment import environment_files
-    from stacks.guardrails import check_directory
+    from stacks.guardrails import check_directory, plan_folder
 
     project = find_project()
     names = list(environments) or sorted(file.stem for file in environment_files(project.environments))
@@ -40,9 +40,13 @@ def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
     scanned = _scanned(project, names) if scan and names and not errors else None
     if scanned:
         errors, warnings = [*errors, *scanned.errors], [*warnings, *scanned.warnings]
+    addresses = plan_folder(project.environments, names)
     if as_json:
-        emit_json(_as_data(errors, warnings, scanned))
+        plans = [plan.as_data() for plan in addresses]
+        emit_json({**_as_data(errors, warnings, scanned), "addresses": plans})
         return 2 if errors else 0
+    for plan in addresses:
+        say(str(plan))
     return _tell(names, errors, warnings, scanned)
 
 

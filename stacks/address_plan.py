@@ -55,8 +55,9 @@ class SubnetPlan:
         where = f"{self.environment}, {self.zone}: subnet {self.subnet}"
         if self.size is None:
             return f"{where}: {self.needed:,} addresses needed; AWS alone knows how many it has"
-        holds = ", or ".join(f"{count:,} more nodes of {name}" for name, count in self.more_nodes.items())
-        return f"{where}: {self.size:,} addresses, {self.needed:,} needed, holds {holds or 'no fleet'}"
+        more = ", or ".join(f"{count:,} more nodes of {name}" for name, count in self.more_nodes.items())
+        holds = f"holds {more}" if more else "no fleet starts in it"
+        return f"{where}: {self.size:,} addresses, {self.needed:,} needed, {holds}"
 
     def as_data(self) -> dict[str, Any]:
         """Return the plan as data for `--json`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from scripts import cli
 from stacks.address_plan import plan_addresses
 from stacks.environment import load_environment
 from stacks.guardrails import check_directory, plan_folder
@@ -174,7 +176,7 @@ def test_a_plan_tells_how_many_nodes_a_subnet_still_holds(tmp_path: Path) -> Non
     assert plan_text(tmp_path, environment_text()) == [
         "vision, zone 1: subnet 10.20.0.0/18: 16,384 addresses, 20 needed, "
         "holds 16,364 more nodes of g5.xlarge",
-        "vision, zone 2: subnet 10.20.64.0/18: 16,384 addresses, 16 needed, holds no fleet",
+        "vision, zone 2: subnet 10.20.64.0/18: 16,384 addresses, 16 needed, no fleet starts in it",
     ]
 
 
@@ -242,3 +244,25 @@ def test_a_plan_as_data_has_every_number(tmp_path: Path) -> None:
 def test_what_cannot_be_read_or_cut_has_no_plan(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, vision="name = ", speech=environment_text("speech", block="10.0.0.0/30"))
     assert plan_folder(folder, ["vision", "speech", "nobody"]) == []
+
+
+def test_check_tells_the_plan_of_every_subnet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = environment_text(lease_ends="lease_ends = 2030-12-31")
+    write_folder(tmp_path, vision=text, speech=text.replace("vision", "speech").replace(".20.", ".30."))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in told[:4]] == [
+        "speech, zone 1",
+        "speech, zone 2",
+        "vision, zone 1",
+        "vision, zone 2",
+    ]
+    assert cli.main(["check", "speech", "--json"]) == 0
+    plans = json.loads(capsys.readouterr().out)["addresses"]
+    assert [(plan["environment"], plan["subnet"]) for plan in plans] == [
+        ("speech", "10.30.0.0/18"),
+        ("speech", "10.30.64.0/18"),
+    ]
