@@ -59,7 +59,9 @@ class FleetSpec(Spec):
             "How the nodes are bought: on demand, spot (cheap, ended by AWS at two minutes' notice), or "
             "out of capacity that was reserved or bought beforehand",
             unit="",
-            change="new machines only",
+            change="free",
+            why="to or from `spot`, Auto Scaling replaces the nodes, even those that a run is on; to "
+            "reserved capacity, end the nodes first, for the placement group that they stand in goes",
         ),
     ] = "on_demand"
     on_demand_base: Annotated[
@@ -67,7 +69,8 @@ class FleetSpec(Spec):
         setting(
             "With `spot`: how many nodes, the first ones, are bought on demand all the same",
             unit="nodes",
-            change="new machines only",
+            change="free",
+            why="Auto Scaling replaces nodes until the numbers are right, even those that a run is on",
             ge=0,
         ),
     ] = 0
@@ -88,6 +91,7 @@ class FleetSpec(Spec):
             "purchase allows it), for jobs whose nodes talk; `spread`: over all zones, for capacity",
             unit="",
             change="new machines only",
+            why="the placement group cannot go while nodes stand in it: end them first",
         ),
     ] = "together"
     zone: Annotated[
@@ -97,6 +101,7 @@ class FleetSpec(Spec):
             "network's first",
             unit="",
             change="new machines only",
+            why="a placement group spans no zones: end the nodes that stand in it first",
             form="the name of a zone such as `us-east-1b`",
             pattern=r"^([a-z]{2}(-[a-z]+)+-[0-9][a-z])?$",
         ),
@@ -104,7 +109,8 @@ class FleetSpec(Spec):
     efa: Annotated[
         bool,
         setting(
-            "Whether the nodes get every Elastic Fabric Adapter that their type has",
+            "Whether the nodes of a fleet that stands together get every Elastic Fabric Adapter that their "
+            "type has",
             unit="",
             change="new machines only",
             why="without them, jobs on several nodes talk over TCP, many times slower",
@@ -114,7 +120,7 @@ class FleetSpec(Spec):
         Literal["raid0", "none"],
         setting(
             "What is done with the local NVMe disks of the type: joined as one fast volume at `/scratch` "
-            "that is lost with the node, or nothing",
+            "that is lost with the node (`FLEETFORM_SCRATCH_DIR` in a run), or nothing",
             unit="",
             change="new machines only",
         ),

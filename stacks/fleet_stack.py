@@ -14,7 +14,8 @@ from stacks.catalog import load_catalog
 from stacks.cdk import Stack
 from stacks.environment import DECLARATION_OUTPUT, EnvironmentSpec
 from stacks.fleet_spec import FleetSpec, HeadSpec
-from stacks.groups import Size, add_group
+from stacks.groups import Size, Spot, add_group
+from stacks.interfaces import gets_efa, interfaces
 from stacks.machines import Machine, add_launch_template, machine_tags
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from stacks.tags import environment_tags
@@ -92,9 +93,11 @@ class FleetStack:
         )
 
     def _add_fleet(self, name: str, fleet: FleetSpec, bundle: s3.S3Object) -> None:
-        """Add one GPU fleet: all its nodes close together, in one zone."""
+        """Add one GPU fleet: its nodes close together in one zone, or spread over all of them."""
         title = naming.fleet_group(self.spec.name, name)
-        placement = ec2.PlacementGroup(self.stack, name, name=title, strategy="cluster")
+        placement = ""
+        if fleet.placement_group:
+            placement = ec2.PlacementGroup(self.stack, name, name=title, strategy="cluster").name
         machine = Machine(
             name=name,
             title=title,
@@ -102,18 +105,27 @@ class FleetStack:
             user_data=self._user_data(fleet, naming.ROLE_NODE, name),
             profile=self.base.node_profile,
             tags=machine_tags(self._tags(), title, naming.ROLE_NODE, name),
-            efa_interfaces=load_catalog()[fleet.instance_type].efa_interfaces,
-            placement_group=placement.name,
+            interfaces=interfaces(fleet),
+            placement_group=placement,
         )
         add_group(
             self.stack,
             machine,
             add_launch_template(self.stack, self.base, machine),
-            # A cluster placement group cannot span zones.
-            subnet_ids=self.base.subnet_ids[:1],
+            subnet_ids=self._subnets(fleet),
             size=Size(smallest=0, wanted=fleet.nodes, largest=fleet.max_nodes),
             after=[bundle],
+            spot=Spot(fleet.on_demand_base) if fleet.purchase == "spot" else None,
         )
+
+    def _subnets(self, fleet: FleetSpec) -> tuple[str, ...]:
+        """Return the subnets that the fleet's nodes start in: all, or that of its zone."""
+        if fleet.placement == "spread":
+            return self.base.subnet_ids
+        names = self.spec.network.zone_names
+        # A zone that is none of the network's is refused before this; a teardown goes on with the first.
+        index = names.index(fleet.zone) if fleet.zone in names else 0
+        return self.base.subnet_ids[index : index + 1]
 
     def _add_documents(self) -> None:
         """Add the only two commands that are ever sent to the machines."""
@@ -146,6 +158,8 @@ class FleetStack:
             fleet=fleet,
             node_document=naming.node_document(self.spec.name),
             python=machine.python,
+            run_as=self.account.sessions.run_as,
+            scratch=isinstance(machine, FleetSpec) and _joins_disks(machine),
             bundle_key=self.bundle.key,
             bundle_sha256=self.bundle.sha256,
         )
@@ -174,4 +188,14 @@ class FleetStack:
             max_nodes=fleet.max_nodes,
             instance_type=fleet.instance_type,
             gpus_per_node=load_catalog()[fleet.instance_type].gpus,
+            purchase=fleet.purchase,
+            placement=fleet.placement,
+            placement_group=fleet.placement_group,
+            subnet_ids=self._subnets(fleet),
+            efa=gets_efa(fleet),
         )
+
+
+def _joins_disks(fleet: FleetSpec) -> bool:
+    """Return whether the fleet's nodes have local disks, and they are to be joined."""
+    return fleet.scratch == "raid0" and load_catalog()[fleet.instance_type].disks > 0

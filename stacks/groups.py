@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from stacks.aws.generated import autoscaling, ec2
 from stacks.aws.layer import Element
@@ -12,6 +13,17 @@ from stacks.machines import Machine
 
 CAPACITY_TIMEOUT = "15m"
 """How long Terraform waits for the machines; that a zone has no capacity is told by the group at once."""
+
+
+SPOT_ALLOCATION = "price-capacity-optimized"
+"""EC2's own recommendation: the pools least likely to be interrupted, and of these the cheapest."""
+
+
+class Template(TypedDict):
+    """Arguments of a group that say what its machines are started from; one of the two."""
+
+    launch_template: NotRequired[autoscaling.AutoscalingGroupLaunchTemplate]
+    mixed_instances_policy: NotRequired[autoscaling.AutoscalingGroupMixedInstancesPolicy]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +35,14 @@ class Size:
     largest: int
 
 
+@dataclass(frozen=True)
+class Spot:
+    """A group whose machines are spot instances, all but the first few."""
+
+    on_demand_base: int
+    """How many, the first ones, are bought on demand."""
+
+
 def add_group(
     stack: Stack,
     machine: Machine,
@@ -31,6 +51,7 @@ def add_group(
     subnet_ids: Sequence[str],
     size: Size,
     after: Sequence[Element],
+    spot: Spot | None = None,
 ) -> autoscaling.AutoscalingGroup:
     """Add the group of these machines; `after` is what they need at their start."""
     return autoscaling.AutoscalingGroup(
@@ -43,12 +64,38 @@ def add_group(
         max_size=size.largest,
         health_check_type="EC2",
         wait_for_capacity_timeout=CAPACITY_TIMEOUT,
-        # The newest version: a change of the template takes effect on machines that are started after it.
-        launch_template={"id": template.id, "version": template.latest_version},
+        # Or machines would be ended for others in another zone, whatever runs on them.
+        suspended_processes=["AZRebalance"],
         # The provider's default tags do not reach groups.
         tag=[
             {"key": key, "value": value, "propagate_at_launch": True}
             for key, value in sorted(machine.tags.items())
         ],
         depends_on=after,
+        **_template(template, spot),
     )
+
+
+def _template(template: ec2.LaunchTemplate, spot: Spot | None) -> Template:
+    """Return what the group's machines are started from.
+
+    It is the template's newest version: a change of it takes effect on machines that are started after it.
+    """
+    if spot is None:
+        return {"launch_template": {"id": template.id, "version": template.latest_version}}
+    return {
+        # Without capacity rebalancing, which ends a machine that might be interrupted before it is.
+        "mixed_instances_policy": {
+            "instances_distribution": {
+                "on_demand_base_capacity": spot.on_demand_base,
+                "on_demand_percentage_above_base_capacity": 0,
+                "spot_allocation_strategy": SPOT_ALLOCATION,
+            },
+            "launch_template": {
+                "launch_template_specification": {
+                    "launch_template_id": template.id,
+                    "version": template.latest_version,
+                }
+            },
+        }
+    }

@@ -5,17 +5,26 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from stacks import naming
 from stacks.aws.generated import ec2, ssm
 from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
 from stacks.fleet_spec import FleetSpec, HeadSpec
+from stacks.interfaces import Interface
 from templates.engine import render
 from templates.node_files import UserData
 
 SSM_IMAGE = "ssm:"
 """Beginning of an image that is named by a public Systems Manager parameter."""
+
+
+class Purchase(TypedDict):
+    """Arguments of a launch template that say how its machines are bought."""
+
+    capacity_reservation_specification: NotRequired[ec2.LaunchTemplateCapacityReservationSpecification]
+    instance_market_options: NotRequired[ec2.LaunchTemplateInstanceMarketOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +41,7 @@ class Machine:
     """Name of its instance profile."""
     tags: Mapping[str, str]
     """Everything that its instances and volumes are tagged with."""
-    efa_interfaces: int = 0
-    """Elastic Fabric Adapters of the instance type."""
+    interfaces: tuple[Interface, ...] = (Interface(0, 0, "interface"),)
     placement_group: str = ""
     """Name of the placement group that it starts in, "" where anywhere will do."""
 
@@ -47,9 +55,6 @@ def machine_tags(tags: Mapping[str, str], title: str, role: str, fleet: str = ""
 def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec2.LaunchTemplate:
     """Add the machine's launch template: private, its disk encrypted, its metadata by IMDSv2 alone."""
     image = _image(stack, machine)
-    placement: ec2.LaunchTemplatePlacement = {"tenancy": "default"}
-    if machine.placement_group:
-        placement = {**placement, "group_name": machine.placement_group}
     return ec2.LaunchTemplate(
         stack,
         machine.name,
@@ -72,7 +77,8 @@ def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec
             {"resource_type": kind, "tags": machine.tags}
             for kind in ("instance", "network-interface", "volume")
         ],
-        placement=placement,
+        placement=_placement(machine),
+        **_purchase(machine.spec),
     )
 
 
@@ -99,9 +105,29 @@ def _root_disk(machine: Machine, image: ec2.DataAmi) -> ec2.LaunchTemplateBlockD
     }
 
 
+def _placement(machine: Machine) -> ec2.LaunchTemplatePlacement:
+    if machine.placement_group:
+        return {"tenancy": "default", "group_name": machine.placement_group}
+    return {"tenancy": "default"}
+
+
+def _purchase(spec: HeadSpec | FleetSpec) -> Purchase:
+    """Return what the template says of how the machine is bought; spot is the group's to say."""
+    if not isinstance(spec, FleetSpec) or not spec.reserved:
+        return {}
+    target: Purchase = {
+        "capacity_reservation_specification": {
+            "capacity_reservation_target": {"capacity_reservation_id": spec.reservation}
+        }
+    }
+    if spec.purchase == "capacity_block":
+        return {**target, "instance_market_options": {"market_type": "capacity-block"}}
+    return target
+
+
 def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchTemplateNetworkInterfaces]:
     groups = [base.nodes_security_group_id]
-    if machine.efa_interfaces == 0:
+    if len(machine.interfaces) == 1 and machine.interfaces[0].kind == "interface":
         return [
             {
                 "device_index": 0,
@@ -110,15 +136,14 @@ def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchT
                 "security_groups": groups,
             }
         ]
-    # One adapter on each network card, as EC2 asks: device 0 on the first card and 1 on all others. Public
-    # addresses cannot be spoken of with several interfaces; the subnets give none.
+    # Public addresses cannot be spoken of with several interfaces; the subnets give none.
     return [
         {
-            "device_index": 0 if card == 0 else 1,
-            "network_card_index": card,
-            "interface_type": "efa",
+            "device_index": each.device,
+            "network_card_index": each.card,
+            "interface_type": each.kind,
             "delete_on_termination": "true",
             "security_groups": groups,
         }
-        for card in range(machine.efa_interfaces)
+        for each in machine.interfaces
     ]

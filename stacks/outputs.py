@@ -22,6 +22,16 @@ class FleetOutputs(BaseModel):
     max_nodes: int
     instance_type: str
     gpus_per_node: int
+    purchase: str = "on_demand"
+    """`on_demand`, `spot`, `capacity_reservation` or `capacity_block`."""
+    placement: str = "together"
+    """`together` in one zone, or `spread` over all."""
+    placement_group: bool = True
+    """Whether it has a cluster placement group of its own."""
+    subnet_ids: tuple[str, ...] = ()
+    """Subnets that its nodes start in; empty where an older fleetform wrote the outputs."""
+    efa: bool = False
+    """Whether its nodes have Elastic Fabric Adapters."""
 
 
 class EnvironmentOutputs(BaseModel):

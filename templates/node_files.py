@@ -26,6 +26,10 @@ class UserData:
     """Absolute path of the image's Python with boto3 (and torch, on a node)."""
     bundle_key: str
     """Key of the node bundle in the artifact bucket."""
+    run_as: str
+    """User of the operating system that sessions run as."""
+    scratch: bool
+    """Whether local NVMe disks are joined at `/scratch`."""
     bundle_sha256: str
     """SHA-256 of the tar in it, lowercase hexadecimal; anything else is not unpacked."""
 

@@ -113,6 +113,8 @@ def _start(session: Session, bucket: str, key: str, digest: str, role: str, flee
             fleet=fleet,
             node_document=naming.node_document(name),
             python="/usr/bin/python3",
+            run_as="fleetform",
+            scratch=True,
             bundle_key=key,
             bundle_sha256=digest,
         )

@@ -90,6 +90,8 @@ class Machine:
                 fleet="gpu",
                 node_document="vision-run-node",
                 python="/opt/it's python/bin/python3",
+                run_as="fleetform",
+                scratch=True,
                 bundle_key=bundle.key,
                 bundle_sha256=bundle.sha256,
             )

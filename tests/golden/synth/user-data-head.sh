@@ -35,6 +35,11 @@ if [ -z "$root" ]; then
     echo "the Systems Manager agent could not be restarted: more than 5 runs at once will wait" >&2
 fi
 
+if [ -z "$root" ]; then
+  # Sessions run as this user, which may do nothing as root.
+  id fleetform >/dev/null 2>&1 || useradd --create-home --shell /bin/bash fleetform
+fi
+
 # The instance profile's credentials and the network may come up a little after the machine itself.
 fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
 trap 'rm -rf "$fetched"' EXIT
