@@ -23,6 +23,8 @@ class NodeConfig:
     """The fleet that a node belongs to; "" on the head."""
     node_document: str
     """The Systems Manager document that starts one node's part of a run."""
+    storage_key: str
+    """Object of the artifact bucket that tells of the file systems; "" where there are none."""
     python: str
     """The interpreter that has torch, on a node."""
     root: Path
@@ -58,6 +60,7 @@ def read_node_config() -> NodeConfig:
         role=values["role"],
         fleet=values.get("fleet") or "",
         node_document=values["node_document"],
+        storage_key=values.get("storage_key") or "",
         # An emulated machine runs on the interpreter of the machine that emulates it.
         python=os.environ.get("FLEETFORM_PYTHON") or values["python"],
         root=root,

@@ -12,6 +12,11 @@ DESCRIPTIONS = {
     "kms_key_arn": "Key of everything at rest",
     "artifact_bucket": "Bucket of runs, models and node bundles",
     "dataset_bucket": "Bucket of datasets",
+    "storage_security_group_id": "Security group of the file systems",
+    "shared_id": "Shared file system (EFS)",
+    "shared_access_point": "Access point of the shared file system",
+    "fast_dns_name": "Address of the persistent fast file system (FSx for Lustre)",
+    "fast_mount_name": "Name by which the fast file system is mounted",
     "head_profile": "Instance profile of the head node",
     "node_profile": "Instance profile of the nodes",
 }
@@ -28,14 +33,21 @@ class BaseOutputs:
     kms_key_arn: str
     artifact_bucket: str
     dataset_bucket: str
+    storage_security_group_id: str
+    """"" where there are no file systems, as the four below."""
+    shared_id: str
+    shared_access_point: str
+    fast_dns_name: str
+    fast_mount_name: str
     head_profile: str
     node_profile: str
 
     def publish(self, stack: Stack) -> None:
-        """Make every field an output of the base stack."""
+        """Make every field that is not "" an output of the base stack."""
         assert {field.name for field in fields(self)} == {*DESCRIPTIONS, "subnet_ids"}
         for name, description in DESCRIPTIONS.items():
-            stack.output(name, getattr(self, name), description)
+            if value := getattr(self, name):
+                stack.output(name, value, description)
         for index, subnet in enumerate(self.subnet_ids):
             stack.output(f"subnet_id_{index}", subnet, f"Private subnet of zone {index}")
 

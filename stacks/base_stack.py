@@ -10,6 +10,7 @@ from stacks.keys import add_key
 from stacks.network import add_network
 from stacks.place import find_place
 from stacks.roles import Storage, add_roles
+from stacks.storage import add_file_systems
 from stacks.storage_buckets import add_buckets
 
 
@@ -19,6 +20,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     key = add_key(stack, spec, place)
     network = add_network(stack, account, spec, place, key)
     buckets = add_buckets(stack, account, spec, key)
+    files = add_file_systems(stack, account, spec, place, key, network, buckets)
     storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
     profiles = add_roles(stack, spec, place, storage)
     BaseOutputs(
@@ -28,6 +30,11 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
         kms_key_arn=key.arn,
         artifact_bucket=buckets.artifacts.bucket,
         dataset_bucket=buckets.datasets.bucket,
+        storage_security_group_id=files.security_group_id,
+        shared_id=files.shared_id,
+        shared_access_point=files.shared_access_point,
+        fast_dns_name=files.fast_dns_name,
+        fast_mount_name=files.fast_mount_name,
         head_profile=profiles.head,
         node_profile=profiles.node,
     ).publish(stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stacks import naming
@@ -18,6 +19,7 @@ from stacks.groups import Size, Spot, add_group
 from stacks.interfaces import gets_efa, interfaces
 from stacks.machines import Machine, add_launch_template, machine_tags
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
+from stacks.storage import add_fleet_storage, storage_key
 from stacks.tags import environment_tags
 from templates.engine import render
 from templates.node_files import UserData
@@ -39,10 +41,13 @@ class FleetStack:
 
     def fill(self) -> None:
         """Add the head node, the fleets, the documents, the node bundle and the outputs to the stack."""
-        bundle = self._add_bundle()
-        self._add_head(bundle)
+        needed = [
+            self._add_bundle(),
+            *add_fleet_storage(self.stack, self.account, self.spec, self.base),
+        ]
+        self._add_head(needed)
         for name, fleet in self.spec.fleets.items():
-            self._add_fleet(name, fleet, bundle)
+            self._add_fleet(name, fleet, needed)
         self._add_documents()
         ssm.SsmParameter(
             self.stack,
@@ -72,7 +77,7 @@ class FleetStack:
             lifecycle={"create_before_destroy": True},
         )
 
-    def _add_head(self, bundle: s3.S3Object) -> None:
+    def _add_head(self, needed: Sequence[s3.S3Object]) -> None:
         """Add the head node as a group of one, so that one that dies is replaced."""
         title = naming.head_group(self.spec.name)
         machine = Machine(
@@ -89,10 +94,10 @@ class FleetStack:
             add_launch_template(self.stack, self.base, machine),
             subnet_ids=self.base.subnet_ids,
             size=Size(smallest=1, wanted=1, largest=1),
-            after=[bundle],
+            after=needed,
         )
 
-    def _add_fleet(self, name: str, fleet: FleetSpec, bundle: s3.S3Object) -> None:
+    def _add_fleet(self, name: str, fleet: FleetSpec, needed: Sequence[s3.S3Object]) -> None:
         """Add one GPU fleet: its nodes close together in one zone, or spread over all of them."""
         title = naming.fleet_group(self.spec.name, name)
         placement = ""
@@ -114,7 +119,7 @@ class FleetStack:
             add_launch_template(self.stack, self.base, machine),
             subnet_ids=self._subnets(fleet),
             size=Size(smallest=0, wanted=fleet.nodes, largest=fleet.max_nodes),
-            after=[bundle],
+            after=needed,
             spot=Spot(fleet.on_demand_base) if fleet.purchase == "spot" else None,
         )
 
@@ -162,6 +167,7 @@ class FleetStack:
             scratch=isinstance(machine, FleetSpec) and _joins_disks(machine),
             bundle_key=self.bundle.key,
             bundle_sha256=self.bundle.sha256,
+            storage_key=storage_key(self.spec),
         )
 
     def _outputs(self) -> EnvironmentOutputs:

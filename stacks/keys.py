@@ -6,6 +6,7 @@ from stacks import naming
 from stacks.aws.generated import kms
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.fast_files import key_statements
 from stacks.place import Place
 from stacks.policies import policy, statement
 
@@ -53,4 +54,5 @@ def key_policy(spec: EnvironmentSpec, place: Place) -> str:
                 }
             },
         ),
+        *key_statements(spec, place),
     )

@@ -22,6 +22,13 @@ SECURITY_GROUP_NODES = "nodes"
 """Of the head node and the nodes."""
 SECURITY_GROUP_ENDPOINTS = "endpoints"
 """Of the interface endpoints."""
+SECURITY_GROUP_STORAGE = "storage"
+"""Of the file systems."""
+
+SHARED_MOUNT = "/shared"
+"""Where every machine has the shared file system (EFS)."""
+FAST_MOUNT = "/fsx"
+"""Where every machine has the fast file system (FSx for Lustre)."""
 FLOW_LOGS = "flow-logs"
 """Of the log group of flow logs."""
 

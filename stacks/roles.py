@@ -12,6 +12,7 @@ from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
 from stacks.policies import policy, statement
+from stacks.storage_permissions import run_file_system_statements
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def add_roles(stack: Stack, spec: EnvironmentSpec, place: Place, storage: Storag
     head = policy(
         *_storage_statements(spec, storage, read=("runs", "nodes", "node"), write=("runs", "nodes")),
         *_dispatch_statements(spec, node_document, instances),
+        *run_file_system_statements(spec, place, storage.bucket_arn, storage.datasets_arn),
     )
     node = policy(
         *_storage_statements(spec, storage, read=("runs", "node"), write=("runs",)),

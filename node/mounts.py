@@ -1,0 +1,136 @@
+"""The file systems of a machine: mounted at its first start, and looked after before every run.
+
+`python -m node.mounts` mounts all that `storage.json` names. Exit code 1, with the reasons, where
+something could not be mounted.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.aws import client
+from node.config import NodeConfig, read_node_config
+from node.patience import persist
+from node.store import Bucket
+
+RUN_MOUNTS = "fsx-runs"
+"""Folder at the root of a machine in which a run's own file system is mounted."""
+_MOUNT_SECONDS = 120.0
+_IMAGE_LACKS = {
+    "efs": "the image may lack the mount helper (amazon-efs-utils), without which EFS admits nobody",
+    "lustre": "the image may lack the Lustre client (lustre-client-modules-aws)",
+}
+
+
+class MountError(Exception):
+    """A file system could not be mounted; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One file system as `storage.json` names it."""
+
+    kind: str
+    """`efs` or `lustre`."""
+    at: str
+    """Where it is mounted, `/shared`."""
+    source: str
+    options: str
+
+    @classmethod
+    def read(cls, told: Mapping[str, str]) -> Mount:
+        """Return the mount that one entry of `mounts` describes."""
+        if told["kind"] == "efs":
+            # With TLS, and as the machine's role: the file system's policy admits nothing else.
+            options = f"tls,iam,accesspoint={told['access_point']}"
+            return cls("efs", told["at"], f"{told['file_system']}:/", options)
+        return lustre_mount(told["dns_name"], told["mount_name"], told["at"])
+
+
+def lustre_mount(dns_name: str, mount_name: str, at: str) -> Mount:
+    """Return the mount of a Lustre file system; with locks that all machines see."""
+    return Mount("lustre", at, f"{dns_name}@tcp:/{mount_name}", "relatime,flock")
+
+
+def read_storage(bucket: Bucket, config: NodeConfig) -> dict[str, Any]:
+    """Return what the environment tells of its file systems; empty where there are none."""
+    if not config.storage_key:
+        return {}
+    body = bucket.get(config.storage_key)
+    return json.loads(body) if body else {}
+
+
+def mount_all(bucket: Bucket, config: NodeConfig) -> dict[str, Path]:
+    """Mount what is not mounted yet and return where each is, by its place (`/shared`).
+
+    Raises MountError with every one that could not be mounted.
+    """
+    failed, found = [], {}
+    for told in read_storage(bucket, config).get("mounts", ()):
+        mount = Mount.read(told)
+        try:
+            found[mount.at] = mount_one(config, mount)
+        except MountError as error:
+            failed.append(str(error))
+    if failed:
+        raise MountError("; ".join(failed))
+    return found
+
+
+def mount_one(config: NodeConfig, mount: Mount) -> Path:
+    """Mount a file system unless something is mounted there, and return where. Raises MountError."""
+    target = config.root / mount.at.lstrip("/")
+    if not is_mounted(target):
+        target.mkdir(parents=True, exist_ok=True)
+        done = _run(["mount", "-t", mount.kind, "-o", mount.options, mount.source, str(target)])
+        if done is None or not is_mounted(target):
+            # What is written there would land on the machine's own disk, and be lost with it.
+            target.rmdir()
+            why = f": {done}" if done else ""
+            raise MountError(f"{mount.at} could not be mounted{why}; {_IMAGE_LACKS[mount.kind]}")
+    return target
+
+
+def unmount(target: Path) -> None:
+    """Unmount what is mounted there, even where its file system is gone; nothing there is no error."""
+    if is_mounted(target):
+        _run(["umount", "-l", str(target)])
+    if target.is_dir() and not is_mounted(target):
+        target.rmdir()
+
+
+def is_mounted(target: Path) -> bool:
+    """Return whether something is mounted there."""
+    return subprocess.run(["mountpoint", "-q", str(target)], check=False).returncode == 0
+
+
+def _run(command: Sequence[str]) -> str | None:
+    """Return the last line of what the command said, None where it failed without a word or took too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_MOUNT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    return lines[-1] if lines else ("" if done.returncode == 0 else None)
+
+
+def main() -> int:
+    """Mount everything; what fails is told on standard error."""
+    config = read_node_config()
+    bucket = Bucket(client("s3", config.region), config.artifact_bucket)
+    try:
+        persist(lambda: mount_all(bucket, config))
+    except MountError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
