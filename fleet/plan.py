@@ -6,21 +6,24 @@ import json
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.estate import open_stack, prepare, stack_names
+from fleet.estimate import resources_of
+from fleet.plan_changes import NEEDS_VALUES, ResourceChange, from_configuration, from_plan
 from fleet.session import Session
 from fleet.standing import require_same_network
 from fleet.synth import stack_folder
-from fleet.terraform import CONFIGURATION
-from fleet.terraform_events import Changes, Diagnostic, PlannedChange, Report
+from fleet.terraform import CONFIGURATION, Stack
+from fleet.terraform_events import Changes, Diagnostic, PlanResult, Report
 from fleet.terraform_run import listening
 from stacks import naming
 
+PLAN_FILE = "shown.tfplan"
 _REMOTE = re.compile(r"data\.terraform_remote_state\.([A-Za-z0-9_-]+)\.outputs\.([A-Za-z0-9_-]+)")
 _STAND_IN = "terraform_data"
 """Terraform's own resource whose output nobody knows before an apply, just as an unbuilt base's outputs."""
@@ -34,7 +37,8 @@ class StackPlan:
     empty: bool
     """Whether there is nothing to do."""
     changes: Changes
-    planned: tuple[PlannedChange, ...]
+    resources: tuple[ResourceChange, ...]
+    """What happens to each resource, by room, in words."""
     provisional: str = ""
     """Why the plan is made without the real state, "" where it is Terraform's own."""
     file: Path | None = None
@@ -83,30 +87,38 @@ def _plan_stack(
     folder, reason = stack_folder(out, name), reasons[name]
     if reason:
         folder = _scratch_copy(folder, out.parent / "provisional" / name)
-    file = folder / "approved.tfplan" if keep and not reason else None
-    result = open_stack(session, name, report, folder).plan(out=file, lock=not reason)
-    ours = (each for each in result.planned if not each.address.startswith(f"{_STAND_IN}."))
-    planned = tuple(sorted(ours, key=lambda each: each.address))
-    stand_ins = len(result.planned) - len(planned)
-    counts = result.changes
-    changes = Changes(
-        add=counts.add - stand_ins, change=counts.change, destroy=counts.destroy, imports=counts.imports
-    )
+    stack, file, kept = open_stack(session, name, report, folder), folder / PLAN_FILE, keep and not reason
+    try:
+        result = stack.plan(out=file, lock=not reason)
+        resources = _resource_changes(stack, result, file)
+    finally:
+        if not kept:
+            file.unlink(missing_ok=True)  # a plan holds what a state holds
+    stand_ins = sum(each.address.startswith(f"{_STAND_IN}.") for each in result.planned)
     return StackPlan(
         stack=name,
         empty=result.empty,
-        changes=changes,
-        planned=planned,
+        changes=replace(result.changes, add=result.changes.add - stand_ins),
+        resources=resources,
         provisional=reason,
-        file=file,
+        file=file if kept else None,
         warnings=result.warnings,
     )
+
+
+def _resource_changes(stack: Stack, result: PlanResult, file: Path) -> tuple[ResourceChange, ...]:
+    """Return the changes in words; only one that changes what stands pays for the plan's JSON."""
+    ours = [each for each in result.planned if not each.address.startswith(f"{_STAND_IN}.")]
+    resources = list(resources_of(stack.configuration()))
+    if any(each.action in NEEDS_VALUES for each in ours):
+        return from_plan(stack.name, stack.show(file), resources)
+    return from_configuration(stack.name, ours, resources)
 
 
 def _scratch_copy(source: Path, target: Path) -> Path:
     """Copy a synthesized stack to where it can be planned by itself; return the copy."""
     target.mkdir(parents=True, exist_ok=True)
-    skipped = shutil.ignore_patterns(".terraform*", "terraform.*", "*.tfstate*", CONFIGURATION)
+    skipped = shutil.ignore_patterns(".terraform*", "terraform.*", "*.tfstate*", "*.tfplan", CONFIGURATION)
     shutil.copytree(source, target, ignore=skipped, dirs_exist_ok=True)
     configuration = json.loads((source / CONFIGURATION).read_text(encoding="utf-8"))
     text = json.dumps(stand_alone(configuration), indent=2)

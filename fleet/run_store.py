@@ -43,7 +43,11 @@ class RunStore:
 
     def holders(self) -> set[str]:
         """Return the runs that hold nodes of the environment now."""
-        found = set()
+        return set(self.claims().values())
+
+    def claims(self) -> dict[str, str]:
+        """Return the run that holds each claimed node, by the node's instance id."""
+        found: dict[str, str] = {}
         for page in self._pages({"Bucket": self.bucket, "Prefix": "nodes/"}):
             for item in page.get("Contents", []):
                 try:
@@ -52,7 +56,8 @@ class RunStore:
                     if aws.error_code(error) not in _MISSING:  # freed since it was listed
                         raise
                 else:
-                    found.add(str(json.loads(body)["run_id"]))
+                    node = str(item["Key"]).removeprefix("nodes/").removesuffix(".json")
+                    found[node] = str(json.loads(body)["run_id"])
         return found
 
     def run_ids(self) -> list[str]:

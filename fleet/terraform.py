@@ -88,6 +88,10 @@ class Stack:
             empty=code == 0, changes=stream.changes or Changes(), planned=planned, warnings=warnings
         )
 
+    def show(self, plan: Path) -> dict[str, Any]:
+        """Return a saved plan as data; Terraform starts the provider for it, which takes some seconds."""
+        return dict(json.loads(self._ask("show", ["show", "-json", str(plan)])))
+
     def apply(self, plan: Path | None = None) -> Changes:
         """Make what the configuration says, or what was planned; return what was done."""
         self._prepare()

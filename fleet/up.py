@@ -12,7 +12,9 @@ from fleet.adopt import find_adoptable
 from fleet.bootstrap import ensure_account, read_state_object
 from fleet.estate import open_stack, prepare
 from fleet.ledger import Act
+from fleet.node_effects import fleet_effects, require_no_run_ended, running_nodes, targets
 from fleet.plan import StackPlan
+from fleet.plan_report import changed_settings, declared_resources
 from fleet.ready import Readiness, wait_ready
 from fleet.session import Session
 from fleet.standing import require_same_network
@@ -59,6 +61,8 @@ class UpOptions:
     plans: tuple[StackPlan, ...] = ()
     """What the user has just approved: each stack's plan is applied as it was shown, an empty one not at all.
     Once a stack has changed, the plans of those after it are out of date, and they are planned anew."""
+    anyway: str = ""
+    """Why nodes may be ended even while a run is on them, "" where they may not."""
 
 
 def up(session: Session, report: Report, options: UpOptions | None = None) -> UpResult:
@@ -72,10 +76,13 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     with session.recording_refusal("environment.up", session.spec.name):
         prepare(session, report)
         require_same_network(session)
+        overridden = _spare_runs(session, chosen.anyway)
         made = ensure_account(session.cloud, session.account)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
-    about = {"cloud": session.cloud.name, "made_buckets": made}
+    about: dict[str, object] = {"cloud": session.cloud.name, "made_buckets": made}
+    if chosen.anyway:
+        about |= {"anyway": chosen.anyway, "overridden": list(overridden)}
     with session.ledger.act("environment.up", session.spec.name, **about) as act:
         results = _apply_all(session, report, act, chosen)
         readiness = (
@@ -88,6 +95,16 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
         readiness=readiness,
         seconds=time.monotonic() - begin,
     )
+
+
+def _spare_runs(session: Session, anyway: str) -> tuple[str, ...]:
+    """Raise UserError where the fleet would shrink under a run, unless `anyway`; return what is overridden.
+
+    Told from the number of nodes that run now, which somebody may have changed since a plan was shown.
+    """
+    declared = targets(declared_resources(session, naming.fleet_stack(session.spec.name)))
+    effects = fleet_effects(running_nodes(session), declared, changed_settings(session))
+    return require_no_run_ended(effects, anyway)
 
 
 def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -> list[StackResult]:

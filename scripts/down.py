@@ -39,11 +39,9 @@ def command(
     from fleet.session import open_session
     from fleet.teardown import down
     from scripts.progress import reporter
-    from scripts.up import confirm_possible
-    from stacks.problems import UserError
+    from scripts.up import confirm_possible, require_reason
 
-    if anyway is not None and not anyway.strip():
-        raise UserError.of("the reason is empty", "say why: `--anyway REASON`", path="--anyway")
+    require_reason(anyway)
     session = open_session(environment, cloud)
     if not yes:
         confirm_possible("fleetform down")

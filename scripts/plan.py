@@ -1,21 +1,14 @@
-"""`fleetform plan`: show what Terraform would change."""
+"""`fleetform plan`: show in words what would change, what it costs, and what becomes of running nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import click
 
-from scripts.console_io import emit_json, live, say
+from scripts.console_io import emit_json, live
 from scripts.options import cloud_option, environment_argument, json_option
-
-if TYPE_CHECKING:
-    from fleet.plan import StackPlan
 
 EXIT_CHANGES = 2
 """As Terraform's own `plan -detailed-exitcode`; without that option 2 is the user's mistake."""
-_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "-/+", "import": "="}
 
 
 @click.command()
@@ -26,27 +19,19 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "-/+", "import
 @json_option
 @cloud_option
 def command(environment: str, detailed_exitcode: bool, as_json: bool, cloud: str | None) -> int:
-    """Show what `fleetform up` would change in ENVIRONMENT and the account. Nothing is created."""
-    from dataclasses import asdict
+    """Show what `fleetform up` would change in ENVIRONMENT and the account, and what it costs.
 
-    from fleet.plan import plan
+    Nothing is created.
+    """
+    from fleet.plan_report import plan_report
     from fleet.session import open_session
+    from scripts.plan_output import show_report
     from scripts.progress import reporter
 
-    plans = plan(open_session(environment, cloud, checked=True), reporter())
+    found = plan_report(open_session(environment, cloud, checked=True), reporter())
     live.clear()
     if as_json:
-        emit_json([asdict(each) for each in plans])
+        emit_json(found.to_dict())
     else:
-        show_plans(plans)
-    return EXIT_CHANGES if detailed_exitcode and not all(each.empty for each in plans) else 0
-
-
-def show_plans(plans: Sequence[StackPlan]) -> None:
-    """Print every stack's changes."""
-    for each in plans:
-        mark = f" (provisional: {each.provisional})" if each.provisional else ""
-        say(f"{each.stack}: {'nothing to change' if each.empty else each.changes}{mark}")
-        for change in each.planned:
-            reason = f" ({change.reason})" if change.reason else ""
-            say(f"  {_SIGNS.get(change.action, change.action):>3} {change.address}{reason}")
+        show_report(found)
+    return EXIT_CHANGES if detailed_exitcode and not found.empty else 0

@@ -11,7 +11,7 @@ from scripts.console_io import emit_json, live, say, table, warn
 from scripts.options import cloud_option, environment_argument, json_option, yes_option
 
 if TYPE_CHECKING:
-    from fleet.plan import StackPlan
+    from fleet.plan_report import PlanReport
     from fleet.session import Session
     from fleet.terraform_events import Report
     from fleet.up import UpResult
@@ -26,14 +26,24 @@ if TYPE_CHECKING:
 @click.option(
     "--wait", default=None, type=click.FloatRange(min=0), help="Seconds to wait for the machines; 0: none."
 )
+@click.option(
+    "--anyway", metavar="REASON", help="End nodes even while a run is on them; the reason is recorded."
+)
 @json_option
 @cloud_option
 def command(
-    environment: str, yes: bool, account: bool, wait: float | None, as_json: bool, cloud: str | None
+    environment: str,
+    yes: bool,
+    account: bool,
+    wait: float | None,
+    anyway: str | None,
+    as_json: bool,
+    cloud: str | None,
 ) -> int:
     """Build ENVIRONMENT, or change it to what its file says.
 
-    Shows the plan and asks first, unless --yes is given. An interrupted `up` goes on where it stopped.
+    Shows the plan and its price and asks first, unless --yes is given. Refuses to end nodes on which a run
+    is active. An interrupted `up` goes on where it stopped.
     """
     from dataclasses import asdict
 
@@ -41,20 +51,26 @@ def command(
     from fleet.up import READY_SECONDS, UpOptions, up
     from scripts.progress import reporter
 
+    require_reason(anyway)
     session = open_session(environment, cloud, act="environment.up")
     report = reporter()
-    plans: list[StackPlan] = []
+    plan: PlanReport | None = None
     try:
         if not yes:
-            plans = _planned(session, report)
-            if all(each.empty for each in plans):
+            plan = _planned(session, report)
+            if plan.empty:
                 say(f"{environment} is what its file says")
                 return 0
-            click.confirm(f"Build {environment} in {session.cloud}?", abort=True, err=True)
-        seconds = READY_SECONDS if wait is None else wait
-        result = up(session, report, UpOptions(account=account, ready_seconds=seconds, plans=tuple(plans)))
+            click.confirm(_question(session, plan), abort=True, err=True)
+        options = UpOptions(
+            account=account,
+            ready_seconds=READY_SECONDS if wait is None else wait,
+            plans=plan.stacks if plan else (),
+            anyway=anyway or "",
+        )
+        result = up(session, report, options)
     finally:
-        for each in plans:
+        for each in plan.stacks if plan else ():
             if each.file:
                 each.file.unlink(missing_ok=True)  # a plan holds what a state holds
     live.clear()
@@ -65,16 +81,27 @@ def command(
     return 0
 
 
-def _planned(session: Session, report: Report) -> list[StackPlan]:
-    """Plan, and print what would change."""
-    from fleet.plan import plan
-    from scripts.plan import show_plans
+def _planned(session: Session, report: Report) -> PlanReport:
+    """Plan, and print what would change, what it costs, and what becomes of running nodes."""
+    from fleet.plan_report import plan_report
+    from scripts.plan_output import show_report
 
     confirm_possible("fleetform up")
-    plans = plan(session, report, keep=True)
+    plan = plan_report(session, report, keep=True)
     live.clear()
-    show_plans(plans)
-    return plans
+    show_report(plan)
+    return plan
+
+
+def _question(session: Session, plan: PlanReport) -> str:
+    """Return the question with the price in it: what is agreed to costs this much."""
+    from fleet.receipt import usd
+
+    price = plan.price
+    return (
+        f"Build {session.spec.name} in {session.cloud}, at {usd(price.usd_per_hour_running)} an hour while "
+        f"its fleets run and {usd(price.usd_per_day_idle)} a day idle?"
+    )
 
 
 def confirm_possible(verb: str) -> None:
@@ -85,6 +112,14 @@ def confirm_possible(verb: str) -> None:
         raise UserError.of(
             "there is no terminal to ask on", f"say that it may act: `{verb} ... --yes`", path="--yes"
         )
+
+
+def require_reason(anyway: str | None) -> None:
+    """Raise UserError where `--anyway` was given without saying why."""
+    from stacks.problems import UserError
+
+    if anyway is not None and not anyway.strip():
+        raise UserError.of("the reason is empty", "say why: `--anyway REASON`", path="--anyway")
 
 
 def _show(environment: str, result: UpResult) -> None:

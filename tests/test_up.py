@@ -10,6 +10,7 @@ import pytest
 
 from fleet.aws import client
 from fleet.cloud import Cloud
+from fleet.run_store import open_runs
 from fleet.session import open_session
 from scripts.cli import main
 from stacks import naming
@@ -22,7 +23,7 @@ REGION = "us-east-1"
 @pytest.fixture
 def project(sandbox: Cloud, sandbox_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a project that declares the environment `trip` in an organization of its own."""
-    text = environment_text("trip").replace("2026-12-31", "2099-12-31").replace("nodes = 2", "nodes = 1", 1)
+    text = environment_text("trip").replace("2026-12-31", "2035-12-31").replace("nodes = 2", "nodes = 1", 1)
     write_folder(
         tmp_path,
         ACCOUNT.replace("acme-ai", "trip-tests"),
@@ -39,6 +40,18 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def hold_the_nodes_by_a_run(cloud: Cloud) -> None:
+    """Let a run that has ended in nothing yet be on every node of the fleet."""
+    store = open_runs(open_session("trip"))
+    filters = [{"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": ["trip"]}]
+    found = client(cloud, "ec2", REGION).describe_instances(Filters=filters)["Reservations"]
+    run = {"recipe": "digits", "script": "", "fleet": "gpu", "nodes": 1, "procs_per_node": 1}
+    store.put("r-1", "run.json", {**run, "actor": "me", "submitted": "2026-01-01T00:00:00+00:00"})
+    for instance in (each["InstanceId"] for group in found for each in group["Instances"]):
+        body = json.dumps({"run_id": "r-1"}).encode()
+        store.s3.put_object(Bucket=store.bucket, Key=f"nodes/{instance}.json", Body=body)
+
+
 def test_without_a_terminal_nothing_is_built_or_torn_down_unasked(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,9 +62,14 @@ def test_without_a_terminal_nothing_is_built_or_torn_down_unasked(
 
 def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 2
-    plans = {each["stack"]: each for each in answer(capsys)}
+    plan = answer(capsys)
+    plans = {each["stack"]: each for each in plan["stacks"]}
     assert all(each["provisional"] and each["changes"]["add"] for each in plans.values())
-    assert not any("terraform_data" in each["address"] for each in plans["trip-fleet"]["planned"])
+    assert not any("terraform_data" in each["address"] for each in plans["trip-fleet"]["resources"])
+    words = {each["address"]: each["words"] for each in plans["trip-fleet"]["resources"]}
+    assert words["aws_autoscaling_group.gpu"] == "make a fleet `gpu` of 1 to 4 g5.xlarge nodes"
+    assert plan["price"]["usd_per_hour_running"] > 1 > plan["price"]["usd_per_hour_idle"] > 0
+    assert (plan["price"]["not_priced"], plan["price_now"]["items"], plan["settings"]) == ([], [], [])
 
     assert main(["up", "trip", "--yes", "--json"]) == 0
     up = answer(capsys)
@@ -61,7 +79,28 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert up["readiness"] == {"wanted": 2, "running": 2, "online": 2}
 
     assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 0
-    assert all(each["empty"] and not each["provisional"] for each in answer(capsys))
+    plan = answer(capsys)
+    assert plan["empty"] and not any(each["provisional"] for each in plan["stacks"])
+    assert plan["price_now"]["usd_per_hour_running"] == plan["price"]["usd_per_hour_running"]
+
+    # The file now asks for no node, while a run is on the one there is.
+    file = project / "environments" / "trip.toml"
+    before = file.read_text()
+    file.write_text(before.replace("nodes = 1", "nodes = 0"))
+    hold_the_nodes_by_a_run(sandbox)
+    assert main(["up", "trip", "--yes"]) == 2
+    assert "1 node of the 1 of the fleet gpu would be ended" in capsys.readouterr().err
+    assert main(["plan", "trip", "--json"]) == 0
+    plan = answer(capsys)
+    assert [(each["path"], each["old"], each["new"]) for each in plan["settings"]] == [
+        ("fleets.gpu.nodes", 1, 0)
+    ]
+    (effect,) = plan["fleets"]
+    assert (effect["ends"], effect["runs"]) == (1, ["r-1"])
+    (group,) = (each for each in plan["stacks"][2]["resources"] if each["room"] == "machines")
+    assert {"path": "desired_capacity", "old": "1", "new": "0", "replaces": False} in group["attributes"]
+    file.write_text(before)
+    open_runs(open_session("trip")).delete("r-1", "run.json")
 
     ec2 = client(sandbox, "ec2", REGION)
     tags = [{"Key": naming.TAG_ENVIRONMENT, "Value": "trip"}]
@@ -87,5 +126,6 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert events == [
         ("environment.up", "started"),
         ("environment.up", "succeeded"),
+        ("environment.up", "refused"),
         *[("environment.down", "started"), ("environment.down", "succeeded")] * 2,
     ]

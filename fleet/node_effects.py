@@ -1,0 +1,182 @@
+"""What an apply would do to the machines that run, and whether a run is on those that it would end.
+
+A group's machines are never replaced by Terraform; it only sets how many there are. So a change either ends
+some (fewer nodes, a fleet taken out, a group made anew) or leaves those that run as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fleet.machine_prices import machine_group
+from fleet.priced import Resource, blocks, counted
+from fleet.ready import instances
+from fleet.run_store import open_runs
+from fleet.runs import find_run
+from fleet.session import Session
+from fleet.setting_changes import SettingChange
+from stacks import naming
+from stacks.problems import Problem, UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningNode:
+    """A node of a fleet that runs, or is starting."""
+
+    instance_id: str
+    fleet: str
+    run_id: str
+    """The active run that holds it, "" where none does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetEffect:
+    """What an apply does to one fleet's nodes."""
+
+    fleet: str
+    running: int
+    """Nodes that run now."""
+    ends: int
+    """How many of them it ends; the group chooses which."""
+    starts: int
+    """How many it starts."""
+    keep_old: tuple[str, ...]
+    """Settings of which running nodes keep the old value until they are replaced."""
+    runs: tuple[str, ...]
+    """The active runs on the fleet's nodes."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The effect as sentences, none where nothing happens to a node."""
+        found, kept = [], self.running - self.ends
+        if self.ends:
+            on_it = f", and {_listed('the run', self.runs)} on the fleet" if self.runs else ""
+            found.append(f"{_of(self.ends, 'running node is', 'running nodes are')} ended{on_it}")
+        if self.starts:
+            found.append(_of(self.starts, "node is started", "nodes are started"))
+        if self.keep_old and kept:
+            whose = _of(kept, "running node keeps its", "running nodes keep their")
+            found.append(f"{whose} old {', '.join(self.keep_old)} until replaced")
+        return tuple(f"`{self.fleet}`: {each}" for each in found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, the sentences too."""
+        return {**asdict(self), "words": list(self.words)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a fleet's group is declared to be."""
+
+    wanted: int
+    most: int
+    """Nodes that may stay: those wanted, or the group's maximum where Terraform leaves the number alone."""
+
+
+def running_nodes(session: Session) -> list[RunningNode]:
+    """Return the environment's nodes that run now, each with the active run that holds it."""
+    found = []
+    for each in instances(session, ["pending", "running"]):
+        tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", ())}
+        if tags.get(naming.TAG_ROLE) == naming.ROLE_NODE:
+            found.append((str(each["InstanceId"]), tags.get(naming.TAG_FLEET, "")))
+    holders = _active_holders(session) if found else {}
+    return [
+        RunningNode(instance_id=instance, fleet=fleet, run_id=holders.get(instance, ""))
+        for instance, fleet in sorted(found)
+    ]
+
+
+def _active_holders(session: Session) -> dict[str, str]:
+    """Return the run that holds each node; a claim whose run is over is void."""
+    store = open_runs(session)
+    claims = store.claims()
+    found = {run_id: find_run(store, run_id) for run_id in set(claims.values())}
+    active = {run_id for run_id, run in found.items() if run is None or run.active}
+    return {instance: run_id for instance, run_id in claims.items() if run_id in active}
+
+
+def targets(resources: Sequence[Resource]) -> dict[str, Target]:
+    """Return what each fleet is declared to be by the fleet stack's synthesized resources."""
+    found = {}
+    for each in resources:
+        if each.kind != "aws_autoscaling_group":
+            continue
+        group = machine_group(each, resources)
+        ignored = [
+            name for life in blocks(each.values, "lifecycle") for name in life.get("ignore_changes", ())
+        ]
+        left_alone = "desired_capacity" in ignored
+        if not group.head:
+            most = group.largest if left_alone else group.wanted
+            found[group.name] = Target(wanted=0 if left_alone else group.wanted, most=most)
+    return found
+
+
+def fleet_effects(
+    nodes: Iterable[RunningNode],
+    declared: Mapping[str, Target],
+    settings: Iterable[SettingChange] = (),
+    made_anew: Collection[str] = (),
+) -> list[FleetEffect]:
+    """Return what happens to each fleet; `made_anew` are those whose group Terraform replaces or destroys.
+
+    Without `settings`, what only an edit of the file does to nodes is not seen.
+    """
+    by_fleet: dict[str, list[RunningNode]] = {name: [] for name in declared}
+    for node in nodes:
+        by_fleet.setdefault(node.fleet, []).append(node)
+    listed = [each for each in settings if each.fleet and not each.whole_table]
+    changed = [each for each in listed if each.change == "new machines only"]
+    replaced = {*made_anew, *(each.fleet for each in listed if _rebalances(each))}
+    effects = []
+    for name, running in by_fleet.items():
+        target = declared.get(name, Target(wanted=0, most=0))
+        stay = 0 if name in replaced else min(len(running), target.most)
+        effects.append(
+            FleetEffect(
+                fleet=name,
+                running=len(running),
+                ends=len(running) - stay,
+                starts=max(0, target.wanted - stay),
+                keep_old=tuple(each.setting for each in changed if each.fleet == name),
+                runs=tuple(sorted({node.run_id for node in running if node.run_id})),
+            )
+        )
+    return effects
+
+
+def _rebalances(change: SettingChange) -> bool:
+    """Return whether Auto Scaling itself replaces running nodes, until they are bought as declared."""
+    to_or_from_spot = change.setting == "purchase" and "spot" in (change.old, change.new)
+    return to_or_from_spot or change.setting == "on_demand_base"
+
+
+def require_no_run_ended(effects: Iterable[FleetEffect], anyway: str = "") -> tuple[str, ...]:
+    """Raise UserError where nodes would end on which a run may be, unless `anyway` gives a reason.
+
+    Returns what was overridden. Which node a group ends is its own choice, so any run on it is in danger.
+    """
+    problems = [
+        Problem(
+            what=f"{counted(each.ends, 'node')} of the {each.running} of the fleet {each.fleet} would be "
+            f"ended, nobody knows which, and {_listed('the run', each.runs)} on the fleet",
+            do="wait for it, end it with `fleetform cancel`, or say --anyway REASON, which is recorded",
+            path=f"fleets.{each.fleet}.nodes",
+        )
+        for each in effects
+        if each.ends and each.runs
+    ]
+    if problems and not anyway:
+        raise UserError(problems)
+    return tuple(problem.what for problem in problems)
+
+
+def _of(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _listed(noun: str, names: Sequence[str]) -> str:
+    return f"{noun} {names[0]} is" if len(names) == 1 else f"{noun}s {', '.join(names)} are"
