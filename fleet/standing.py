@@ -7,6 +7,8 @@ while the old machines go on costing money; and a network's new block replaces i
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fleet.bootstrap import read_state_object
@@ -17,28 +19,57 @@ from stacks.problems import Problem, UserError
 
 def require_same_region(session: Session) -> None:
     """Raise UserError where the environment stands in another region than its file says."""
-    network = _standing(session).get("aws_vpc")
-    if not network:
-        return
-    region = str(network[0]["arn"]).split(":")[3]
-    if region != session.spec.region:
-        raise UserError([_problem(session, "region", region)])
+    standing = _standing(session)
+    if standing and standing.region != session.spec.region:
+        raise UserError([_problem(session, "region", standing.region)])
 
 
 def require_same_network(session: Session) -> None:
-    """Raise UserError where the network that stands has another block or other zones than the file says."""
+    """Raise UserError where the network that stands is not the one that the file declares.
+
+    It is another one with another VPC, block, number or names of zones, or other subnets. NAT, endpoints,
+    flow logs and whether it is closed can change.
+    """
     standing = _standing(session)
-    network, subnets = standing.get("aws_vpc"), standing.get("aws_subnet")
-    if not network:
-        return
-    wanted = session.spec.network
-    problems = []
-    if network[0]["cidr_block"] != str(wanted.cidr):
-        problems.append(_problem(session, "network.cidr", network[0]["cidr_block"]))
-    if subnets and len(subnets) != wanted.zone_count:
-        problems.append(_problem(session, "network.zones", len(subnets)))
+    problems = list(_differences(session, standing)) if standing else []
     if problems:
         raise UserError(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Network:
+    """The network of a base that stands."""
+
+    region: str
+    vpc_id: str
+    """"" for one of the environment's own, as in its file."""
+    cidr: str
+    zones: tuple[str, ...]
+    """Of the private subnets, in order; "" where the state does not tell."""
+    subnet_ids: tuple[str, ...]
+    zones_by_name: bool
+    """Whether the file named the zones when it was built."""
+
+
+def _differences(session: Session, standing: _Network) -> Iterator[Problem]:
+    wanted = session.spec.network
+    if standing.vpc_id != wanted.vpc_id:
+        yield _problem(session, "network.vpc_id", standing.vpc_id or "a VPC of its own")
+        return
+    if standing.vpc_id:
+        if standing.subnet_ids != wanted.subnet_ids:
+            yield _problem(session, "network.subnet_ids", ", ".join(standing.subnet_ids))
+        return
+    if standing.cidr != str(wanted.cidr):
+        yield _problem(session, "network.cidr", standing.cidr)
+    names = ", ".join(standing.zones)
+    if wanted.zone_names:
+        if standing.zones != wanted.zone_names:
+            yield _problem(session, "network.zone_names", names)
+    elif standing.zones_by_name:
+        yield _problem(session, "network.zone_names", names)
+    elif standing.zones and len(standing.zones) != wanted.zone_count:
+        yield _problem(session, "network.zones", len(standing.zones))
 
 
 def _problem(session: Session, path: str, stands: object) -> Problem:
@@ -51,12 +82,37 @@ def _problem(session: Session, path: str, stands: object) -> Problem:
     )
 
 
-def _standing(session: Session) -> dict[str, list[dict[str, Any]]]:
-    """Return the attributes of the base's resources by their type, none where there is no base."""
+def _standing(session: Session) -> _Network | None:
+    """Return the network in the base's state, None where there is no base."""
     text = read_state_object(session.cloud, session.account, naming.base_stack(session.spec.name))
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for resource in json.loads(text or "{}").get("resources", []):
-        if resource["mode"] == "managed":
-            each = [instance["attributes"] for instance in resource["instances"]]
-            found.setdefault(resource["type"], []).extend(each)
-    return found
+        if resource["instances"]:
+            kind = found.setdefault((resource["mode"], resource["type"]), {})
+            kind[resource["name"]] = resource["instances"][0]["attributes"]
+    own, existing = found.get(("managed", "aws_vpc"), {}), found.get(("data", "aws_vpc"), {})
+    vpc = own.get("main") or existing.get("existing")
+    if vpc is None:
+        return None
+    subnets = _in_order(
+        found.get(("managed", "aws_subnet"), {}) if own else found.get(("data", "aws_subnet"), {})
+    )
+    return _Network(
+        region=str(vpc["arn"]).split(":")[3],
+        vpc_id="" if own else str(vpc["id"]),
+        cidr=str(vpc["cidr_block"]),
+        zones=tuple(str(each.get("availability_zone", "")) for each in subnets),
+        subnet_ids=tuple(str(each["id"]) for each in subnets),
+        zones_by_name=bool(subnets) and ("data", "aws_availability_zones") not in found,
+    )
+
+
+def _in_order(subnets: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the subnets that machines start in, by their number in the stack: not those of NAT gateways."""
+    numbered = {
+        int(number): attributes
+        for name, attributes in subnets.items()
+        for kind, _, number in (name.rpartition("_"),)
+        if kind in ("private", "existing")
+    }
+    return [numbered[number] for number in sorted(numbered)]
