@@ -25,6 +25,9 @@ EXTENSIONS: tuple[str, ...] = (
     "fsx",
     "fsx_data_repositories",
     "tagged_resources",
+    "lambda_functions",
+    "topics",
+    "schedules",
 )
 """Modules of `sandbox.extensions`; each has `install(parts)`."""
 

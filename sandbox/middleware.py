@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -26,6 +26,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
 from sandbox.calls import Call, read_call
+from sandbox.clock import Clock
 from sandbox.errors import WsgiApp, error_response
 from sandbox.faults import Fault, Faults
 from sandbox.iam.enforcement import Authority
@@ -55,10 +56,13 @@ class Middleware:
         self.app = app
         self.faults = Faults()
         self.authority = Authority()
+        self.clock = Clock()
+        self.pages: dict[tuple[str, str], Callable[[bytes], object]] = {}
+        """Pages of `/_sandbox/` that others add: method and name -> from the body to what is sent as JSON."""
         self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
         self._gaps: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         """Held while moto answers."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -86,12 +90,13 @@ class Middleware:
                 call.service, call.region, call.action, response.status_code, round(seconds, 4), about
             )
             self._log.append(logged)
+        response.headers.pop("Date", None)  # the server writes one, by the cloud's own clock
         return response(environ, start_response)
 
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Response:
         """Let moto answer whom the policies allow it; what it cannot do is a client's error that says so."""
         try:
-            with self._turn:
+            with self.turn:
                 response = self._answer(call, environ)
         except NotImplementedError:
             return self._gap(call)
@@ -151,6 +156,11 @@ class Middleware:
         if (request.method, what) == ("DELETE", "faults"):
             self.faults.clear()
             return _json([])
+        if page := self.pages.get((request.method, what)):
+            try:
+                return _json(page(request.get_data()))
+            except (KeyError, TypeError, ValueError) as error:
+                return _json({"error": f"{type(error).__name__}: {error}"}, status=400)
         return _json({"error": f"no {request.method} {request.path}"}, status=404)
 
 

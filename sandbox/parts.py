@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+from sandbox.clock import Clock
 from sandbox.faults import Faults
+from sandbox.functions import Functions
 from sandbox.nodes import Nodes
+from sandbox.store import store as store
+
+Pages = dict[tuple[str, str], Callable[[bytes], object]]
+"""What `/_sandbox/` answers: method and name -> a function from the body to what is sent as JSON."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +23,21 @@ class Parts:
 
     nodes: Nodes
     faults: Faults
+    clock: Clock
+    functions: Functions
+    turn: threading.Lock
+    """Held while moto answers; who looks into its stores from elsewhere takes it."""
+    pages: Pages
+    """Pages of `/_sandbox/` that extensions add."""
 
-
-def store(backend: Any, name: str) -> dict[str, Any]:
-    """Return a dictionary of our own on one of moto's backends: one per account and region."""
-    kept: dict[str, Any] = backend.__dict__.setdefault(f"fleetform_{name}", {})
-    return kept
+    @contextmanager
+    def out_of_turn(self) -> Iterator[None]:
+        """Let others be answered while the call that is being answered waits for something."""
+        self.turn.release()
+        try:
+            yield
+        finally:
+            self.turn.acquire()
 
 
 def aws_tags(tags: dict[str, str]) -> list[dict[str, str]]:

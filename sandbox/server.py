@@ -26,8 +26,11 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from werkzeug.http import http_date
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from sandbox.clock import Clock
+from sandbox.functions import Functions
 from sandbox.install import install_extensions
 from sandbox.middleware import Middleware
 from sandbox.nodes import Nodes
@@ -44,6 +47,11 @@ class Handler(MotoRequestHandler):  # type: ignore[misc]
     protocol_version = "HTTP/1.1"
     # Headers and body are two writes; with Nagle's algorithm the second waits 40 ms for the client's ACK.
     disable_nagle_algorithm = True
+    clock = Clock()
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the Date of an answer, which clients take for the cloud's time."""
+        return http_date(self.clock.now() if timestamp is None else timestamp)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing; the middleware keeps the calls."""
@@ -58,9 +66,19 @@ def main(arguments: list[str] | None = None) -> None:
     nodes = Nodes(place, cores_per_node=options.cores_per_node)
     nodes.clean_up()  # likewise
     app = Middleware(DomainDispatcherApplication(create_backend_app))
+    Handler.clock = app.clock
     server = _bind(place, app)
     nodes.endpoint = endpoint(server.port)
-    install_extensions(Parts(nodes=nodes, faults=app.faults))
+    install_extensions(
+        Parts(
+            nodes=nodes,
+            faults=app.faults,
+            clock=app.clock,
+            functions=Functions(place, app.clock, lambda: nodes.endpoint),
+            turn=app.turn,
+            pages=app.pages,
+        )
+    )
     _record(place, server.port, options.cores_per_node)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -11,9 +11,8 @@ from typing import Any
 
 from moto.backends import get_backend
 
-from sandbox.extensions.placement_groups import groups_of
 from sandbox.iam.policy import Policy, parse_policy
-from sandbox.parts import store
+from sandbox.store import store
 
 _BACKENDS = {"elasticfilesystem": "efs"}
 """moto's names of backends that differ from the service's name in an ARN."""
@@ -62,7 +61,7 @@ def policy_of(arn: str) -> Policy | None:
 def _ec2_tags(backend: Any, resource: str) -> Mapping[str, str]:
     kind, _, name = resource.partition("/")
     if kind == "placement-group":
-        name = groups_of(backend).get(name, {}).get("GroupId", "")
+        name = store(backend, "placement_groups").get(name, {}).get("GroupId", "")
     tags: Mapping[str, str] = backend.tags.get(name, {})
     return tags
 
