@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from stacks.case import Case, Rule
 from stacks.catalog import load_catalog
+from stacks.fleet_spec import FleetSpec, HeadSpec
+from stacks.placement_rules import PLACEMENT_ERRORS, PLACEMENT_WARNINGS
 from stacks.problems import Problem, nearest
+from stacks.purchase_rules import PURCHASE_ERRORS, PURCHASE_WARNINGS
 
 BURSTABLE = ("t2", "t3", "t3a", "t4g")
 """Families whose CPU is throttled to a baseline; cluster placement groups refuse them (EC2 user guide)."""
@@ -32,12 +36,30 @@ def types_are_known(case: Case) -> Iterator[Problem]:
 def fleets_are_not_burstable(case: Case) -> Iterator[Problem]:
     """No fleet is of a burstable type, which cluster placement groups refuse; the head node may be."""
     for name, fleet in case.spec.fleets.items():
-        if fleet.instance_type.partition(".")[0] in BURSTABLE:
+        if fleet.placement_group and fleet.instance_type.partition(".")[0] in BURSTABLE:
             yield case.problem(
                 f"fleets.{name}.instance_type",
                 f"{fleet.instance_type} is burstable; a fleet's cluster placement group takes no such type",
                 "take a GPU type, such as g5.xlarge; to train on the CPU, m6i.large",
             )
+
+
+def images_fit_their_machines(case: Case) -> Iterator[Problem]:
+    """An image that is named by its parameter is made for the machine's processor and accelerators."""
+    machines: dict[str, HeadSpec | FleetSpec] = {"head": case.spec.head}
+    machines |= {f"fleets.{name}": fleet for name, fleet in case.spec.fleets.items()}
+    for path, machine in machines.items():
+        words = set(re.split(r"[/_.-]", machine.image)) if machine.image.startswith("ssm:") else set()
+        found = load_catalog().get(machine.instance_type)
+        if words & {"arm64", "aarch64"}:
+            wrong, right = "an image for ARM", "the same image for x86_64"
+        elif found and found.neuron_devices and words & {"nvidia", "gpu"}:
+            wrong, right = "an image for NVIDIA's GPUs", "one of AWS's Neuron images, or a GPU type"
+        elif found and found.gpus and "neuron" in words:
+            wrong, right = "an image for AWS's Trainium", "an image with the NVIDIA driver, or a trn type"
+        else:
+            continue
+        yield case.problem(f"{path}.image", f"{machine.instance_type} would start {wrong}", f"take {right}")
 
 
 def nodes_within_max_nodes(case: Case) -> Iterator[Problem]:
@@ -78,15 +100,18 @@ def head_has_no_gpu(case: Case) -> Iterator[Problem]:
 
 
 def fleets_have_gpus(case: Case) -> Iterator[Problem]:
-    """Every fleet's machines have a GPU; without one they train on the CPU."""
+    """Every fleet's machines have a GPU; without one they train on the CPU, or on what recipes cannot use."""
     for name, fleet in case.spec.fleets.items():
         found = load_catalog().get(fleet.instance_type)
-        if found is not None and not found.gpus:
-            yield case.problem(
-                f"fleets.{name}.instance_type",
-                f"{found.name} has no GPU, so runs on this fleet train on the CPU",
-                "take a GPU type, such as g5.xlarge, if that is not meant",
-            )
+        if found is None or found.gpus:
+            continue
+        if found.neuron_devices:
+            what = f"{found.name} has {found.neuron_devices} Trainium and no GPU: no recipe runs on them"
+            do = "run scripts of your own on torch-neuronx, or take a GPU type, such as g5.xlarge"
+        else:
+            what = f"{found.name} has no GPU, so runs on this fleet train on the CPU"
+            do = "take a GPU type, such as g5.xlarge, if that is not meant"
+        yield case.problem(f"fleets.{name}.instance_type", what, do)
 
 
 def there_is_a_fleet(case: Case) -> Iterator[Problem]:
@@ -98,9 +123,18 @@ def there_is_a_fleet(case: Case) -> Iterator[Problem]:
 FLEET_ERRORS: tuple[Rule, ...] = (
     types_are_known,
     fleets_are_not_burstable,
+    images_fit_their_machines,
     nodes_within_max_nodes,
     max_nodes_within_the_limit,
+    *PURCHASE_ERRORS,
+    *PLACEMENT_ERRORS,
 )
 """Rules on machines whose findings stop every act that builds."""
-FLEET_WARNINGS: tuple[Rule, ...] = (head_has_no_gpu, fleets_have_gpus, there_is_a_fleet)
+FLEET_WARNINGS: tuple[Rule, ...] = (
+    head_has_no_gpu,
+    fleets_have_gpus,
+    there_is_a_fleet,
+    *PURCHASE_WARNINGS,
+    *PLACEMENT_WARNINGS,
+)
 """Rules on machines whose findings are told, and stop nothing."""

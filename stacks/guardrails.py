@@ -14,6 +14,7 @@ from stacks.account_rules import ACCOUNT_ERRORS
 from stacks.address_plan import SubnetPlan, plan_addresses
 from stacks.case import AccountCase, Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
+from stacks.price_rules import teams_stay_within_their_limits
 from stacks.problems import Problem, UserError, nearest
 from stacks.rules import ERRORS, WARNINGS
 from stacks.spec_file import build_spec, shown
@@ -72,6 +73,7 @@ def check_directory(
             errors += [problem for rule in ERRORS for problem in rule(case)]
             warnings += [problem for rule in WARNINGS for problem in rule(case)]
     errors += networks_are_apart(folder.specs, wanted)
+    errors += teams_stay_within_their_limits(folder.specs, folder.account, wanted)
     return sorted(errors, key=lambda problem: problem.file), sorted(
         warnings, key=lambda problem: problem.file
     )
@@ -154,7 +156,9 @@ def check_new(
     # Where both files get one region, a mistake in it is told once.
     told = {problem.what for problem in problems}
     problems += [each for each in account_problems(environments_dir, account) if each.what not in told]
-    return [*problems, *networks_are_apart({**folder.specs, file: spec}, {file})]
+    together = {**folder.specs, file: spec}
+    problems += networks_are_apart(together, {file})
+    return [*problems, *teams_stay_within_their_limits(together, account, {file})]
 
 
 def load_checked(

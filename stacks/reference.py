@@ -10,6 +10,7 @@ from stacks.catalog import InstanceType, load_catalog
 from stacks.environment import EnvironmentSpec
 from stacks.fields import Spec, documented, toml_literal
 from stacks.guardrails import networks_are_apart
+from stacks.price_rules import teams_stay_within_their_limits
 from stacks.rules import ERRORS, WARNINGS
 from templates.engine import render
 from templates.environment_file import InstanceRow, ReferencePage, SettingRow
@@ -24,7 +25,10 @@ def reference_page() -> str:
     page = ReferencePage(
         environment=_settings(EnvironmentSpec),
         account=_settings(AccountSpec),
-        errors=tuple(_sentence(rule) for rule in (*ERRORS, networks_are_apart, *ACCOUNT_ERRORS)),
+        errors=tuple(
+            _sentence(rule)
+            for rule in (*ERRORS, networks_are_apart, teams_stay_within_their_limits, *ACCOUNT_ERRORS)
+        ),
         warnings=tuple(_sentence(rule) for rule in WARNINGS),
         instances=tuple(_instance(found, newest) for found in catalog.values()),
         price_region=newest.price_region,
