@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet.bootstrap import account_buckets, bucket_birth
+from fleet.preflight import require_preflight
 from fleet.session import Session
 from fleet.standing import require_same_region
 from fleet.synth import output_folder, stack_folder, synthesize
@@ -39,11 +40,12 @@ def open_stack(session: Session, name: str, report: Report, folder: Path | None 
     )
 
 
-def prepare(session: Session, report: Report) -> Path:
+def prepare(session: Session, report: Report, *, building: bool = False) -> Path:
     """Synthesize the stacks and return the folder, after each terraform still at work on them has ended.
 
-    Raises UserError where the cloud does not answer, there is no terraform, or the environment stands in
-    another region; nothing has been touched then.
+    With `building` the environment is held against the cloud meanwhile (`fleet/preflight.py`). Raises
+    UserError where the cloud does not answer or has no room for it, there is no terraform, or the environment
+    stands in another region; nothing has been touched then.
     """
     find_terraform(child_environment(session.cloud.process_environment()))
     for name in stack_names(session):
@@ -53,6 +55,8 @@ def prepare(session: Session, report: Report) -> Path:
         assert session.caller, "the cloud has answered"
         require_same_region(session)
         forget_lost_cloud(session, report)
+        if building:
+            require_preflight(session, report)
         return synthesis.result()
 
 

@@ -52,7 +52,7 @@ def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackP
     What does not stand yet is planned provisionally in a copy of the stack: with a local state where the
     account has no buckets yet, and with stand-ins for the base's outputs where there is no base.
     """
-    out = prepare(session, report)
+    out = prepare(session, report, building=True)
     require_same_network(session)
     reasons = _provisional_reasons(session)
     with listening(), ThreadPoolExecutor(max_workers=len(reasons)) as pool:

@@ -74,7 +74,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
-        prepare(session, report)
+        prepare(session, report, building=not chosen.plans)  # the plans were made behind the same check
         require_same_network(session)
         overridden = _spare_runs(session, chosen.anyway)
         made = ensure_account(session.cloud, session.account)

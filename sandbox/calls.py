@@ -16,7 +16,12 @@ from werkzeug.exceptions import ClientDisconnected
 _CREDENTIAL_SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]+)/([^/,]+)/aws4_request")
 
 # Signing names that differ from the name of the service's API model.
-_MODEL_NAMES = {"elasticfilesystem": "efs", "monitoring": "cloudwatch", "tagging": "resourcegroupstaggingapi"}
+_MODEL_NAMES = {
+    "elasticfilesystem": "efs",
+    "monitoring": "cloudwatch",
+    "servicequotas": "service-quotas",
+    "tagging": "resourcegroupstaggingapi",
+}
 
 _PARAMETERS_LIMIT = 4 << 20
 

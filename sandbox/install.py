@@ -13,6 +13,8 @@ EXTENSIONS: tuple[str, ...] = (
     "security_group_rules",
     "placement_groups",
     "capacity_reservations",
+    "capacity_blocks",
+    "service_quotas",
     "machine_images",
     "security_tokens",
     "run_command",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.console_io import emit_json, live, say, warn
-from scripts.options import json_option
+from scripts.options import cloud_option, json_option
 
 if TYPE_CHECKING:
+    from fleet.preflight import Findings
     from fleet.project import Project
     from fleet.scan import ScanResult
     from stacks.problems import Problem
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Check the synthesized Terraform by policy too, with checkov, which is installed at the first use.",
 )
+@click.option(
+    "--live",
+    "ask_cloud",
+    is_flag=True,
+    help="Ask the cloud too: quotas, zones, reserved capacity, subnets, images.",
+)
 @json_option
-def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
+@cloud_option
+def command(
+    environments: tuple[str, ...], scan: bool, ask_cloud: bool, as_json: bool, cloud: str | None
+) -> int:
     """List every problem of environments/*.toml, or of the named ENVIRONMENTS, all at once.
 
-    Exit code 0 when there is none, 2 otherwise, 1 for a scan that did not look at everything. No cloud is
-    contacted and nothing is changed.
+    Exit code 0 when there is none, 2 otherwise, 1 for a scan that did not look at everything. Without --live
+    no cloud is contacted; nothing is ever changed.
     """
     from fleet.project import find_project
     from stacks.environment import environment_files
@@ -37,7 +47,14 @@ def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
     project = find_project()
     names = list(environments) or sorted(file.stem for file in environment_files(project.environments))
     errors, warnings = check_directory(project.environments, list(environments) or None)
-    scanned = _scanned(project, names) if scan and names and not errors else None
+    readable, buildable = _readable(project, names), not errors
+    if ask_cloud:
+        for name in readable:
+            found = _asked(name, cloud)
+            errors, warnings = [*errors, *found.errors], [*warnings, *found.warnings]
+    scanned = _scanned(project, names) if scan and names and buildable else None
+    if scan and not scanned:
+        warn("nothing was scanned: what has errors is not synthesized")
     if scanned:
         errors, warnings = [*errors, *scanned.errors], [*warnings, *scanned.warnings]
     addresses = plan_folder(project.environments, names)
@@ -48,6 +65,23 @@ def command(environments: tuple[str, ...], scan: bool, as_json: bool) -> int:
     for plan in addresses:
         say(str(plan))
     return _tell(names, errors, warnings, scanned)
+
+
+def _readable(project: Project, names: Sequence[str]) -> list[str]:
+    """Return those of the environments whose files, and the account's, can be read."""
+    from stacks.guardrails import read_folder
+
+    folder = read_folder(project.environments)
+    known = {spec.name for file, spec in folder.specs.items() if spec.name == file.stem}
+    return [name for name in names if name in known] if folder.account else []
+
+
+def _asked(environment: str, cloud: str | None) -> Findings:
+    """Hold one environment against the cloud."""
+    from fleet.preflight import preflight
+    from fleet.session import open_session
+
+    return preflight(open_session(environment, cloud))
 
 
 def _scanned(project: Project, names: Sequence[str]) -> ScanResult:

@@ -29,6 +29,8 @@ SPECS = {
         "storage_spec",
         "setting_forms",
         "waivers",
+        "endpoint_services",
+        "interfaces",
     )
 }
 ARROWS: dict[str, set[str]] = {

@@ -31,7 +31,18 @@ def install(parts: Parts) -> None:
 
 def reservations_of(backend: Any) -> dict[str, Any]:
     """Return a backend's reservations by id, cancelled ones included."""
-    return store(backend, "capacity_reservations")
+    kept = store(backend, "capacity_reservations")
+    for each in kept.values():
+        if each["ReservationType"] == "capacity-block" and each["State"] != "cancelled":
+            each["State"] = _state_at(each, datetime.now(UTC))
+    return kept
+
+
+def _state_at(block: dict[str, Any], moment: datetime) -> str:
+    """Return the state of a capacity block, which follows the clock."""
+    if moment < block["StartDate"]:
+        return "scheduled"
+    return "active" if moment < block["EndDate"] else "expired"
 
 
 def create_capacity_reservation(request: Any) -> ActionResult:
