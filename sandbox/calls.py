@@ -23,6 +23,8 @@ _MODEL_NAMES = {
     "tagging": "resourcegroupstaggingapi",
 }
 
+UNSIGNED = ("s3", "us-east-1")
+"""Service and region of a call that says nothing of either."""
 _PARAMETERS_LIMIT = 4 << 20
 
 
@@ -48,6 +50,8 @@ def read_call(environ: dict[str, Any]) -> Call:
     """Receive a WSGI request to its end and read the call from it; the request can still be answered."""
     access_key, region, service = _scope(environ)
     body = _receive(environ)
+    if not access_key and "HTTP_X_AMZ_TARGET" not in environ and b"Action=" not in body:
+        service, region = UNSIGNED  # as moto takes it
     # An object's content, and anything of its size, is data and not parameters.
     parameters = "" if service == "s3" or len(body) > _PARAMETERS_LIMIT else body.decode("utf-8", "replace")
     path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")

@@ -18,6 +18,6 @@ def install(parts: Parts) -> None:
     """Take moto's own opinion away."""
 
     def get_permission(self: Any, action: str, resource: str) -> Any:
-        return PermissionResult.NEUTRAL
+        return PermissionResult.PERMITTED
 
     FakeBucket.get_permission = get_permission

@@ -71,16 +71,19 @@ def unsigned(service: str) -> Refusal:
     return Refusal("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
 
 
-def _protocol(service: str) -> str:
+def _protocols(service: str) -> tuple[str, ...]:
     try:
-        return str(get_service_model(service).protocol)
+        model = get_service_model(service)
     except UnknownServiceError:
-        return "query"
+        return ("query",)
+    return tuple(model.metadata.get("protocols", [str(model.protocol)]))
 
 
 def _speaks_json(service: str) -> bool:
-    return service != "sqs" and "json" in _protocol(service)
+    """Return whether errors are named as in JSON; who still speaks the query protocol keeps its names."""
+    protocols = _protocols(service)
+    return "query" not in protocols and any("json" in each for each in protocols)
 
 
 def _json_status(service: str) -> int:
-    return 403 if _protocol(service) == "rest-json" else 400
+    return 403 if "rest-json" in _protocols(service) else 400
