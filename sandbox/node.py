@@ -49,6 +49,7 @@ class Node:
         machine: Machine,
         *,
         root: Path,
+        programs: Path,
         address: str,
         cores: frozenset[int],
         gpus: tuple[str, ...],
@@ -56,6 +57,7 @@ class Node:
     ) -> None:
         self.machine = machine
         self.root = root
+        self.programs = programs
         self.address = address
         self.cores = cores
         self.gpus = gpus
@@ -135,8 +137,10 @@ class Node:
             "FLEETFORM_PYTHON": sys.executable,
             NODE_VARIABLE: self.machine.id,
             "HOME": str(self.root),
-            # The awscli package's `aws` lies beside the server's Python.
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", os.defpath]),
+            # Mounting is emulated; the awscli package's `aws` lies beside the server's Python.
+            "PATH": os.pathsep.join(
+                [str(self.programs), str(Path(sys.executable).parent), "/usr/local/bin", os.defpath]
+            ),
             "LANG": "C.UTF-8",
             "AWS_REGION": self.machine.region,
             "AWS_DEFAULT_REGION": self.machine.region,

@@ -9,6 +9,7 @@ import threading
 import uuid
 import zlib
 
+from sandbox.file_systems import FOLDER_VARIABLE, install_programs
 from sandbox.guardian import start_guardian
 from sandbox.hardware import Cores, Gpus
 from sandbox.node import Machine, Node
@@ -40,6 +41,8 @@ class Nodes:
         """Remove what the nodes of a crashed server left behind."""
         end_marked(SANDBOX_VARIABLE, str(self.place.folder), grace_s=0)
         shutil.rmtree(self.place.nodes, ignore_errors=True)
+        shutil.rmtree(self.place.file_systems, ignore_errors=True)
+        install_programs(self.place)
 
     def launch(self, machine: Machine) -> Node:
         """Make the node of a new instance and start it; its boot goes on in the background."""
@@ -48,6 +51,7 @@ class Nodes:
             node = Node(
                 machine,
                 root=self.place.nodes / machine.id,
+                programs=self.place.programs,
                 address=str(_NETWORK[offset]),
                 # The head has no job of its own, and must not slow the node that it would share a core with.
                 cores=self._cores.all if machine.is_head else self._cores.take(),
@@ -56,6 +60,7 @@ class Nodes:
                     **client_variables(self.place, self.endpoint),
                     SANDBOX_VARIABLE: str(self.place.folder),
                     SERVER_VARIABLE: self._server,
+                    FOLDER_VARIABLE: str(self.place.file_systems),
                 },
             )
             self._nodes[machine.id] = node

@@ -54,6 +54,16 @@ class Place:
         return self.folder / "nodes"
 
     @property
+    def file_systems(self) -> Path:
+        """One folder per file system, EFS and FSx."""
+        return self.folder / "file-systems"
+
+    @property
+    def programs(self) -> Path:
+        """Programs that an emulated node has instead of the machine's own."""
+        return self.folder / "programs"
+
+    @property
     def aws_config(self) -> Path:
         """An AWS configuration with nothing in it, so that the user's own never leaks in."""
         return self.folder / "aws-config"

@@ -1,8 +1,8 @@
 """FSx for Lustre file systems that become available, can be changed, and go when they are deleted.
 
 Seam: `FileSystem.to_dict` and methods on `FSxResponse`. moto's file systems have no lifecycle, so
-Terraform's provider waits for ever for AVAILABLE. Drop this when moto has one. No Lustre is emulated:
-nothing can be mounted.
+Terraform's provider waits for ever for AVAILABLE. Drop this when moto has one. No Lustre is emulated: a file
+system is a folder (`sandbox/file_systems.py`) that emulated nodes mount.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from moto.fsx.exceptions import FileSystemNotFound
 from moto.fsx.models import FileSystem
 from moto.fsx.responses import FSxResponse
 
+from sandbox.extensions.fsx_data_repositories import AssociationError, associations_of, end_association
+from sandbox.file_systems import FileSystems
 from sandbox.parts import Parts, store
 
 _MERGED = ("LustreConfiguration", "StorageCapacity", "StorageType", "FileSystemTypeVersion")
@@ -25,6 +27,7 @@ _MERGED = ("LustreConfiguration", "StorageCapacity", "StorageType", "FileSystemT
 
 def install(parts: Parts) -> None:
     """Wrap what moto has and add the update."""
+    folders = FileSystems(parts.nodes.place)
     shown, create, delete = FileSystem.to_dict, FSxResponse.create_file_system, FSxResponse.delete_file_system
 
     @functools.wraps(shown)
@@ -33,9 +36,16 @@ def install(parts: Parts) -> None:
 
     @functools.wraps(create)
     def create_file_system(self: Any) -> str:
+        wanted, tokens = json.loads(self.body), store(self.fsx_backend, "tokens")
+        _check_capacity(wanted)
+        made = self.fsx_backend.file_systems.get(tokens.get(wanted.get("ClientRequestToken")))
+        if made is not None:  # the same request, sent again
+            return json.dumps({"FileSystem": made.to_dict()})
         answer: str = create(self)
         file_system_id = json.loads(answer)["FileSystem"]["FileSystemId"]
-        version = json.loads(self.body).get("FileSystemTypeVersion")
+        tokens[wanted.get("ClientRequestToken")] = file_system_id
+        folders.make(file_system_id)
+        version = wanted.get("FileSystemTypeVersion")
         store(self.fsx_backend, "file_systems")[file_system_id] = {
             "CreationTime": time.time(),
             **({"FileSystemTypeVersion": version} if version else {}),
@@ -46,16 +56,28 @@ def install(parts: Parts) -> None:
     @functools.wraps(delete)
     def delete_file_system(self: Any) -> str:
         answer: str = delete(self)
+        file_system_id = json.loads(self.body)["FileSystemId"]
+        for association_id, each in list(associations_of(self.fsx_backend).items()):
+            if each["FileSystemId"] == file_system_id:
+                end_association(parts, self.fsx_backend, association_id)
+        folders.remove(file_system_id)
         # The provider sleeps for ten minutes after a delete that was accepted, whatever the file system does;
         # for one that is not there it goes on at once.
         if "terraform-provider-aws" in self.headers.get("User-Agent", ""):
-            raise FileSystemNotFound(json.loads(self.body)["FileSystemId"])
+            raise FileSystemNotFound(file_system_id)
         return answer
 
     FileSystem.to_dict = to_dict
     FSxResponse.create_file_system = create_file_system
     FSxResponse.delete_file_system = delete_file_system
     FSxResponse.update_file_system = update_file_system
+
+
+def _check_capacity(wanted: dict[str, Any]) -> None:
+    """Refuse a size that FSx for Lustre does not make on SSDs: 1200 GiB, or a multiple of 2400."""
+    gib, lustre = wanted.get("StorageCapacity", 0), wanted["FileSystemType"] == "LUSTRE"
+    if lustre and gib != 1200 and (gib <= 0 or gib % 2400):
+        raise AssociationError("BadRequest", f"no file system can have a storage capacity of {gib}")
 
 
 def update_file_system(request: Any) -> str:
