@@ -59,13 +59,17 @@ def read_declarations(
 
 
 def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: Bundle, out: Path) -> None:
-    """Write the account stack and every environment's two stacks below `out`."""
+    """Write the account stack and every environment's two stacks below `out`.
+
+    Raises EntryPathError where a machine could be entered unseen, which no setting asks for.
+    """
     # Here, so that a mistake in a file is told without waiting for CDKTF's process to start.
     from stacks.account_stack import fill_account_stack
     from stacks.aws.generated.provider import SOURCE, VERSION
     from stacks.base_outputs import BaseOutputs
     from stacks.base_stack import fill_base_stack
     from stacks.cdk import App, Backend, Provider, Stack
+    from stacks.entry_paths import write_entry_paths
     from stacks.fleet_stack import BUNDLE_FILE, FleetStack
     from stacks.tags import account_tags, environment_tags
 
@@ -90,6 +94,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
     app.synth()
     for spec in specs:
         (out / "stacks" / naming.fleet_stack(spec.name) / BUNDLE_FILE).write_bytes(bundle.data)
+        write_entry_paths(out, spec.name, trail_wanted=account.audit.trail)
 
 
 def _parser() -> argparse.ArgumentParser:

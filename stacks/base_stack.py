@@ -10,6 +10,7 @@ from stacks.keys import add_key
 from stacks.network import add_network
 from stacks.place import find_place
 from stacks.roles import Storage, add_roles
+from stacks.session_document import add_session_rights
 from stacks.storage import add_file_systems
 from stacks.storage_buckets import add_buckets
 
@@ -23,6 +24,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     files = add_file_systems(stack, account, spec, place, key, network, buckets)
     storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
     profiles = add_roles(stack, spec, place, storage)
+    add_session_rights(stack, account, place)
     BaseOutputs(
         vpc_id=network.vpc_id,
         subnet_ids=network.subnet_ids,

@@ -7,9 +7,10 @@ from typing import Any
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.account_parts import AccountParts
-from stacks.aws.generated import ssm
+from stacks.aws.generated import iam, ssm
+from stacks.cdk import Stack
 from stacks.place import Place
-from stacks.policies import statement
+from stacks.policies import policy, statement
 from stacks.trail import add_log_group
 from templates.engine import render
 from templates.ssm_documents import SessionDocument
@@ -45,6 +46,19 @@ def add_session_document(parts: AccountParts) -> None:
         lifecycle={"prevent_destroy": True},
     )
     parts.stack.output("session_document", document.name, "Session Manager document to enter machines by")
+
+
+def add_session_rights(stack: Stack, account: AccountSpec, place: Place) -> None:
+    """Add what a session needs to both roles of an environment's machines."""
+    if permissions := session_permissions(account, place):
+        for role in (naming.ROLE_HEAD, naming.ROLE_NODE):
+            iam.IamRolePolicy(
+                stack,
+                f"{role}_session",
+                name="session",
+                role=f"${{aws_iam_role.{role}.id}}",
+                policy=policy(*permissions),
+            )
 
 
 def session_document_arn(account: AccountSpec, place: Place) -> str:
