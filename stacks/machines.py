@@ -136,7 +136,8 @@ def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchT
                 "security_groups": groups,
             }
         ]
-    # Public addresses cannot be spoken of with several interfaces; the subnets give none.
+    # Public addresses cannot be spoken of with several interfaces, and EC2 then gives none by itself.
+    alone: ec2.LaunchTemplateNetworkInterfaces = {"associate_public_ip_address": "false"}
     return [
         {
             "device_index": each.device,
@@ -144,6 +145,7 @@ def _network_interfaces(base: BaseOutputs, machine: Machine) -> list[ec2.LaunchT
             "interface_type": each.kind,
             "delete_on_termination": "true",
             "security_groups": groups,
+            **(alone if len(machine.interfaces) == 1 else {}),
         }
         for each in machine.interfaces
     ]
