@@ -1,9 +1,11 @@
 """Auto Scaling groups whose instances are what the launch template says, and which record what they tried.
 
-Seam: `FakeAutoScalingGroup.replace_autoscaling_group_instances` and DescribeScalingActivities. moto's
-instances lack the profile, placement group, metadata options and further network interfaces, all are
-started in the first subnet, and a launch that fails raises instead of being recorded as a failed
-activity, which is what Terraform's provider reads. Drop this when moto does these things.
+Seams: `FakeAutoScalingGroup.replace_autoscaling_group_instances`, its `update` and `launch_template`, and
+DescribeScalingActivities. moto's instances lack the profile, placement group, metadata options and further
+network interfaces, are neither spot nor reserved, and all are started in the first subnet; a launch that
+fails raises instead of being recorded as a failed activity, which is what Terraform's provider reads; a
+group with a mixed instances policy shows a launch template beside it, and loses the policy with any update.
+Drop this when moto does these things.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from moto.ec2.models.instances import MetadataOptions
 from moto.ec2.utils import convert_tag_spec
 
 from sandbox.calls import Call
+from sandbox.extensions.capacity_reservations import require_capacity
 from sandbox.extensions.instances import SHARERS
 from sandbox.faults import Faults
 from sandbox.parts import Parts, store
@@ -36,7 +39,23 @@ def install(parts: Parts) -> None:
         for _ in range(count_needed):
             _launch_one(group, propagated_tags, parts.faults)
 
+    shown, update = FakeAutoScalingGroup.launch_template.fget, FakeAutoScalingGroup.update
+
+    def launch_template(group: Any) -> Any:
+        return None if group.mixed_instances_policy else shown(group)
+
+    def keep_policy(group: Any, **changes: Any) -> None:
+        named = ("launch_template", "launch_config_name", "mixed_instances_policy")
+        if group.mixed_instances_policy and not any(changes.get(each) for each in named):
+            changes["mixed_instances_policy"] = group.mixed_instances_policy
+            # moto shows the template's id and name, and takes but one of them.
+            specification = group.mixed_instances_policy["LaunchTemplate"]["LaunchTemplateSpecification"]
+            specification.pop("LaunchTemplateName", None)
+        update(group, **changes)
+
     FakeAutoScalingGroup.replace_autoscaling_group_instances = replace_instances
+    FakeAutoScalingGroup.launch_template = property(launch_template)
+    FakeAutoScalingGroup.update = keep_policy
     AutoScalingResponse.describe_scaling_activities = describe_scaling_activities
 
 
@@ -60,6 +79,7 @@ def _launch_one(group: Any, propagated_tags: dict[str, str], faults: Faults) -> 
     subnet = min(subnets, key=running.count)  # spread over the zones
     try:
         _refuse_on_fault(group, subnet, faults)
+        _refuse_without_capacity(group, subnet)
         instance = _run(group, subnet, propagated_tags)
     except ServiceException as error:
         _record(
@@ -78,6 +98,20 @@ def _refuse_on_fault(group: Any, subnet: str | None, faults: Faults) -> None:
     fault = faults.strike(Call("ec2", group.region, "RunInstances", about, ""))
     if fault is not None and fault.code:
         raise ServiceException(fault.code, fault.message)
+
+
+def _refuse_without_capacity(group: Any, subnet: str | None) -> None:
+    """Refuse the launch where the template names a reservation that has no room for it."""
+    backend = group.autoscaling_backend.ec2_backend
+    data = group.ec2_launch_template.get_version(group.launch_template_version).data
+    if reservation_id := _reservation(data):
+        require_capacity(
+            backend,
+            reservation_id,
+            instance_type=group.instance_type,
+            zone=backend.get_subnet(subnet).availability_zone if subnet else group.availability_zones[0],
+            market=data.get("InstanceMarketOptions", {}).get("MarketType", ""),
+        )
 
 
 def _run(group: Any, subnet: str | None, propagated_tags: dict[str, str]) -> Any:
@@ -113,6 +147,24 @@ def _run(group: Any, subnet: str | None, propagated_tags: dict[str, str]) -> Any
     return instance
 
 
+def _reservation(data: dict[str, Any]) -> str:
+    """Return the capacity reservation that a launch template targets, "" for none."""
+    target = data.get("CapacityReservationSpecification", {}).get("CapacityReservationTarget", {})
+    return str(target.get("CapacityReservationId", ""))
+
+
+def _is_spot(group: Any) -> bool:
+    """Return whether the next instance of the group is to be spot, as its mixed instances policy divides."""
+    distribution = (group.mixed_instances_policy or {}).get("InstancesDistribution", {})
+    base = int(distribution.get("OnDemandBaseCapacity", 0))
+    percent = int(distribution.get("OnDemandPercentageAboveBaseCapacity", 100))
+    running = [state.instance for state in group.instance_states]
+    on_demand = sum(instance.lifecycle != "spot" for instance in running)
+    # Of the instances above the base, on-demand ones are rounded up.
+    above = max(0, len(running) + 1 - base)
+    return bool(on_demand >= base + -(-above * percent // 100))
+
+
 def _volume(mapping: dict[str, Any]) -> dict[str, Any]:
     """Return a block device mapping with EC2's own default for what happens at termination."""
     return {**mapping, "Ebs": {"DeleteOnTermination": True, **mapping.get("Ebs", {})}}
@@ -131,6 +183,15 @@ def _dress(backend: Any, instance: Any, group: Any, data: dict[str, Any]) -> Non
             iam_instance_profile_name=profile.get("Name"),
             iam_instance_profile_arn=profile.get("Arn"),
         )
+    if _is_spot(group):
+        instance.lifecycle = instance.instance_lifecycle = "spot"
+    if reservation_id := _reservation(data):
+        instance.capacity_reservation_id = reservation_id
+        instance.capacity_reservation_specification = data["CapacityReservationSpecification"]
+        if data.get("InstanceMarketOptions", {}).get("MarketType") == "capacity-block":
+            instance.lifecycle = instance.instance_lifecycle = "capacity-block"
+    for interface, given in zip(instance.nics.values(), data.get("NetworkInterfaces", []), strict=False):
+        interface.interface_type = given.get("InterfaceType", "interface")
     placement = data.get("Placement", {})
     instance.placement.group_name = group.placement_group or placement.get("GroupName") or ""
     instance.placement.tenancy = placement.get("Tenancy") or "default"

@@ -1,8 +1,8 @@
 """EC2 on-demand capacity reservations.
 
 Seam: methods on `EC2Response`, which moto finds by the action's name; tags lie in moto's own store of EC2
-tags. moto has none of the actions; drop this when it has them. Instances do not use the reserved capacity
-up.
+tags. moto has none of the actions; drop this when it has them. Instances that name a reservation use it up;
+an open one is not given to others that match it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,44 @@ def _state_at(block: dict[str, Any], moment: datetime) -> str:
     if moment < block["StartDate"]:
         return "scheduled"
     return "active" if moment < block["EndDate"] else "expired"
+
+
+def require_capacity(
+    backend: Any, reservation_id: str, *, instance_type: str, zone: str, market: str
+) -> None:
+    """Refuse an instance that the reservation has no room for.
+
+    `market` is the market type of its launch template, "" where that has none. Raises EC2ClientError.
+    """
+    reservation = _require(backend, reservation_id)
+    is_block = reservation["ReservationType"] == "capacity-block"
+    if is_block != (market == "capacity-block"):
+        raise EC2ClientError(
+            "InvalidParameterCombination",
+            f"The market type {market or 'default'} does not go with the reservation '{reservation_id}'.",
+        )
+    if reservation["State"] != "active":
+        raise EC2ClientError(
+            "InvalidCapacityReservationState",
+            f"The capacity reservation '{reservation_id}' is {reservation['State']}.",
+        )
+    fits = (reservation["InstanceType"], reservation["AvailabilityZone"]) == (instance_type, zone)
+    if not fits or _available(backend, reservation) < 1:
+        raise EC2ClientError(
+            "ReservationCapacityExceeded",
+            "The requested reservation does not have sufficient compatible and available capacity for this "
+            "request.",
+        )
+
+
+def _available(backend: Any, reservation: dict[str, Any]) -> int:
+    """Return how many more instances the reservation has room for."""
+    wanted = reservation["CapacityReservationId"]
+    used = sum(
+        getattr(each, "capacity_reservation_id", None) == wanted and each.state != "terminated"
+        for each in backend.all_instances()
+    )
+    return int(reservation["TotalInstanceCount"]) - int(used)
 
 
 def create_capacity_reservation(request: Any) -> ActionResult:
@@ -100,7 +138,7 @@ def modify_capacity_reservation(request: Any) -> ActionResult:
     """ModifyCapacityReservation: the count and the end."""
     reservation = _require(request.ec2_backend, request._get_param("CapacityReservationId"))
     if (count := request._get_param("InstanceCount")) is not None:
-        reservation["TotalInstanceCount"] = reservation["AvailableInstanceCount"] = int(count)
+        reservation["TotalInstanceCount"] = int(count)
     for name in ("EndDate", "EndDateType", "InstanceMatchCriteria"):
         if (value := request._get_param(name)) is not None:
             reservation[name] = value
@@ -126,7 +164,12 @@ def _require(backend: Any, reservation_id: str) -> dict[str, Any]:
 
 def _shown(backend: Any, reservation_id: str) -> dict[str, Any]:
     tags = backend.tags.get(reservation_id, {})
-    return {**reservations_of(backend)[reservation_id], "Tags": aws_tags(tags)}
+    reservation = reservations_of(backend)[reservation_id]
+    return {
+        **reservation,
+        "AvailableInstanceCount": _available(backend, reservation),
+        "Tags": aws_tags(tags),
+    }
 
 
 def _facts(reservation: dict[str, Any]) -> dict[str, str]:
