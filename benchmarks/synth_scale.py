@@ -30,7 +30,7 @@ name = "{name}"
 team = "{name}"
 owner = "{name}@example.com"
 region = "us-east-1"
-lease_ends = 2099-12-31
+lease_ends = 2035-12-31
 
 [network]
 cidr = "10.{block}.0.0/16"

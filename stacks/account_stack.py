@@ -10,6 +10,7 @@ from stacks.audit_key import add_audit_key
 from stacks.cdk import Stack
 from stacks.entry_policy import add_entry_policy
 from stacks.place import find_place
+from stacks.reaper import add_reaper
 from stacks.session_document import add_session_document
 from stacks.trail import add_trail
 
@@ -26,3 +27,4 @@ def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
     trail_group = add_trail(parts)
     if trail_group is not None:
         add_alarms(parts, trail_group)
+    add_reaper(parts)

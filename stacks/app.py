@@ -71,6 +71,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
     from stacks.cdk import App, Backend, Provider, Stack
     from stacks.entry_paths import write_entry_paths
     from stacks.fleet_stack import BUNDLE_FILE, FleetStack
+    from stacks.reaper_archive import ARCHIVE_FILE, build_reaper_archive
     from stacks.tags import account_tags, environment_tags
 
     bucket = naming.state_bucket(account.organization, account.region)
@@ -92,6 +93,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
         fleet.read_state_of(base, backend(base_name))
         FleetStack(fleet, account, spec, BaseOutputs.remote(spec.network.zone_count), bundle).fill()
     app.synth()
+    (out / "stacks" / naming.ACCOUNT_STACK / ARCHIVE_FILE).write_bytes(build_reaper_archive())
     for spec in specs:
         (out / "stacks" / naming.fleet_stack(spec.name) / BUNDLE_FILE).write_bytes(bundle.data)
         write_entry_paths(out, spec.name, trail_wanted=account.audit.trail)

@@ -7,6 +7,7 @@ from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.keys import add_key
+from stacks.lease import add_lease
 from stacks.network import add_network
 from stacks.place import find_place
 from stacks.roles import Storage, add_roles
@@ -25,6 +26,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
     profiles = add_roles(stack, spec, place, storage)
     add_session_rights(stack, account, place)
+    add_lease(stack, account, spec, place)
     BaseOutputs(
         vpc_id=network.vpc_id,
         subnet_ids=network.subnet_ids,

@@ -91,19 +91,32 @@ class Stack:
         )
         # CDKTF 0.21 does not know S3's own lock yet.
         construct.add_override("terraform.backend.s3.use_lockfile", True)
+        self._provider = provider
+        self._providers: dict[str, str] = {}
+        self.provider_in(provider.region)
+
+    def provider_in(self, region: str) -> str:
+        """Return what `provider=` takes to make something in that region; made once for each region."""
+        if region in self._providers:
+            return self._providers[region]
+        alias = f"in_{region.replace('-', '_')}" if self._providers else ""
         aws = cdktf.TerraformProvider(
-            construct,
-            "aws",
+            self._construct,
+            alias or "aws",
             terraform_resource_type="aws",
-            terraform_provider_source=provider.source,
+            terraform_provider_source=self._provider.source,
             terraform_generator_metadata={
                 "provider_name": "aws",
-                "provider_version": provider.version,
-                "provider_version_constraint": provider.version,
+                "provider_version": self._provider.version,
+                "provider_version_constraint": self._provider.version,
             },
         )
-        aws.add_override("region", provider.region)
-        aws.add_override("default_tags", [{"tags": dict(provider.default_tags)}])
+        if alias:
+            aws.add_override("alias", alias)
+        aws.add_override("region", region)
+        aws.add_override("default_tags", [{"tags": dict(self._provider.default_tags)}])
+        self._providers[region] = f"aws.{alias}" if alias else "aws"
+        return self._providers[region]
 
     def resource(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
         """Add the resource `kind.name` with these arguments, in Terraform's own JSON form."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stacks.case import Case, Rule, unknown_region
 from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
+from stacks.lease_rules import lease_is_within_the_limit
 from stacks.name_rules import NAME_RULES
 from stacks.network_rules import NETWORK_ERRORS, NETWORK_WARNINGS
 from stacks.problems import Problem
@@ -41,6 +42,7 @@ ERRORS: tuple[Rule, ...] = (
     *NAME_RULES,
     region_is_known,
     lease_is_not_over,
+    lease_is_within_the_limit,
     *NETWORK_ERRORS,
     *FLEET_ERRORS,
     *STORAGE_ERRORS,

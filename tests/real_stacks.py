@@ -21,7 +21,7 @@ name = "{name}"
 team = "vision"
 owner = "vision@example.com"
 region = "us-east-1"
-lease_ends = 2099-12-31
+lease_ends = 2035-12-31
 
 [network]
 cidr = "10.77.0.0/16"

@@ -19,7 +19,7 @@ from tests.spec_files import environment_text, write_folder
 
 pytestmark = pytest.mark.sandbox
 REGION = "us-east-1"
-FUTURE = "lease_ends = 2099-12-31"
+FUTURE = "lease_ends = 2035-12-31"
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ def resources(out: Path, stack: str, kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("stack", STACKS)
 def test_everything_carries_the_five_tags(out: Path, stack: str) -> None:
     content = stack_json(out, stack)
-    (provider,) = content["provider"]["aws"]
-    (default,) = provider["default_tags"]
+    (default,) = content["provider"]["aws"][0]["default_tags"]
+    assert all(each["default_tags"] == [default] for each in content["provider"]["aws"])
     assert set(default["tags"]) == FIVE_TAGS
     assert default["tags"][naming.TAG_STACK] == stack
     for kind, each in _elements(content):

@@ -56,7 +56,7 @@ def machines_are_ready(sandbox: Cloud) -> None:
     assert ids <= online, "user data has ended on every machine"
     for instance in running(sandbox):
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
-        assert tags[naming.TAG_LEASE_ENDS] == "2099-12-31"
+        assert tags[naming.TAG_LEASE_ENDS] == "2035-12-31"
         assert tags[naming.TAG_ROLE] in ("head", "node")
 
 

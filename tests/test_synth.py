@@ -131,7 +131,7 @@ def test_the_guardrails_hold_unless_they_are_switched_off(tmp_path: Path) -> Non
 def test_an_environment_whose_lease_is_over_can_still_be_torn_down(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = copied(tmp_path, vision=("2099-12-31", "2020-12-31"))
+    folder = copied(tmp_path, vision=("2035-12-31", "2020-12-31"))
     _, specs = read_declarations(folder, None)
     assert [spec.name for spec in specs] == ["vision"]
     assert "warning" in capsys.readouterr().err

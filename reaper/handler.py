@@ -1,0 +1,157 @@
+"""The reaper's entry, `reaper.handler.handle`: ends what has outlived its lease, and warns of what will.
+
+Runs in AWS Lambda, in the account's region, called by EventBridge Scheduler with one of
+
+    {"act": "end", "environment": ..., "region": ...}   once, when an environment's lease ends
+    {"act": "look"}                                     hourly: what was started again, where leases are
+    {"act": "daily"}                                    warnings, and a look at every region of the account
+
+Every call looks at what is so now, so a call too many does nothing, and one that was lost is made up for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from reaper.aws import Aws
+from reaper.decide import Ended, ended
+from reaper.leases import Lease, read_leases, to_warn
+from reaper.machines import file_systems, look, put_to_rest
+from reaper.names import EVENT_ENDED, EVENT_WARNED
+from reaper.notice import ended_text, publish, warning_text
+from reaper.record import Record
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call works with."""
+
+    aws: Aws
+    record: Record
+    now: datetime.datetime
+    leases: Sequence[Lease]
+    alerts: str
+    """ARN of the account's own topic."""
+
+    def topics(self, environment: str) -> list[str]:
+        """Return the topics of an environment's people and of the account's."""
+        own = [lease.topic for lease in self.leases if lease.environment == environment]
+        return [*own, self.alerts]
+
+
+def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
+    """Carry the event out and return what was done. Raises where something could not be done.
+
+    An error is what the account's alarm counts, and Lambda calls again after it.
+    """
+    aws = Aws(os.environ["AWS_REGION"])
+    identity, now = aws.caller_and_time()
+    record = Record(aws, os.environ["LEDGER_BUCKET"], identity, context.function_name, now)
+    call = Call(aws, record, now, read_leases(aws), os.environ["ALERTS_TOPIC"])
+    warned: list[str] = []
+    failures: list[str] = []
+    if event["act"] == "daily":
+        failures, warned = _warn(call)
+    failed, done = _end(call, _regions(call, event))
+    failures += failed
+    said = {"act": event["act"], "now": now.isoformat(), "warned": warned, "ended": done}
+    print(json.dumps({**said, "failures": failures}))
+    if failures:
+        raise RuntimeError("; ".join(failures))
+    return said
+
+
+def _regions(call: Call, event: Mapping[str, Any]) -> list[str]:
+    """Return the regions to look at; the daily look finds a group whose schedule was deleted anywhere."""
+    if event["act"] == "end":
+        return [str(event["region"])]
+    known = {call.aws.region, *(lease.region for lease in call.leases)}
+    if event["act"] == "look":
+        return sorted(known)
+    assert event["act"] == "daily", event
+    return sorted(known | set(call.aws.regions()))
+
+
+def _end(call: Call, regions: Sequence[str]) -> tuple[list[str], list[str]]:
+    """End what has outlived its lease; return what failed, and the environments that were ended."""
+    failures: list[str] = []
+    done: list[str] = []
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        looks = {region: pool.submit(look, call.aws, region) for region in regions}
+    for region, answer in looks.items():
+        error = answer.exception()
+        if error is None:
+            for work in ended(answer.result(), call.leases, call.now):
+                failures += _end_one(call, work)
+                done.append(f"{work.environment} ({region})")
+        elif _matters(call, region):
+            failures.append(f"{region}: {error}")
+        else:  # a region that the organization's policies close
+            print(f"{region} cannot be looked at: {error}")
+    return failures, done
+
+
+def _matters(call: Call, region: str) -> bool:
+    """Return whether one of our environments, or the account's own things, are in the region."""
+    return region == call.aws.region or any(lease.region == region for lease in call.leases)
+
+
+def _end_one(call: Call, work: Ended) -> list[str]:
+    """Put one environment to rest, on record; return what failed.
+
+    An act that is not on record does not start, but for this one: a ledger that cannot be written must not be
+    a way to keep machines running. That is told instead, and CloudTrail has the calls.
+    """
+    about: dict[str, Any] = {
+        "region": work.region,
+        "groups": {group.name: group.wanted for group in work.groups},
+        "machines": [machine.id for machine in work.machines],
+    }
+    failures = _recorded(call, EVENT_ENDED, work.environment, "started", about)
+    done = put_to_rest(call.aws, work.region, work.groups, work.machines)
+    kept = _kept(call, work)
+    about = {"groups": done.groups, "machines": done.machines, "kept": kept}
+    if done.failures:
+        about["cause"] = "; ".join(done.failures)[:2000]
+    outcome = "failed" if done.failures else "succeeded"
+    failures += _recorded(call, EVENT_ENDED, work.environment, outcome, about)
+    subject = f"fleetform: the lease of {work.environment} has ended"
+    text = ended_text(work, done, kept)
+    failures += publish(call.aws, call.topics(work.environment), subject, text)
+    return failures + done.failures
+
+
+def _kept(call: Call, work: Ended) -> list[str]:
+    """Return the file systems that still cost money; that they cannot be listed is told in their place."""
+    try:
+        return file_systems(call.aws, work.region, work.environment)
+    except Exception as error:
+        return [f"file systems could not be listed: {error}"]
+
+
+def _warn(call: Call) -> tuple[list[str], list[str]]:
+    """Warn of the leases that end soon; return what failed, and the environments that were warned."""
+    failures: list[str] = []
+    done: list[str] = []
+    for lease, left in to_warn(call.leases, call.now):
+        subject = f"fleetform: the lease of {lease.environment} ends soon"
+        failures += publish(call.aws, call.topics(lease.environment), subject, warning_text(lease, left))
+        about = {"region": lease.region, "ends": lease.ends.isoformat(), "days_left": left}
+        failures += _recorded(call, EVENT_WARNED, lease.environment, "recorded", about)
+        done.append(lease.environment)
+    return failures, done
+
+
+def _recorded(call: Call, event: str, target: str, outcome: str, details: Mapping[str, Any]) -> list[str]:
+    """Put an entry into the ledger; return what failed."""
+    try:
+        call.record.append(event, target, outcome, details)
+    except Exception as error:
+        return [f"the ledger could not be written: {error}"]
+    return []

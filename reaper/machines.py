@@ -1,0 +1,157 @@
+"""The machines of the environments in one region, and what is done to them when a lease has ended."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reaper.aws import Aws
+from reaper.leases import parse_tag
+from reaper.names import TAG_ENVIRONMENT, TAG_LEASE_ENDS
+
+HELD_BACK = ("Launch", "ScheduledActions", "AlarmNotification")
+"""Processes of a group that could start machines again. Terminate goes on: it ends those that run."""
+_ALIVE = ("pending", "running", "stopping", "stopped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """An Auto Scaling group of an environment."""
+
+    name: str
+    environment: str
+    ends: datetime.datetime
+    """When its own tag says that the lease ends."""
+    smallest: int
+    wanted: int
+    suspended: frozenset[str]
+    instances: frozenset[str]
+    protected: tuple[str, ...]
+    """Instances that it would not end by itself."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it holds nothing and starts nothing."""
+        return self.smallest == self.wanted == 0 and set(HELD_BACK) <= self.suspended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """An instance with an environment's tag, that has not ended."""
+
+    id: str
+    environment: str
+    ends: datetime.datetime | None
+    """When its own tag says that the lease ends, None where it has none."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """What stands in one region."""
+
+    name: str
+    groups: tuple[Group, ...]
+    machines: tuple[Machine, ...]
+
+
+@dataclass
+class Done:
+    """What was done to one environment in one region, and what could not be."""
+
+    groups: dict[str, int] = field(default_factory=dict)
+    """Groups that were set to zero, with the machines that they wanted until then."""
+    machines: list[str] = field(default_factory=list)
+    """Instances that were ended one by one."""
+    failures: list[str] = field(default_factory=list)
+
+
+def look(aws: Aws, region: str) -> Region:
+    """Return every group and machine in the region that has an environment's tag."""
+    return Region(region, tuple(_groups(aws, region)), tuple(_machines(aws, region)))
+
+
+def _groups(aws: Aws, region: str) -> Iterator[Group]:
+    pages = aws.client("autoscaling", region).get_paginator("describe_auto_scaling_groups")
+    for page in pages.paginate(Filters=[{"Name": "tag-key", "Values": [TAG_ENVIRONMENT]}]):
+        for each in page["AutoScalingGroups"]:
+            tags = _tags(each)
+            instances = each.get("Instances", [])
+            yield Group(
+                name=each["AutoScalingGroupName"],
+                environment=tags[TAG_ENVIRONMENT],
+                ends=parse_tag(tags.get(TAG_LEASE_ENDS)),
+                smallest=each["MinSize"],
+                wanted=each["DesiredCapacity"],
+                suspended=frozenset(one["ProcessName"] for one in each.get("SuspendedProcesses", [])),
+                instances=frozenset(one["InstanceId"] for one in instances),
+                protected=tuple(
+                    one["InstanceId"] for one in instances if one.get("ProtectedFromScaleIn", False)
+                ),
+            )
+
+
+def _machines(aws: Aws, region: str) -> Iterator[Machine]:
+    filters = [
+        {"Name": "tag-key", "Values": [TAG_ENVIRONMENT]},
+        {"Name": "instance-state-name", "Values": list(_ALIVE)},
+    ]
+    for page in aws.client("ec2", region).get_paginator("describe_instances").paginate(Filters=filters):
+        for reservation in page["Reservations"]:
+            for each in reservation["Instances"]:
+                tags = _tags(each)
+                day = tags.get(TAG_LEASE_ENDS)
+                yield Machine(
+                    id=each["InstanceId"],
+                    environment=tags[TAG_ENVIRONMENT],
+                    ends=parse_tag(day) if day else None,
+                )
+
+
+def put_to_rest(aws: Aws, region: str, groups: Sequence[Group], machines: Sequence[Machine]) -> Done:
+    """Set the groups to zero and end the machines that no group ends; data is not touched.
+
+    What fails is told and does not keep the rest from being done.
+    """
+    done = Done()
+    for group in groups:
+        try:
+            _rest(aws.client("autoscaling", region), group)
+            done.groups[group.name] = group.wanted
+        except Exception as error:
+            done.failures.append(f"{group.name}: {error}")
+    ec2 = aws.client("ec2", region)
+    for machine in machines:  # one by one: a single one that is protected refuses a whole list
+        try:
+            ec2.terminate_instances(InstanceIds=[machine.id])
+            done.machines.append(machine.id)
+        except Exception as error:
+            done.failures.append(f"{machine.id}: {error}")
+    return done
+
+
+def _rest(autoscaling: Any, group: Group) -> None:
+    """Let a group start nothing any more, and end what it holds."""
+    name = group.name
+    # First, so that nothing is started in place of what ends.
+    autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(HELD_BACK))
+    if group.protected:
+        autoscaling.set_instance_protection(
+            AutoScalingGroupName=name, InstanceIds=list(group.protected), ProtectedFromScaleIn=False
+        )
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
+
+
+def file_systems(aws: Aws, region: str, environment: str) -> list[str]:
+    """Return the environment's FSx file systems, which cost money and hold data, each in a few words."""
+    found = []
+    for page in aws.client("fsx", region).get_paginator("describe_file_systems").paginate():
+        for each in page["FileSystems"]:
+            if _tags(each).get(TAG_ENVIRONMENT) == environment:
+                found.append(f"{each['FileSystemId']} ({each['StorageCapacity']} GiB)")
+    return found
+
+
+def _tags(item: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}

@@ -1,0 +1,55 @@
+"""What the reaper tells people, over SNS."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+
+from reaper.aws import Aws
+from reaper.decide import Ended
+from reaper.leases import Lease
+from reaper.machines import Done
+
+_SUBJECT_LENGTH = 100
+"""SNS takes no longer subject."""
+
+
+def publish(aws: Aws, topics: Sequence[str], subject: str, text: str) -> list[str]:
+    """Publish to each topic and return what failed; a mail that cannot be sent stops nothing."""
+    failures = []
+    for topic in dict.fromkeys(filter(None, topics)):
+        try:
+            aws.client("sns").publish(TopicArn=topic, Subject=subject[:_SUBJECT_LENGTH], Message=text)
+        except Exception as error:
+            failures.append(f"{topic}: {error}")
+    return failures
+
+
+def ended_text(work: Ended, done: Done, kept: Sequence[str]) -> str:
+    """Return the mail about a lease that has ended."""
+    lines = [f"The lease of {work.environment} ({work.region}) has ended.", ""]
+    lines += [f"Set to zero: {name} ({wanted} wanted)" for name, wanted in sorted(done.groups.items())]
+    lines += [f"Ended: {machine}" for machine in done.machines]
+    lines += [f"FAILED: {failure}" for failure in done.failures]
+    if kept:
+        lines += ["", "These hold data, still stand and still cost money:", *kept]
+    lines += [
+        "",
+        "Storage and everything in it was left alone. To go on working:",
+        f"    fleetform lease extend {work.environment} --until DATE --reason TEXT",
+        "To tear it down, and stop what it still costs:",
+        f"    fleetform down {work.environment} --base",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def warning_text(lease: Lease, left: int) -> str:
+    """Return the mail about a lease that ends soon."""
+    last = (lease.ends - datetime.timedelta(days=1)).date()
+    when = {0: "today", 1: "tomorrow"}.get(left, f"in {left} days")
+    return (
+        f"The lease of {lease.environment} ({lease.region}) ends {when}: its last day is {last} (UTC).\n\n"
+        "Then all of its machines are ended, whatever runs on them; storage and everything in it stays.\n"
+        "If the work goes on:\n"
+        f"    fleetform lease extend {lease.environment} --until DATE --reason TEXT\n"
+    )
