@@ -20,10 +20,37 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
 NAME = "applied"
 STACKS = ("account", f"{NAME}-base", f"{NAME}-fleet")
 BOOT_SECONDS = 60
+FLEETS = """
+[fleets.cheap]
+instance_type = "g5.xlarge"
+nodes = 2
+max_nodes = 2
+purchase = "spot"
+on_demand_base = 1
+placement = "spread"
+
+[fleets.held]
+instance_type = "p4d.24xlarge"
+nodes = 1
+max_nodes = 1
+purchase = "capacity_reservation"
+reservation = "{held}"
+zone = "us-east-1b"
+
+[fleets.block]
+instance_type = "p5.48xlarge"
+nodes = 1
+max_nodes = 1
+purchase = "capacity_block"
+reservation = "{block}"
+zone = "us-east-1a"
+"""
 
 
 def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandbox: Cloud) -> None:
     real = declare(tmp_path, sandbox, name=NAME, organization="stacks-apply")
+    reservations = reserve(sandbox)
+    declare_fleets(real, **reservations)
     synthesized = real.run(sys.executable, "-m", "stacks.app")
     assert synthesized.returncode == 0, synthesized.stderr
     try:
@@ -35,6 +62,7 @@ def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandb
             second = real.terraform(stack, "plan", "-detailed-exitcode")
             assert second.returncode == 0, second.stdout + second.stderr
         machines_are_ready(sandbox)
+        fleets_are_bought_and_placed_as_declared(sandbox, **reservations)
         outputs_are_published(sandbox)
     finally:
         destroyed = [real.terraform(stack, "destroy", "-auto-approve") for stack in reversed(STACKS[1:])]
@@ -43,9 +71,52 @@ def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandb
     assert running(sandbox) == []
 
 
+def declare_fleets(real: RealStacks, **reservations: str) -> None:
+    """Add a fleet for each way of buying one to the environment, over two zones by name."""
+    file = real.folder / "environments" / f"{NAME}.toml"
+    text = file.read_text().replace("[network]\n", '[network]\nzone_names = ["us-east-1a", "us-east-1b"]\n')
+    file.write_text(text + FLEETS.format(**reservations))
+
+
+def reserve(sandbox: Cloud) -> dict[str, str]:
+    """Reserve an A100 machine and buy a capacity block of one H100 machine; return the ids by fleet."""
+    ec2 = client(sandbox, "ec2", "us-east-1")
+    held = ec2.create_capacity_reservation(
+        InstanceType="p4d.24xlarge",
+        InstancePlatform="Linux/UNIX",
+        AvailabilityZone="us-east-1b",
+        InstanceCount=1,
+        InstanceMatchCriteria="targeted",
+    )
+    [offer] = ec2.describe_capacity_block_offerings(
+        InstanceType="p5.48xlarge", InstanceCount=1, CapacityDurationHours=24
+    )["CapacityBlockOfferings"]
+    block = ec2.purchase_capacity_block(
+        CapacityBlockOfferingId=offer["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+    )
+    found = {"held": held, "block": block}
+    return {name: each["CapacityReservation"]["CapacityReservationId"] for name, each in found.items()}
+
+
+def fleets_are_bought_and_placed_as_declared(sandbox: Cloud, held: str, block: str) -> None:
+    machines: dict[str, list[dict[str, Any]]] = {}
+    for each in running(sandbox):
+        tags = {tag["Key"]: tag["Value"] for tag in each["Tags"]}
+        machines.setdefault(tags.get(naming.TAG_FLEET, ""), []).append(each)
+    cheap = machines["cheap"]
+    assert sorted(each.get("InstanceLifecycle", "on demand") for each in cheap) == ["on demand", "spot"]
+    assert {each["Placement"]["AvailabilityZone"] for each in cheap} == {"us-east-1a", "us-east-1b"}
+    for name, reservation, interfaces in (("held", held, 4), ("block", block, 33)):
+        (node,) = machines[name]
+        assert node["CapacityReservationId"] == reservation
+        assert len(node["NetworkInterfaces"]) == interfaces
+        assert not node["Placement"].get("GroupName")
+    assert machines["gpu"][0]["Placement"]["GroupName"] == f"{NAME}-gpu"
+
+
 def machines_are_ready(sandbox: Cloud) -> None:
     ids = {each["InstanceId"] for each in running(sandbox)}
-    assert len(ids) == 2, "the head node and one node"
+    assert len(ids) == 6, "the head node, and the nodes of every fleet"
     ssm = client(sandbox, "ssm", "us-east-1")
     deadline = time.monotonic() + BOOT_SECONDS
     online: set[str] = set()
