@@ -60,8 +60,10 @@ class Estimate:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the prices: where they are from, and of which region."""
         some = next(iter(load_catalog().values()))
-        priced = sorted({item.region for item in self.items if item.region} | {some.price_region})
-        found = [f"list prices of {', '.join(priced)} on {some.price_date}, without tax or discount"]
+        priced = sorted({item.region for item in self.items if item.region}) or [some.price_region]
+        dates = sorted({item.date for item in self.items if item.date}) or [some.price_date.isoformat()]
+        when = f"on {dates[0]}" if len(dates) == 1 else f"between {dates[0]} and {dates[-1]}"
+        found = [f"list prices of {', '.join(priced)} {when}, without tax or discount"]
         if priced != [self.region]:
             found.append(f"the catalog has no prices of {self.region}, which may differ")
         return tuple(found)

@@ -108,7 +108,7 @@ def targets(resources: Sequence[Resource]) -> dict[str, Target]:
         ignored = [
             name for life in blocks(each.values, "lifecycle") for name in life.get("ignore_changes", ())
         ]
-        left_alone = "desired_capacity" in ignored
+        left_alone = "desired_capacity" in ignored or each.values.get("desired_capacity") is None
         if not group.head:
             most = group.largest if left_alone else group.wanted
             found[group.name] = Target(wanted=0 if left_alone else group.wanted, most=most)

@@ -109,7 +109,7 @@ def _template(values: Mapping[str, Any]) -> str:
     first = tags[0].get("tags") if isinstance(tags, list) and tags else None
     fleet = (first or {}).get(naming.TAG_FLEET, "")
     kind = values.get("instance_type") or "several types"
-    return f"the recipe of `{fleet}`'s nodes ({kind})" if fleet else ""
+    return f"the launch template of `{fleet}`'s nodes ({kind})" if fleet else ""
 
 
 _SPECIAL: dict[str, Callable[[Mapping[str, Any]], str]] = {

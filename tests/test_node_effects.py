@@ -138,7 +138,8 @@ def test_the_targets_are_the_groups_numbers_and_the_head_is_no_fleet() -> None:
 
 def test_a_number_that_terraform_leaves_alone_ends_a_node_only_above_the_maximum() -> None:
     lifecycle = {"ignore_changes": ["desired_capacity"]}
-    assert targets([group("gpu", lifecycle=lifecycle)]) == {"gpu": Target(wanted=0, most=4)}
+    for each in (group("gpu", lifecycle=lifecycle), group("gpu", desired_capacity=None)):
+        assert targets([each]) == {"gpu": Target(wanted=0, most=4)}
 
 
 def test_a_change_that_would_end_nodes_under_a_run_is_refused_unless_a_reason_is_given() -> None:

@@ -103,6 +103,16 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     open_runs(open_session("trip")).delete("r-1", "run.json")
 
     ec2 = client(sandbox, "ec2", REGION)
+    named = [{"Name": "group-name", "Values": ["trip-nodes"]}]
+    group = ec2.describe_security_groups(Filters=named)["SecurityGroups"][0]["GroupId"]
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh])
+    assert main(["drift", "trip", "--json"]) == 4
+    drift = answer(capsys)
+    (opened,) = drift["findings"]
+    assert (drift["worst"], opened["address"]) == ("critical", "aws_security_group.nodes")
+    assert "tcp 22 with 0.0.0.0/0" in opened["what"] and "by hand" in opened["repair"]
+
     tags = [{"Key": naming.TAG_ENVIRONMENT, "Value": "trip"}]
     stray = ec2.create_volume(
         Size=10, AvailabilityZone="us-east-1a", TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
@@ -127,5 +137,6 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
         ("environment.up", "started"),
         ("environment.up", "succeeded"),
         ("environment.up", "refused"),
+        ("environment.drift", "recorded"),
         *[("environment.down", "started"), ("environment.down", "succeeded")] * 2,
     ]
