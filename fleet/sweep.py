@@ -64,7 +64,8 @@ def sweep(session: Session) -> Sweep:
         unseen = [each for each in answer if isinstance(each, NotLooked)]
         things += found
         missing += unseen
-        known |= dict.fromkeys(sweeper.covers, {thing.id for thing in found} if unseen else None)
+        told = None if sweeper.complete and not unseen else {thing.id for thing in found}
+        known |= dict.fromkeys(sweeper.covers, told)
     for each in by_tag:
         if isinstance(each, NotLooked):
             missing.append(each)
@@ -79,7 +80,9 @@ def _is_known(tagged: Thing, known: Mapping[str, Collection[str] | None]) -> boo
     `known` holds for each kind the ids that the listing found, None where it saw everything of that kind.
     """
     ids = known.get(tagged.kind, ())
-    return ids is None or _arn_end(tagged.id) in ids
+    # A log group's name is itself a path.
+    own_name = tagged.id.split(":", 5)[5].partition(":")[2]
+    return ids is None or _arn_end(tagged.id) in ids or own_name in ids
 
 
 def find_leftovers(

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stacks.endpoint_services import interface_services
 from stacks.environment import EnvironmentSpec
 from stacks.fleet_spec import FleetSpec
 from stacks.interfaces import addresses
@@ -107,7 +106,6 @@ def _needs(spec: EnvironmentSpec, fleets: Mapping[str, FleetSpec]) -> dict[str, 
     """Return what needs addresses in a subnet where these fleets' nodes may start."""
     needs = {"AWS itself": AWS_RESERVED_ADDRESSES, "the head node": 1}
     if spec.network.endpoints == "made":
-        assert len(interface_services(spec)) <= ENDPOINT_ADDRESSES
         needs["endpoints"] = ENDPOINT_ADDRESSES
     if spec.efs.enabled:
         needs["the shared file system"] = 1

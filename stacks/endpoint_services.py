@@ -14,21 +14,23 @@ ALWAYS = {
     "ssm": "the agent registers, the head node sends commands",
     "ssmmessages": "commands and sessions reach the agent",
 }
-WITHOUT_A_WAY_OUT = {
+SESSIONS = {
     "kms": "the agent encrypts sessions with a key of the account",
     "logs": "the agent sends the transcripts of sessions",
 }
-"""Reached through the NAT gateway where there is one, which costs nothing more."""
+"""Sessions take the account's document, which stands in one region."""
 PER_RUN_LUSTRE = {"fsx": "the head node makes and deletes the file system of a run"}
 
 
-def interface_services(spec: EnvironmentSpec) -> dict[str, str]:
-    """Return the services that get an interface endpoint, each with its reason; none with `existing`."""
+def interface_services(spec: EnvironmentSpec, account_region: str) -> dict[str, str]:
+    """Return the services that get an interface endpoint, each with its reason; none with `existing`.
+
+    With NAT the rarer ones are reached through that, which costs nothing more.
+    """
     if spec.network.endpoints == "existing":
         return {}
     services = dict(ALWAYS)
     if not spec.network.reaches_out:
-        services |= WITHOUT_A_WAY_OUT
-        if spec.fsx.run_max_gib:
-            services |= PER_RUN_LUSTRE
+        services |= SESSIONS if spec.region == account_region else {}
+        services |= PER_RUN_LUSTRE if spec.fsx.run_max_gib else {}
     return services

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
@@ -47,7 +48,7 @@ class Endpoints:
 
     def add_interfaces(self, security_group_ids: Sequence[str]) -> None:
         """Add the interface endpoints, under the services' own names, behind these security groups."""
-        for service in interface_services(self.spec):
+        for service in interface_services(self.spec, self.account.region):
             vpc.VpcEndpoint(
                 self.stack,
                 service,
@@ -76,7 +77,6 @@ class Endpoints:
             self.place.bucket_arn(bucket(organization, name, region))
             for bucket in (naming.artifact_bucket, naming.dataset_bucket)
         ]
-        audit = self.place.bucket_arn(naming.ledger_bucket(organization, self.account.region))
         return policy(
             statement(
                 "OwnBuckets",
@@ -85,15 +85,23 @@ class Endpoints:
                 resources=[*own, *(f"{bucket}/*" for bucket in own)],
                 conditions=self._within_the_account(),
             ),
-            # Written, never read: what a session showed is not for the machines to see again.
+            *self._transcripts(),
+        )
+
+    def _transcripts(self) -> list[dict[str, Any]]:
+        """Return what lets transcripts of sessions through, where there are any: written, never read."""
+        if self.spec.region != self.account.region:
+            return []
+        audit = self.place.bucket_arn(naming.ledger_bucket(self.account.organization, self.account.region))
+        return [
             statement(
                 "Transcripts",
                 principal="*",
                 actions=["s3:GetEncryptionConfiguration", "s3:PutObject"],
                 resources=[audit, f"{audit}/{naming.SESSIONS_PREFIX}*"],
                 conditions=self._within_the_account(),
-            ),
-        )
+            )
+        ]
 
     def _interface_policy(self) -> str:
         """Return what a closed network lets through to any other service: this account's own things."""

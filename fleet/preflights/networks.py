@@ -142,7 +142,7 @@ def machines_reach_what_they_need(case: LiveCase) -> Iterator[Problem]:
         for each in endpoints(case)
     }
     if network.endpoints == "made":
-        clash = sorted(there & {*interface_services(case.spec)})
+        clash = sorted(there & {*interface_services(case.spec, case.account.region)})
         if clash:
             yield case.problem(
                 "network.endpoints",

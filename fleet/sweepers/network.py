@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from fleet.sweepers.things import Look, Sweeper, Thing, name_of, price, stack_of
+from fleet.sweepers.things import Look, Sweeper, Thing, name_of, price, stack_of, tags_of
 from stacks import naming
 
 
@@ -18,14 +18,25 @@ def _vpcs(look: Look) -> dict[str, str]:
 def _tagged_or_inside(
     look: Look, operation: str, key: str, identity: str, vpc_filter: str = "vpc-id"
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Yield (item, its stack) of what has the environment's tag or lies in one of its VPCs, each once."""
+    """Yield (item, its stack) of what has the environment's tag or lies in one of its VPCs, each once.
+
+    `vpc_filter` is what the operation calls the VPC that an item is in.
+    """
     vpcs = _vpcs(look)
     found = {each[identity]: each for each in look.pages("ec2", operation, key, Filters=look.tag_filter())}
     if vpcs:
         inside = [{"Name": vpc_filter, "Values": list(vpcs)}]
         found |= {each[identity]: each for each in look.pages("ec2", operation, key, Filters=inside)}
     for each in found.values():
-        yield each, stack_of(each) or vpcs.get(each.get("VpcId", ""), "")
+        # Not every cloud minds every filter, and what is another's must never be taken for ours.
+        if _vpc_of(each) in vpcs or tags_of(each).get(naming.TAG_ENVIRONMENT) == look.environment:
+            yield each, stack_of(each) or vpcs.get(_vpc_of(each), "")
+
+
+def _vpc_of(item: Mapping[str, Any]) -> str:
+    """Return the VPC that an item is in: an internet gateway is attached to it, a flow log is of it."""
+    attached = [each["VpcId"] for each in item.get("Attachments", ())]
+    return str(item.get("VpcId") or item.get("ResourceId") or next(iter(attached), ""))
 
 
 def vpcs(look: Look) -> Iterator[Thing]:
@@ -54,10 +65,23 @@ def _simple(
 
 
 def interfaces(look: Look) -> Iterator[Thing]:
-    """Yield the network interfaces; those of an endpoint or a machine go with it."""
-    for each, stack in _tagged_or_inside(
-        look, "describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"
-    ):
+    """Yield the network interfaces; those of an endpoint or a machine go with it.
+
+    Each holds the subnet and the security groups that it is in. In somebody else's VPC those that a service
+    made for us have no tag of ours, but our security group.
+    """
+    name = "NetworkInterfaces"
+    found = {
+        each["NetworkInterfaceId"]: (each, stack)
+        for each, stack in _tagged_or_inside(look, "describe_network_interfaces", name, "NetworkInterfaceId")
+    }
+    groups = look.pages("ec2", "describe_security_groups", "SecurityGroups", Filters=look.tag_filter())
+    stacks = {each["GroupId"]: stack_of(each) for each in groups}
+    in_groups = [{"Name": "group-id", "Values": list(stacks)}]
+    for each in look.pages("ec2", "describe_network_interfaces", name, Filters=in_groups) if stacks else ():
+        held = next((stacks[group["GroupId"]] for group in each["Groups"] if group["GroupId"] in stacks), "")
+        found.setdefault(each["NetworkInterfaceId"], (each, stack_of(each) or held))
+    for each, stack in found.values():
         owner = each.get("Attachment", {}).get("InstanceId") or each.get("InterfaceType", "")
         yield Thing(
             kind="network interface",
@@ -88,14 +112,14 @@ def endpoints(look: Look) -> Iterator[Thing]:
 
 def nat_gateways(look: Look) -> Iterator[Thing]:
     """Yield the NAT gateways."""
-    found = look.pages("ec2", "describe_nat_gateways", "NatGateways", Filters=look.tag_filter())
-    for each in found:
+    found = _tagged_or_inside(look, "describe_nat_gateways", "NatGateways", "NatGatewayId")
+    for each, stack in found:
         if each["State"] not in ("deleted", "deleting"):
             yield Thing(
                 kind="NAT gateway",
                 id=each["NatGatewayId"],
                 name=name_of(each),
-                stack=stack_of(each),
+                stack=stack,
                 usd_per_hour=price("nat_gateway"),
                 created=each.get("CreateTime"),
             )
@@ -115,18 +139,23 @@ def addresses(look: Look) -> Iterator[Thing]:
 
 def internet_gateways(look: Look) -> Iterator[Thing]:
     """Yield the internet gateways."""
-    found = look.pages("ec2", "describe_internet_gateways", "InternetGateways", Filters=look.tag_filter())
-    for each in found:
-        yield Thing(
-            kind="internet gateway", id=each["InternetGatewayId"], name=name_of(each), stack=stack_of(each)
-        )
+    key, identity = "InternetGateways", "InternetGatewayId"
+    for each, stack in _tagged_or_inside(
+        look, "describe_internet_gateways", key, identity, "attachment.vpc-id"
+    ):
+        yield Thing(kind="internet gateway", id=each[identity], name=name_of(each), stack=stack)
 
 
 def flow_logs(look: Look) -> Iterator[Thing]:
     """Yield the flow logs."""
-    arguments = {"Filters": [{"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [look.environment]}]}
-    for each in look.pages("ec2", "describe_flow_logs", "FlowLogs", **arguments):
-        yield Thing(kind="flow log", id=each["FlowLogId"], stack=stack_of(each), usd_per_hour=None)
+    for each, stack in _tagged_or_inside(look, "describe_flow_logs", "FlowLogs", "FlowLogId", "resource-id"):
+        yield Thing(
+            kind="flow log",
+            id=each["FlowLogId"],
+            stack=stack,
+            usd_per_hour=None,
+            note="costs by the gigabyte",
+        )
 
 
 SWEEPERS = (

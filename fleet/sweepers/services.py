@@ -17,7 +17,8 @@ def roles(look: Look) -> Iterator[Thing]:
         if not name.startswith(look.environment) or not (answer := ask(iam.list_role_tags, RoleName=name)):
             continue
         tags = tags_of(answer)
-        if look.owns(name, tags, look.machine_identities):
+        made = (*look.machine_identities, naming.flow_log_role(look.environment, look.region))
+        if look.owns(name, tags, made):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
 
@@ -122,11 +123,22 @@ def parameters(look: Look) -> Iterator[Thing]:
 
 
 def log_groups(look: Look) -> Iterator[Thing]:
-    """Yield the log groups below the environment's path."""
-    prefix = f"/fleetform/{look.environment}/"
+    """Yield the log groups below the environment's path; one elsewhere with its tag is found by that."""
+    logs = look.client("logs")
+    prefix = naming.log_group(look.environment, "")
     for each in look.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=prefix):
+        arn = each["arn"].removesuffix(":*")
+        answer = ask(logs.list_tags_for_resource, resourceArn=arn)
+        if answer is None:
+            continue
         gigabytes = each.get("storedBytes", 0) / 1e9
-        yield Thing(kind="log group", id=each["logGroupName"], usd_per_hour=price("log_storage", gigabytes))
+        yield Thing(
+            kind="log group",
+            id=each["logGroupName"],
+            stack=answer["tags"].get(naming.TAG_STACK, ""),
+            usd_per_hour=price("log_storage", gigabytes),
+            note=f"{gigabytes:.1f} GB",
+        )
 
 
 SWEEPERS = (
@@ -137,5 +149,5 @@ SWEEPERS = (
     Sweeper(title="KMS aliases", covers=("kms:alias",), look=aliases),
     Sweeper(title="SSM documents", covers=("ssm:document",), look=documents),
     Sweeper(title="SSM parameters", covers=("ssm:parameter",), look=parameters),
-    Sweeper(title="log groups", covers=(), look=log_groups),
+    Sweeper(title="log groups", covers=("logs:log-group",), look=log_groups, complete=False),
 )

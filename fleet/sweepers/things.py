@@ -86,6 +86,8 @@ class Sweeper:
     """The kinds (`ec2:instance`) of the tagging API that this listing knows better."""
     look: Callable[[Look], Iterable[Thing | NotLooked]]
     """Yields what it finds, and what of it could not be looked at; raises where the listing itself fails."""
+    complete: bool = True
+    """Whether it sees everything of the environment of these kinds, and not only what has a certain name."""
 
 
 def is_gone(error: Exception) -> bool:
@@ -110,8 +112,9 @@ def ask(operation: Callable[..., Mapping[str, Any]], **arguments: Any) -> Mappin
 def tags_of(
     item: Mapping[str, Any], field: str = "Tags", key: str = "Key", value: str = "Value"
 ) -> dict[str, str]:
-    """Return an item's tags as a mapping."""
-    return {tag[key]: tag[value] for tag in item.get(field) or ()}
+    """Return an item's tags as a mapping; those of a network interface lie under another name."""
+    found = item.get(field) or (item.get("TagSet") if field == "Tags" else None)
+    return {tag[key]: tag[value] for tag in found or ()}
 
 
 def stack_of(item: Mapping[str, Any]) -> str:
