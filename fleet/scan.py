@@ -221,9 +221,13 @@ def _expired(waivers: Sequence[tuple[str, Waiver]], today: datetime.date) -> Ite
 def _unused(
     verdict: Verdict, copies: Sequence[ScanCopy], waivers: Sequence[tuple[str, Waiver]]
 ) -> Iterator[Problem]:
-    """Tell the waivers of resources that are there and pass; one of a resource that is not there may be used
-    by another environment."""
+    """Tell the waivers of resources that are there and pass.
+
+    One of a resource that is not there may be used by another environment, and one with a `when` likewise.
+    """
     for file, waiver in waivers:
+        if waiver.when:
+            continue
         there = [
             f"{copy.stack}: {block.address}"
             for copy in copies

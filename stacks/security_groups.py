@@ -2,7 +2,8 @@
 
 Outwards the nodes' group follows the network: without a way out it names the endpoints and S3 alone, so that
 a route which somebody adds by hand still leads nowhere. DNS, time and metadata need no rule: AWS answers them
-at addresses that security groups do not filter.
+at addresses that security groups do not filter. Each rule says what it is for in its description, in which
+EC2 takes no apostrophe, and in its name, which the console shows.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def add_security_groups(
         "s3",
         security_group_id=nodes,
         prefix_list_id=s3_prefix_list_id,
+        description="Nodes to S3",
         tags={"Name": "Nodes to S3"},
         **HTTPS,
     )
@@ -85,6 +87,7 @@ def _add_rules_among_nodes(stack: Stack, nodes: Ref) -> None:
             security_group_id=nodes,
             referenced_security_group_id=nodes,
             ip_protocol=ANY_PROTOCOL,
+            description="Nodes among themselves",
             tags={"Name": "Nodes among themselves"},
         )
 
@@ -97,6 +100,7 @@ def _add_endpoints_group(stack: Stack, spec: EnvironmentSpec, vpc_id: str, nodes
         "endpoints",
         security_group_id=nodes,
         referenced_security_group_id=endpoints,
+        description="Nodes to the interface endpoints",
         tags={"Name": "Nodes to the interface endpoints"},
         **HTTPS,
     )
@@ -106,7 +110,8 @@ def _add_endpoints_group(stack: Stack, spec: EnvironmentSpec, vpc_id: str, nodes
             "endpoints",
             security_group_id=endpoints,
             referenced_security_group_id=nodes,
-            tags={"Name": "The environment's nodes"},
+            description="Nodes of the environment",
+            tags={"Name": "Nodes of the environment"},
             **HTTPS,
         )
     else:
@@ -117,6 +122,7 @@ def _add_endpoints_group(stack: Stack, spec: EnvironmentSpec, vpc_id: str, nodes
             "endpoints",
             security_group_id=endpoints,
             cidr_ipv4=str(spec.network.cidr),
+            description="The VPC that the environment is in",
             tags={"Name": "The VPC that the environment is in"},
             **HTTPS,
         )
@@ -130,7 +136,8 @@ def _add_way_to_existing_endpoints(stack: Stack, spec: EnvironmentSpec, nodes: R
         "endpoints",
         security_group_id=nodes,
         cidr_ipv4=str(spec.network.cidr),
-        tags={"Name": "Nodes to the VPC's endpoints"},
+        description="Nodes to the endpoints of the VPC",
+        tags={"Name": "Nodes to the endpoints of the VPC"},
         **HTTPS,
     )
 
@@ -146,6 +153,7 @@ def _add_way_out(stack: Stack, nodes: Ref) -> None:
             name,
             security_group_id=nodes,
             cidr_ipv4=ANYWHERE,
+            description=f"Nodes to the internet, port {ports['to_port']}",
             tags={"Name": f"Nodes to the internet, port {ports['to_port']}"},
             **ports,
         )

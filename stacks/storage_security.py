@@ -40,7 +40,7 @@ def _allow(stack: Stack, name: str, ports: tuple[tuple[int, int], ...], source: 
     """Let what is in one group connect to what is in the other; each end needs a rule of its own."""
     for first, last in ports:
         rule = name if len(ports) == 1 else f"{name}_{first}"
-        tags = {"Name": f"File systems: {name.replace('_', ' ')}"}
+        what = f"File systems: {name.replace('_', ' ')}"
         vpc.VpcSecurityGroupEgressRule(
             stack,
             rule,
@@ -49,7 +49,8 @@ def _allow(stack: Stack, name: str, ports: tuple[tuple[int, int], ...], source: 
             ip_protocol="tcp",
             from_port=first,
             to_port=last,
-            tags=tags,
+            description=what,
+            tags={"Name": what},
         )
         vpc.VpcSecurityGroupIngressRule(
             stack,
@@ -59,5 +60,6 @@ def _allow(stack: Stack, name: str, ports: tuple[tuple[int, int], ...], source: 
             ip_protocol="tcp",
             from_port=first,
             to_port=last,
-            tags=tags,
+            description=what,
+            tags={"Name": what},
         )

@@ -63,6 +63,15 @@ class Waiver(Spec):
             pattern=r"^.{20,}$",
         ),
     ]
+    when: Annotated[
+        str,
+        setting(
+            "In which environments the check fails, where that depends on their files; such a waiver is not "
+            "reported where it waives nothing",
+            unit="",
+            change="free",
+        ),
+    ] = ""
     owner: Annotated[str, setting("Who answers for it", unit="", change="free")]
     review: Annotated[
         datetime.date, setting("Day after which somebody looks at it again", unit="date", change="free")

@@ -155,6 +155,10 @@ def test_a_waiver_that_waives_nothing_is_a_warning(copy: ScanCopy) -> None:
     ]
 
 
+def test_a_waiver_that_depends_on_a_file_may_go_unused(copy: ScanCopy) -> None:
+    assert judged(copy, waiver("CKV_AWS_21", BUCKET, when="versions are off")).warnings == ()
+
+
 def test_another_version_than_the_waivers_were_written_for_is_a_warning(copy: ScanCopy) -> None:
     report = recorded()
     report["summary"]["checkov_version"] = "3.9.0"

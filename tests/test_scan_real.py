@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import socket
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from fleet.checkov import VERSION, install, run_checkov
-from fleet.scan import POLICIES, check_stacks, read_report
+from fleet.scan import POLICIES, check_stacks, judge, read_report
 from fleet.scan_copy import copy_stack
 from fleet.terraform_events import quiet
+from stacks.waivers import OWN_WAIVERS, load_waivers
+from tests.golden_environments import synthesize_all
+from tests.golden_synth import synthesize_golden
 from tests.test_scan import RECORDED, recorded
 
 pytestmark = pytest.mark.checkov
@@ -50,3 +54,22 @@ def test_the_account_stack_is_read_although_it_has_imports(checkov: Path, tmp_pa
     verdict, [copy] = check_stacks(stack.parent.parent, tmp_path / "copy", checkov, quiet)
     assert verdict.resources == {"account": len(copy.resources)}
     assert "aws_s3_bucket.ledger" in copy.resources
+
+
+def test_no_check_fails_on_any_golden_tree_but_what_is_waived(checkov: Path, tmp_path: Path) -> None:
+    synthesize_golden(tmp_path / "one")
+    synthesize_all(tmp_path / "six")
+    one, six = (tmp_path / each / "stacks" for each in ("one", "six"))
+    for name in ("vision-base", "vision-fleet"):
+        (one / name).rename(six / name)
+    verdict, copies = check_stacks(tmp_path / "six", tmp_path / "copy", checkov, quiet)
+    result = judge(verdict, copies, load_waivers([OWN_WAIVERS]), datetime.date(2026, 11, 22))
+    assert [str(each) for each in result.errors] == []
+    assert [str(each) for each in result.warnings] == []
+    declared = {
+        stack.name: sum(map(len, json.loads((stack / "cdk.tf.json").read_text())["resource"].values()))
+        for stack in six.iterdir()
+    }
+    assert verdict.resources == declared, "all that was declared was scanned"
+    used = {str(waiver) for _, waiver in result.waived}
+    assert used == {str(each) for _, each in load_waivers([OWN_WAIVERS])}, "no waiver goes without a use"
