@@ -84,6 +84,30 @@ def _key_alias(client: Callable[[str], Any], name: str) -> Found:
     return name, _pairs(kms.list_resource_tags(KeyId=key)["Tags"], "TagKey", "TagValue")
 
 
+def _managed_policy(client: Callable[[str], Any], name: str) -> Found:
+    arn = _arn(client, "iam", "", f"policy/{name}")
+    return arn, _pairs(client("iam").list_policy_tags(PolicyArn=arn)["Tags"])
+
+
+def _trail(client: Callable[[str], Any], name: str) -> Found:
+    trails = client("cloudtrail")
+    arn = trails.describe_trails(trailNameList=[name])["trailList"][0]["TrailARN"]
+    (found,) = trails.list_tags(ResourceIdList=[arn])["ResourceTagList"]
+    return arn, _pairs(found["TagsList"])
+
+
+def _topic(client: Callable[[str], Any], name: str) -> Found:
+    sns = client("sns")
+    arn = _arn(client, "sns", sns.meta.region_name, name)
+    return arn, _pairs(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
+
+
+def _arn(client: Callable[[str], Any], service: str, region: str, resource: str) -> str:
+    """Return the ARN of something in the caller's own account."""
+    caller = client("sts").get_caller_identity()
+    return f"arn:{caller['Arn'].split(':')[1]}:{service}:{region}:{caller['Account']}:{resource}"
+
+
 def _log_group(client: Callable[[str], Any], name: str) -> Found:
     return name, client("logs").list_tags_log_group(logGroupName=name)["tags"]
 
@@ -99,6 +123,9 @@ _FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found]] = {
     "aws_launch_template": _launch_template,
     "aws_kms_alias": _key_alias,
     "aws_cloudwatch_log_group": _log_group,
+    "aws_iam_policy": _managed_policy,
+    "aws_cloudtrail": _trail,
+    "aws_sns_topic": _topic,
 }
 """Terraform's type -> how the existing thing is found by its name."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fleet.bootstrap import account_exists, read_state_object
+from fleet.bootstrap import account_exists, missing_takeovers, read_state_object
 from fleet.estate import open_stack, prepare, stack_names
 from fleet.estimate import resources_of
 from fleet.plan_changes import NEEDS_VALUES, ResourceChange, from_configuration, from_plan
@@ -86,7 +87,10 @@ def _plan_stack(
 ) -> StackPlan:
     folder, reason = stack_folder(out, name), reasons[name]
     if reason:
-        folder = _scratch_copy(folder, out.parent / "provisional" / name)
+        folder = _scratch_copy(folder, out.parent / "provisional" / name, stand_alone)
+    elif name == naming.ACCOUNT_STACK and (absent := missing_takeovers(session.cloud, session.account)):
+        reason = f"the account stands from before, without {', '.join(absent)}, which `up` makes first"
+        folder = _scratch_copy(folder, out.parent / "upgrade" / name, partial(without_imports, absent))
     stack, file, kept = open_stack(session, name, report, folder), folder / PLAN_FILE, keep and not reason
     try:
         result = stack.plan(out=file, lock=not reason)
@@ -115,15 +119,22 @@ def _resource_changes(stack: Stack, result: PlanResult, file: Path) -> tuple[Res
     return from_configuration(stack.name, ours, resources)
 
 
-def _scratch_copy(source: Path, target: Path) -> Path:
-    """Copy a synthesized stack to where it can be planned by itself; return the copy."""
+def _scratch_copy(source: Path, target: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """Copy a synthesized stack, changed so that it can be planned, to where that is done; return the copy."""
     target.mkdir(parents=True, exist_ok=True)
     skipped = shutil.ignore_patterns(".terraform*", "terraform.*", "*.tfstate*", "*.tfplan", CONFIGURATION)
     shutil.copytree(source, target, ignore=skipped, dirs_exist_ok=True)
     configuration = json.loads((source / CONFIGURATION).read_text(encoding="utf-8"))
-    text = json.dumps(stand_alone(configuration), indent=2)
+    text = json.dumps(change(configuration), indent=2)
     (target / CONFIGURATION).write_text(text, encoding="utf-8")
     return target
+
+
+def without_imports(addresses: Collection[str], configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration without the imports of what is not there yet; its plan then makes it."""
+    kept = [each for each in configuration.get("import", []) if each["to"] not in addresses]
+    others = {key: value for key, value in configuration.items() if key != "import"}
+    return {**others, **({"import": kept} if kept else {})}
 
 
 def stand_alone(configuration: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleet.account_changes import account_is_behind
 from fleet.adopt import find_adoptable
 from fleet.bootstrap import ensure_account, read_state_object
 from fleet.estate import open_stack, prepare
+from fleet.lease import let_groups_start
 from fleet.ledger import Act
 from fleet.node_effects import fleet_effects, require_no_run_ended, running_nodes, targets
 from fleet.plan import StackPlan
@@ -63,6 +65,8 @@ class UpOptions:
     Once a stack has changed, the plans of those after it are out of date, and they are planned anew."""
     anyway: str = ""
     """Why nodes may be ended even while a run is on them, "" where they may not."""
+    stacks: tuple[str, ...] = ()
+    """Only these of the environment's stacks; both where none is named."""
 
 
 def up(session: Session, report: Report, options: UpOptions | None = None) -> UpResult:
@@ -122,6 +126,8 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
     def apply(name: str, *, as_planned: bool = True) -> StackResult | None:
         plan = plans.get(name) if as_planned else None
         if (plan and plan.empty) or not (plan or _wanted(session, name, options)):
+            if name == naming.ACCOUNT_STACK and not plan and (behind := account_is_behind(session)):
+                report(ProgressEvent(kind="note", stack=name, text=behind))
             return None
         return _apply(session, act, open_stack(session, name, watched), plan.file if plan else None)
 
@@ -138,15 +144,22 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
         finally:
             base_begun.set()
         initialized.result()
+        if freed := let_groups_start(session):
+            text = f"the lease goes on: {', '.join(freed)} may start machines again"
+            report(ProgressEvent(kind="note", stack=fleet, text=text))
         fleeted = apply(fleet, as_planned=based is None or based.changes.empty)
         results = (account.result(), based, fleeted)
     return [result for result in results if result is not None]
 
 
 def _wanted(session: Session, stack: str, options: UpOptions) -> bool:
-    if stack != naming.ACCOUNT_STACK or options.account:
-        return True
-    return not read_state_object(session.cloud, session.account, stack)
+    if stack != naming.ACCOUNT_STACK:
+        return not options.stacks or stack in options.stacks
+    return options.account or not read_state_object(session.cloud, session.account, stack)
+
+
+def _region_of(session: Session, stack: str) -> str:
+    return session.account.region if stack == naming.ACCOUNT_STACK else session.spec.region
 
 
 def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> StackResult:
@@ -178,7 +191,7 @@ def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None)
             return stack.apply_adopting(adopted) if adopted else stack.apply(plan)
         except TerraformError as error:
             found = find_adoptable(
-                error.diagnostics, session.cloud, session.spec.region, stack.name, died=stack.died
+                error.diagnostics, session.cloud, _region_of(session, stack.name), stack.name, died=stack.died
             )
             new = [each for each in found if each not in adopted]
             if not new:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from stacks.account import AccountSpec
 from stacks.account_parts import AccountParts
 from stacks.alarms import add_alarms, add_topic
@@ -14,9 +17,12 @@ from stacks.reaper import add_reaper
 from stacks.session_document import add_session_document
 from stacks.trail import add_trail
 
+DECLARED_OUTPUT = "declared"
+"""By which `up` sees that an account that stands is not what its file says now."""
+
 
 def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
-    """Add the account's resources to the stack."""
+    """Add the account's resources to the stack, and as an output what they were made from."""
     place = find_place(stack, account.region)
     key = add_audit_key(stack, account, place)
     parts = AccountParts(stack=stack, account=account, place=place, key=key)
@@ -28,3 +34,10 @@ def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
     if trail_group is not None:
         add_alarms(parts, trail_group)
     add_reaper(parts)
+    stack.output(DECLARED_OUTPUT, _declared(stack, account), "Digest of what the account was declared as")
+
+
+def _declared(stack: Stack, account: AccountSpec) -> str:
+    """Return a digest of the account's file and of the addresses in its stack: another one means a change."""
+    declared = [account.model_dump(mode="json"), sorted(stack.sources)]
+    return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()
