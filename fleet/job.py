@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fleet.spot_runs import unsaved_script
 from stacks import naming
 from stacks.catalog import load_catalog
 from stacks.environment import EnvironmentSpec
@@ -40,6 +41,8 @@ class JobSpec(BaseModel):
     arguments: tuple[str, ...] = ()
     """The script's arguments."""
     nodes: int = 1
+    checkpoints: bool = False
+    """Whether the script writes checkpoints and goes on from them; recipes always do."""
     procs_per_node: int | None = None
     """Processes on each node; None means one for each of its GPUs, or one where it has none."""
     max_minutes: int = 24 * 60
@@ -91,6 +94,8 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs]) -> LaunchReq
                 )
                 for what in error.problems
             ]
+    if fleet is not None and fleet.purchase == "spot" and job.script and not job.checkpoints:
+        problems += unsaved_script(job.nodes, name)
     if problems or fleet is None:
         raise UserError(problems)
     known = load_catalog().get(fleet.instance_type)
@@ -210,6 +215,7 @@ def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
             max_nodes=fleet.max_nodes,
             instance_type=fleet.instance_type,
             gpus_per_node=catalog[fleet.instance_type].gpus if fleet.instance_type in catalog else 0,
+            purchase=fleet.purchase,
         )
         for name, fleet in spec.fleets.items()
     }

@@ -27,6 +27,7 @@ from node.inputs import InputError, Inputs, fetch_inputs
 from node.layout import log_name, output_name, run_key, utc_now
 from node.patience import persist
 from node.process import MARK, JobProcess
+from node.scratch import make_scratch, remove_scratch
 from node.store import Bucket
 from node.sync import FolderSync
 
@@ -72,12 +73,14 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank)
         environment = job_environment(self._config, self._arguments, inputs)
+        environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
         job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
         self._report["launched"] = utc_now()
         os.nice(_NICE)
         self._accompany(job, sync)
         code = job.exit_code
         assert code is not None
+        remove_scratch(self._config, self._run_id)
         self._say_left_out(sync, log)
         return self._save(sync, code)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     "--procs-per-node", type=int, help="Processes on each node. [default: one for each GPU, or one]"
 )
 @click.option("--fleet", metavar="NAME", help="The fleet to run on. [default: the only one]")
+@click.option(
+    "--checkpoints", is_flag=True, help="The script writes checkpoints; asked for on several spot nodes."
+)
 @click.option("--max-minutes", type=int, default=1440, show_default=True, help="Stop it after this long.")
 @click.option("--dry-run", is_flag=True, help="Print the script that would run, to the letter, and stop.")
 @click.option("--follow", "-f", is_flag=True, help="Stay, and print its events and logs until it ends.")
@@ -35,6 +38,7 @@ def command(
     nodes: int,
     procs_per_node: int | None,
     fleet: str | None,
+    checkpoints: bool,
     max_minutes: int,
     dry_run: bool,
     follow: bool,
@@ -60,6 +64,7 @@ def command(
         script=script,
         arguments=words[1:] if script else (),
         nodes=nodes,
+        checkpoints=checkpoints,
         procs_per_node=procs_per_node,
         max_minutes=max_minutes,
     )

@@ -166,3 +166,20 @@ def test_run_ids_are_what_the_documents_allow() -> None:
     ids = {new_run_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(re.fullmatch(RUN_ID_PATTERN, run_id) for run_id in ids)
+
+
+SPOT = {"gpu": FLEETS["gpu"].model_copy(update={"purchase": "spot"})}
+
+
+def test_a_script_on_several_spot_nodes_has_to_write_checkpoints(script: Path) -> None:
+    job = JobSpec(environment="vision", script=script, nodes=3)
+    told = problems_of(job, SPOT)["--checkpoints"]
+    assert "EC2 may end any of 3 spot nodes of gpu at two minutes' notice" in told
+    assert "say so with --checkpoints" in told
+    build_request(job.model_copy(update={"checkpoints": True}), SPOT)
+
+
+def test_one_spot_node_a_recipe_and_nodes_that_stay_need_no_word(script: Path) -> None:
+    build_request(JobSpec(environment="vision", script=script), SPOT)
+    build_request(JobSpec(environment="vision", recipe="digits", nodes=3), SPOT)
+    build_request(JobSpec(environment="vision", script=script, nodes=3), FLEETS)

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.sandbox
 SAY_AND_WRITE = """\
 echo "rank $FLEETFORM_NODE_RANK of $FLEETFORM_RUN_ID, threads $OMP_NUM_THREADS"
 echo "$FLEETFORM_MASTER_ADDR:$FLEETFORM_MASTER_PORT" >"$FLEETFORM_RUN_DIR/master.txt"
+echo rubbish >"$FLEETFORM_SCRATCH_DIR/rubbish.txt"
+echo "$FLEETFORM_SCRATCH_DIR" >"$FLEETFORM_RUN_DIR/scratch.txt"
 echo '{"step": 1, "time": "2030-01-01T00:00:00.000Z"}' >"$FLEETFORM_RUN_DIR/metrics.jsonl"
 """
 HANG = "trap 'echo told to stop; exit 75' TERM\nsleep 600 &\nwait\n"
@@ -107,6 +109,8 @@ def test_a_run_goes_from_its_request_to_its_receipt(lab: RunEnvironment) -> None
     first, second = (lab.store.get(run_id, name) for name in ("master.txt", "node-1/master.txt"))
     assert first == second
     assert (first or b"").decode().startswith(run.placed[0]["address"])
+    scratch = Path((lab.store.get(run_id, "scratch.txt") or b"").decode().strip())
+    assert scratch.parts[-2:] == ("scratch", run_id) and not scratch.exists()
     assert outputs_safe(lab.store, run) == []
     receipt = lab.store.get_json(run_id, "receipt.json") or {}
     assert receipt["outcome"] == "SUCCEEDED"
