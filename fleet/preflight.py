@@ -20,7 +20,12 @@ from fleet.preflights.networks import (
 )
 from fleet.preflights.places import types_are_offered, types_are_offered_everywhere, zones_are_there
 from fleet.preflights.quotas import quota_holds_max_nodes, quota_holds_the_nodes
-from fleet.preflights.reservations import reservations_are_free, reservations_fit, reservations_stand
+from fleet.preflights.reservations import (
+    reservations_are_free,
+    reservations_fit,
+    reservations_stand,
+    reservations_stand_for_later,
+)
 from fleet.session import Session
 from fleet.terraform_events import ProgressEvent, Report
 from stacks.problems import Problem, UserError
@@ -46,6 +51,7 @@ LIVE_WARNINGS: tuple[LiveRule, ...] = (
     quota_holds_max_nodes,
     types_are_offered_everywhere,
     reservations_are_free,
+    reservations_stand_for_later,
     block_is_no_other_vpcs,
     subnets_hold_max_nodes,
     images_are_supported,

@@ -11,7 +11,12 @@ from fleet.aws import client
 from fleet.cloud import Cloud
 from fleet.preflights.images import images_are_supported, images_are_there, images_suit_their_machines
 from fleet.preflights.places import types_are_offered, types_are_offered_everywhere, zones_are_there
-from fleet.preflights.reservations import reservations_are_free, reservations_fit, reservations_stand
+from fleet.preflights.reservations import (
+    reservations_are_free,
+    reservations_fit,
+    reservations_stand,
+    reservations_stand_for_later,
+)
 from tests.live_cases import answered, found, live_case
 
 pytestmark = pytest.mark.sandbox
@@ -94,14 +99,17 @@ def test_more_zones_than_the_region_has_are_an_error(sandbox: Cloud) -> None:
     assert path == "network.zones" and what.startswith("6 zones where us-west-1 has ")
 
 
-def test_a_reservation_that_is_not_there_is_an_error(sandbox: Cloud) -> None:
-    case = live_case(sandbox, REGION, fleet=reserved("cr-0123456789abcdef0"))
-    assert found(reservations_fit, case) == [
+def test_a_reservation_that_is_not_there_is_an_error_while_nodes_are_to_start_in_it(sandbox: Cloud) -> None:
+    gone = [
         (
             "fleets.gpu.reservation",
-            "there is no capacity reservation cr-0123456789abcdef0 in us-east-1 for us",
+            "there is no capacity reservation cr-0123456789abcdef0 in us-east-1 for us, or no longer",
         )
     ]
+    case = live_case(sandbox, REGION, fleet=reserved("cr-0123456789abcdef0"))
+    assert (found(reservations_stand, case), found(reservations_stand_for_later, case)) == (gone, [])
+    without = live_case(sandbox, REGION, fleet=reserved("cr-0123456789abcdef0", nodes=0))
+    assert (found(reservations_stand, without), found(reservations_stand_for_later, without)) == ([], gone)
 
 
 def test_a_reservation_that_fits_has_no_finding(sandbox: Cloud) -> None:

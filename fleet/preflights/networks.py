@@ -16,7 +16,7 @@ from fleet.preflights.subnets import (
     vpcs,
 )
 from stacks import naming
-from stacks.endpoint_services import ALWAYS, interface_services
+from stacks.endpoint_services import interface_services
 from stacks.problems import Problem
 
 _ANYWHERE = "0.0.0.0/0"
@@ -142,7 +142,7 @@ def machines_reach_what_they_need(case: LiveCase) -> Iterator[Problem]:
         for each in endpoints(case)
     }
     if network.endpoints == "made":
-        clash = sorted(there & {*interface_services(case.spec, case.account.region)})
+        clash = sorted(there & _services(case))
         if clash:
             yield case.problem(
                 "network.endpoints",
@@ -155,7 +155,7 @@ def machines_reach_what_they_need(case: LiveCase) -> Iterator[Problem]:
         routes = route_tables(case).get(subnet_id, {}).get("Routes", [])
         if network.reaches_out and any(_destination(route) == _ANYWHERE for route in routes):
             continue
-        missing = sorted({*ALWAYS} - there)
+        missing = sorted(_services(case) - there)
         missing += (
             [] if any(str(r.get("GatewayId", "")).startswith("vpce-") for r in routes) else ["s3 (gateway)"]
         )
@@ -181,6 +181,12 @@ def way_out_is_there(case: LiveCase) -> Iterator[Problem]:
                 f"{subnet_id} has no route to the internet, and fleetform makes none in a VPC of others",
                 'have its owner add one, or set network.nat = "none"',
             )
+
+
+def _services(case: LiveCase) -> set[str]:
+    """Return the services that machines need an endpoint to, whoever makes it."""
+    network = case.spec.network.model_copy(update={"endpoints": "made"})
+    return {*interface_services(case.spec.model_copy(update={"network": network}), case.account.region)}
 
 
 def _overlapping(case: LiveCase) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -42,7 +42,7 @@ def types_are_offered(case: LiveCase) -> Iterator[Problem]:
                 "take another type, or another region (`aws ec2 describe-instance-type-offerings --filters "
                 f"Name=instance-type,Values={kind} --region REGION`)",
             )
-        elif not set(zones) & set(offered):
+        elif zones and not set(zones) & set(offered):
             yield case.problem(
                 f"{path}.instance_type",
                 f"{kind} is not offered in {' or '.join(zones)}, where its machines would stand",
