@@ -57,6 +57,8 @@ class Middleware:
         self.faults = Faults()
         self.authority = Authority()
         self.clock = Clock()
+        self.metadata: Callable[[Request], Response] | None = None
+        """Answers the emulated nodes' questions for their metadata."""
         self.pages: dict[tuple[str, str], Callable[[bytes], object]] = {}
         """Pages of `/_sandbox/` that others add: method and name -> from the body to what is sent as JSON."""
         self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
@@ -135,6 +137,8 @@ class Middleware:
     def _administer(self, request: Request) -> Response:
         """Answer `GET` of status, calls and decisions, `POST expire`, and `POST` or `DELETE` of faults."""
         what = request.path.removeprefix(ADMIN_PATH)
+        if what.startswith("metadata/") and self.metadata is not None:
+            return self.metadata(request)
         if (request.method, what) == ("GET", "status"):
             with self._lock:
                 return _json(

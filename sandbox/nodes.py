@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import secrets
 import shutil
 import threading
 import uuid
@@ -15,10 +16,13 @@ from sandbox.hardware import Cores, Gpus
 from sandbox.node import Machine, Node
 from sandbox.place import Place
 from sandbox.processes import SANDBOX_VARIABLE, SERVER_VARIABLE, end_marked
-from sandbox.variables import client_variables
+from sandbox.variables import node_variables
 
 _NETWORK = ipaddress.ip_network("127.77.0.0/16")
 """Loopback addresses of the nodes: they reach each other by the address that the API gives."""
+
+METADATA_PATH = "/_sandbox/metadata/"
+"""Below it, at the cloud's own port, each node has its metadata service under a name that nobody guesses."""
 
 
 class Nodes:
@@ -33,6 +37,7 @@ class Nodes:
         self._server = uuid.uuid4().hex
         self._guardian = start_guardian(SERVER_VARIABLE, self._server)
         self._nodes: dict[str, Node] = {}
+        self._secrets: dict[str, str] = {}
         self._lock = threading.Lock()
         # Clouds of different folders run on one machine, so each begins at another address.
         self._addresses = itertools.count(zlib.crc32(str(place.folder).encode()) % 60_000)
@@ -47,6 +52,7 @@ class Nodes:
     def launch(self, machine: Machine) -> Node:
         """Make the node of a new instance and start it; its boot goes on in the background."""
         with self._lock:
+            secret = secrets.token_urlsafe(24)
             offset = 1 + next(self._addresses) % (_NETWORK.num_addresses - 2)
             node = Node(
                 machine,
@@ -57,19 +63,24 @@ class Nodes:
                 cores=self._cores.all if machine.is_head else self._cores.take(),
                 gpus=self._gpus.take(machine.gpus, machine.sharers),
                 variables={
-                    **client_variables(self.place, self.endpoint),
+                    **node_variables(self.place, self.endpoint, f"{self.endpoint}{METADATA_PATH}{secret}"),
                     SANDBOX_VARIABLE: str(self.place.folder),
                     SERVER_VARIABLE: self._server,
                     FOLDER_VARIABLE: str(self.place.file_systems),
                 },
             )
             self._nodes[machine.id] = node
+            self._secrets[secret] = machine.id
         node.first_boot()
         return node
 
     def get(self, instance_id: str) -> Node | None:
         """Return the instance's node, or None where it never ran or is terminated."""
         return self._nodes.get(instance_id)
+
+    def by_secret(self, secret: str) -> Node | None:
+        """Return the node whose metadata service has that name."""
+        return self._nodes.get(self._secrets.get(secret, ""))
 
     def all(self) -> list[Node]:
         """Return the nodes that are not terminated, oldest first."""

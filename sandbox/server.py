@@ -32,6 +32,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from sandbox.clock import Clock
 from sandbox.functions import Functions
 from sandbox.install import install_extensions
+from sandbox.metadata import Metadata
 from sandbox.middleware import Middleware
 from sandbox.nodes import Nodes
 from sandbox.parts import Parts
@@ -69,6 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     Handler.clock = app.clock
     server = _bind(place, app)
     nodes.endpoint = endpoint(server.port)
+    app.metadata = Metadata(nodes, app.turn).answer
     install_extensions(
         Parts(
             nodes=nodes,

@@ -37,6 +37,20 @@ def client_variables(place: Place, url: str) -> dict[str, str]:
     }
 
 
+def node_variables(place: Place, url: str, metadata: str) -> dict[str, str]:
+    """Return what an AWS client on an emulated node needs: no keys, but the URL where it gets its role's."""
+    ours = client_variables(place, url)
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_EC2_METADATA_DISABLED")
+    return {
+        **{name: value for name, value in ours.items() if name not in keys},
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata,
+        "AWS_EC2_METADATA_V1_DISABLED": "true",
+        # It waits for its turn with the calls, where a real one answers at once: longer than 1 s, and again.
+        "AWS_METADATA_SERVICE_TIMEOUT": "20",
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "3",
+    }
+
+
 def _no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that keep a proxy out of the way to this machine; none where there is no proxy."""
     proxies = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")

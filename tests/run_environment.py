@@ -16,12 +16,13 @@ from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.bundle import build_bundle
+from stacks.bundle import Bundle, build_bundle
 from stacks.environment import EnvironmentSpec
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from templates.engine import render
 from templates.node_files import UserData
 from templates.ssm_documents import RunJobDocument, RunNodeDocument
+from tests.node_profiles import make_profiles
 
 REGION = "us-east-1"
 INSTANCE_TYPE = "g5.xlarge"
@@ -93,15 +94,18 @@ def build(cloud: Cloud, project: Project, name: str, nodes: int) -> RunEnvironme
         ssm.create_document(
             Name=document, Content=render(text), DocumentType="Command", DocumentFormat="YAML"
         )
-    _start(session, bucket, bundle.key, bundle.sha256, "head", "", 1)
-    _start(session, bucket, bundle.key, bundle.sha256, "node", "gpu", nodes)
+    profiles = make_profiles(cloud, name, {"artifacts": bucket, "datasets": datasets})
+    _start(session, bucket, bundle, profiles["head"], "head", "", 1)
+    _start(session, bucket, bundle, profiles["node"], "node", "gpu", nodes)
     _wait_until_online(ssm, session, 1 + nodes)
     outputs = _outputs(name, bucket, nodes)
     ssm.put_parameter(Name=naming.outputs_parameter(name), Value=outputs.to_json(), Type="String")
     return RunEnvironment(session, outputs)
 
 
-def _start(session: Session, bucket: str, key: str, digest: str, role: str, fleet: str, count: int) -> None:
+def _start(
+    session: Session, bucket: str, bundle: Bundle, profile: str, role: str, fleet: str, count: int
+) -> None:
     name = session.spec.name
     user_data = render(
         UserData(
@@ -115,8 +119,8 @@ def _start(session: Session, bucket: str, key: str, digest: str, role: str, flee
             python="/usr/bin/python3",
             run_as="fleetform",
             scratch=True,
-            bundle_key=key,
-            bundle_sha256=digest,
+            bundle_key=bundle.key,
+            bundle_sha256=bundle.sha256,
         )
     )
     ec2 = session.client("ec2")
@@ -128,6 +132,7 @@ def _start(session: Session, bucket: str, key: str, digest: str, role: str, flee
         MinCount=count,
         MaxCount=count,
         UserData=user_data,
+        IamInstanceProfile={"Name": profile},
         TagSpecifications=[
             {
                 "ResourceType": "instance",

@@ -1,0 +1,72 @@
+"""The machines' instance profiles as the stacks declare them, made over the API: nothing more than they have.
+
+The roles come from the golden base stack, so that every test that runs a job on emulated nodes also shows
+that the declared rights are enough.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.cloud import Cloud
+from tests.golden_synth import GOLDEN
+from tests.iam_helpers import ACCOUNT
+from tests.sandbox_helpers import api
+
+ROLES = ("head", "node")
+_ENVIRONMENT = "vision"
+"""The golden environment."""
+_REFERENCE = re.compile(r"\$\{([^}]+)\}")
+
+
+def make_profiles(cloud: Cloud, environment: str, buckets: Mapping[str, str]) -> dict[str, str]:
+    """Make the profiles of an environment and return their names by role.
+
+    `buckets` are the names of its buckets by the stack's names of them (`artifacts`, `datasets`).
+    """
+    resources: dict[str, Any] = json.loads((GOLDEN / "vision-base.tf.json").read_text())["resource"]
+    values = {
+        "data.aws_partition.current.partition": "aws",
+        "data.aws_caller_identity.current.account_id": ACCOUNT,
+        "aws_kms_key.main.arn": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/none",
+        **{f"aws_s3_bucket.{name}.arn": f"arn:aws:s3:::{bucket}" for name, bucket in buckets.items()},
+    }
+
+    def text(value: str) -> str:
+        filled = _REFERENCE.sub(lambda found: values[found.group(1)], value)
+        return re.sub(rf"\b{_ENVIRONMENT}\b", environment, filled)
+
+    iam = api(cloud, "iam")
+    for name, policy in resources.get("aws_iam_policy", {}).items():
+        made = iam.create_policy(PolicyName=text(policy["name"]), PolicyDocument=text(policy["policy"]))
+        values[f"aws_iam_policy.{name}.arn"] = made["Policy"]["Arn"]
+    found = {}
+    for name in ROLES:
+        role = resources["aws_iam_role"][name]
+        values[f"aws_iam_role.{name}.id"] = values[f"aws_iam_role.{name}.name"] = text(role["name"])
+        boundary = role.get("permissions_boundary")
+        iam.create_role(
+            RoleName=text(role["name"]),
+            AssumeRolePolicyDocument=text(role["assume_role_policy"]),
+            **({"PermissionsBoundary": text(boundary)} if boundary else {}),
+        )
+        profile = resources["aws_iam_instance_profile"][name]
+        found[name] = text(profile["name"])
+        iam.create_instance_profile(InstanceProfileName=found[name])
+        iam.add_role_to_instance_profile(InstanceProfileName=found[name], RoleName=text(profile["role"]))
+    for policy in resources["aws_iam_role_policy"].values():
+        if policy["role"].split(".")[1] in ROLES:
+            iam.put_role_policy(
+                RoleName=text(policy["role"]),
+                PolicyName=policy["name"],
+                PolicyDocument=text(policy["policy"]),
+            )
+    for attachment in resources["aws_iam_role_policy_attachment"].values():
+        if attachment["role"].split(".")[1] in ROLES:
+            iam.attach_role_policy(
+                RoleName=text(attachment["role"]), PolicyArn=text(attachment["policy_arn"])
+            )
+    return found
