@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from fleet.terraform_events import quiet
 from stacks.waivers import OWN_WAIVERS, load_waivers
 from tests.golden_environments import synthesize_all
 from tests.golden_synth import synthesize_golden
+from tests.spec_files import environment_text, write_folder
+from tests.test_cli import fleetform
 from tests.test_scan import RECORDED, recorded
 
 pytestmark = pytest.mark.checkov
@@ -73,3 +76,23 @@ def test_no_check_fails_on_any_golden_tree_but_what_is_waived(checkov: Path, tmp
     assert verdict.resources == declared, "all that was declared was scanned"
     used = {str(waiver) for _, waiver in result.waived}
     assert used == {str(each) for _, each in load_waivers([OWN_WAIVERS])}, "no waiver goes without a use"
+
+
+def test_the_verb_scans_tells_the_count_and_reads_the_projects_own_waivers(
+    checkov: Path, tmp_path: Path
+) -> None:
+    folder = write_folder(tmp_path, vision=environment_text())
+    folder.joinpath("waivers.toml").write_text(
+        '[[waiver]]\ncheck = "CKV_AWS_21"\naddress = "aws_s3_bucket.artifacts"\nowner = "kim"\n'
+        'reason = "to see that it is read, and reported"\nreview = 2099-01-01\n'
+    )
+    result = fleetform("check", "--scan", "vision", cwd=tmp_path, FLEETFORM_CHECKOV=str(checkov))
+    assert result.returncode == 0, result.stderr
+    assert re.search(
+        r"checkov 3\.3\.30 scanned (\d+) resources of \1 in 3 stacks: \d+ checks, 0 failed, \d+ waived",
+        result.stdout,
+    )
+    assert (
+        "environments/waivers.toml: CKV_AWS_21 at aws_s3_bucket.artifacts in *: the waiver waives nothing"
+        in (result.stderr)
+    )
