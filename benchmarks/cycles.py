@@ -27,6 +27,7 @@ from fleet.project import Project
 from fleet.terraform_find import child_environment
 from sandbox import daemon
 from stacks.environment import EnvironmentSpec, load_environment
+from stacks.fleet_spec import FleetSpec
 
 ROOT = Path(__file__).resolve().parent.parent
 DECLARED = ROOT / "tests" / "golden" / "environments" / "declared"
@@ -91,16 +92,33 @@ def make_before(cloud: Cloud, spec: EnvironmentSpec, file: Path) -> Before:
             text = text.replace(declared, made["SubnetId"])
     for fleet in spec.fleets.values():
         if fleet.reservation:
-            reserved = ec2.create_capacity_reservation(
-                InstanceType=fleet.instance_type,
-                InstancePlatform="Linux/UNIX",
-                AvailabilityZone=fleet.zone,
-                InstanceCount=fleet.max_nodes,
-                InstanceMatchCriteria="targeted",
-            )["CapacityReservation"]["CapacityReservationId"]
+            found = reserve(ec2, fleet)
+            reserved = found["CapacityReservationId"]
             text = text.replace(fleet.reservation, reserved)
+            text = text.replace(f'zone = "{fleet.zone}"', f'zone = "{found["AvailabilityZone"]}"')
     file.write_text(text, encoding="utf-8")
     return Before(vpc_id, reserved)
+
+
+def reserve(ec2: Any, fleet: FleetSpec) -> dict[str, Any]:
+    """Make the reservation that the fleet is to start in, or buy its capacity block, which picks its zone."""
+    if fleet.purchase == "capacity_block":
+        [offer] = ec2.describe_capacity_block_offerings(
+            InstanceType=fleet.instance_type, InstanceCount=fleet.max_nodes, CapacityDurationHours=24
+        )["CapacityBlockOfferings"]
+        answer = ec2.purchase_capacity_block(
+            CapacityBlockOfferingId=offer["CapacityBlockOfferingId"], InstancePlatform="Linux/UNIX"
+        )
+    else:
+        answer = ec2.create_capacity_reservation(
+            InstanceType=fleet.instance_type,
+            InstancePlatform="Linux/UNIX",
+            AvailabilityZone=fleet.zone,
+            InstanceCount=fleet.max_nodes,
+            InstanceMatchCriteria="targeted",
+        )
+    found: dict[str, Any] = answer["CapacityReservation"]
+    return found
 
 
 def command(folder: Path, variables: Mapping[str, str], *words: str) -> tuple[float, int, str]:
