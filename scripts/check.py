@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     help="Check the synthesized Terraform by policy too, with checkov, which is installed at the first use.",
 )
 @click.option(
+    "--entry", is_flag=True, help="Show every way into the machines too: closed, or recorded where."
+)
+@click.option(
     "--live",
     "ask_cloud",
     is_flag=True,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 @json_option
 @cloud_option
 def command(
-    environments: tuple[str, ...], scan: bool, ask_cloud: bool, as_json: bool, cloud: str | None
+    environments: tuple[str, ...], scan: bool, entry: bool, ask_cloud: bool, as_json: bool, cloud: str | None
 ) -> int:
     """List every problem of environments/*.toml, or of the named ENVIRONMENTS, all at once.
 
@@ -57,11 +60,19 @@ def command(
         warn("nothing was scanned: what has errors is not synthesized")
     if scanned:
         errors, warnings = [*errors, *scanned.errors], [*warnings, *scanned.warnings]
+    tables = _entered(project, names) if entry and names and buildable else {}
     addresses = plan_folder(project.environments, names)
     if as_json:
         plans = [plan.as_data() for plan in addresses]
-        emit_json({**_as_data(errors, warnings, scanned), "addresses": plans})
+        emit_json(
+            {
+                **_as_data(errors, warnings, scanned),
+                "addresses": plans,
+                **({"entry": tables} if entry else {}),
+            }
+        )
         return 2 if errors else 0
+    _show_entries(tables)
     for plan in addresses:
         say(str(plan))
     return _tell(names, errors, warnings, scanned)
@@ -82,6 +93,21 @@ def _asked(environment: str, cloud: str | None) -> Findings:
     from fleet.session import open_session
 
     return preflight(open_session(environment, cloud))
+
+
+def _entered(project: Project, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the entry-path table of each environment."""
+    from fleet.entry import entry_tables
+
+    return entry_tables(project, names)
+
+
+def _show_entries(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print the tables."""
+    from stacks.entry_paths import as_text
+
+    for name, rows in tables.items():
+        say(f"ways into the machines of {name}:\n{as_text(rows)}\n")
 
 
 def _scanned(project: Project, names: Sequence[str]) -> ScanResult:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from stacks.account import ACCOUNT_FILE, AccountSpec, load_account
-from stacks.account_rules import ACCOUNT_ERRORS
+from stacks.account_rules import ACCOUNT_ERRORS, ACCOUNT_WARNINGS
 from stacks.address_plan import SubnetPlan, plan_addresses
-from stacks.case import AccountCase, Case
+from stacks.case import AccountCase, AccountRule, Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
 from stacks.price_rules import teams_stay_within_their_limits
 from stacks.problems import Problem, UserError, nearest
@@ -67,6 +67,7 @@ def check_directory(
         else:
             warnings.append(_not_compared(file))
     errors += account_problems(environments_dir, folder.account)
+    warnings += account_problems(environments_dir, folder.account, ACCOUNT_WARNINGS)
     for file, spec in folder.specs.items():
         if wanted is None or file in wanted:
             case = Case(file=file, spec=spec, account=folder.account, today=day)
@@ -79,12 +80,14 @@ def check_directory(
     )
 
 
-def account_problems(environments_dir: Path, account: AccountSpec | None) -> list[Problem]:
-    """Return the errors of the account's file under its rules; one that cannot be read has none of these."""
+def account_problems(
+    environments_dir: Path, account: AccountSpec | None, rules: Sequence[AccountRule] = ACCOUNT_ERRORS
+) -> list[Problem]:
+    """Return what the rules find in the account's file; one that cannot be read has no findings of theirs."""
     if account is None:
         return []
     case = AccountCase(file=environments_dir / ACCOUNT_FILE, account=account)
-    return [problem for rule in ACCOUNT_ERRORS for problem in rule(case)]
+    return [problem for rule in rules for problem in rule(case)]
 
 
 def networks_are_apart(

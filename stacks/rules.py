@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacks.account_rules import sessions_reach_the_region
 from stacks.case import Case, Rule, unknown_region
 from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
 from stacks.lease_rules import lease_is_within_the_limit
@@ -48,5 +49,11 @@ ERRORS: tuple[Rule, ...] = (
     *STORAGE_ERRORS,
 )
 """Rules whose findings stop every act that builds."""
-WARNINGS: tuple[Rule, ...] = (lease_ends_soon, *NETWORK_WARNINGS, *FLEET_WARNINGS, *STORAGE_WARNINGS)
+WARNINGS: tuple[Rule, ...] = (
+    lease_ends_soon,
+    sessions_reach_the_region,
+    *NETWORK_WARNINGS,
+    *FLEET_WARNINGS,
+    *STORAGE_WARNINGS,
+)
 """Rules whose findings are told, and stop nothing."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stacks import naming
 from stacks.app import read_declarations, synthesize
+from stacks.entry_paths import TABLE_FILE, as_text
 from stacks.environment import environment_files
 from tests.golden_synth import BUNDLE
 
@@ -45,6 +46,11 @@ def golden_texts(out: Path) -> dict[str, str]:
         for name, each in templates.items():
             script = base64.b64decode(each["user_data"]).decode()
             texts[f"{stack}-{name}.user-data.sh"] = script
+    for name in NAMES:
+        table = json.loads(
+            (out / "stacks" / naming.fleet_stack(name) / TABLE_FILE).read_text(encoding="utf-8")
+        )
+        texts[f"{name}.entry-paths.txt"] = as_text(table["rows"]) + "\n"
     return texts
 
 

@@ -29,6 +29,7 @@ SPECS = {
         "storage_spec",
         "setting_forms",
         "waivers",
+        "entry_paths",
         "endpoint_services",
         "interfaces",
     )
