@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fleet.attributes import AttributeChange, attribute_changes
@@ -17,6 +18,7 @@ from fleet.estate import open_stack, prepare, stack_names
 from fleet.estimate import resources_of
 from fleet.findings import Finding
 from fleet.kinds import room_of
+from fleet.plan import plannable_folder
 from fleet.plan_changes import ResourceChange, action_of, from_plan
 from fleet.priced import Resource
 from fleet.session import Session
@@ -74,19 +76,18 @@ def drift(session: Session, report: Report) -> DriftReport:
     out = prepare(session, report)
     standing = [name for name in stack_names(session) if _stands(session, name)]
     with listening(), ThreadPoolExecutor(max_workers=len(standing) or 1) as pool:
-        plans = list(pool.map(partial(_planned, session, report), standing))
+        plans = list(pool.map(partial(_planned, session, report, out), standing))
+    now = {name: list(standing_resources(plan)) for name, plan in zip(standing, plans, strict=True)}
+    everything = [each for listed in now.values() for each in listed]
     found: list[Finding] = []
     pending: list[ResourceChange] = []
-    everything: list[Resource] = []
     for name, plan in zip(standing, plans, strict=True):
-        declared = list(
-            resources_of(open_stack(session, name, report, stack_folder(out, name)).configuration())
-        )
-        now = list(standing_resources(plan))
-        found += stack_findings(session.spec.name, name, plan, now, declared)
-        drifted = {each.address for each in found}
+        configuration = open_stack(session, name, report, stack_folder(out, name)).configuration()
+        declared = list(resources_of(configuration))
+        here = list(stack_findings(session.spec.name, name, plan, declared, everything))
+        drifted = {each.address for each in here}
         pending += [each for each in from_plan(name, plan, declared) if each.address not in drifted]
-        everything += now
+        found += here
     if naming.fleet_stack(session.spec.name) in standing:
         found += machine_findings(session, everything)
     result = DriftReport(
@@ -107,14 +108,16 @@ def stack_findings(
     environment: str,
     stack: str,
     plan: Mapping[str, Any],
-    now: Sequence[Resource],
     declared: Sequence[Resource],
+    everything: Sequence[Resource] = (),
 ) -> Iterator[Finding]:
     """Yield what has drifted in one stack, from its plan's JSON.
 
-    `now` is what stands, `declared` what is synthesized. A change that Terraform means to undo is undone by
-    `fleetform up`; what somebody added is in no plan.
+    `declared` is what is synthesized, `everything` what stands of all stacks where there are several. A
+    change that Terraform means to undo is undone by `fleetform up`; what somebody added is in no plan.
     """
+    now = list(standing_resources(plan))
+    owners = everything or now
     planned = {
         each["address"]: action_of(each)
         for each in plan.get("resource_changes", ())
@@ -124,14 +127,20 @@ def stack_findings(
         if change.get("mode") != "managed":
             continue
         repair = _repair(environment, stack, change["address"] in planned)
-        finding = _of_change(stack, change, now, repair)
+        finding = _of_change(stack, change, now, owners, repair)
         if finding:
             yield finding
-    for extra in extras(now, declared):
+    for extra in extras(now, declared, owners):
         yield _of_extra(stack, extra)
 
 
-def _of_change(stack: str, change: Mapping[str, Any], now: Sequence[Resource], repair: str) -> Finding | None:
+def _of_change(
+    stack: str,
+    change: Mapping[str, Any],
+    now: Sequence[Resource],
+    owners: Sequence[Resource],
+    repair: str,
+) -> Finding | None:
     """Return the finding of one drifted resource, None where nothing but mirrors of others has changed."""
     kind, name, address = change["type"], change["name"], change["address"]
     before = Resource(kind, name, change["change"].get("before") or {})
@@ -140,7 +149,7 @@ def _of_change(stack: str, change: Mapping[str, Any], now: Sequence[Resource], r
     attributes = tuple(
         each
         for each in attribute_changes(change["change"])
-        if not is_mirrored(_named(now, address) or before, each.path.split(".")[0], now)
+        if not is_mirrored(_named(now, address) or before, each.path.split(".")[0], owners)
     )
     if not attributes:
         return None
@@ -183,12 +192,12 @@ def _repair(environment: str, stack: str, planned: bool) -> str:
     return f"`fleetform up {environment}{account}` puts it back"
 
 
-def _planned(session: Session, report: Report, name: str) -> dict[str, Any]:
+def _planned(session: Session, report: Report, out: Path, name: str) -> dict[str, Any]:
     """Return the plan of one stack as data, which tells the drift as well; nothing is kept of it."""
-    stack = open_stack(session, name, report)
-    file = stack.folder / _DRIFT_FILE
+    folder, copied = plannable_folder(session, out, name)
+    stack, file = open_stack(session, name, report, folder), folder / _DRIFT_FILE
     try:
-        stack.plan(out=file)
+        stack.plan(out=file, lock=not copied)
         return stack.show(file)
     finally:
         file.unlink(missing_ok=True)

@@ -67,18 +67,20 @@ class Extra:
 
 
 def is_mirrored(parent: Resource, attribute: str, resources: Sequence[Resource]) -> bool:
-    """Return whether an attribute's top level repeats what another resource of the stack owns."""
+    """Return whether an attribute's top level repeats what another resource of ours owns."""
     owner = MIRRORS.get(parent.kind, {}).get(attribute)
     if owner is None:
         return attribute in INFORMATION.get(parent.kind, ())
     return attribute in _ADDED or any(_owned(parent, *owner, resources))
 
 
-def extras(resources: Sequence[Resource], declared: Sequence[Resource]) -> Iterator[Extra]:
+def extras(
+    resources: Sequence[Resource], declared: Sequence[Resource], owners: Sequence[Resource]
+) -> Iterator[Extra]:
     """Yield what somebody added by hand to the groups, roles and route tables among the resources.
 
     `resources` are as they stand now, `declared` as synthesized: where a resource itself declares an
-    attribute, Terraform compares it.
+    attribute, Terraform compares it. `owners` are those of all stacks, for one may add to another's.
     """
     inline = {(each.address, name) for each in declared for name in each.values}
     for parent in resources:
@@ -86,7 +88,7 @@ def extras(resources: Sequence[Resource], declared: Sequence[Resource]) -> Itera
             owner = MIRRORS.get(parent.kind, {}).get(attribute)
             if owner is None or (parent.address, attribute) in inline:
                 continue
-            ours = list(_owned(parent, *owner, resources))
+            ours = list(_owned(parent, *owner, owners))
             for what in find(parent.values.get(attribute) or (), parent, ours):
                 yield Extra(parent, attribute, what)
 

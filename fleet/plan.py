@@ -88,9 +88,8 @@ def _plan_stack(
     folder, reason = stack_folder(out, name), reasons[name]
     if reason:
         folder = _scratch_copy(folder, out.parent / "provisional" / name, stand_alone)
-    elif name == naming.ACCOUNT_STACK and (absent := missing_takeovers(session.cloud, session.account)):
-        reason = f"the account stands from before, without {', '.join(absent)}, which `up` makes first"
-        folder = _scratch_copy(folder, out.parent / "upgrade" / name, partial(without_imports, absent))
+    else:
+        folder, reason = plannable_folder(session, out, name)
     stack, file, kept = open_stack(session, name, report, folder), folder / PLAN_FILE, keep and not reason
     try:
         result = stack.plan(out=file, lock=not reason)
@@ -108,6 +107,16 @@ def _plan_stack(
         file=file if kept else None,
         warnings=result.warnings,
     )
+
+
+def plannable_folder(session: Session, out: Path, name: str) -> tuple[Path, str]:
+    """Return where a stack with a state is planned: its own folder, or else a copy, and then why."""
+    folder = stack_folder(out, name)
+    absent = missing_takeovers(session.cloud, session.account) if name == naming.ACCOUNT_STACK else ()
+    if not absent:
+        return folder, ""
+    reason = f"the account stands from before, without {', '.join(absent)}, which `up` makes first"
+    return _scratch_copy(folder, out.parent / "upgrade" / name, partial(without_imports, absent)), reason
 
 
 def _resource_changes(stack: Stack, result: PlanResult, file: Path) -> tuple[ResourceChange, ...]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fleet.attributes import NOTHING, SENSITIVE, UNKNOWN, attribute_changes, shorten
+from fleet.attributes import NOTHING, SENSITIVE, UNKNOWN, AttributeChange, attribute_changes, shorten
+from fleet.drift import DriftReport
+from fleet.findings import Finding
+from fleet.node_effects import FleetEffect
+from fleet.plan import StackPlan
 from fleet.plan_changes import ResourceChange, from_configuration, from_plan
-from fleet.priced import Resource
+from fleet.priced import Item, Resource
+from fleet.setting_changes import SettingChange
 from fleet.terraform_events import PlannedChange
 from fleet.words import DATA_GOES, describe, sentence
 from stacks import naming
@@ -189,3 +197,16 @@ def test_what_does_not_change_is_not_told() -> None:
     assert from_plan("v-base", plan_of("aws_vpc", ["no-op"], {"a": 1}, {"a": 1}), []) == ()
     taken = plan_of("aws_s3_bucket", ["no-op"], {"bucket": "b"}, {"bucket": "b"}, importing={"id": "b"})
     assert only(taken).words == "take over the bucket `b`"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [StackPlan, ResourceChange, AttributeChange, SettingChange, FleetEffect, Item, Finding, DriftReport],
+)
+def test_every_key_of_the_answers_as_data_is_described(value: type[Any]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "plan.md").read_text(encoding="utf-8")
+    told = {
+        word.removesuffix("[]")
+        for word in re.findall(r"`(?:[a-z_]+\[\]\.|price\.)*([a-z_]+(?:\[\])?)`", page)
+    }
+    assert {field.name for field in fields(value)} - {"file"} <= told
