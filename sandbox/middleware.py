@@ -29,6 +29,7 @@ from sandbox.calls import Call, read_call
 from sandbox.clock import Clock
 from sandbox.errors import WsgiApp, error_response
 from sandbox.faults import Fault, Faults
+from sandbox.iam.decisions import DECISIONS
 from sandbox.iam.enforcement import Authority
 from sandbox.iam.sessions import SESSIONS
 
@@ -148,7 +149,7 @@ class Middleware:
             with self._lock:
                 return _json([asdict(logged) for logged in self._log])
         if (request.method, what) == ("GET", "decisions"):
-            return _json(self.authority.shown())
+            return _json(DECISIONS.shown())
         if (request.method, what) == ("POST", "expire"):
             return _json({"expired": SESSIONS.expire(str(json.loads(request.get_data())["access_key"]))})
         if (request.method, what) == ("POST", "faults"):

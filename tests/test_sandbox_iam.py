@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -134,6 +136,25 @@ def test_an_unsigned_call_gets_what_a_bucket_gives_to_everybody(sandbox: Cloud) 
     unsigned: Any = Session().create_client("s3", REGION, endpoint_url=sandbox.endpoint, config=config)
     assert unsigned.get_object(Bucket="iam-public", Key="open/a")["Body"].read() == b"x"
     refused(unsigned.get_object, Bucket="iam-public", Key="shut/a")
+
+
+@pytest.mark.parametrize("path", ["/moto-api/reset", "/latest/meta-data/iam/security-credentials/", "/"])
+def test_what_moto_answers_to_anybody_is_shut(sandbox: Cloud, path: str) -> None:
+    request = urllib.request.Request(f"{sandbox.endpoint}{path}", method="POST" if "reset" in path else "GET")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=10)
+    with caught.value as refused_answer:
+        assert refused_answer.code == 403
+
+
+def test_nobody_acts_in_another_account_by_a_header_of_motos(sandbox: Cloud) -> None:
+    ec2 = service(acting(sandbox, "iam-elsewhere", allow("ec2:*")), "ec2")
+    ec2.meta.events.register(
+        "before-sign.ec2",
+        lambda request, **_: request.headers.add_header("x-moto-account-id", "222222222222"),
+    )
+    made = ec2.create_security_group(GroupName="iam-elsewhere", Description="x")
+    assert made["SecurityGroupArn"].split(":")[4] == ACCOUNT
 
 
 def test_the_root_user_is_who_the_sandbox_hands_out(sandbox: Cloud) -> None:
@@ -308,6 +329,17 @@ def test_a_bucket_policy_gives_and_withholds(sandbox: Cloud) -> None:
     other = service(acting(sandbox, "iam-other-writer", allow("s3:*")), "s3")
     message = refused(other.put_object, Bucket="iam-shared", Key="a", Body=b"y")
     assert message.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_the_tags_of_an_object_that_is_written_can_be_asked_for(sandbox: Cloud) -> None:
+    api(sandbox, "s3").create_bucket(Bucket="iam-tagged")
+    put = allow(
+        ["s3:PutObject", "s3:PutObjectTagging"], StringEquals={"s3:RequestObjectTag/kind": "checkpoint"}
+    )
+    s3 = service(acting(sandbox, "iam-tagger", put), "s3")
+    s3.put_object(Bucket="iam-tagged", Key="a", Body=b"x", Tagging="kind=checkpoint")
+    refused(s3.put_object, Bucket="iam-tagged", Key="a", Body=b"x", Tagging="kind=other")
+    refused(s3.put_object, Bucket="iam-tagged", Key="a", Body=b"x")
 
 
 def test_only_who_may_list_is_told_that_an_object_is_missing(sandbox: Cloud, bucket: str) -> None:

@@ -266,7 +266,8 @@ def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+        with error:
+            return error.code, error.read().decode()
 
 
 def test_the_metadata_service_speaks_version_two_alone(sandbox: Cloud, machine: str) -> None:

@@ -6,6 +6,7 @@ a service principal, which the role's trust policy must allow.
 
 from __future__ import annotations
 
+from sandbox.iam.decisions import DECISIONS
 from sandbox.iam.evaluation import Access, Policies, decide
 from sandbox.iam.policy import PolicyError
 from sandbox.iam.principals import Principal
@@ -52,6 +53,7 @@ def credentials_for_role(
             only_resource_policy=True,
         )
         decision = decide(access, Policies())
+        DECISIONS.keep(access, decision)
     except PolicyError as error:
         raise RoleRefusedError(str(error)) from error
     if not decision.allowed:

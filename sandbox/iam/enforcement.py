@@ -6,11 +6,8 @@ whom a role trusts is its own to say.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -18,6 +15,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from sandbox.calls import Call
 from sandbox.iam.callers import Caller, ExpiredKeyError, UnknownKeyError, caller_of, policies_of
 from sandbox.iam.context import NeedContext, caller_keys
+from sandbox.iam.decisions import DECISIONS
 from sandbox.iam.evaluation import Access, Decision, Policies, decide
 from sandbox.iam.needs import Keys, Need
 from sandbox.iam.policy import PolicyError
@@ -28,35 +26,21 @@ from sandbox.iam.stores import policy_of
 from sandbox.iam.tables import needs_of
 from sandbox.variables import ACCESS_KEY
 
-_KEPT = 5000
+_MOTOS_OWN = ("/moto-api", "/latest/meta-data/", "/latest/api/")
+"""Paths at which moto lets anybody reset it, or hands out keys of its own."""
 _MAY_BE_MISSING = ("GetObject", "HeadObject")
 
 
-@dataclass(frozen=True)
-class Decided:
-    """One decision, as it is shown."""
-
-    time: str
-    principal: str
-    action: str
-    resource: str
-    allowed: bool
-    reason: str
-    statement: str
-
-
 class Authority:
-    """Decides over calls and keeps the last decisions; asked while no other call is answered."""
-
-    def __init__(self) -> None:
-        self._decisions: deque[Decided] = deque(maxlen=_KEPT)
-        self._lock = threading.Lock()
+    """Decides over calls; asked while no other call is answered."""
 
     def refuse(self, environ: dict[str, Any], call: Call) -> Refusal | None:
         """Return why the call is refused, None where it may go on."""
         if call.access_key == ACCESS_KEY and call.action != "AssumeRole":
             return None
         environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)  # moto would act in that account
+        if environ.get("PATH_INFO", "").startswith(_MOTOS_OWN):
+            return unsigned(call.service)
         try:
             caller = caller_of(call.access_key, call.token)
         except UnknownKeyError:
@@ -80,36 +64,18 @@ class Authority:
         needs = [Need(f"s3:{MISSING.actions[0]}", arn) for arn in MISSING.resources(request)]
         return self._refuse(caller, request, needs)
 
-    def shown(self) -> list[dict[str, Any]]:
-        """Return the last decisions, oldest first."""
-        with self._lock:
-            return [asdict(each) for each in self._decisions]
-
     def _refuse(self, caller: Caller, request: ApiRequest, needs: Sequence[Need]) -> Refusal | None:
         common = caller_keys(caller, request)
         try:
             policies = policies_of(caller)
             for need in needs:
                 access, decision = _decide(caller, request, need, common, policies)
-                self._keep(access, decision)
+                DECISIONS.keep(access, decision)
                 if not decision.allowed:
                     return denied(request.service, access, decision)
         except PolicyError as error:
             return Refusal("AccessDenied", f"a policy of the caller or of the resource is none: {error}", 403)
         return None
-
-    def _keep(self, access: Access, decision: Decision) -> None:
-        decided = Decided(
-            datetime.now(UTC).isoformat(timespec="milliseconds"),
-            access.principal.arn or access.principal.service or "anonymous",
-            access.action,
-            access.resource,
-            decision.allowed,
-            decision.reason,
-            decision.statement,
-        )
-        with self._lock:
-            self._decisions.append(decided)
 
 
 def _decide(

@@ -87,7 +87,9 @@ def read_request(environ: dict[str, Any], call: Call, account: str) -> ApiReques
 
 def _parameters(request: Request, call: Call) -> Mapping[str, Any]:
     model = get_service_model(call.service)
-    parser = PROTOCOL_PARSERS[determine_request_protocol(model, call.content_type)]
+    parser = PROTOCOL_PARSERS.get(determine_request_protocol(model, call.content_type))
+    if parser is None:  # CBOR: nothing is narrowed to what cannot be read
+        return {}
     in_path: Mapping[str, Any] = {}
     if str(model.protocol).startswith("rest"):
         try:

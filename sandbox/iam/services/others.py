@@ -27,6 +27,7 @@ LOGS = Service(
     "logs",
     {
         **rules(at("logs", "log-group:{logGroupName}"), "CreateLogGroup"),
+        **rules(at("logs", "log-group::log-stream:"), "DescribeLogGroups"),
         **rules(at("logs", "{resourceArn}"), "TagResource", "UntagResource", "ListTagsForResource"),
         **rules(at("logs", "log-group:{logGroupName}"), "TagLogGroup", "UntagLogGroup", "ListTagsLogGroup"),
         **rules(

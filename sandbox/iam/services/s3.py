@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from moto.s3.models import s3_backends
 
@@ -155,7 +155,12 @@ def _keys(request: ApiRequest) -> Keys:
         "s3:signatureversion": "AWS4-HMAC-SHA256",
         "s3:TlsVersion": "1.3",
     }
-    return {name: [str(value)] for name, value in given.items() if value is not None}
+    tags = parse_qs(str(request.get("Tagging") or ""), keep_blank_values=True)
+    return {
+        **{name: [str(value)] for name, value in given.items() if value is not None},
+        **({"s3:RequestObjectTagKeys": list(tags)} if tags else {}),
+        **{f"s3:RequestObjectTag/{key}": values for key, values in tags.items()},
+    }
 
 
 def _listing(action: str) -> Rule:
