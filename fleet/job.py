@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from fleet.spot_runs import unsaved_script
 from stacks import naming
-from stacks.catalog import load_catalog
+from stacks.catalog import load_catalog, load_other_prices
 from stacks.environment import EnvironmentSpec
+from stacks.lustre_sizes import is_lustre_size, lustre_sizes_around
 from stacks.outputs import FleetOutputs
 from stacks.problems import Problem, UserError, nearest
 from templates.engine import render
@@ -47,6 +48,8 @@ class JobSpec(BaseModel):
     """Processes on each node; None means one for each of its GPUs, or one where it has none."""
     max_minutes: int = 24 * 60
     """The run is stopped when it has trained for this long, minutes."""
+    fsx_gib: int = 0
+    """Size of a fast file system (FSx for Lustre) for the length of the run, GiB; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,9 @@ class LaunchRequest:
     nodes: int
     procs_per_node: int
     max_minutes: int
+    fsx_gib: int
+    fsx_usd_per_gib_hour: float | None
+    """List price of its file system; None where the catalog does not know it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as `run.json` holds it: nothing of this machine's folders."""
@@ -79,9 +85,12 @@ class LaunchRequest:
         return values
 
 
-def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs]) -> LaunchRequest:
-    """Return the request of a job on those fleets; raises UserError with every problem at once."""
-    problems = [*_size_problems(job), *_program_problems(job)]
+def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib: int = 0) -> LaunchRequest:
+    """Return the request of a job on those fleets; raises UserError with every problem at once.
+
+    `run_max_gib` is the largest file system that a run may have for itself.
+    """
+    problems = [*_size_problems(job), *_program_problems(job), *_file_system_problems(job, run_max_gib)]
     name, fleet = _choose_fleet(job, fleets, problems)
     dataset = ""
     if job.recipe in recipe_names():
@@ -99,6 +108,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs]) -> LaunchReq
     if problems or fleet is None:
         raise UserError(problems)
     known = load_catalog().get(fleet.instance_type)
+    price = load_other_prices().get("fsx_lustre_scratch")
     return LaunchRequest(
         environment=job.environment,
         fleet=name,
@@ -113,6 +123,8 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs]) -> LaunchReq
         nodes=job.nodes,
         procs_per_node=job.procs_per_node or max(1, fleet.gpus_per_node),
         max_minutes=job.max_minutes,
+        fsx_gib=job.fsx_gib,
+        fsx_usd_per_gib_hour=price.usd_per_hour() if price else None,
     )
 
 
@@ -144,6 +156,30 @@ def _size_problems(job: JobSpec) -> Iterator[Problem]:
             what=f"a limit of {job.max_minutes} minutes is not possible",
             do=f"choose 1 to {LONGEST_MINUTES}",
             path="--max-minutes",
+        )
+
+
+def _file_system_problems(job: JobSpec, most: int) -> Iterator[Problem]:
+    """Yield what is wrong with the size of the run's own file system."""
+    if not job.fsx_gib:
+        return
+    if not most:
+        yield Problem(
+            what=f"the environment {job.environment} makes no file systems for single runs",
+            do="leave it out, or set fsx.run_max_gib in the environment's file and run "
+            f"`fleetform up {job.environment}`",
+            path="--fsx-gib",
+        )
+    elif not is_lustre_size(job.fsx_gib):
+        near = " or ".join(str(size) for size in lustre_sizes_around(job.fsx_gib))
+        yield Problem(
+            what=f"FSx makes no file system of {job.fsx_gib} GiB", do=f"take {near}", path="--fsx-gib"
+        )
+    elif job.fsx_gib > most:
+        yield Problem(
+            what=f"{job.fsx_gib} GiB are asked for where {most} are allowed",
+            do=f"ask for at most {most}, or raise fsx.run_max_gib in the environment's file",
+            path="--fsx-gib",
         )
 
 

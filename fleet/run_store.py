@@ -41,6 +41,11 @@ class RunStore:
         """The client that knows the machines."""
         return aws.client(self.cloud, "ec2", self.region)
 
+    @cached_property
+    def fsx(self) -> Any:
+        """The client that knows the file systems of single runs."""
+        return aws.client(self.cloud, "fsx", self.region)
+
     def holders(self) -> set[str]:
         """Return the runs that hold nodes of the environment now."""
         return set(self.claims().values())

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fleet import aws
 from fleet.run_store import FINAL_EVENTS, RunStore
 from stacks.problems import UserError, nearest
 
@@ -95,7 +96,7 @@ def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
     A node that is gone can't lose anything by a teardown any more, so what it alone has, or may have, is not
     named.
     """
-    missing: list[str] = []
+    missing = _unsafe_file_system(store, run)
     sizes = store.sizes(run.run_id)
     there_only: dict[str, list[str]] = {}
     for node, report in zip(run.placed, _reports(store, run), strict=True):
@@ -116,6 +117,25 @@ def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
     for instance_id in sorted(_alive(store, [each for each, what in there_only.items() if what])):
         missing.extend(f"run {run.run_id}: {what}" for what in there_only[instance_id])
     return missing
+
+
+def _unsafe_file_system(store: RunStore, run: RunStatus) -> list[str]:
+    """Return what speaks against losing the run's own file system: it stands, and was not written back."""
+    state = store.get_json(run.run_id, "fsx.json")
+    if state is None or state["state"] == "deleted" or not _stands(store, state["file_system_id"]):
+        return []
+    why = f"could not be written back: {state['cause']}" if state.get("cause") else "was never written back"
+    return [f"run {run.run_id}: its file system {state['file_system_id']} {why}"]
+
+
+def _stands(store: RunStore, system_id: str) -> bool:
+    try:
+        found = store.fsx.describe_file_systems(FileSystemIds=[system_id])["FileSystems"]
+    except Exception as error:
+        if aws.error_code(error) != "FileSystemNotFound":
+            raise
+        return False
+    return any(each["Lifecycle"] != "DELETING" for each in found)
 
 
 def left_out(store: RunStore, run: RunStatus) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
     """
     about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
     with session.ledger.act("run.submit", job.environment, **about) as act:
-        request = build_request(job, outputs.fleets)
+        request = build_request(job, outputs.fleets, outputs.run_max_gib)
         run_id = act.details["run_id"] = new_run_id()
         code = code_archive.pack(request.code_root) if request.code_root else None
         dataset = datasets.prepare(session.project, request.dataset) if request.dataset else None

@@ -21,6 +21,7 @@ from node import commands
 from node.aws import client
 from node.claims import claim_gang, free, holders
 from node.config import NodeConfig, read_node_config
+from node.dispatch_files import DispatchFiles
 from node.events import EventLog, NotTheWriterError
 from node.instances import Instance, online, running_nodes
 from node.layout import CANCELLED, FAILED, PROVISIONING, QUEUED, RUNNING, SUCCEEDED, run_key, utc_now
@@ -49,6 +50,7 @@ class Dispatch:
         self._run: dict[str, Any] = json.loads(body)
         self._run_id = run_id
         self._events = EventLog(self._bucket, run_id)
+        self._files = DispatchFiles(config, self._bucket, self._run)
         self._times = {"submitted": self._run["submitted"], "dispatched": utc_now()}
         self._gang: Gang | None = None
         self._parts: list[Part] = []
@@ -56,6 +58,7 @@ class Dispatch:
     def carry_out(self) -> Verdict:
         """Run it to its end and return how it ended; the final event is written whatever happens."""
         self._say(QUEUED, {}, self._run["submitted"])
+        self._files.reap_others()
         try:
             verdict = self._wait_for_nodes() or self._train()
         except NotTheWriterError:
@@ -64,6 +67,9 @@ class Dispatch:
             traceback.print_exc()
             why = f"the dispatcher on the head node failed: {error or type(error).__name__}"
             verdict = self._wind_down(Verdict(FAILED, why))
+        if self._files.wanted:
+            self._free()  # what follows may take long, and needs no node
+            verdict = self._files.bring_home(verdict)
         self._close(verdict)
         return verdict
 
@@ -125,6 +131,11 @@ class Dispatch:
         gang, ssm = self._gang, client("ssm", self._config.region)
         assert gang is not None
         self._say(PROVISIONING, {"nodes": gang.describe()})
+        if self._files.wanted:
+            making = f"making a file system of {self._run['fsx_gib']} GiB"
+            self._say(PROVISIONING, {"nodes": gang.describe(), "reason": making})
+            if verdict := self._files.provide(gang.nodes[0].subnet_id):
+                return verdict
         ranks = range(len(gang.nodes))
         with ThreadPoolExecutor(max_workers=min(16, len(ranks))) as pool:
             sent = [pool.submit(self._start, ssm, gang, rank) for rank in ranks]
@@ -176,12 +187,19 @@ class Dispatch:
         persist(lambda: self._write_receipt(verdict))
         detail = {"cause": verdict.cause} if verdict.cause else {}
         self._say(verdict.event, detail, self._times["ended"])
+        self._free()
+
+    def _free(self) -> None:
+        """Give the nodes back."""
         if self._gang is not None:
             ids = [node.instance_id for node in self._gang.nodes]
             persist(lambda: free(self._bucket, self._run_id, ids))
+            self._times.setdefault("freed", utc_now())
 
     def _write_receipt(self, verdict: Verdict) -> None:
-        receipt = make_receipt(self._bucket, self._run, self._gang, self._times, verdict)
+        receipt = make_receipt(
+            self._bucket, self._run, self._gang, self._times, verdict, self._files.receipt()
+        )
         self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
 
     def _ec2(self) -> Any:

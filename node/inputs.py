@@ -10,8 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from node.attach import Attached, attach
 from node.config import NodeConfig
 from node.layout import dataset_key, run_key
+from node.mounts import MountError
 from node.store import Bucket, file_digest
 
 
@@ -28,11 +30,19 @@ class Inputs:
     script: Path
     code_dir: Path
     data_dir: Path
+    attached: Attached
 
 
 def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
-    """Fetch everything; a dataset that an earlier run brought is used again. Raises InputError."""
+    """Fetch everything; a dataset that an earlier run brought is used again. Raises InputError.
+
+    A dataset on the run's own file system is read there, and not brought to this machine's disk.
+    """
     run = json.loads(_need(bucket, run_key(run_id, "run.json")))
+    try:
+        attached = attach(bucket, config, run)
+    except MountError as error:
+        raise InputError(str(error)) from error
     run_dir, code_dir = config.run_dir(run_id), config.code_dir(run_id)
     run_dir.mkdir(parents=True, exist_ok=True)
     code_dir.mkdir(parents=True, exist_ok=True)
@@ -43,7 +53,11 @@ def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
     if run.get("code"):
         _unpack(_need(bucket, run_key(run_id, "code.tar.gz")), run["code"]["sha256"], code_dir)
     datasets = Bucket(bucket.s3, config.dataset_bucket)
-    return Inputs(run, script, code_dir, _fetch_dataset(datasets, config, run.get("dataset")))
+    if attached.data_dir is not None:
+        data_dir = _shown_dataset(attached.data_dir, run.get("dataset"))
+    else:
+        data_dir = _fetch_dataset(datasets, config, run.get("dataset"))
+    return Inputs(run, script, code_dir, data_dir, attached)
 
 
 def _need(bucket: Bucket, key: str) -> bytes:
@@ -59,6 +73,15 @@ def _unpack(archive: bytes, digest: str, folder: Path) -> None:
     # The filter refuses what would land outside the folder.
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         tar.extractall(folder, filter="data")
+
+
+def _shown_dataset(folder: Path, dataset: dict[str, Any] | None) -> Path:
+    """Return the folder of the run's own file system that shows the dataset, after checking every file."""
+    for file in dataset["files"] if dataset else []:
+        path = folder / file["name"]
+        if not path.is_file() or file_digest(path) != (file["size"], file["sha256"]):
+            raise InputError(f"{file['name']} on the run's file system is missing or damaged")
+    return folder
 
 
 def _fetch_dataset(bucket: Bucket, config: NodeConfig, dataset: dict[str, Any] | None) -> Path:

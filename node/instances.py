@@ -20,6 +20,7 @@ class Instance:
     address: str
     """Private IPv4 address."""
     instance_type: str
+    subnet_id: str = ""
 
 
 def running_nodes(ec2: Any, environment: str, fleet: str) -> list[Instance]:
@@ -31,7 +32,7 @@ def running_nodes(ec2: Any, environment: str, fleet: str) -> list[Instance]:
         {"Name": "instance-state-name", "Values": ["running"]},
     ]
     found = [
-        Instance(each["InstanceId"], each["PrivateIpAddress"], each["InstanceType"])
+        Instance(each["InstanceId"], each["PrivateIpAddress"], each["InstanceType"], each.get("SubnetId", ""))
         for each in _describe(ec2, Filters=filters)
     ]
     return sorted(found, key=lambda instance: instance.instance_id)

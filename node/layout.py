@@ -16,7 +16,15 @@ FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
 TAG_ENVIRONMENT = "fleetform:environment"
 TAG_ROLE = "fleetform:role"
 TAG_FLEET = "fleetform:fleet"
+TAG_RUN = "fleetform:run"
+"""On a file system that was made for one run: the run's id."""
 ROLE_NODE = "node"
+
+
+FSX_STATE = "fsx.json"
+"""In a run's directory: how the run's own file system stands."""
+FSX_DATA, FSX_RESULTS = "/data", "/results"
+"""On a run's own file system: the dataset, and what is written back to the run's directory."""
 
 
 def run_key(run_id: str, name: str) -> str:

@@ -22,6 +22,7 @@ from node.store import Bucket
 RUN_MOUNTS = "fsx-runs"
 """Folder at the root of a machine in which a run's own file system is mounted."""
 _MOUNT_SECONDS = 120.0
+_BOOT_PATIENCE_SECONDS = 60.0
 _IMAGE_LACKS = {
     "efs": "the image may lack the mount helper (amazon-efs-utils), without which EFS admits nobody",
     "lustre": "the image may lack the Lustre client (lustre-client-modules-aws)",
@@ -125,7 +126,7 @@ def main() -> int:
     config = read_node_config()
     bucket = Bucket(client("s3", config.region), config.artifact_bucket)
     try:
-        persist(lambda: mount_all(bucket, config))
+        persist(lambda: mount_all(bucket, config), _BOOT_PATIENCE_SECONDS)
     except MountError as error:
         print(error, file=sys.stderr)
         return 1

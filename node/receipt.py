@@ -16,12 +16,18 @@ _FIRST_LINE_BYTES = 8192
 
 
 def make_receipt(
-    bucket: Bucket, run: Mapping[str, Any], gang: Gang | None, times: Mapping[str, str], verdict: Verdict
+    bucket: Bucket,
+    run: Mapping[str, Any],
+    gang: Gang | None,
+    times: Mapping[str, str],
+    verdict: Verdict,
+    file_system: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the receipt of a run; `times` are the UTC times of PHASES that were reached, without first_step.
 
-    Cost counts every node from its claim to the run's end at the list price that `run.json` carries; null
-    where that carries none.
+    Cost counts every node from its claim until it was freed (`times["freed"]`, before a file system of the
+    run's own was brought home) or to the run's end, at the list price that `run.json` carries; null where
+    that carries none. `file_system` is what `node/run_file_system.py` says of it; the cost includes it.
     """
     reached = dict(times)
     first_step = first_step_time(bucket, run["run_id"])
@@ -29,9 +35,12 @@ def make_receipt(
         reached["first_step"] = first_step
     phases = {name: reached[name] for name in PHASES if name in reached}
     begin, end = phases.get("claimed"), phases["ended"]
-    held = epoch_seconds(end) - epoch_seconds(begin) if begin else 0.0
+    held = epoch_seconds(times.get("freed", end)) - epoch_seconds(begin) if begin else 0.0
     nodes = len(gang.nodes) if gang else 0
     price = run.get("price_usd_per_hour")
+    usd = None if price is None else held * nodes * price / 3600
+    if file_system is not None:
+        usd = None if usd is None or file_system["usd"] is None else usd + file_system["usd"]
     return {
         "run_id": run["run_id"],
         "outcome": verdict.event,
@@ -42,8 +51,9 @@ def make_receipt(
         "cost": {
             "node_seconds": round(held * nodes, 3),
             "usd_per_node_hour": price,
-            "usd": None if price is None else round(held * nodes * price / 3600, 4),
+            "usd": None if usd is None else round(usd, 4),
         },
+        **({} if file_system is None else {"file_system": dict(file_system)}),
     }
 
 

@@ -82,6 +82,7 @@ class Runner:
         assert code is not None
         remove_scratch(self._config, self._run_id)
         self._say_left_out(sync, log)
+        self._let_go(inputs)
         return self._save(sync, code)
 
     def _say_left_out(self, sync: FolderSync, log: Path) -> None:
@@ -92,6 +93,17 @@ class Runner:
         if missed:
             with log.open("a") as file:
                 file.writelines(f"{OUR_WORD}{each.path} is not uploaded: {each.why}\n" for each in missed)
+
+    def _let_go(self, inputs: Inputs) -> None:
+        """Report what lies on the run's own file system, and unmount it."""
+        try:
+            listing = inputs.attached.listing()
+        except OSError as error:
+            print(f"the results on the run's file system can't be listed: {error}", file=sys.stderr)
+            listing = None
+        if listing is not None:
+            self._report["fsx"] = listing
+        inputs.attached.detach()
 
     def _accompany(self, job: JobProcess, sync: FolderSync) -> None:
         """Stream the run directory until the job has ended; pass a stop on to it, first kindly."""
@@ -158,6 +170,7 @@ def job_environment(config: NodeConfig, arguments: argparse.Namespace, inputs: I
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     return {
         **environment,
+        **inputs.attached.variables,
         "FLEETFORM_RUN_ID": arguments.run_id,
         MARK: str(config.run_dir(arguments.run_id)),
         "FLEETFORM_DATA_DIR": str(inputs.data_dir),

@@ -23,7 +23,7 @@ BYTES_PER_SECOND = 1024 * 1024
 _RETRY_SECONDS = 5.0
 _TICK = 0.25
 _TAKEN = re.compile(
-    r"(run|submission|cancel|stop|receipt|settled)\.json|events\.jsonl|launch\.sh|code\.tar\.gz"
+    r"(run|submission|cancel|stop|receipt|settled|fsx|fsx-reaper)\.json|fsx/.*|events\.jsonl|launch\.sh|code\.tar\.gz"
     r"|(logs|outputs|alive)/node-\d+\.\w+|node-\d+/.*",
     re.DOTALL,
 )

@@ -61,6 +61,8 @@ class Repositories:
     def link(self, association: dict[str, Any]) -> None:
         """Begin to keep a link; what is imported at its creation makes it AVAILABLE when it is there."""
         link = Link(association)
+        if (folder := self._folders.inside(*link.place)) is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
             self._links[association["AssociationId"]] = link
         if association.get("BatchImportMetaDataOnCreate"):

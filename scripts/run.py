@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     "--checkpoints", is_flag=True, help="The script writes checkpoints; asked for on several spot nodes."
 )
 @click.option("--max-minutes", type=int, default=1440, show_default=True, help="Stop it after this long.")
+@click.option(
+    "--fsx-gib",
+    type=int,
+    default=0,
+    metavar="GIB",
+    help="A fast file system (FSx for Lustre) for the length of the run: 1200, or a multiple of 2400.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the script that would run, to the letter, and stop.")
 @click.option("--follow", "-f", is_flag=True, help="Stay, and print its events and logs until it ends.")
 @json_option
@@ -40,6 +47,7 @@ def command(
     fleet: str | None,
     checkpoints: bool,
     max_minutes: int,
+    fsx_gib: int,
     dry_run: bool,
     follow: bool,
     as_json: bool,
@@ -67,6 +75,7 @@ def command(
         checkpoints=checkpoints,
         procs_per_node=procs_per_node,
         max_minutes=max_minutes,
+        fsx_gib=fsx_gib,
     )
     return _dry_run(job) if dry_run else _run(job, cloud, follow, as_json)
 
@@ -78,7 +87,9 @@ def _dry_run(job: JobSpec) -> int:
     from stacks.guardrails import load_checked
 
     _, spec = load_checked(find_project().environments, job.environment)
-    click.echo(render_launch_script(build_request(job, declared_fleets(spec))), nl=False)
+    click.echo(
+        render_launch_script(build_request(job, declared_fleets(spec), spec.fsx.run_max_gib)), nl=False
+    )
     return 0
 
 

@@ -185,6 +185,7 @@ class FleetStack:
             node_document=naming.node_document(self.spec.name),
             head_group=naming.head_group(self.spec.name),
             fleets={name: self._fleet_outputs(name, fleet) for name, fleet in self.spec.fleets.items()},
+            run_max_gib=self.spec.fsx.run_max_gib,
         )
 
     def _fleet_outputs(self, name: str, fleet: FleetSpec) -> FleetOutputs:

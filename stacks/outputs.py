@@ -56,6 +56,8 @@ class EnvironmentOutputs(BaseModel):
     """Auto Scaling group of the head node."""
     fleets: dict[str, FleetOutputs]
     """The GPU fleets by name."""
+    run_max_gib: int
+    """Largest file system (FSx for Lustre) that a run may have for its own length, GiB; 0 for none."""
 
     def to_json(self) -> str:
         """Return the outputs as the text that the SSM parameter holds."""

@@ -5,23 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stacks.case import Case, Rule
+from stacks.lustre_sizes import is_lustre_size, lustre_sizes_around
 from stacks.problems import Problem
-
-SMALLEST_LUSTRE_GIB, LUSTRE_STEP_GIB = 1200, 2400
-"""Sizes of a file system on SSDs: 1200 or a multiple of 2400 (FSx API, CreateFileSystem, StorageCapacity)."""
-
-
-def is_lustre_size(gib: int) -> bool:
-    """Return whether FSx for Lustre makes a file system of that size."""
-    return gib == SMALLEST_LUSTRE_GIB or (gib > 0 and gib % LUSTRE_STEP_GIB == 0)
-
-
-def lustre_sizes_around(gib: int) -> list[int]:
-    """Return the sizes that FSx has next to one that it does not have, the smaller first."""
-    below = gib // LUSTRE_STEP_GIB * LUSTRE_STEP_GIB
-    smaller = [below] if below else [SMALLEST_LUSTRE_GIB] if gib > SMALLEST_LUSTRE_GIB else []
-    larger = SMALLEST_LUSTRE_GIB if gib < SMALLEST_LUSTRE_GIB else below + LUSTRE_STEP_GIB
-    return [*smaller, larger]
 
 
 def lustre_size_is_one_of_fsx(case: Case) -> Iterator[Problem]:

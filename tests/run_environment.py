@@ -119,6 +119,8 @@ def _start(
             python="/usr/bin/python3",
             run_as="fleetform",
             scratch=True,
+            # A test that needs file systems puts it there; for the others there are none.
+            storage_key="node/storage.json",
             bundle_key=bundle.key,
             bundle_sha256=bundle.sha256,
         )
@@ -165,6 +167,7 @@ def _outputs(name: str, bucket: str, nodes: int) -> EnvironmentOutputs:
         run_document=naming.run_document(name),
         node_document=naming.node_document(name),
         head_group=naming.head_group(name),
+        run_max_gib=2400,
         fleets={
             "gpu": FleetOutputs(
                 group=naming.fleet_group(name, "gpu"),

@@ -27,6 +27,7 @@ SPECS = {
         "network_spec",
         "fleet_spec",
         "storage_spec",
+        "lustre_sizes",
         "setting_forms",
         "waivers",
         "entry_paths",

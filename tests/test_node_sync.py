@@ -238,7 +238,9 @@ DATASETS = "sync-tests-datasets"
 
 
 def config(root: Path) -> NodeConfig:
-    return NodeConfig("lab", "us-east-1", "bucket", DATASETS, "node", "gpu", "lab-run-node", "python3", root)
+    return NodeConfig(
+        "lab", "us-east-1", "bucket", DATASETS, "node", "gpu", "lab-run-node", "", "python3", root
+    )
 
 
 def test_a_damaged_dataset_is_refused_and_not_kept(bucket: Bucket, tmp_path: Path) -> None:

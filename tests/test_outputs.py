@@ -21,6 +21,7 @@ OUTPUTS = EnvironmentOutputs(
     run_document="vision-run-job",
     node_document="vision-run-node",
     head_group="vision-head",
+    run_max_gib=2400,
     fleets={
         "gpu": FleetOutputs(
             group="vision-gpu", nodes=2, max_nodes=4, instance_type="g5.xlarge", gpus_per_node=1

@@ -12,7 +12,7 @@ import pytest
 from stacks import naming
 from stacks.app import read_declarations, synthesize
 from stacks.guardrails import check_directory
-from stacks.storage_rules import is_lustre_size, lustre_sizes_around
+from stacks.lustre_sizes import is_lustre_size, lustre_sizes_around
 from tests.golden_synth import BUNDLE
 from tests.spec_files import environment_text, write_folder
 
