@@ -79,11 +79,15 @@ def command(
 
 
 def _readable(project: Project, names: Sequence[str]) -> list[str]:
-    """Return those of the environments whose files, and the account's, can be read."""
+    """Return those of the environments that the cloud can be asked about: files and region are right."""
+    from stacks.catalog import known_regions
     from stacks.guardrails import read_folder
 
     folder = read_folder(project.environments)
-    known = {spec.name for file, spec in folder.specs.items() if spec.name == file.stem}
+    regions = known_regions()
+    known = {
+        spec.name for file, spec in folder.specs.items() if spec.name == file.stem and spec.region in regions
+    }
     return [name for name in names if name in known] if folder.account else []
 
 

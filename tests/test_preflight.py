@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from fleet.cloud import Cloud
-from fleet.preflight import LIVE_ERRORS, LIVE_WARNINGS, check
+from fleet.preflight import LIVE_ERRORS, LIVE_WARNINGS, check, require_preflight
+from fleet.project import Project
+from fleet.session import Session
+from fleet.terraform_events import ProgressEvent
+from stacks.problems import UserError
 from tests.live_cases import live_case, set_quota
 from tests.sandbox_helpers import admin
 from tests.spec_files import environment_text, write_folder
@@ -95,6 +99,24 @@ def test_a_refused_question_is_told_once_and_the_others_are_asked_all_the_same(f
     [warning] = findings.warnings
     assert warning.what.startswith("the types that zones offer could not be asked (")
     assert warning.do.startswith("allow ec2:DescribeInstanceTypeOfferings to whoever builds")
+
+
+def test_warnings_are_told_and_errors_stop_what_builds(sandbox: Cloud, tmp_path: Path) -> None:
+    region, told = "ca-central-1", list[ProgressEvent]()
+    set_quota(sandbox, region, "L-DB2E81BA", 8)
+    case = live_case(sandbox, region, fleet={"nodes": 2, "max_nodes": 4})
+    session = Session(Project(tmp_path, tmp_path), sandbox, case.account, case.spec)
+    require_preflight(session, told.append)
+    [event] = told
+    assert event.kind == "warning" and "at max_nodes 16 are needed" in event.text
+    set_quota(sandbox, region, "L-DB2E81BA", 4)
+    with pytest.raises(UserError, match="has 4 of 4 vCPUs left, and the nodes need 8"):
+        require_preflight(session, told.append)
+
+
+def test_a_file_with_mistakes_of_its_own_can_be_held_against_the_cloud(sandbox: Cloud) -> None:
+    network = {"cidr": "10.20.0.0/31", "zones": 6, "subnet_ids": ["subnet-0123456789abcdef0"]}
+    check(live_case(sandbox, "us-west-1", network=network, fleet={"zone": "us-east-1b", "nodes": 9}))
 
 
 def test_the_verb_asks_the_cloud_only_when_it_is_told_to(

@@ -20,6 +20,7 @@ from fleet.preflights.networks import (
     vpc_is_there,
     way_out_is_there,
 )
+from fleet.preflights.places import environment_zones
 from tests.live_cases import found, live_case, start, stop
 
 pytestmark = pytest.mark.sandbox
@@ -257,3 +258,14 @@ def test_nodes_that_run_have_their_addresses_and_a_spread_fleet_takes_from_every
         assert found(subnets_hold_the_nodes, small.case(fleet=spread)) == []
     finally:
         stop(sandbox, REGION, running)
+
+
+def test_an_environment_that_stands_keeps_the_zones_of_its_subnets(sandbox: Cloud) -> None:
+    case = live_case(sandbox, REGION, block="10.92.0.0/16")
+    first, second = (str(block) for block in case.spec.network.subnets())
+    assert environment_zones(case) == [f"{REGION}a", f"{REGION}b"]
+    ours = make(sandbox, "10.92.0.0/16", second, first)
+    ours.ec2.create_tags(
+        Resources=list(ours.subnets), Tags=[{"Key": "fleetform:environment", "Value": "vision"}]
+    )
+    assert environment_zones(live_case(sandbox, REGION, block="10.92.0.0/16")) == [f"{REGION}b", f"{REGION}a"]

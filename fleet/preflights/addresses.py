@@ -32,7 +32,7 @@ def subnets_hold_max_nodes(case: LiveCase) -> Iterator[Problem]:
 
 def _shortages(case: LiveCase, counts: Mapping[str, int], setting: str) -> Iterator[Problem]:
     """Yield the fleets whose further nodes find no addresses; those bound to one zone choose first."""
-    subnets = own_subnets(case) if case.spec.network.is_own else existing_subnets(case)
+    subnets = own_subnets(case) or existing_subnets(case)
     if not subnets:
         return
     zones = environment_zones(case)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fleet.preflights.case import LiveCase, fleets_of
-from fleet.preflights.subnets import existing_subnets
+from fleet.preflights.subnets import existing_subnets, own_subnets
 from stacks.fleet_spec import FleetSpec
 from stacks.problems import Problem
 
@@ -84,8 +84,10 @@ def region_zones(case: LiveCase) -> list[str]:
 def environment_zones(case: LiveCase) -> list[str]:
     """Return the zones of the environment's subnets, the first one first, as the stacks choose them."""
     network = case.spec.network
-    if not network.is_own:
-        return [str(subnet["AvailabilityZone"]) for subnet in existing_subnets(case).values()]
+    standing = own_subnets(case) if network.is_own else existing_subnets(case)
+    zones = [str(subnet["AvailabilityZone"]) for subnet in standing.values()]
+    if not network.is_own or len(zones) == network.zone_count:
+        return zones  # subnets keep their zones, whatever the region gains
     return list(network.zone_names) or region_zones(case)[: network.zones]
 
 

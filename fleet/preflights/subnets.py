@@ -8,6 +8,9 @@ from typing import Any
 from fleet import aws
 from fleet.preflights.case import LiveCase
 
+SMALLEST_PREFIX = 24
+"""A smaller block is refused by the offline rules, and may not even be cut."""
+
 
 def vpcs(case: LiveCase) -> list[Mapping[str, Any]]:
     """Return every VPC of the account in the region."""
@@ -23,7 +26,8 @@ def existing_vpc(case: LiveCase) -> Mapping[str, Any] | None:
 
 def existing_subnets(case: LiveCase) -> Mapping[str, Mapping[str, Any]]:
     """Return the subnets that `network.subnet_ids` names, by id in that order; those that exist."""
-    wanted = case.spec.network.subnet_ids
+    network = case.spec.network
+    wanted = () if network.is_own else network.subnet_ids
 
     def look() -> Mapping[str, Mapping[str, Any]]:
         named = [{"Name": "subnet-id", "Values": list(wanted)}]
@@ -36,14 +40,17 @@ def existing_subnets(case: LiveCase) -> Mapping[str, Mapping[str, Any]]:
 
 
 def own_subnets(case: LiveCase) -> Mapping[str, Mapping[str, Any]]:
-    """Return the private subnets that stand already of the environment's own network, by id."""
+    """Return the private subnets that stand already of the environment's own network, by id, in order."""
+    network = case.spec.network
+    if not network.is_own or network.cidr.prefixlen > SMALLEST_PREFIX:
+        return {}
+    blocks = [str(block) for block in network.subnets()]
 
     def look() -> Mapping[str, Mapping[str, Any]]:
         found = case.pages("ec2", "describe_subnets", "Subnets")
-        blocks = {str(block) for block in case.spec.network.subnets()}
-        return {
-            each["SubnetId"]: each for each in found if case.is_ours(each) and each["CidrBlock"] in blocks
-        }
+        ours = [each for each in found if case.is_ours(each) and each["CidrBlock"] in blocks]
+        ours.sort(key=lambda subnet: blocks.index(subnet["CidrBlock"]))
+        return {each["SubnetId"]: each for each in ours}
 
     return case.ask("the subnets of the environment", "ec2:DescribeSubnets", look)
 
