@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from stacks import naming
+from stacks.account import AccountSpec
 from stacks.account_parts import AccountParts
 from stacks.audit_buckets import RETENTION_ACTIONS
 from stacks.aws.generated import ec2, iam
+from stacks.place import Place
 from stacks.policies import policy, statement
 from stacks.session_document import session_document_arn
 
@@ -27,6 +29,12 @@ def add_entry_policy(parts: AccountParts) -> None:
     parts.stack.output("deny_entry_policy", made.arn, "Policy that every role of people carries")
     if parts.account.sessions.serial_console == "closed":
         ec2.Ec2SerialConsoleAccess(parts.stack, "account", enabled=False)
+
+
+def deny_entry_arn(account: AccountSpec, place: Place) -> str:
+    """Return the policy's ARN, for roles of other stacks than the account's."""
+    name = naming.account_name(account.organization, naming.DENY_ENTRY_POLICY)
+    return f"arn:{place.partition}:iam::{place.account_id}:policy/{name}"
 
 
 def deny_entry(parts: AccountParts) -> list[dict[str, Any]]:

@@ -131,13 +131,12 @@ def _only_ec2(role: Thing) -> bool:
 
 def disk_elsewhere(facts: Facts, template: Thing) -> Verdict:
     """Return what becomes of a snapshot, an image or a volume of the machine."""
-    for disk in listed(template.body.get("block_device_mappings")):
-        for volume in listed(disk.get("ebs")):
-            if not is_true(volume.get("encrypted")):
-                return opened(
-                    "its disk is not encrypted, so a copy of it can be handed to anybody",
-                    template.at("block_device_mappings"),
-                )
+    disks = listed(template.body.get("block_device_mappings"))
+    volumes = [volume for disk in disks for volume in listed(disk.get("ebs"))]
+    if not all(is_true(volume.get("encrypted")) for volume in volumes):
+        where = template.at("block_device_mappings")
+        return opened("its disk is not encrypted, so a copy of it can be handed to anybody", where)
+    shareable = any(volume.get("kms_key_id") for volume in volumes)
     if not denies(facts, "ec2:CreateSnapshot"):
         return opened("no policy keeps fleetform's roles from copying disks")
     return in_trail(
@@ -145,7 +144,7 @@ def disk_elsewhere(facts: Facts, template: Thing) -> Verdict:
         "CreateSnapshot, CreateImage, AttachVolume, ModifySnapshotAttribute",
         template.at("block_device_mappings"),
         *denies(facts, "ec2:CreateSnapshot"),
-        note="encrypted with AWS's own key, a copy cannot leave the account",
+        note="" if shareable else "encrypted with AWS's own key, a copy cannot leave the account",
     )
 
 
