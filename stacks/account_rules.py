@@ -8,6 +8,9 @@ from stacks.case import AccountCase, AccountRule, Case, unknown_region
 from stacks.catalog import known_regions
 from stacks.problems import Problem
 
+USERS_OF_IMAGES = ("root", "ubuntu", "ec2-user", "admin", "centos", "rocky", "fedora", "ssm-user")
+"""Users of AWS's and the distributions' images that are root or have sudo, and Session Manager's own."""
+
 
 def account_region_is_known(case: AccountCase) -> Iterator[Problem]:
     """The account's region is one of AWS's."""
@@ -53,7 +56,18 @@ def sessions_reach_the_region(case: Case) -> Iterator[Problem]:
         )
 
 
-ACCOUNT_ERRORS: tuple[AccountRule, ...] = (account_region_is_known,)
+def sessions_run_as_nobody_special(case: AccountCase) -> Iterator[Problem]:
+    """Sessions run as a user of their own, not as one that images have and let become root."""
+    user = case.account.sessions.run_as
+    if user in USERS_OF_IMAGES:
+        yield case.problem(
+            "sessions.run_as",
+            f"{user} is there already on AWS's images, and may become root",
+            "take a name of your own: machines make that user, without sudo",
+        )
+
+
+ACCOUNT_ERRORS: tuple[AccountRule, ...] = (account_region_is_known, sessions_run_as_nobody_special)
 """Rules whose findings stop every act that builds."""
 ACCOUNT_WARNINGS: tuple[AccountRule, ...] = (the_record_is_kept, sessions_can_idle)
 """Rules whose findings are told and stop nothing."""

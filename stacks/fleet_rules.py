@@ -5,15 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from stacks import naming
 from stacks.case import Case, Rule
 from stacks.catalog import load_catalog
+from stacks.environment import EnvironmentSpec
 from stacks.fleet_spec import FleetSpec, HeadSpec
+from stacks.outputs import FleetOutputs
 from stacks.placement_rules import PLACEMENT_ERRORS, PLACEMENT_WARNINGS
 from stacks.problems import Problem, nearest
 from stacks.purchase_rules import PURCHASE_ERRORS, PURCHASE_WARNINGS
 
 BURSTABLE = ("t2", "t3", "t3a", "t4g")
 """Families whose CPU is throttled to a baseline; cluster placement groups refuse them (EC2 user guide)."""
+PARAMETER_MAX = 4096
+"""Characters of a standard parameter (Systems Manager user guide); advanced ones cost money."""
+PUBLISHED_BESIDES = 800
+"""Characters that the outputs take at most beside their fleets and subnets; a test holds it against them."""
+SOME_ID = "subnet-0123456789abcdef0"
 
 
 def types_are_known(case: Case) -> Iterator[Problem]:
@@ -88,6 +96,38 @@ def max_nodes_within_the_limit(case: Case) -> Iterator[Problem]:
         yield case.problem("fleets", f"{total} nodes together where {limit} are allowed", do)
 
 
+def outputs_fit_their_parameter(case: Case) -> Iterator[Problem]:
+    """The fleets are few enough that what stands can be published in one Systems Manager parameter."""
+    spec = case.spec
+    needed = published_characters(spec)
+    if needed > PARAMETER_MAX:
+        yield case.problem(
+            "fleets",
+            f"what is told of {len(spec.fleets)} fleets takes about {needed} characters where a Systems "
+            f"Manager parameter has {PARAMETER_MAX}",
+            "split the environment, or have fewer fleets",
+        )
+
+
+def published_characters(spec: EnvironmentSpec) -> int:
+    """Return how many characters the environment's outputs take at most."""
+    fleets = 0
+    for name, fleet in spec.fleets.items():
+        zones = spec.network.zone_count if fleet.placement == "spread" else 1
+        told = FleetOutputs(
+            group=naming.fleet_group(spec.name, name),
+            nodes=fleet.nodes,
+            max_nodes=fleet.max_nodes,
+            instance_type=fleet.instance_type,
+            gpus_per_node=8,
+            purchase=fleet.purchase,
+            placement=fleet.placement,
+            subnet_ids=(SOME_ID,) * zones,
+        )
+        fleets += len(told.model_dump_json()) + len(name) + len('"":,')
+    return fleets + len(SOME_ID) * spec.network.zone_count + PUBLISHED_BESIDES
+
+
 def head_has_no_gpu(case: Case) -> Iterator[Problem]:
     """The head node has no GPU, since nothing there would use it."""
     found = load_catalog().get(case.spec.head.instance_type)
@@ -126,6 +166,7 @@ FLEET_ERRORS: tuple[Rule, ...] = (
     images_fit_their_machines,
     nodes_within_max_nodes,
     max_nodes_within_the_limit,
+    outputs_fit_their_parameter,
     *PURCHASE_ERRORS,
     *PLACEMENT_ERRORS,
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from stacks import naming
 from stacks.guardrails import check_directory, check_new
 from stacks.problems import Problem, UserError
 from tests.spec_files import ACCOUNT, environment_text, write_folder
@@ -170,12 +169,6 @@ WARNINGS: list[tuple[str, str, str, str]] = [
         "g5.48xlarge has 1 fabric adapter, and the nodes get none: they do not reach from zone to zone",
         '"together"',
     ),
-    (
-        fleet(region="eu-south-1", kind="p5.48xlarge", most=1),
-        "fleets.gpu.instance_type",
-        "eu-south-1 had no p5 when the catalog was made",
-        "us-west-2",
-    ),
 ]
 
 
@@ -186,6 +179,14 @@ def test_what_is_likely_not_meant_is_a_warning_and_no_other(
     errors, (warning,) = check(tmp_path, text)
     assert not errors
     assert warning.path == path and what in warning.what and do in warning.do
+
+
+def test_a_region_that_was_not_seen_to_have_the_type_is_a_warning(tmp_path: Path) -> None:
+    text = fleet(region="eu-south-1", kind="p5.48xlarge", most=1)
+    errors, (warning,) = check(tmp_path, text, ACCOUNT.replace("us-east-1", "eu-south-1"))
+    assert not errors and warning.path == "fleets.gpu.instance_type"
+    assert warning.what == "eu-south-1 had no p5 when the catalog was made"
+    assert "us-west-2" in warning.do
 
 
 FINE = [
@@ -325,11 +326,20 @@ def test_a_file_with_ten_mistakes_gets_ten_findings_in_one_answer(tmp_path: Path
     assert len(errors) == 10
 
 
-def test_every_name_of_the_longest_environment_and_fleet_is_within_awss_limits(tmp_path: Path) -> None:
-    environment, fleet_name = "e" * 20, "f" * 20
-    spec = fleet().replace("[fleets.gpu]", f"[fleets.{fleet_name}]").replace("vision", environment, 1)
-    assert check_directory(write_folder(tmp_path, **{environment: spec}), today=TODAY)[0] == []
-    group = naming.fleet_group(environment, fleet_name)
-    # Launch templates and Systems Manager's documents take 128 characters, groups 255, roles 64.
-    assert len(group) <= 64
-    assert len(naming.run_document(environment)) <= 128 and len(naming.node_document(environment)) <= 128
+@pytest.mark.parametrize("user", ["root", "ubuntu", "ssm-user"])
+def test_sessions_as_a_user_that_may_become_root_are_refused(tmp_path: Path, user: str) -> None:
+    account = f'{ACCOUNT}\n[sessions]\nrun_as = "{user}"\n'
+    (problem,), _ = check(tmp_path, environment_text(), account)
+    assert problem.path == "sessions.run_as" and problem.file.endswith("account.toml")
+    assert problem.what == f"{user} is there already on AWS's images, and may become root"
+    assert "without sudo" in problem.do
+
+
+def test_more_fleets_than_can_be_published_are_refused(tmp_path: Path) -> None:
+    one = '[fleets.f{}]\ninstance_type = "g5.xlarge"\nnodes = 0\nmax_nodes = 1\nplacement = "spread"\n'
+    text = environment_text().partition("[fleets.gpu]")[0]
+    account = ACCOUNT.replace("= 4", "= 100")
+    assert check(tmp_path, text + "".join(map(one.format, range(9))), account) == ([], [])
+    (problem,), _ = check(tmp_path, text + "".join(map(one.format, range(16))), account)
+    assert problem.path == "fleets"
+    assert "16 fleets" in problem.what and "Systems Manager parameter has 4096" in problem.what
