@@ -36,8 +36,9 @@ if [ -z "$root" ]; then
 fi
 
 if [ -z "$root" ]; then
-  # Sessions run as this user, which may do nothing as root.
-  id fleetform >/dev/null 2>&1 || useradd --create-home --shell /bin/bash fleetform
+  # Sessions run as this user, which may do nothing as root; runs need it not.
+  id fleetform >/dev/null 2>&1 || useradd --create-home --shell /bin/bash fleetform ||
+    echo "the user fleetform could not be made, so no session can be opened" >&2
 fi
 
 # The instance profile's credentials and the network may come up a little after the machine itself.

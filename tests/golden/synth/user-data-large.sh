@@ -27,8 +27,9 @@ printf '%s\n' /opt/pytorch/bin/python3 >"$root/etc/fleetform/python"
 
 
 if [ -z "$root" ]; then
-  # Sessions run as this user, which may do nothing as root.
-  id fleetform >/dev/null 2>&1 || useradd --create-home --shell /bin/bash fleetform
+  # Sessions run as this user, which may do nothing as root; runs need it not.
+  id fleetform >/dev/null 2>&1 || useradd --create-home --shell /bin/bash fleetform ||
+    echo "the user fleetform could not be made, so no session can be opened" >&2
 fi
 
 if [ -z "$root" ]; then
