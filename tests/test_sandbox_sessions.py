@@ -247,6 +247,23 @@ def test_a_machine_acts_as_the_role_of_its_profile(sandbox: Cloud, machine: str)
     ]
 
 
+def test_every_machine_of_a_call_gets_the_profile_also_from_the_launch_template(
+    sandbox: Cloud, profile: dict[str, str]
+) -> None:
+    ec2 = api(sandbox, "ec2")
+    asked = {"ImageId": IMAGE, "InstanceType": "m5.large", "IamInstanceProfile": profile}
+    ec2.create_launch_template(LaunchTemplateName="imds-template", LaunchTemplateData=asked)
+    template = {"LaunchTemplateName": "imds-template"}
+    for given in (asked, {"LaunchTemplate": template}):
+        found = ec2.run_instances(MinCount=2, MaxCount=2, **given)["Instances"]
+        for instance in found:
+            got = run_script(
+                sandbox, instance["InstanceId"], "aws s3api list-objects-v2 --bucket imds-bucket"
+            )
+            assert got["Status"] == "Success", got["StandardErrorContent"]
+        ec2.terminate_instances(InstanceIds=[each["InstanceId"] for each in found])
+
+
 def test_a_machine_without_a_profile_has_no_credentials(sandbox: Cloud) -> None:
     bare = run_instances(sandbox)[0]
     asked = run_script(sandbox, bare, "env; aws sts get-caller-identity")

@@ -12,6 +12,7 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance
+from moto.ec2.utils import filter_iam_instance_profiles
 
 from sandbox.node import Machine, decode_user_data
 from sandbox.parts import Parts, store
@@ -34,10 +35,14 @@ def install(parts: Parts) -> None:
         earlier = store(self, "client_tokens")
         if token in earlier:  # the client did not get our answer and asks again
             return earlier[token]
+        is_groups_own = SHARERS in kwargs
         sharers = kwargs.pop(SHARERS, 1)
+        profile = {} if is_groups_own else _profile_of_template(self, kwargs)
         reservation = run(self, *args, **kwargs)
         if token not in (None, _NOT_GIVEN):
             earlier[token] = reservation
+        if not is_groups_own:
+            _give_profiles(self, reservation.instances, kwargs, profile)
         for instance in reservation.instances:
             node = parts.nodes.launch(machine(instance, max(sharers, len(reservation.instances))))
             _prepare_interface(instance, node.address)
@@ -75,6 +80,39 @@ def gpu_count(instance_type: str) -> int:
     """Return how many GPUs machines of that type have; 0 for a type that moto does not know."""
     known = INSTANCE_TYPES.get(instance_type, {})
     return sum(int(gpu.get("Count", 0)) for gpu in known.get("GpuInfo", {}).get("Gpus", []))
+
+
+def _profile_of_template(backend: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the profile that the launch template of a call names, unless the call names one itself.
+
+    Raises moto's InvalidIamInstanceProfile errors for one that does not exist, as EC2 refuses it.
+    """
+    template = given.get("launch_template")
+    if given.get("iam_instance_profile_name") or given.get("iam_instance_profile_arn") or not template:
+        return {}
+    if template_id := template.get("LaunchTemplateId"):
+        found = backend.get_launch_template(template_id)
+    else:
+        found = backend.get_launch_template_by_name(template["LaunchTemplateName"])
+    profile = found.get_version(template.get("Version") or "$Default").data.get("IamInstanceProfile", {})
+    named = {
+        "iam_instance_profile_name": profile.get("Name"),
+        "iam_instance_profile_arn": profile.get("Arn"),
+    }
+    if not any(named.values()):
+        return {}
+    filter_iam_instance_profiles(backend.account_id, partition=backend.partition, **named)
+    return named
+
+
+def _give_profiles(
+    backend: Any, instances: list[Any], given: dict[str, Any], template: dict[str, Any]
+) -> None:
+    """Give the instances their profile: the template's, or the call's, which moto gives to one alone."""
+    names = ("iam_instance_profile_name", "iam_instance_profile_arn")
+    named = template or {name: given[name] for name in names if given.get(name)}
+    for instance in (instances if template else instances[1:]) if named else []:
+        backend.associate_iam_instance_profile(instance_id=instance.id, **named)
 
 
 def _prepare_interface(instance: Any, address: str) -> None:
