@@ -17,7 +17,9 @@ from fleet.cloud import Cloud
 from fleet.terraform_events import Diagnostic
 from stacks import naming
 
-_EXISTS = re.compile(r"already ?exist|AlreadyOwnedByYou|already in use|\.Duplicate", re.IGNORECASE)
+_EXISTS = re.compile(
+    r"already ?exist|AlreadyOwnedByYou|already in use|\.Duplicate|conflicting DNS domain", re.IGNORECASE
+)
 _NAME = re.compile(r"^[^(]*\(([^)]+)\):")
 """The provider's messages begin `creating IAM Role (the-name): ...`."""
 
@@ -129,6 +131,27 @@ _FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found]] = {
 }
 """Terraform's type -> how the existing thing is found by its name."""
 
+_IN_A_VPC = {
+    "aws_security_group": ("describe_security_groups", "SecurityGroups", "group-name", "GroupId"),
+    "aws_vpc_endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "service-name", "VpcEndpointId"),
+}
+"""What has its name within a VPC alone, so that it stands in the way only in one that was there before: how
+it is listed, by which filter, and its id."""
+
+
+def _find(client: Callable[[str], Any], kind: str, name: str, stack: str) -> Found | None:
+    """Return the existing thing of that name, None where nothing of that kind is found by its name."""
+    if kind in _FINDERS:
+        return _FINDERS[kind](client, name)
+    if kind not in _IN_A_VPC:
+        return None
+    operation, key, by, identity = _IN_A_VPC[kind]
+    filters = [{"Name": by, "Values": [name]}, {"Name": f"tag:{naming.TAG_STACK}", "Values": [stack]}]
+    for each in getattr(client("ec2"), operation)(Filters=filters)[key]:
+        if str(each.get("State", "")).lower() not in ("deleting", "deleted"):
+            return each[identity], _pairs(each.get("Tags", []))
+    return None
+
 
 def find_adoptable(
     diagnostics: Iterable[Diagnostic], cloud: Cloud, region: str, stack: str, *, died: bool
@@ -143,16 +166,18 @@ def find_adoptable(
 
     found = []
     for diagnostic in diagnostics:
-        finder = _FINDERS.get(diagnostic.address.split(".")[0])
         named = _NAME.match(diagnostic.summary)
-        if finder is None or named is None or not _EXISTS.search(diagnostic.summary):
+        if named is None or not _EXISTS.search(diagnostic.summary):
             continue
         try:
-            identity, tags = finder(client, named[1])
+            there = _find(client, diagnostic.address.split(".")[0], named[1], stack)
         except Exception as error:
             if not aws.error_code(error):
                 raise
             continue  # it can't be looked at, so it isn't known to be ours: the provider's error stands
+        if there is None:
+            continue
+        identity, tags = there
         if tags.get(naming.TAG_STACK) == stack or (died and naming.TAG_STACK not in tags):
             found.append((diagnostic.address, identity))
     return found

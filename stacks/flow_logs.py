@@ -30,6 +30,7 @@ def add_flow_logs(stack: Stack, spec: EnvironmentSpec, place: Place, key: kms.Km
         name="fleetform",
         role=role.id,
         policy=policy(
+            # Without the right to make the group: records that come late would bring it back after its end.
             statement(
                 "Write",
                 actions=["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
