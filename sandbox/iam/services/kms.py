@@ -54,8 +54,16 @@ def _keys(request: ApiRequest) -> Keys:
     context = request.get("EncryptionContext") or {}
     return {
         "kms:CallerAccount": [request.account],
+        "kms:ResourceAliases": _aliases(request),
         **{f"kms:EncryptionContext:{name}": [str(value)] for name, value in context.items()},
     }
+
+
+def _aliases(request: ApiRequest) -> Sequence[str]:
+    """Return the aliases of the keys that the call names."""
+    keys = kms_backends[request.account][request.region].keys
+    ids = {arn.rpartition("/")[2] for arn in _key(request)}
+    return [alias for key_id in sorted(ids & set(keys)) for alias in keys[key_id].aliases]
 
 
 KMS = Service(
