@@ -12,7 +12,7 @@ from typing import Any
 
 from fleet import aws
 from fleet.session import Session
-from fleet.sweepers import compute, network, services, storage
+from fleet.sweepers import compute, lease, network, services, storage
 from fleet.sweepers.things import Look, NotLooked, Sweeper, Thing
 from fleet.terraform_state import StateResource
 from stacks import naming
@@ -22,6 +22,7 @@ SWEEPERS: tuple[Sweeper, ...] = (
     *network.SWEEPERS,
     *storage.SWEEPERS,
     *services.SWEEPERS,
+    *lease.SWEEPERS,
 )
 _TAGGING = "everything with the environment's tag"
 _PAUSES = (2.0, 5.0)
@@ -137,21 +138,23 @@ def _look(session: Session) -> Look:
         environment=session.spec.name,
         organization=session.account.organization,
         region=session.spec.region,
+        home_region=session.account.region,
         fleets=tuple(session.spec.fleets),
         client=_shared_clients(session),
     )
 
 
-def _shared_clients(session: Session) -> Callable[[str], Any]:
+def _shared_clients(session: Session) -> Callable[..., Any]:
     """Return a maker of clients that makes one per service: making one costs more than asking it."""
-    made: dict[str, Any] = {}
+    made: dict[tuple[str, str], Any] = {}
     guard = threading.Lock()  # boto3's session must not be used by two threads at once; its clients may
 
-    def client(service: str) -> Any:
+    def client(service: str, region: str = "") -> Any:
+        key = (service, region or session.spec.region)
         with guard:
-            if service not in made:
-                made[service] = session.client(service)
-            return made[service]
+            if key not in made:
+                made[key] = aws.client(session.cloud, *key)
+            return made[key]
 
     return client
 

@@ -12,6 +12,7 @@ from fleet.account_changes import account_is_behind
 from fleet.adopt import find_adoptable
 from fleet.bootstrap import ensure_account, read_state_object
 from fleet.estate import open_stack, prepare
+from fleet.lease import let_groups_start
 from fleet.ledger import Act
 from fleet.node_effects import fleet_effects, require_no_run_ended, running_nodes, targets
 from fleet.plan import StackPlan
@@ -64,6 +65,8 @@ class UpOptions:
     Once a stack has changed, the plans of those after it are out of date, and they are planned anew."""
     anyway: str = ""
     """Why nodes may be ended even while a run is on them, "" where they may not."""
+    stacks: tuple[str, ...] = ()
+    """Only these of the environment's stacks; both where none is named."""
 
 
 def up(session: Session, report: Report, options: UpOptions | None = None) -> UpResult:
@@ -141,15 +144,18 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
         finally:
             base_begun.set()
         initialized.result()
+        if freed := let_groups_start(session):
+            text = f"the lease goes on: {', '.join(freed)} may start machines again"
+            report(ProgressEvent(kind="note", stack=fleet, text=text))
         fleeted = apply(fleet, as_planned=based is None or based.changes.empty)
         results = (account.result(), based, fleeted)
     return [result for result in results if result is not None]
 
 
 def _wanted(session: Session, stack: str, options: UpOptions) -> bool:
-    if stack != naming.ACCOUNT_STACK or options.account:
-        return True
-    return not read_state_object(session.cloud, session.account, stack)
+    if stack != naming.ACCOUNT_STACK:
+        return not options.stacks or stack in options.stacks
+    return options.account or not read_state_object(session.cloud, session.account, stack)
 
 
 def _region_of(session: Session, stack: str) -> str:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
 from sandbox.processes import SANDBOX_VARIABLE, end_marked
 from sandbox.variables import client_variables
 
+_DAY_SECONDS = 86400
+_FORWARD_SECONDS = 300.0
+"""How long one step of the clock may take: everything that falls due runs in it."""
 STOP_SECONDS = 15.0
 """How long a server may take to stop its nodes before it is killed."""
 
@@ -87,6 +91,25 @@ def stop(home: Path) -> bool:
                 _wait_for_release(place.lock, STOP_SECONDS)
         end_marked(SANDBOX_VARIABLE, str(place.folder), grace_s=0)
     return running is not None
+
+
+def forward(home: Path, days: int) -> str:
+    """Put the cloud's clock forward, a day at a time, and return its time; what falls due is called.
+
+    Raises SandboxError where no cloud runs, or where what was called did not end.
+    """
+    running = status(home)
+    if running is None:
+        raise SandboxError("the embedded cloud is not running")
+    said: dict[str, object] = {}
+    for _ in range(days):
+        body = json.dumps({"forward_s": _DAY_SECONDS}).encode()
+        request = urllib.request.Request(f"{running.endpoint}/_sandbox/clock", data=body, method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=_FORWARD_SECONDS) as answer:  # noqa: S310
+            said = json.load(answer)
+        if not said["idle"]:
+            raise SandboxError(f"at {said['now']} a function is still running; see `aws logs`")
+    return str(said["now"])
 
 
 def is_held(lock: Path) -> bool:

@@ -63,23 +63,34 @@ class Scheduler:
         threading.Thread(target=self._tick_for_ever, daemon=True).start()
 
     def forward(self, seconds: float) -> dict[str, object]:
-        """Put the clock forward, call what is due, and wait until the functions that it calls have ended.
+        """Put the clock forward from one due call to the next, each ended before the next is made.
 
         Of a recurring schedule only the last time on the way is called. Raises ValueError for a step back.
         """
-        self._parts.clock.forward(seconds)
-        self.tick()
-        idle = self._functions.wait_until_idle(_IDLE_SECONDS)
-        return {**self._parts.clock.describe(), "idle": idle}
+        clock, idle = self._parts.clock, True
+        if seconds < 0:
+            raise ValueError("the clock goes forward only")
+        with self._lock:
+            target = clock.now() + timedelta(seconds=seconds)
+            for moment, schedule in self._due_until(target):
+                clock.forward(max(0.0, (moment - clock.now()).total_seconds()))
+                self._fire(moment, schedule)
+                idle = self._functions.wait_until_idle(_IDLE_SECONDS) and idle
+            clock.forward(max(0.0, (target - clock.now()).total_seconds()))
+            self._looked = max(self._looked, target)
+        return {**clock.describe(), "idle": idle}
 
     def tick(self) -> None:
         """Call what has become due since the last look, in the order of its times."""
         with self._lock:
-            since, self._looked = self._looked, self._parts.clock.now()
-            with self._parts.turn:
-                due = sorted(self._due(since, self._looked), key=lambda each: each[0])
-            for moment, schedule in due:
+            now = self._parts.clock.now()
+            for moment, schedule in self._due_until(now):
                 self._fire(moment, schedule)
+            self._looked = max(self._looked, now)
+
+    def _due_until(self, until: datetime) -> list[tuple[datetime, Any]]:
+        with self._parts.turn:
+            return sorted(self._due(self._looked, until), key=lambda each: each[0])
 
     def _due(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, Any]]:
         for by_region in list(scheduler_backends.values()):

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "fetch": ("scripts.fetch", "Copy a run's outputs to this machine."),
     "cancel": ("scripts.cancel", "Stop a run."),
     "drift": ("scripts.drift", "Compare what stands with what was declared, and rank it."),
+    "lease": ("scripts.lease", "Show when an environment ends, and put that off."),
     "down": ("scripts.down", "Tear an environment down and prove that nothing is left."),
     "audit": ("scripts.audit", "Read, verify and export the ledger."),
     "sandbox": ("scripts.sandbox", "Run the embedded cloud on this machine."),

@@ -90,6 +90,25 @@ def stop() -> int:
 
 
 @command.command()
+@click.argument("days", type=click.IntRange(min=1, max=3660))
+def forward(days: int) -> int:
+    """Put the cloud's clock forward by DAYS: schedules fire, leases end.
+
+    It cannot be put back; stopping the cloud forgets it, with everything else.
+    """
+    from fleet.errors import ActError
+    from fleet.project import find_project
+    from sandbox import daemon
+
+    try:
+        now = daemon.forward(find_project().home, days)
+    except daemon.SandboxError as error:
+        raise ActError(str(error)) from error
+    say(f"it is {now[:19]}Z in the embedded cloud")
+    return 0
+
+
+@command.command()
 @click.option("--region", help="Set the region too; the `aws` command wants one.")
 def env(region: str | None) -> int:
     """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3.

@@ -90,8 +90,10 @@ def test_without_a_tag_only_the_names_that_our_stacks_give_are_the_environments_
 def test_the_names_are_those_that_the_stacks_give() -> None:
     look = Look("vision", "acme", "us-east-1", ("gpu",), lambda service: None)
     base = json.loads((GOLDEN / "vision-base.tf.json").read_text())["resource"]
-    for kind in ("aws_iam_role", "aws_iam_instance_profile"):
-        assert sorted(each["name"] for each in base[kind].values()) == sorted(look.machine_identities)
+    kinds = ("aws_iam_instance_profile", "aws_iam_role")
+    made = {kind: {each["name"] for each in base[kind].values()} for kind in kinds}
+    assert made["aws_iam_instance_profile"] == set(look.machine_identities)
+    assert made["aws_iam_role"] == {*look.machine_identities, naming.lease_role("vision", "us-east-1")}
     assert [each["name"] for each in base["aws_kms_alias"].values()] == ["alias/vision"]
 
 

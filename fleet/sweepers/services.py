@@ -17,7 +17,8 @@ def roles(look: Look) -> Iterator[Thing]:
         if not name.startswith(look.environment) or not (answer := ask(iam.list_role_tags, RoleName=name)):
             continue
         tags = tags_of(answer)
-        made = (*look.machine_identities, naming.flow_log_role(look.environment, look.region))
+        own = (naming.flow_log_role, naming.lease_role)
+        made = (*look.machine_identities, *(name_of(look.environment, look.region) for name_of in own))
         if look.owns(name, tags, made):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))

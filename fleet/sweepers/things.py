@@ -48,8 +48,10 @@ class Look:
     region: str
     fleets: tuple[str, ...]
     """The names of its GPU fleets."""
-    client: Callable[[str], Any]
-    """Returns a boto3 client for a service."""
+    client: Callable[..., Any]
+    """Returns a boto3 client for a service, in the environment's region where none is named beside it."""
+    home_region: str = ""
+    """The account's region, where the lease's things are; "" for the environment's own."""
 
     def tag_filter(self) -> list[dict[str, Any]]:
         """Return EC2's filter for this environment's tag."""
