@@ -313,8 +313,7 @@ def test_the_metadata_service_speaks_version_two_alone(sandbox: Cloud, machine: 
 
 def test_a_machines_expired_credentials_are_renewed(sandbox: Cloud, machine: str) -> None:
     script = "aws sts get-caller-identity >/dev/null && echo yes"
-    decided = [each for each in admin(sandbox, "GET", "decisions") if each["principal"].endswith(machine)]
-    assert decided, "it has acted before"
+    assert run_script(sandbox, machine, script)["StandardOutputContent"] == "yes\n"
     base = f"{metadata_endpoint(sandbox, machine)}/latest"
     _, token = ask(f"{base}/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="60")
     url = f"{base}/meta-data/iam/security-credentials/imds-role"

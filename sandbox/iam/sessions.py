@@ -8,7 +8,8 @@ from them.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,6 +70,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
 
     def begin(self, role: Any, name: str, duration_s: int, **more: Any) -> Session:
         """Begin a session of moto's role that ends in `duration_s` seconds; `more` are fields of Session."""
@@ -88,7 +90,8 @@ class Sessions:
             expires=now + timedelta(seconds=duration_s),
             **more,
         )
-        self._sessions[session.access_key] = session
+        with self._lock:
+            self._sessions[session.access_key] = session
         return session
 
     def find(self, access_key: str) -> Session | None:
@@ -97,18 +100,20 @@ class Sessions:
 
     def expire(self, access_key: str) -> bool:
         """End a session now; return whether there was one."""
-        session = self._sessions.get(access_key)
-        if session is None:
-            return False
-        ended = {**session.__dict__, "expires": datetime.now(UTC)}
-        self._sessions[access_key] = Session(**ended)
-        return True
+        with self._lock:
+            session = self._sessions.get(access_key)
+            if session is not None:
+                self._sessions[access_key] = replace(session, expires=datetime.now(UTC))
+        return session is not None
 
     def _forget(self) -> None:
         """Drop the sessions that ended long ago, and moto's keys of them."""
         horizon = datetime.now(UTC) - _FORGET_AFTER
-        for session in [each for each in self._sessions.values() if each.expires < horizon]:
-            del self._sessions[session.access_key]
+        with self._lock:
+            ended = [each for each in self._sessions.values() if each.expires < horizon]
+            for session in ended:
+                del self._sessions[session.access_key]
+        for session in ended:
             keys = iam_backends[session.account][session.partition].access_keys
             keys.pop(session.access_key, None)
 

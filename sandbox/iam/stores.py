@@ -149,7 +149,8 @@ def _trust_policy(arn: str) -> str | None:
     _, _, kind = arn.rpartition(":")
     if not kind.startswith("role/"):
         return None
-    found = next((each for each in backend_of(arn).roles.values() if each.arn == arn), None)
+    # A list, because services ask for their roles while other calls are answered.
+    found = next((each for each in list(backend_of(arn).roles.values()) if each.arn == arn), None)
     return found.assume_role_policy_document if found is not None else None
 
 
