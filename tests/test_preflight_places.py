@@ -18,6 +18,7 @@ from fleet.preflights.reservations import (
     reservations_stand_for_later,
 )
 from tests.live_cases import answered, found, live_case
+from tests.sandbox_helpers import IMAGE
 
 pytestmark = pytest.mark.sandbox
 REGION = "us-east-1"
@@ -183,17 +184,40 @@ def test_an_open_reservation_and_one_smaller_than_max_nodes_are_warnings(sandbox
     ]
 
 
-def test_reserved_capacity_that_others_use_is_a_warning(sandbox: Cloud) -> None:
-    name = reserve(sandbox)
-    [shown] = client(sandbox, "ec2", REGION).describe_capacity_reservations(CapacityReservationIds=[name])[
-        "CapacityReservations"
-    ]
-    case = live_case(sandbox, REGION, fleet=reserved(name))
-    used = {**shown, "AvailableInstanceCount": 1}  # the sandbox's machines do not use reservations up
-    answered(case, "the capacity reservations", used, name)
-    assert found(reservations_are_free, case) == [
-        ("fleets.gpu.nodes", f"2 nodes where 1 of the 2 of {name} are free")
-    ]
+@pytest.mark.parametrize(("environment", "free"), [("vision", None), ("speech", 1)])
+def test_reserved_capacity_that_others_use_is_a_warning_and_our_own_nodes_count_once(
+    sandbox: Cloud, environment: str, free: int | None
+) -> None:
+    name, group = reserve(sandbox), f"reserved-{environment}"
+    ec2, scaling = client(sandbox, "ec2", REGION), client(sandbox, "autoscaling", REGION)
+    tags = [{"Key": "fleetform:environment", "Value": environment}]
+    ec2.create_launch_template(
+        LaunchTemplateName=group,
+        LaunchTemplateData={
+            "ImageId": IMAGE,
+            "InstanceType": "p5.48xlarge",
+            "CapacityReservationSpecification": {
+                "CapacityReservationTarget": {"CapacityReservationId": name}
+            },
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+        },
+    )
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName=group,
+        LaunchTemplate={"LaunchTemplateName": group, "Version": "$Latest"},
+        MinSize=0,
+        MaxSize=1,
+        DesiredCapacity=1,
+        AvailabilityZones=["us-east-1a"],
+    )
+    try:
+        expected = [("fleets.gpu.nodes", f"2 nodes where {free} of the 2 of {name} are free")] if free else []
+        case = live_case(sandbox, REGION, fleet=reserved(name))
+        assert [each["CapacityReservationId"] for each in case.instances() if "CapacityReservationId" in each]
+        assert found(reservations_are_free, case) == expected
+    finally:
+        scaling.delete_auto_scaling_group(AutoScalingGroupName=group, ForceDelete=True)
+        ec2.delete_launch_template(LaunchTemplateName=group)
 
 
 def test_a_parameter_that_names_no_image_is_an_error(sandbox: Cloud) -> None:
