@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fleet.artifacts import artifact_bucket, empty, holds_objects
 from fleet.births import find_births
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.errors import ActError
@@ -15,24 +14,23 @@ from fleet.estate import open_stack, prepare
 from fleet.ledger import Act
 from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
+from fleet.run_file_systems import delete_run_file_systems
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, outputs_safe
 from fleet.session import Session
+from fleet.stores import empty_buckets, find_kept
 from fleet.sweep import Leftovers, Sweep, find_leftovers, sweep
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_state import StateResource, read_state
 from stacks import naming
 from stacks.problems import Problem, UserError
 
-_DATA_KINDS = ("aws_s3_bucket", "aws_kms_")
-"""What a bucket that is kept needs to stay readable: itself, its settings, its key."""
-
 
 def down(session: Session, report: Report, *, base: bool, anyway: str | None = None) -> tuple[Receipt, Path]:
     """Tear the fleet down, and the base with `base`; return the receipt and the folder that it is in.
 
-    Raises UserError with every reason against it (a run is active, outputs are not safe, a bucket to be
-    retained holds objects) unless `anyway` gives a reason to do it in spite of them; active runs are
+    Raises UserError with every reason against it (a run is active, outputs are not safe, a store to be
+    retained holds data) unless `anyway` gives a reason to do it in spite of them; active runs are
     cancelled then. An environment that is down already is looked at again.
     """
     began = _now()
@@ -47,6 +45,8 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
         overridden = _clear_the_way(session, report, base=base, anyway=anyway)
         act.details["overridden"] = list(overridden)
         before = sweep(session)
+        if gone := delete_run_file_systems(session):
+            act.details["run_file_systems"] = gone
         births = find_births(session.ledger.entries(), session.spec.name)
         stacks, kept = _destroy(session, report, act, before, births, base=base)
         _tell(session, report, "looking at what is left")
@@ -99,17 +99,9 @@ def _unsafe(store: RunStore, runs: Sequence[RunStatus]) -> list[Problem]:
 
 
 def _retained(session: Session) -> list[Problem]:
-    if session.spec.artifacts.on_teardown != "retain" or not holds_objects(session):
-        return []
-    return [
-        Problem(
-            what=f"the bucket {artifact_bucket(session)} holds objects, which are to be retained",
-            do="leave the base standing (without --base), set on_teardown to delete, or say --anyway "
-            "REASON, which tears the rest down and leaves the bucket and its key",
-            file=f"environments/{session.spec.name}.toml",
-            path="artifacts.on_teardown",
-        )
-    ]
+    name = naming.base_stack(session.spec.name)
+    base = read_state(read_state_object(session.cloud, session.account, name))
+    return [each.problem(session) for each in find_kept(session, base)]
 
 
 # ------------------------------------------------------------------------------ destroying
@@ -157,11 +149,11 @@ def _destroy_stack(
     """Destroy one stack; return what was taken out of it and left standing."""
     stack, kept = open_stack(session, name, report), list[StateResource]()
     if name == naming.base_stack(session.spec.name):
-        if session.spec.artifacts.on_teardown == "retain" and holds_objects(session):
-            kept = [each for each in resources if each.kind.startswith(_DATA_KINDS)]
+        stores = find_kept(session, resources)
+        kept = [each for each in resources if any(store.keeps(each) for store in stores)]
+        if kept:
             stack.forget([each.address for each in kept])
-        else:
-            empty(session)
+        empty_buckets(session, stores)
     stack.destroy()
     return kept
 

@@ -14,6 +14,8 @@ TAG_ROLE = "fleetform:role"
 """On instances: `head` or `node`."""
 TAG_FLEET = "fleetform:fleet"
 """On instances of a GPU fleet: the fleet's name."""
+TAG_RUN = "fleetform:run"
+"""On a file system that was made for one run: the run's id."""
 
 ROLE_HEAD = "head"
 ROLE_NODE = "node"

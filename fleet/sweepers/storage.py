@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fleet import aws
 from fleet.sweepers.things import Look, Sweeper, Thing, ask, name_of, price, stack_of, tags_of
@@ -10,9 +11,10 @@ from stacks import naming
 
 
 def buckets(look: Look) -> Iterator[Thing]:
-    """Yield the buckets with the environment's tag, or with its name and no tag."""
+    """Yield the buckets with the environment's tag, or with one of its names and no tag."""
     s3 = look.client("s3")
-    made = naming.artifact_bucket(look.organization, look.environment, look.region)
+    names = (look.organization, look.environment, look.region)
+    made = (naming.artifact_bucket(*names), naming.dataset_bucket(*names))
     for each in s3.list_buckets()["Buckets"]:
         name = each["Name"]
         if not name.startswith(f"{look.organization}-"):
@@ -26,7 +28,7 @@ def buckets(look: Look) -> Iterator[Thing]:
         if answer is None:
             continue
         tags = tags_of(answer, "TagSet")
-        if look.owns(name, tags, (made,)):
+        if look.owns(name, tags, made):
             yield Thing(
                 kind="S3 bucket",
                 id=name,
@@ -38,39 +40,87 @@ def buckets(look: Look) -> Iterator[Thing]:
 
 
 def lustre(look: Look) -> Iterator[Thing]:
-    """Yield the FSx file systems with the environment's tag; our stacks make none."""
+    """Yield the FSx file systems with the environment's tag, those of single runs among them."""
     for each in look.pages("fsx", "describe_file_systems", "FileSystems"):
-        if each.get("Lifecycle") != "DELETING" and look.owns(name_of(each), tags_of(each)):
+        tags = tags_of(each)
+        if each.get("Lifecycle") != "DELETING" and look.owns(name_of(each), tags):
+            run = tags.get(naming.TAG_RUN)
+            size = f"{each['StorageCapacity']} GiB {each.get('FileSystemType', '')}"
             yield Thing(
                 kind="FSx file system",
                 id=each["FileSystemId"],
                 name=name_of(each),
                 stack=stack_of(each),
-                usd_per_hour=price("fsx_lustre_scratch", each["StorageCapacity"]),
+                usd_per_hour=price(_lustre_price(each), each["StorageCapacity"]),
                 created=each.get("CreationTime"),
-                note=f"{each['StorageCapacity']} GiB {each.get('FileSystemType', '')}",
+                note=f"{size} of the run {run}" if run else size,
+            )
+
+
+def _lustre_price(system: Mapping[str, Any]) -> str:
+    """Return the catalog's name of what a gigabyte of the file system costs."""
+    lustre = system.get("LustreConfiguration", {})
+    kind = str(lustre.get("DeploymentType", "SCRATCH_2")).lower()
+    if kind.startswith("scratch"):
+        return "fsx_lustre_scratch"
+    speed = lustre.get("PerUnitStorageThroughput", 0)
+    return f"fsx_lustre_{kind}_{system.get('StorageType', 'SSD').lower()}_{speed}"
+
+
+def lustre_backups(look: Look) -> Iterator[Thing]:
+    """Yield the backups of FSx file systems, which outlive them; our stacks ask for none."""
+    for each in look.pages("fsx", "describe_backups", "Backups"):
+        if each.get("Lifecycle") != "DELETED" and look.owns(name_of(each), tags_of(each)):
+            system = each.get("FileSystem", {})
+            yield Thing(
+                kind="FSx backup",
+                id=each["BackupId"],
+                name=name_of(each),
+                stack=stack_of(each),
+                usd_per_hour=None,
+                created=each.get("CreationTime"),
+                note=f"of {system.get('FileSystemId', 'a file system')}, costs by what is in it",
             )
 
 
 def elastic(look: Look) -> Iterator[Thing]:
-    """Yield the EFS file systems with the environment's tag; our stacks make none."""
+    """Yield the EFS file systems with the environment's tag, their mount targets and access points."""
     for each in look.pages("efs", "describe_file_systems", "FileSystems"):
-        if each.get("LifeCycleState") not in ("deleting", "deleted") and look.owns(
-            each.get("Name", ""), tags_of(each)
-        ):
-            gigabytes = each.get("SizeInBytes", {}).get("Value", 0) / 1e9
-            yield Thing(
-                kind="EFS file system",
-                id=each["FileSystemId"],
-                name=each.get("Name", ""),
-                stack=stack_of(each),
-                usd_per_hour=price("efs_standard", gigabytes),
-                created=each.get("CreationTime"),
-            )
+        if each.get("LifeCycleState") in _GOING or not look.owns(each.get("Name", ""), tags_of(each)):
+            continue
+        system = each["FileSystemId"]
+        yield Thing(
+            kind="EFS file system",
+            id=system,
+            name=each.get("Name", ""),
+            stack=stack_of(each),
+            usd_per_hour=price("efs_standard", each.get("SizeInBytes", {}).get("Value", 0) / 1e9),
+            created=each.get("CreationTime"),
+        )
+        yield from _parts(look, system, stack_of(each))
 
 
+def _parts(look: Look, system: str, stack: str) -> Iterator[Thing]:
+    """Yield what belongs to one EFS file system; neither kind costs anything, both hold it back."""
+    for operation, key, identity, kind in (
+        ("describe_mount_targets", "MountTargets", "MountTargetId", "EFS mount target"),
+        ("describe_access_points", "AccessPoints", "AccessPointId", "EFS access point"),
+    ):
+        answer = ask(getattr(look.client("efs"), operation), FileSystemId=system)
+        for each in (answer or {}).get(key, ()):
+            if each.get("LifeCycleState") not in _GOING:
+                yield Thing(kind=kind, id=each[identity], stack=stack, note=f"of {system}")
+
+
+_GOING = ("deleting", "deleted")
 SWEEPERS = (
     Sweeper(title="S3 buckets", covers=("s3:",), look=buckets),
-    Sweeper(title="FSx file systems", covers=("fsx:file-system",), look=lustre),
-    Sweeper(title="EFS file systems", covers=("elasticfilesystem:file-system",), look=elastic),
+    # Links go with their file system, and of a task only the record is left.
+    Sweeper(title="FSx file systems", covers=("fsx:file-system", "fsx:association", "fsx:task"), look=lustre),
+    Sweeper(title="FSx backups", covers=("fsx:backup",), look=lustre_backups),
+    Sweeper(
+        title="EFS file systems",
+        covers=("elasticfilesystem:file-system", "elasticfilesystem:access-point"),
+        look=elastic,
+    ),
 )

@@ -1,0 +1,60 @@
+"""File systems that were made for single runs and still stand at a teardown, found by their tags."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fleet import aws
+from fleet.errors import ActError
+from fleet.session import Session
+from fleet.sweepers.things import tags_of
+from stacks import naming
+
+_GONE_SECONDS = 20 * 60.0
+"""FSx takes minutes to delete a file system; until then its interfaces hold the subnet and the groups."""
+_PAUSE = 5.0
+
+
+def find_run_file_systems(session: Session) -> dict[str, str]:
+    """Return the id of every such file system that is not being deleted, and its run."""
+    found = {}
+    for page in session.client("fsx").get_paginator("describe_file_systems").paginate():
+        for each in page["FileSystems"]:
+            tags = tags_of(each)
+            ours = tags.get(naming.TAG_ENVIRONMENT) == session.spec.name and naming.TAG_RUN in tags
+            if ours and each["Lifecycle"] != "DELETING":
+                found[each["FileSystemId"]] = tags[naming.TAG_RUN]
+    return found
+
+
+def delete_run_file_systems(session: Session) -> dict[str, str]:
+    """Delete them with what is on them, wait until they are gone, and return what was deleted.
+
+    Call it only after everything that speaks against it was told. Raises ActError where one does not go.
+    """
+    try:
+        found = find_run_file_systems(session)
+    except Exception as error:
+        if not aws.is_cloud_error(error):
+            raise
+        return {}  # the look afterwards says that nobody could look there
+    fsx = session.client("fsx")
+    for system in found:
+        fsx.delete_file_system(FileSystemId=system)
+    deadline = time.monotonic() + _GONE_SECONDS
+    for system in found:
+        while _exists(fsx, system):
+            if time.monotonic() > deadline:
+                raise ActError(f"FSx has not deleted the file system {system} of the run {found[system]} yet")
+            time.sleep(_PAUSE)
+    return found
+
+
+def _exists(fsx: Any, system: str) -> bool:
+    try:
+        return bool(fsx.describe_file_systems(FileSystemIds=[system])["FileSystems"])
+    except Exception as error:
+        if aws.error_code(error) != "FileSystemNotFound":
+            raise
+        return False
