@@ -62,7 +62,7 @@ def _at(event: dict[str, Any], path: str) -> str | None:
     value: Any = event
     for part in path.removeprefix("$.").split("."):
         value = value.get(part) if isinstance(value, dict) else None
-    return value
+    return None if value is None else str(value)
 
 
 @pytest.fixture(scope="module")

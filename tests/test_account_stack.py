@@ -162,6 +162,7 @@ def test_kms_alone_reads_nothing_of_the_record(stack: dict[str, Any]) -> None:
     s3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com", "kms:EncryptionContext:aws:cloudtrail:arn": TRAIL}
     assert use(MEMBER, "kms:PutKeyPolicy", mine), "or nobody could ever change the policy again"
     assert not use(MEMBER, "kms:Decrypt", mine)
+    assert not use(MEMBER, "kms:CreateGrant", mine), "by a grant one would decrypt after all"
     assert use(MEMBER, "kms:Decrypt", {**mine, **s3})
     assert not use(MEMBER, "kms:Decrypt", {**mine, "kms:ViaService": s3["kms:ViaService"]})
     session = {"kms:EncryptionContext:aws:ssm:SessionId": "ann-0123"}
