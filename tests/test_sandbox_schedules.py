@@ -197,6 +197,19 @@ def test_a_one_time_schedule_in_the_past_is_refused(cloud: Cloud, function: str)
         make_schedule(cloud, function, "late", "at(2020-01-01T00:00:00)")
 
 
+def test_the_clock_is_put_forward_by_days(cloud: Cloud) -> None:
+    before = cloud_time(cloud)
+    home = Path(cloud.variables["AWS_CONFIG_FILE"]).parent.parent
+    said = datetime.fromisoformat(daemon.forward(home, 2))
+    assert timedelta(days=2) <= said - before < timedelta(days=2, minutes=5)
+    assert cloud_time(cloud) >= before + timedelta(days=2)
+
+
+def test_the_clock_of_a_cloud_that_does_not_run_cannot_be_put_forward(tmp_path: Path) -> None:
+    with pytest.raises(daemon.SandboxError, match="is not running"):
+        daemon.forward(tmp_path, 1)
+
+
 def test_the_clock_does_not_go_back(cloud: Cloud) -> None:
     with pytest.raises(urllib.error.HTTPError, match="400"):
         admin(cloud, "POST", "clock", {"forward_s": -1})
