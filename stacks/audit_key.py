@@ -58,8 +58,8 @@ def _people(place: Place) -> list[dict[str, Any]]:
     """Return the statements for the account's principals, each of whom needs a policy of its own as well.
 
     An administrator manages the key, but `kms:*` alone decrypts nothing by a call of its own: only a session
-    that one takes part in, what S3 holds of the trail, and messages to the topic. There is no `kms:CreateGrant`,
-    by which one would give oneself the rest.
+    that one takes part in, what S3 holds of the trail, and messages to the topic. Nor is there a
+    `kms:CreateGrant`, by which one would give oneself the rest.
     """
     account = {"AWS": place.root_arn}
     owner = {"kms:CallerAccount": place.account_id}
