@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fleet.preflights.addresses import subnets_hold_max_nodes, subnets_hold_the_nodes
 from fleet.preflights.case import LiveCase, LiveRule, NotAskedError
 from fleet.preflights.images import images_are_supported, images_are_there, images_suit_their_machines
+from fleet.preflights.network_quotas import quota_holds_the_nat_addresses, quota_holds_the_vpc
 from fleet.preflights.networks import (
     block_is_no_other_environments,
     block_is_no_other_vpcs,
@@ -32,6 +33,8 @@ from stacks.problems import Problem, UserError
 
 LIVE_ERRORS: tuple[LiveRule, ...] = (
     quota_holds_the_nodes,
+    quota_holds_the_vpc,
+    quota_holds_the_nat_addresses,
     zones_are_there,
     types_are_offered,
     reservations_fit,

@@ -75,8 +75,8 @@ def stop(cloud: Cloud, region: str, instances: list[str]) -> None:
     client(cloud, "ec2", region).terminate_instances(InstanceIds=instances)
 
 
-def set_quota(cloud: Cloud, region: str, code: str, vcpus: int) -> None:
+def set_quota(cloud: Cloud, region: str, code: str, value: int, service: str = "ec2") -> None:
     """Give the account another quota there."""
     client(cloud, "service-quotas", region).request_service_quota_increase(
-        ServiceCode="ec2", QuotaCode=code, DesiredValue=float(vcpus)
+        ServiceCode=service, QuotaCode=code, DesiredValue=float(value)
     )

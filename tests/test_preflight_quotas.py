@@ -9,6 +9,12 @@ import pytest
 from fleet.aws import client
 from fleet.cloud import Cloud
 from fleet.preflight import check
+from fleet.preflights.network_quotas import (
+    ADDRESSES,
+    VPCS,
+    quota_holds_the_nat_addresses,
+    quota_holds_the_vpc,
+)
 from fleet.preflights.quotas import (
     CODES,
     Demand,
@@ -111,6 +117,37 @@ def test_reserved_capacity_has_its_quota_already_and_idle_reservations_count_as_
     )
 
 
+def test_a_region_full_of_vpcs_is_an_error_until_one_is_ours(sandbox: Cloud) -> None:
+    region = "ap-northeast-1"
+    set_quota(sandbox, region, "L-F678F1CE", 1, service="vpc")
+    [problem] = quota_holds_the_vpc(live_case(sandbox, region))
+    assert (problem.path, problem.what) == (
+        "network",
+        "ap-northeast-1 has 1 VPCs of the 1 that the account may have",
+    )
+    assert "--service-code vpc --quota-code L-F678F1CE --desired-value 2`" in problem.do
+    ec2 = client(sandbox, "ec2", region)
+    vpc = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=[{"Key": "fleetform:environment", "Value": "vision"}])
+    assert found(quota_holds_the_vpc, live_case(sandbox, region)) == []
+
+
+def test_nat_gateways_without_addresses_left_are_an_error(sandbox: Cloud) -> None:
+    region = "ap-northeast-3"
+    ec2 = client(sandbox, "ec2", region)
+    for _ in range(2):
+        ec2.allocate_address(Domain="vpc")
+    set_quota(sandbox, region, "L-0263D0A3", 3)
+    assert found(quota_holds_the_nat_addresses, live_case(sandbox, region, network={"nat": "one"})) == []
+    assert found(quota_holds_the_nat_addresses, live_case(sandbox, region, network={"nat": "per_zone"})) == [
+        (
+            "network.nat",
+            "2 public addresses are needed, and others have 2 of the 3 that the account may have in "
+            "ap-northeast-3",
+        )
+    ]
+
+
 def test_a_quota_that_was_never_changed_is_awss_default(faults: Cloud) -> None:
     admin(
         faults,
@@ -127,7 +164,7 @@ def test_a_cloud_that_does_not_tell_its_quotas_is_a_warning_and_never_silence(fa
     findings = check(live_case(faults, "us-west-2"))
     assert findings.errors == ()
     [warning] = findings.warnings
-    assert warning.what.startswith("the quotas of EC2 could not be asked (")
+    assert warning.what.startswith("the account's quotas could not be asked (")
     assert "AccessDeniedException" in warning.what and warning.what.endswith("was checked")
     assert "servicequotas:GetServiceQuota" in warning.do
 
@@ -135,7 +172,7 @@ def test_a_cloud_that_does_not_tell_its_quotas_is_a_warning_and_never_silence(fa
 def test_every_type_of_the_catalog_has_both_quotas_and_the_sandbox_knows_them() -> None:
     families = {each.quota_family for each in load_catalog().values()}
     assert {(family, purchase) for family in families for purchase in ("on_demand", "spot")} <= set(CODES)
-    assert set(CODES.values()) == set(QUOTAS)
+    assert {*CODES.values(), ADDRESSES[1], VPCS[1]} == set(QUOTAS)
 
 
 @pytest.mark.parametrize(

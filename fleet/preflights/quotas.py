@@ -127,38 +127,45 @@ def _rooms(case: LiveCase) -> Iterator[Room]:
             family=family,
             purchase=purchase,
             code=code,
-            quota=_quota(case, code),
+            quota=quota(case, "ec2", code),
             others=_used(case)[family, purchase],
             demand=demand,
         )
 
 
-def _too_small(case: LiveCase, room: Room, need: str, wanted: int) -> Problem:
-    used = f", {room.others} are in use by others" if room.others else ""
-    raise_to = wanted + room.others
-    return case.problem(
-        room.demand.path,
-        f"{room}{used}, and {need}",
-        f"have {room.code} raised to {raise_to} (`aws service-quotas request-service-quota-increase --region "
-        f"{case.spec.region} --service-code ec2 --quota-code {room.code} --desired-value {raise_to}`), "
-        "or ask for less",
-    )
-
-
-def _quota(case: LiveCase, code: str) -> int:
+def quota(case: LiveCase, service: str, code: str) -> int:
     """Return the quota's value: the account's own, or AWS's default where it never had another."""
 
     def look() -> int:
         client = case.client("service-quotas")
         try:
-            answer = client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
+            answer = client.get_service_quota(ServiceCode=service, QuotaCode=code)
         except Exception as error:
             if aws.error_code(error) != "NoSuchResourceException":
                 raise
-            answer = client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=code)
+            answer = client.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)
         return int(answer["Quota"]["Value"])
 
-    return case.ask("the quotas of EC2", "servicequotas:GetServiceQuota", look, code)
+    return case.ask("the account's quotas", "servicequotas:GetServiceQuota", look, code)
+
+
+def raised(case: LiveCase, which: tuple[str, str], value: int, otherwise: str) -> str:
+    """Return what to do about a quota, service and code, that is less than `value`."""
+    service, code = which
+    return (
+        f"have {code} raised to {value} (`aws service-quotas request-service-quota-increase --region "
+        f"{case.spec.region} --service-code {service} --quota-code {code} --desired-value {value}`), "
+        f"or {otherwise}"
+    )
+
+
+def _too_small(case: LiveCase, room: Room, need: str, wanted: int) -> Problem:
+    used = f", {room.others} are in use by others" if room.others else ""
+    return case.problem(
+        room.demand.path,
+        f"{room}{used}, and {need}",
+        raised(case, ("ec2", room.code), wanted + room.others, "ask for less"),
+    )
 
 
 def _used(case: LiveCase) -> Counter[tuple[str, str]]:

@@ -1,9 +1,9 @@
-"""The quotas of EC2 that bound how many machines may run, and RequestServiceQuotaIncrease to set them.
+"""The quotas that bound how many machines, VPCs and addresses there may be, and how to set them.
 
-Seam: methods on `ServiceQuotasBackend` and `ServiceQuotasResponse`. moto has the quotas of VPC alone, which
-it still answers; drop this when it has EC2's. Like an account that was used for years, this one may run much.
-Unlike the cloud: an increase is granted at once, and to a lower value too, so that a small account can be
-played; and nothing is refused for lack of quota.
+Seam: methods on `ServiceQuotasBackend` and `ServiceQuotasResponse`. moto has the defaults of VPC alone and no
+account has values of its own; drop this when it has EC2's and RequestServiceQuotaIncrease. Like an account
+that was used for years, this one may have much. Unlike the cloud: an increase is granted at once, and to a
+lower value too, so that a small account can be played; and nothing is refused for lack of quota.
 """
 
 from __future__ import annotations
@@ -22,24 +22,30 @@ from sandbox.parts import Parts, store
 
 ON_DEMAND, SPOT = "Running On-Demand {} instances", "All {} Spot Instance Requests"
 STANDARD = "Standard (A, C, D, H, I, M, R, T, Z)"
-DEFAULT_VCPUS = 100_000.0
+GENEROUS = 100_000.0
 QUOTAS = {
-    "L-1216C47A": ON_DEMAND.format(STANDARD),
-    "L-DB2E81BA": ON_DEMAND.format("G and VT"),
-    "L-417A185B": ON_DEMAND.format("P"),
-    "L-2C3B7624": ON_DEMAND.format("Trn"),
-    "L-6E869C2A": ON_DEMAND.format("DL"),
-    "L-34B43A08": SPOT.format(STANDARD),
-    "L-3819A6DF": SPOT.format("G and VT"),
-    "L-7212CCBC": SPOT.format("P"),
-    "L-6B0D517C": SPOT.format("Trn"),
-    "L-85EED4F7": SPOT.format("DL"),
+    "L-1216C47A": ("ec2", ON_DEMAND.format(STANDARD)),
+    "L-DB2E81BA": ("ec2", ON_DEMAND.format("G and VT")),
+    "L-417A185B": ("ec2", ON_DEMAND.format("P")),
+    "L-2C3B7624": ("ec2", ON_DEMAND.format("Trn")),
+    "L-6E869C2A": ("ec2", ON_DEMAND.format("DL")),
+    "L-34B43A08": ("ec2", SPOT.format(STANDARD)),
+    "L-3819A6DF": ("ec2", SPOT.format("G and VT")),
+    "L-7212CCBC": ("ec2", SPOT.format("P")),
+    "L-6B0D517C": ("ec2", SPOT.format("Trn")),
+    "L-85EED4F7": ("ec2", SPOT.format("DL")),
+    "L-0263D0A3": ("ec2", "EC2-VPC Elastic IPs"),
+    "L-F678F1CE": ("vpc", "VPCs per Region"),
 }
-"""Code -> name, as `aws service-quotas list-service-quotas --service-code ec2` gives them."""
+"""Code -> service and name, as `aws service-quotas list-service-quotas --service-code ec2` has them."""
+_SERVICES = {
+    "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
+    "vpc": "Amazon Virtual Private Cloud (Amazon VPC)",
+}
 
 
 def install(parts: Parts) -> None:
-    """Put EC2's quotas beside those of VPC."""
+    """Put our quotas before moto's own."""
     get, defaults = (
         ServiceQuotasBackend.get_service_quota,
         ServiceQuotasBackend.list_aws_default_service_quotas,
@@ -47,15 +53,15 @@ def install(parts: Parts) -> None:
 
     @functools.wraps(get)
     def get_service_quota(self: Any, service_code: str, quota_code: str) -> Any:
-        if service_code != "ec2":
+        if QUOTAS.get(quota_code, ("", ""))[0] != service_code:
             return get(self, service_code, quota_code)
         return _quota(self, quota_code)
 
     @functools.wraps(defaults)
     def list_aws_default_service_quotas(self: Any, service_code: str) -> Any:
-        if service_code != "ec2":
-            return defaults(self, service_code)
-        return [{**_quota(self, code), "Value": DEFAULT_VCPUS} for code in QUOTAS]
+        ours = [{**_quota(self, code), "Value": GENEROUS} for code in _codes(service_code)]
+        theirs = [] if service_code == "ec2" else defaults(self, service_code)
+        return [*ours, *(each for each in theirs if each["QuotaCode"] not in QUOTAS)]
 
     ServiceQuotasBackend.get_service_quota = get_service_quota
     ServiceQuotasBackend.list_aws_default_service_quotas = list_aws_default_service_quotas
@@ -67,9 +73,9 @@ def install(parts: Parts) -> None:
 def list_service_quotas(request: Any) -> str:
     """ListServiceQuotas, of EC2 and VPC."""
     service = str(json.loads(request.body).get("ServiceCode"))
-    if service != "ec2":
-        return json.dumps({"Quotas": request.backend.list_aws_default_service_quotas(service)})
-    return json.dumps({"Quotas": [_quota(request.backend, code) for code in QUOTAS]})
+    listed = request.backend.list_aws_default_service_quotas(service)
+    quotas = [request.backend.get_service_quota(service, each["QuotaCode"]) for each in listed]
+    return json.dumps({"Quotas": quotas})
 
 
 def get_aws_default_service_quota(request: Any) -> str:
@@ -98,18 +104,21 @@ def request_service_quota_increase(request: Any) -> str:
     return json.dumps({"RequestedQuota": answer})
 
 
+def _codes(service: str) -> list[str]:
+    return [code for code, (owner, _) in QUOTAS.items() if owner == service]
+
+
 def _quota(backend: Any, code: str) -> dict[str, Any]:
-    """Return a quota of EC2 with the value that it has now."""
-    if code not in QUOTAS:
-        raise NoSuchResource
+    """Return one of our quotas with the value that it has now."""
     account, region = backend.account_id, backend.region_name
+    service, name = QUOTAS[code]
     return {
-        "ServiceCode": "ec2",
-        "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
-        "QuotaArn": f"arn:{backend.partition}:servicequotas:{region}:{account}:ec2/{code}",
+        "ServiceCode": service,
+        "ServiceName": _SERVICES[service],
+        "QuotaArn": f"arn:{backend.partition}:servicequotas:{region}:{account}:{service}/{code}",
         "QuotaCode": code,
-        "QuotaName": QUOTAS[code],
-        "Value": store(backend, "quotas").get(code, DEFAULT_VCPUS),
+        "QuotaName": name,
+        "Value": store(backend, "quotas").get(code, GENEROUS),
         "Unit": "None",
         "Adjustable": True,
         "GlobalQuota": False,
