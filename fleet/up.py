@@ -78,7 +78,8 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
-        prepare(session, report, building=not chosen.plans)  # the plans were made behind the same check
+        # Approved plans were made behind the same questions; a single stack, as for a longer lease, asks for none.
+        prepare(session, report, building=not (chosen.plans or chosen.stacks))
         require_same_network(session)
         overridden = _spare_runs(session, chosen.anyway)
         made = ensure_account(session.cloud, session.account)
