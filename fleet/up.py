@@ -78,7 +78,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
-        # Approved plans were made behind the same questions; a single stack, as for a longer lease, asks for none.
+        # Approved plans were made behind the same questions; one stack alone, for a longer lease, asks none.
         prepare(session, report, building=not (chosen.plans or chosen.stacks))
         require_same_network(session)
         overridden = _spare_runs(session, chosen.anyway)
