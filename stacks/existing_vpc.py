@@ -71,7 +71,7 @@ def _subnet_conditions(spec: EnvironmentSpec, index: int) -> list[Condition]:
             "error_message": f"{subnet} gives public addresses to what starts in it. Name a private subnet.",
         },
     ]
-    if network.zone_names:
+    if index < len(network.zone_names):
         zone = network.zone_names[index]
         conditions.append(
             {

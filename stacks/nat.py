@@ -28,7 +28,9 @@ def add_nat(
         destination_cidr_block=ANYWHERE,
         gateway_id=internet.id,
     )
-    count = len(zones) if spec.network.nat == "per_zone" else 1
+    # A block that has no room for all is refused before this; a teardown goes on with those that fit.
+    room = len(spec.network.public_subnets())
+    count = min(room, len(zones)) if spec.network.nat == "per_zone" else 1
     gateways = [
         _gateway(stack, spec, vpc_id, internet, table.id, zones[index], index) for index in range(count)
     ]

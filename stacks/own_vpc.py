@@ -35,7 +35,7 @@ def add_own_vpc(stack: Stack, spec: EnvironmentSpec) -> VpcParts:
 def _zones(stack: Stack, spec: EnvironmentSpec) -> list[str]:
     """Return the names of the zones: as given, or references to the region's first ones."""
     if spec.network.zone_names:
-        return list(spec.network.zone_names)
+        return list(spec.network.zone_names[: spec.network.zone_count])
     # Asked for, because not every account has a zone `a`; local zones, which are opted in to, are no choice.
     available = vpc.DataAvailabilityZones(
         stack, "available", filter=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}]

@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stacks.app import read_declarations, synthesize
+from stacks.guardrails import load_checked
+from stacks.problems import UserError
 from tests.golden_environments import NAMES
+from tests.golden_synth import BUNDLE
 from tests.network_variants import (
     ABROAD,
     NETWORKS,
+    SUBNETS,
+    VPC,
     Synthesized,
     synthesize_golden_environments,
     synthesize_networks,
 )
+from tests.spec_files import environment_text, write_folder
 
 ANYWHERE = "0.0.0.0/0"
 OWN = [name for name, lines in NETWORKS.items() if "vpc_id" not in lines]
@@ -270,6 +278,29 @@ def test_flow_logs_are_kept_encrypted_for_their_days_and_only_where_asked_for(ma
         "${data.aws_caller_identity.current.account_id}:"
         "log-group:${aws_cloudwatch_log_group.flow_logs.name}:*"
     ]
+
+
+WRONG = [
+    'cidr = "10.20.0.0/24"\nzones = 6\nnat = "per_zone"',
+    'cidr = "10.20.0.0/16"\nclosed = true\nnat = "one"\nendpoints = "existing"',
+    f'cidr = "10.20.0.0/16"\n{VPC}\n{SUBNETS}\nclosed = true\nzone_names = ["us-east-1a"]',
+    f'cidr = "10.20.0.0/16"\n{VPC}',
+    f'cidr = "10.20.0.0/16"\n{SUBNETS}\nzone_names = ["us-east-1a", "us-east-1b", "us-east-1c"]',
+]
+
+
+def test_a_network_that_the_rules_refuse_is_synthesized_unchecked_so_that_it_can_be_torn_down(
+    tmp_path: Path,
+) -> None:
+    texts = {
+        f"wrong{index}": environment_text(f"wrong{index}", cidr=each) for index, each in enumerate(WRONG)
+    }
+    folder = write_folder(tmp_path, **texts)
+    for name in texts:
+        with pytest.raises(UserError, match=r"network\."):
+            load_checked(folder, name)
+    synthesize(*read_declarations(folder, [*texts], unchecked=True), BUNDLE, tmp_path / "out")
+    assert all((tmp_path / f"out/stacks/{name}-base/cdk.tf.json").is_file() for name in texts)
 
 
 def test_the_environments_key_serves_cloudwatch_logs_for_its_own_log_groups_alone(made: Synthesized) -> None:
