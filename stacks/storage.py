@@ -21,7 +21,7 @@ from stacks.storage_security import add_storage_group
 from stacks.tags import environment_tags
 
 STORAGE_KEY = "node/storage.json"
-"""Object of the artifact bucket that tells machines of the file systems; node/storage.py reads it.
+"""Object of the artifact bucket that tells machines of the file systems; node/mounts.py reads it.
 
 No part of their user data: machines that run learn of a change, and the ids are Terraform's to know.
 """
@@ -106,7 +106,7 @@ def _fast_zone(spec: EnvironmentSpec) -> int:
 
 
 def _storage_file(stack: Stack, spec: EnvironmentSpec, base: BaseOutputs, fast: FastFiles) -> dict[str, Any]:
-    """Return what machines are told: docs/architecture.md, "Where data lies"."""
+    """Return what machines are told: docs/storage.md, "How machines mount"."""
     mounts: list[dict[str, str]] = []
     if spec.efs.enabled:
         shared = {"file_system": base.shared_id, "access_point": base.shared_access_point}

@@ -152,6 +152,19 @@ def test_an_export_task_copies_what_is_there_and_says_what_it_could_not(
     api(sandbox, "fsx").delete_file_system(FileSystemId=system)
 
 
+def test_a_backup_that_was_switched_off_is_shown_so_and_a_policy_can_be_taken_away(sandbox: Cloud) -> None:
+    efs = api(sandbox, "efs")
+    system = efs.create_file_system(CreationToken="backed-up")["FileSystemId"]
+    for status in ("ENABLED", "DISABLED"):
+        efs.put_backup_policy(FileSystemId=system, BackupPolicy={"Status": status})
+        assert efs.describe_backup_policy(FileSystemId=system)["BackupPolicy"]["Status"] == status
+    efs.put_file_system_policy(FileSystemId=system, Policy="{}")
+    efs.delete_file_system_policy(FileSystemId=system)
+    with pytest.raises(efs.exceptions.PolicyNotFound):
+        efs.describe_file_system_policy(FileSystemId=system)
+    efs.delete_file_system(FileSystemId=system)
+
+
 def test_the_same_request_makes_one_file_system_and_an_impossible_size_none(sandbox: Cloud) -> None:
     first, second = (make_lustre(sandbox, ClientRequestToken="once") for _ in range(2))
     assert first == second

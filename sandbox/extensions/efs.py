@@ -14,7 +14,7 @@ from typing import Any
 from moto.efs.responses import EFSResponse
 
 from sandbox.file_systems import FileSystems
-from sandbox.parts import Parts
+from sandbox.parts import Parts, store
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -40,6 +40,15 @@ def install(parts: Parts) -> None:
     EFSResponse.delete_file_system = delete_file_system
     EFSResponse.delete_file_system_policy = delete_file_system_policy
     EFSResponse.put_backup_policy = put_backup_policy
+    described = EFSResponse.describe_backup_policy
+
+    @functools.wraps(described)
+    def describe_backup_policy(self: Any) -> Any:
+        known = store(self.efs_backend, "backup_policies").get(self._get_param("FileSystemId"))
+        # moto forgets a policy that was switched off, which the cloud goes on to show as DISABLED.
+        return (json.dumps({"BackupPolicy": known}), _JSON) if known else described(self)
+
+    EFSResponse.describe_backup_policy = describe_backup_policy
 
 
 def delete_file_system_policy(request: Any) -> Any:
@@ -51,6 +60,5 @@ def delete_file_system_policy(request: Any) -> Any:
 def put_backup_policy(request: Any) -> Any:
     """PutBackupPolicy; nothing is ever backed up."""
     policy = request._get_param("BackupPolicy")
-    found = request.efs_backend.file_systems_by_id[request._get_param("FileSystemId")]
-    found._backup = policy["Status"] in ("ENABLED", "ENABLING")
+    store(request.efs_backend, "backup_policies")[request._get_param("FileSystemId")] = policy
     return json.dumps({"BackupPolicy": policy}), _JSON
