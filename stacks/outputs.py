@@ -56,7 +56,7 @@ class EnvironmentOutputs(BaseModel):
     """Auto Scaling group of the head node."""
     fleets: dict[str, FleetOutputs]
     """The GPU fleets by name."""
-    run_max_gib: int
+    run_max_gib: int = 0
     """Largest file system (FSx for Lustre) that a run may have for its own length, GiB; 0 for none."""
 
     def to_json(self) -> str:
