@@ -118,6 +118,29 @@ def test_more_nodes_than_the_fleet_has_are_refused_with_both_numbers(script: Pat
     assert "fleetform up vision" in found["--nodes"]
 
 
+@pytest.mark.parametrize(
+    ("gib", "most", "what"),
+    [
+        (1200, 0, "makes no file systems for single runs | leave it out, or set fsx.run_max_gib"),
+        (1300, 2400, "FSx makes no file system of 1300 GiB | take 1200 or 2400"),
+        (4800, 2400, "4800 GiB are asked for where 2400 are allowed | ask for at most 2400"),
+    ],
+)
+def test_a_file_system_that_the_environment_would_not_make_is_refused(
+    script: Path, gib: int, most: int, what: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        build_request(JobSpec(environment="vision", script=script, fsx_gib=gib), FLEETS, most)
+    (problem,) = caught.value.problems
+    assert problem.path == "--fsx-gib" and what in f"{problem.what} | {problem.do}"
+
+
+def test_a_run_carries_the_size_and_the_price_of_its_file_system(script: Path) -> None:
+    request = build_request(JobSpec(environment="vision", script=script, fsx_gib=2400), FLEETS, 2400)
+    assert request.to_dict()["fsx_gib"] == 2400
+    assert request.fsx_usd_per_gib_hour == pytest.approx(0.14 / 730)
+
+
 def test_a_missing_script_is_refused(tmp_path: Path) -> None:
     found = problems_of(JobSpec(environment="vision", script=tmp_path / "nope.py"))
     assert "does not exist" in found["SCRIPT"]
@@ -149,6 +172,7 @@ def test_a_job_can_be_looked_at_before_its_environment_exists(script: Path) -> N
 
 
 def test_the_node_s_own_names_are_those_of_the_stacks() -> None:
+    assert layout.TAG_RUN == naming.TAG_RUN
     # node/ travels alone and spells them out again.
     assert (layout.TAG_ENVIRONMENT, layout.TAG_ROLE, layout.TAG_FLEET, layout.ROLE_NODE) == (
         naming.TAG_ENVIRONMENT,
