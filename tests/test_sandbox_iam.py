@@ -585,6 +585,21 @@ def test_log_groups_queues_topics_and_parameters_by_name(sandbox: Cloud) -> None
     refused(service(member, "ssm").get_parameters, Names=["/iam/vision/a", "/iam/speech/a"])
 
 
+def test_a_secure_parameter_needs_its_key_where_it_is_asked_for_in_clear(sandbox: Cloud, bucket: str) -> None:
+    given = {"Name": "/iam/hidden", "Value": "x", "Type": "SecureString", "KeyId": bucket}
+    api(sandbox, "ssm").put_parameter(**given)
+    read, use = allow("ssm:GetParameter"), allow("kms:Decrypt", bucket)
+    keyless = service(acting(sandbox, "iam-parameter-1", read), "ssm")
+    keyless.get_parameter(Name="/iam/hidden")
+    assert "kms:Decrypt" in refused(keyless.get_parameter, Name="/iam/hidden", WithDecryption=True)
+    with_key = service(acting(sandbox, "iam-parameter-2", read, use), "ssm")
+    with_key.get_parameter(Name="/iam/hidden", WithDecryption=True)
+    api(sandbox, "ssm").put_parameter(Name="/iam/plain", Value="x", Type="SecureString")
+    keyless.get_parameter(Name="/iam/plain", WithDecryption=True)
+    public = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    keyless.get_parameter(Name=public, WithDecryption=True)
+
+
 def test_a_queue_policy_gives_to_a_role(sandbox: Cloud) -> None:
     sqs = api(sandbox, "sqs")
     url = sqs.create_queue(QueueName="iam-given")["QueueUrl"]

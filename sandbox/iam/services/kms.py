@@ -28,7 +28,12 @@ def key_arn(request: ApiRequest, key: str) -> str:
 def use_of_key(
     request: ApiRequest, key: str, actions: Sequence[str], *, via: str, encryption_context: Mapping[str, str]
 ) -> list[Need]:
-    """Return the needs of a call whose service uses the key on the caller's behalf and with their rights."""
+    """Return the needs of a call whose service uses the key on the caller's behalf and with their rights.
+
+    AWS's own keys (`alias/aws/ssm`) need none: their policies let everybody in the account use them this way.
+    """
+    if key.startswith("alias/aws/") or ":alias/aws/" in key:
+        return []
     keys: Keys = {
         "kms:ViaService": [f"{via}.{request.region}.amazonaws.com"],
         "kms:CallerAccount": [request.account],

@@ -81,7 +81,7 @@ def _decrypted(request: ApiRequest) -> Sequence[Need]:
     parameters = ssm_backends[request.account][request.region]._parameters
     for name in (*request.all("Name"), *request.all("Names")):
         stored = parameters[name][-1] if name in parameters else None
-        if stored is not None and stored.type == "SecureString" and stored.keyid:
+        if stored is not None and stored.parameter_type == "SecureString" and stored.keyid:
             context = {"PARAMETER_ARN": _parameter_arn(request, name)}
             found += use_of_key(request, stored.keyid, ("Decrypt",), via="ssm", encryption_context=context)
     return found
