@@ -166,6 +166,10 @@ def _live(story: Story) -> None:
     story.seen["too far"] = story.fleetform(
         "lease", "extend", NAME, "--until", "2099-01-01", "--reason", "forever", "--yes"
     )
+    story.seen["unasked"] = story.fleetform(
+        "lease", "extend", NAME, "--until", str(until), "--reason", "nobody can be asked"
+    )
+    story.seen["file after that"] = story.file.read_text()
     story.must("lease", "extend", NAME, "--until", str(until), "--reason", "the paper is late", "--yes")
     story.seen["extended"] = story.groups()
     story.seen["schedule"] = _schedule(story.cloud)
@@ -251,6 +255,14 @@ def test_an_extension_beyond_the_accounts_limit_is_refused_with_the_latest_day(s
     assert answer.returncode == 2
     assert "further than 30 days from today" in answer.stderr
     assert "at the latest" in answer.stderr
+
+
+def test_an_extension_that_nobody_could_be_asked_about_leaves_the_file_as_it_was(story: Story) -> None:
+    answer = story.seen["unasked"]
+    assert answer.returncode == 2
+    assert "there is no terminal to ask on" in answer.stderr
+    assert f"the file says {story.first_day} again" in answer.stderr
+    assert f"lease_ends = {story.first_day}  # a comment that stays\n" in story.seen["file after that"]
 
 
 def test_an_extension_brings_the_machines_back_and_moves_the_end(story: Story) -> None:
