@@ -14,6 +14,15 @@ from stacks.problems import Problem
 RETAIN = "retain"
 _KEY = "aws_kms_"
 """What is encrypted is lost without its key."""
+_BUCKET = (
+    "aws_s3_bucket",
+    "aws_s3_bucket_logging",
+    "aws_s3_bucket_ownership_controls",
+    "aws_s3_bucket_policy",
+    "aws_s3_bucket_public_access_block",
+    "aws_s3_bucket_server_side_encryption_configuration",
+    "aws_s3_bucket_versioning",
+)
 _SHARED = ("aws_efs_file_system", "aws_efs_file_system_policy", "aws_efs_backup_policy")
 """A shared file system needs no mount targets and access points to last: those can be made anew."""
 _FAST = (
@@ -64,8 +73,7 @@ def _buckets(session: Session) -> Iterator[Kept]:
         ("datasets", naming.dataset_bucket(*names), session.spec.datasets.on_teardown),
     ):
         if wanted == RETAIN and holds_objects(session, bucket):
-            # The bucket and all its settings, whatever their types: `aws_s3_bucket_policy.datasets`.
-            prefixes = tuple(f"aws_s3_bucket{kind}.{table}" for kind in ("", *_BUCKET_SETTINGS))
+            prefixes = tuple(f"{kind}.{table}" for kind in _BUCKET)
             yield Kept(f"the bucket {bucket} holds objects", f"{table}.on_teardown", prefixes)
 
 

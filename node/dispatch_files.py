@@ -124,7 +124,7 @@ def reap(fsx: Any, bucket: Bucket, config: NodeConfig, settings: Mapping[str, An
         if run_id is None or not is_over(bucket, run_id) or not _take(bucket, run_id):
             continue
         body = bucket.get(run_key(run_id, "run.json"))
-        run = json.loads(body) if body else {"run_id": run_id, "fsx_gib": 0, "nodes": 0}
+        run = json.loads(body) if body else {"run_id": run_id, "fsx_gib": 0, "nodes": 1}
         system = RunFileSystem(fsx, bucket, config, settings, run)
         system.adopt(system_id)
         try:

@@ -7,7 +7,7 @@ id as a tag: the next dispatch, a teardown and the sweep find it by that.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,10 +81,11 @@ class RunFileSystem:
             return
         system = Lustre(self.fsx, self.state["file_system_id"])
         try:
-            if FSX_RESULTS in system.links():
-                counts = system.export(FSX_RESULTS, self._tags)
-                self._write(exported=utc_now(), files=counts.get("SucceededCount", 0))
-                self._verify()
+            listed = self._listed()
+            if listed != [] and FSX_RESULTS in system.links():
+                system.export(FSX_RESULTS, self._tags)
+                self._verify(listed or [])
+                self._write(exported=utc_now(), files=None if listed is None else len(listed))
         except FileSystemError as error:
             self._write(state=KEPT, cause=str(error))
             raise
@@ -129,20 +130,27 @@ class RunFileSystem:
             FSX_RESULTS: f"s3://{self.bucket.name}/{run_key(self._run_id, 'fsx/')}",
         }
 
-    def _verify(self) -> None:
-        """Hold the bucket against the list of the node that ended last, for no node wrote after it."""
+    def _listed(self) -> list[dict[str, Any]] | None:
+        """Return the results as the node that ended last listed them, for no node wrote after it.
+
+        None where a node did not come to that: it may have written after the others looked.
+        """
         reports = [
             json.loads(body)
             for rank in range(int(self.run["nodes"]))
             if (body := self.bucket.get(run_key(self._run_id, output_name(rank)))) is not None
         ]
         lists = [report["fsx"] for report in reports if "fsx" in report]
-        if not lists:
-            return
+        if len(lists) < int(self.run["nodes"]):
+            return None
+        last: list[dict[str, Any]] = max(lists, key=lambda each: str(each["time"]))["files"]
+        return last
+
+    def _verify(self, listed: Sequence[Mapping[str, Any]]) -> None:
+        """Hold the bucket against what was listed."""
         prefix = run_key(self._run_id, "fsx/")
         found = self.bucket.sizes(prefix)
-        last = max(lists, key=lambda each: str(each["time"]))
-        missing = [file["name"] for file in last["files"] if found.get(prefix + file["name"]) != file["size"]]
+        missing = [file["name"] for file in listed if found.get(prefix + file["name"]) != file["size"]]
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise FileSystemError(f"{missing[0]}{more} did not arrive in s3://{self.bucket.name}/{prefix}")
