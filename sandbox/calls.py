@@ -18,6 +18,7 @@ _CREDENTIAL_SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]+)/([^/,]+)/aws4_
 # Signing names that differ from the name of the service's API model.
 _MODEL_NAMES = {
     "elasticfilesystem": "efs",
+    "elasticloadbalancing": "elbv2",
     "monitoring": "cloudwatch",
     "servicequotas": "service-quotas",
     "tagging": "resourcegroupstaggingapi",

@@ -36,8 +36,19 @@ def refused(call: Any, **arguments: Any) -> str:
     return message
 
 
-def test_a_refusal_says_who_what_on_which_resource_and_why(sandbox: Cloud) -> None:
-    nobody = acting(sandbox, "iam-nobody")
+@pytest.fixture(scope="module")
+def nobody(sandbox: Cloud) -> Cloud:
+    """The cloud as somebody without a permission sees it."""
+    return acting(sandbox, "iam-nobody")
+
+
+@pytest.fixture(scope="module")
+def everything(sandbox: Cloud) -> Cloud:
+    """The cloud as somebody sees it who may do everything, but is not the root user."""
+    return acting(sandbox, "iam-everything", allow("*"))
+
+
+def test_a_refusal_says_who_what_on_which_resource_and_why(nobody: Cloud) -> None:
     arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/iam/secret"
     message = refused(service(nobody, "ssm").get_parameter, Name="/iam/secret")
     assert message == (
@@ -62,25 +73,24 @@ def test_a_refusal_says_who_what_on_which_resource_and_why(sandbox: Cloud) -> No
         ("autoscaling", "AccessDenied", "describe_auto_scaling_groups", {}),
         ("logs", "AccessDeniedException", "describe_log_groups", {}),
         ("service-quotas", "AccessDeniedException", "list_services", {}),
+        ("elbv2", "AccessDenied", "describe_load_balancers", {}),
+        ("ecr", "AccessDeniedException", "describe_repositories", {}),
+        ("efs", "AccessDeniedException", "describe_file_systems", {}),
+        ("fsx", "AccessDeniedException", "describe_file_systems", {}),
+        ("budgets", "AccessDeniedException", "describe_budgets", {"AccountId": ACCOUNT}),
+        ("scheduler", "AccessDeniedException", "list_schedules", {}),
+        ("events", "AccessDeniedException", "list_rules", {}),
+        ("cloudtrail", "AccessDeniedException", "describe_trails", {}),
+        ("secretsmanager", "AccessDeniedException", "list_secrets", {}),
         ("resourcegroupstaggingapi", "AccessDeniedException", "get_resources", {}),
     ],
 )
 def test_each_service_refuses_in_its_own_words(
-    sandbox: Cloud, name: str, code: str, call: str, arguments: dict[str, Any]
+    nobody: Cloud, name: str, code: str, call: str, arguments: dict[str, Any]
 ) -> None:
-    found, message = refusal(getattr(service(nobody(sandbox), name), call), **arguments)
+    found, message = refusal(getattr(service(nobody, name), call), **arguments)
     assert found == code
     assert "is not authorized to perform: " in message
-
-
-_nobody: dict[str, Cloud] = {}
-
-
-def nobody(cloud: Cloud) -> Cloud:
-    """Return one session without a permission for several tests."""
-    if "it" not in _nobody:
-        _nobody["it"] = acting(cloud, "iam-none")
-    return _nobody["it"]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +233,22 @@ def test_a_role_can_be_made_only_with_the_boundary_that_is_asked_for(sandbox: Cl
     iam.put_role_policy(RoleName="iam-made-1", **added)
     make_role(sandbox, "iam-made-2")
     refused(iam.put_role_policy, RoleName="iam-made-2", **added)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("elbv2", "describe_load_balancers"),
+        ("elb", "describe_load_balancers"),
+        ("rds", "describe_db_instances"),
+        ("eks", "list_clusters"),
+        ("dynamodb", "list_tables"),
+        ("cloudwatch", "describe_alarms"),
+        ("route53", "list_hosted_zones"),
+    ],
+)
+def test_who_may_do_everything_is_refused_nothing(everything: Cloud, name: str, call: str) -> None:
+    getattr(service(everything, name), call)()
 
 
 def test_what_is_in_no_table_is_refused_to_narrowed_rights(sandbox: Cloud) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import UnknownServiceError
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import NotFound, get_service_router
@@ -86,7 +87,10 @@ def read_request(environ: dict[str, Any], call: Call, account: str) -> ApiReques
 
 
 def _parameters(request: Request, call: Call) -> Mapping[str, Any]:
-    model = get_service_model(call.service)
+    try:
+        model = get_service_model(call.service)
+    except UnknownServiceError:  # a signing name that is no model's
+        return {}
     parser = PROTOCOL_PARSERS.get(determine_request_protocol(model, call.content_type))
     if parser is None:  # CBOR: nothing is narrowed to what cannot be read
         return {}
