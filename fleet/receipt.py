@@ -178,7 +178,9 @@ def _sections(receipt: Receipt) -> Iterable[Section]:
     headers = ("stack", "what became of it", "created", "ended", "lived", "an hour", "estimated cost")
     yield Section(title="Stacks", note="", headers=headers, rows=rows, amounts=(4, 5, 6))
     if receipt.kept:
-        yield _things("Kept on purpose", "`fleetform down --base` takes these down too.", receipt.kept)
+        yield _things(
+            "Kept on purpose", "What stands with the base, or what its file says to retain.", receipt.kept
+        )
     if receipt.ending:
         yield _things("Ending by themselves", "These cost nothing and need nobody.", receipt.ending)
     if receipt.machines:

@@ -69,7 +69,7 @@ class LogPrinter:
 def _note_event(event: EventSeen) -> None:
     detail = event.detail
     said = str(detail.get("cause") or detail.get("reason") or "")
-    if "nodes" in detail:
+    if "nodes" in detail and not said:
         said = "on " + ", ".join(
             f"{node['instance_id']} ({node['instance_type']})" for node in detail["nodes"]
         )
