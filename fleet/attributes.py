@@ -111,7 +111,14 @@ def _within(path: str, outer: str) -> bool:
 
 
 def _follows(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Return whether a tag of `tags_all` merely repeats the same change of `tags`."""
+    """Return whether a tag merely repeats what is told of it elsewhere.
+
+    `tags_all` repeats `tags`. Where the default tags change, the provider plans them out of `tags`,
+    though the thing keeps them: there `tags_all` alone says what comes.
+    """
     head, _, rest = path.partition(".")
-    own = f"tags.{rest}"
-    return head == "tags_all" and before.get(own) != after.get(own)
+    own, every = f"tags.{rest}", f"tags_all.{rest}"
+    if head == "tags":
+        return own not in after and every in after
+    repeats = before.get(own) != after.get(own) and after.get(own) == after.get(every)
+    return head == "tags_all" and repeats

@@ -104,6 +104,12 @@ def test_a_tag_is_told_once() -> None:
     assert changed(before=before, after=after) == {"tags.x": ("1", "2"), "tags_all.team": ("a", "b")}
 
 
+def test_a_default_tag_that_changes_is_told_by_what_it_becomes() -> None:
+    before = {"tags": {"lease": "old"}, "tags_all": {"lease": "old", "team": "a"}}
+    after = {"tags": {}, "tags_all": {"lease": "new", "team": "a"}}
+    assert changed(before=before, after=after) == {"tags_all.lease": ("old", "new")}
+
+
 def test_a_long_value_is_cut_and_says_its_length() -> None:
     assert shorten("x" * 64) == "x" * 64
     assert shorten("x" * 1234).endswith("... (1234 characters)") and len(shorten("x" * 1234)) < 70
