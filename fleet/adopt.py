@@ -114,6 +114,11 @@ def _log_group(client: Callable[[str], Any], name: str) -> Found:
     return name, client("logs").list_tags_log_group(logGroupName=name)["tags"]
 
 
+def _shared_files(client: Callable[[str], Any], token: str) -> Found | None:
+    found = client("efs").describe_file_systems(CreationToken=token)["FileSystems"]
+    return (found[0]["FileSystemId"], _pairs(found[0].get("Tags", []))) if found else None
+
+
 _FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found]] = {
     "aws_s3_bucket": _bucket,
     "aws_iam_role": _role,
@@ -143,6 +148,8 @@ def _find(client: Callable[[str], Any], kind: str, name: str, stack: str) -> Fou
     """Return the existing thing of that name, None where nothing of that kind is found by its name."""
     if kind in _FINDERS:
         return _FINDERS[kind](client, name)
+    if kind == "aws_efs_file_system":
+        return _shared_files(client, name)
     if kind not in _IN_A_VPC:
         return None
     operation, key, by, identity = _IN_A_VPC[kind]
@@ -151,6 +158,14 @@ def _find(client: Callable[[str], Any], kind: str, name: str, stack: str) -> Fou
         if str(each.get("State", "")).lower() not in ("deleting", "deleted"):
             return each[identity], _pairs(each.get("Tags", []))
     return None
+
+
+def _name(diagnostic: Diagnostic, kind: str, stack: str) -> str:
+    """Return the name of what exists already, "" where nothing tells it."""
+    if named := _NAME.match(diagnostic.summary):
+        return named[1]
+    # Of a shared file system the provider tells no name; an environment has one.
+    return naming.shared_files(stack.removesuffix("-base")) if kind == "aws_efs_file_system" else ""
 
 
 def find_adoptable(
@@ -166,11 +181,12 @@ def find_adoptable(
 
     found = []
     for diagnostic in diagnostics:
-        named = _NAME.match(diagnostic.summary)
-        if named is None or not _EXISTS.search(diagnostic.summary):
+        kind = diagnostic.address.split(".")[0]
+        name = _name(diagnostic, kind, stack)
+        if not name or not _EXISTS.search(diagnostic.summary):
             continue
         try:
-            there = _find(client, diagnostic.address.split(".")[0], named[1], stack)
+            there = _find(client, kind, name, stack)
         except Exception as error:
             if not aws.error_code(error):
                 raise

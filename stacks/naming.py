@@ -111,6 +111,11 @@ def dataset_bucket(organization: str, environment: str, region: str) -> str:
     return f"{organization}-{environment}-datasets-{region}"
 
 
+def shared_files(environment: str) -> str:
+    """Return the name and creation token of an environment's shared file system (EFS)."""
+    return f"{environment}-shared"
+
+
 def outputs_parameter(environment: str) -> str:
     """Return the Systems Manager parameter under which the fleet stack publishes EnvironmentOutputs."""
     return f"/fleetform/{environment}/outputs"

@@ -38,7 +38,7 @@ def add_shared_files(
 
     To be retained, Terraform refuses to destroy it: `fleetform down --base` takes it out of the state first.
     """
-    title = f"{spec.name}-{NAME}"
+    title = naming.shared_files(spec.name)
     made = efs.EfsFileSystem(
         stack,
         NAME,

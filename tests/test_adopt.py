@@ -57,3 +57,21 @@ def test_a_group_and_an_endpoint_are_taken_over_by_the_stack_that_made_them(
         adopted = find_adoptable(said, sandbox, REGION, stack, died=True)
     expected = [("aws_security_group.nodes", group), ("aws_vpc_endpoint.ssm", endpoint)]
     assert adopted == (expected if found else [])
+
+
+@pytest.mark.parametrize(("stack", "found"), [("adopt-base", True), ("another-base", False)])
+def test_a_shared_file_system_that_was_retained_is_taken_over_by_its_creation_token(
+    sandbox: Cloud, stack: str, found: bool
+) -> None:
+    efs = client(sandbox, "efs", REGION)
+    system = efs.create_file_system(CreationToken="adopt-shared", Tags=tags("adopt", "adopt-base"))[
+        "FileSystemId"
+    ]
+    try:
+        with pytest.raises(efs.exceptions.FileSystemAlreadyExists) as refused:
+            efs.create_file_system(CreationToken="adopt-shared")
+        said = failed("aws_efs_file_system.shared", "EFS file system", str(refused.value))
+        adopted = find_adoptable([said], sandbox, REGION, stack, died=False)
+    finally:
+        efs.delete_file_system(FileSystemId=system)
+    assert adopted == ([("aws_efs_file_system.shared", system)] if found else [])
