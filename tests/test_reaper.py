@@ -19,6 +19,7 @@ from fleet.ledger import Ledger
 from reaper import names
 from reaper.aws import Aws
 from reaper.decide import ended
+from reaper.handler import Call, _end, _regions
 from reaper.leases import Lease, days_left, parse_schedule, parse_tag, to_warn
 from reaper.machines import HELD_BACK, Group, Machine, Region, look, put_to_rest
 from reaper.record import Record
@@ -272,7 +273,7 @@ def test_a_number_that_is_taken_meanwhile_is_not_overwritten(
 
 @pytest.mark.sandbox
 def test_one_machine_that_cannot_be_ended_does_not_keep_the_others(sandbox: Cloud, aws: Aws) -> None:
-    ec2, autoscaling = api(sandbox, "ec2"), api(sandbox, "autoscaling")
+    ec2 = api(sandbox, "ec2")
     tags = [{"Key": naming.TAG_ENVIRONMENT, "Value": "reaped"}]
     run = ec2.run_instances(
         ImageId=IMAGE,
@@ -283,19 +284,7 @@ def test_one_machine_that_cannot_be_ended_does_not_keep_the_others(sandbox: Clou
     )
     protected, plain = (each["InstanceId"] for each in run["Instances"])
     ec2.modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": True})
-    template = ec2.create_launch_template(
-        LaunchTemplateName="reaped", LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "g5.xlarge"}
-    )["LaunchTemplate"]
-    autoscaling.create_auto_scaling_group(
-        AutoScalingGroupName="reaped-gpu",
-        LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Latest"},
-        MinSize=1,
-        MaxSize=2,
-        DesiredCapacity=1,
-        AvailabilityZones=[f"{REGION}a"],
-        NewInstancesProtectedFromScaleIn=True,
-        Tags=[{**each, "PropagateAtLaunch": True} for each in tags],
-    )
+    _make_group(sandbox, "reaped", NewInstancesProtectedFromScaleIn=True)
     here = look(aws, REGION)
     groups = [each for each in here.groups if each.environment == "reaped"]
     machines = [each for each in here.machines if each.id in (protected, plain)]
@@ -309,4 +298,57 @@ def test_one_machine_that_cannot_be_ended_does_not_keep_the_others(sandbox: Clou
     assert [each.at_rest for each in after] == [True]
     ec2.modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": False})
     ec2.terminate_instances(InstanceIds=[protected])
-    autoscaling.delete_auto_scaling_group(AutoScalingGroupName="reaped-gpu", ForceDelete=True)
+    _delete_group(sandbox, "reaped")
+
+
+@pytest.mark.sandbox
+def test_a_ledger_that_cannot_be_written_keeps_no_machine_running_and_is_told(
+    sandbox: Cloud, aws: Aws
+) -> None:
+    _make_group(sandbox, "unwritten")
+    record = Record(aws, "there-is-no-such-ledger", "arn:reaper", "reaper", NOW)
+    call = Call(aws, record, NOW, [lease(PAST, environment="unwritten")], alerts="")
+    failures, done = _end(call, [REGION])
+    assert "unwritten (us-east-1)" in done
+    assert [each.partition(" (")[0].partition(":")[0] for each in failures] == [
+        "the ledger could not be written"
+    ] * len(failures)
+    assert len(failures) >= 2  # neither the start nor the end is on record
+    (group,) = [each for each in look(aws, REGION).groups if each.environment == "unwritten"]
+    assert group.at_rest
+    _delete_group(sandbox, "unwritten")
+
+
+def test_only_the_daily_look_goes_beyond_the_regions_of_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Aws, "regions", lambda _: ["eu-west-1", "us-east-1"])
+    here = Aws("eu-central-1")
+    call = Call(here, Record.__new__(Record), NOW, [lease(region="us-east-1")], alerts="")
+    assert _regions(call, {"act": "end", "region": "us-east-1"}) == ["us-east-1"]
+    assert _regions(call, {"act": "look"}) == ["eu-central-1", "us-east-1"]
+    assert _regions(call, {"act": "daily"}) == ["eu-central-1", "eu-west-1", "us-east-1"]
+
+
+def _make_group(cloud: Cloud, environment: str, **more: Any) -> None:
+    """Make a group of one machine with the environment's tag."""
+    template = api(cloud, "ec2").create_launch_template(
+        LaunchTemplateName=environment, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "g5.xlarge"}
+    )["LaunchTemplate"]
+    api(cloud, "autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=f"{environment}-gpu",
+        LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": "$Latest"},
+        MinSize=1,
+        MaxSize=2,
+        DesiredCapacity=1,
+        AvailabilityZones=[f"{REGION}a"],
+        Tags=[
+            {"Key": naming.TAG_ENVIRONMENT, "Value": environment, "PropagateAtLaunch": True},
+            {"Key": naming.TAG_LEASE_ENDS, "Value": "2035-12-31", "PropagateAtLaunch": True},
+        ],
+        **more,
+    )
+
+
+def _delete_group(cloud: Cloud, environment: str) -> None:
+    api(cloud, "autoscaling").delete_auto_scaling_group(
+        AutoScalingGroupName=f"{environment}-gpu", ForceDelete=True
+    )
