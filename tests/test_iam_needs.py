@@ -220,6 +220,13 @@ def test_every_resource_that_is_named_must_be_allowed() -> None:
     ]
 
 
+def test_a_fleet_needs_the_right_to_run_what_its_templates_describe() -> None:
+    configs = [{"LaunchTemplateSpecification": {"LaunchTemplateName": "none"}}]
+    found = needs("ec2", "CreateFleet", LaunchTemplateConfigs=configs)
+    assert ("ec2:CreateFleet", f"{EC2}:fleet/*") in found
+    assert ("ec2:RunInstances", f"{EC2}:instance/*") in found
+
+
 def test_what_a_put_asks_for_beside_the_object_is_a_right_of_its_own() -> None:
     asked = {
         "ACL": "private",

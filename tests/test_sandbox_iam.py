@@ -339,6 +339,35 @@ def test_a_key_policy_that_does_not_name_the_account_shuts_its_policies_out(sand
     )
 
 
+def test_a_ciphertext_is_opened_by_who_may_use_the_key_that_made_it(sandbox: Cloud, bucket: str) -> None:
+    secret = api(sandbox, "kms").encrypt(KeyId=bucket, Plaintext=b"x")["CiphertextBlob"]
+    owner = service(acting(sandbox, "iam-cipher-1", allow("kms:Decrypt", bucket)), "kms")
+    assert owner.decrypt(CiphertextBlob=secret)["Plaintext"] == b"x"
+    other = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/other"
+    stranger = service(acting(sandbox, "iam-cipher-2", allow("kms:*", other)), "kms")
+    refused(stranger.decrypt, CiphertextBlob=secret)
+    moving = {"CiphertextBlob": secret, "DestinationKeyId": bucket}
+    assert "kms:ReEncryptFrom" in refused(owner.re_encrypt, **moving)
+    half = service(acting(sandbox, "iam-cipher-3", allow("kms:ReEncryptFrom", bucket)), "kms")
+    assert "kms:ReEncryptTo" in refused(half.re_encrypt, **moving)
+
+
+def test_an_encrypted_topic_and_an_encrypted_secret_need_their_key(sandbox: Cloud, bucket: str) -> None:
+    topic = api(sandbox, "sns").create_topic(Name="iam-sealed", Attributes={"KmsMasterKeyId": bucket})[
+        "TopicArn"
+    ]
+    api(sandbox, "secretsmanager").create_secret(Name="iam-sealed", SecretString="x", KmsKeyId=bucket)
+    given = (allow("sns:Publish"), allow("secretsmanager:GetSecretValue"))
+    keyless = acting(sandbox, "iam-sealed-1", *given)
+    assert "kms:GenerateDataKey" in refused(service(keyless, "sns").publish, TopicArn=topic, Message="x")
+    assert "kms:Decrypt" in refused(
+        service(keyless, "secretsmanager").get_secret_value, SecretId="iam-sealed"
+    )
+    with_key = acting(sandbox, "iam-sealed-2", *given, allow(["kms:GenerateDataKey*", "kms:Decrypt"], bucket))
+    service(with_key, "sns").publish(TopicArn=topic, Message="x")
+    service(with_key, "secretsmanager").get_secret_value(SecretId="iam-sealed")
+
+
 def test_a_bucket_policy_gives_and_withholds(sandbox: Cloud) -> None:
     s3 = api(sandbox, "s3")
     s3.create_bucket(Bucket="iam-shared")

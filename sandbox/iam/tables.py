@@ -8,6 +8,7 @@ from sandbox.iam.services.autoscaling import AUTOSCALING
 from sandbox.iam.services.ec2 import EC2
 from sandbox.iam.services.identity import IAM, STS
 from sandbox.iam.services.kms import KMS
+from sandbox.iam.services.messaging import SNS, SQS
 from sandbox.iam.services.others import (
     BUDGETS,
     CLOUDTRAIL,
@@ -19,8 +20,6 @@ from sandbox.iam.services.others import (
     LOGS,
     SCHEDULER,
     SECRETSMANAGER,
-    SNS,
-    SQS,
 )
 from sandbox.iam.services.s3 import S3
 from sandbox.iam.services.ssm import SSM

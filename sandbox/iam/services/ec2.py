@@ -212,6 +212,14 @@ def pass_profile(request: ApiRequest, profile: Mapping[str, Any] | None) -> list
     return [Need("iam:PassRole", role, keys, {}) for role in roles]
 
 
+def _fleet_needs(request: ApiRequest) -> list[Need]:
+    """Return what CreateFleet needs: also to run what its launch templates describe."""
+    found = _any_needs(request)
+    for each in request.get("LaunchTemplateConfigs") or []:
+        found += run_needs(request, {"LaunchTemplate": each.get("LaunchTemplateSpecification")})
+    return found
+
+
 def _associate_needs(request: ApiRequest) -> list[Need]:
     return [*_any_needs(request), *pass_profile(request, request.get("IamInstanceProfile"))]
 
@@ -226,6 +234,7 @@ EC2 = Service(
     "ec2",
     {
         "RunInstances": Rule(nothing, more=_run_needs),
+        "CreateFleet": Rule(nothing, more=_fleet_needs),
         "CreateTags": Rule(nothing, more=_tags_needs),
         "DeleteTags": Rule(nothing, more=_tags_needs),
         "AssociateIamInstanceProfile": Rule(nothing, more=_associate_needs),

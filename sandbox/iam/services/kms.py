@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from moto.kms.models import kms_backends
 
-from sandbox.iam.needs import Keys, Need, Rule, Service, anything, rules
+from sandbox.iam.needs import Keys, Need, Rule, Service, anything, nothing, rules
 from sandbox.iam.requests import ApiRequest
+
+_KEY_ID_LENGTH = 36
+"""moto's ciphertexts begin with the id of their key."""
 
 
 def key_arn(request: ApiRequest, key: str) -> str:
@@ -45,7 +48,24 @@ def use_of_key(
 
 
 def _key(request: ApiRequest) -> Sequence[str]:
-    return [key_arn(request, key) for key in request.all("KeyId") or request.all("TargetKeyId")] or ["*"]
+    """Return the key that is named, or the one that a ciphertext was made with."""
+    keys = request.all("KeyId") or request.all("TargetKeyId")
+    blob = request.get("CiphertextBlob")
+    if not keys and isinstance(blob, bytes) and len(blob) > _KEY_ID_LENGTH:
+        keys = [blob[:_KEY_ID_LENGTH].decode("ascii", "replace")]
+    return [key_arn(request, key) for key in keys] or ["*"]
+
+
+def _re_encryption(request: ApiRequest) -> Sequence[Need]:
+    """Return what ReEncrypt needs: to read with the one key and to write with the other."""
+    source = request.all("SourceKeyId")
+    read = [key_arn(request, key) for key in source] or _key(request)
+    written = [key_arn(request, key) for key in request.all("DestinationKeyId")]
+    keys = _keys(request)
+    return [
+        *(Need("kms:ReEncryptFrom", arn, keys) for arn in read),
+        *(Need("kms:ReEncryptTo", arn, keys) for arn in written),
+    ]
 
 
 def _alias_and_key(request: ApiRequest) -> Sequence[str]:
@@ -76,7 +96,7 @@ KMS = Service(
     {
         **rules(anything, "ListKeys", "ListAliases", "GenerateRandom", "CreateKey"),
         **rules(_alias_and_key, "CreateAlias", "DeleteAlias", "UpdateAlias"),
-        "ReEncrypt": Rule(_key, ("ReEncryptFrom",)),
+        "ReEncrypt": Rule(nothing, more=_re_encryption),
     },
     default=Rule(_key),
     keys=_keys,

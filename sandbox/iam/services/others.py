@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from moto.secretsmanager.models import secretsmanager_backends
 
-from sandbox.iam.needs import Keys, Rule, Service, anything, at, pass_role, rules
+from sandbox.iam.needs import Keys, Need, Rule, Service, anything, at, pass_role, rules
 from sandbox.iam.requests import ApiRequest
+from sandbox.iam.services.kms import use_of_key
 
 
 def _log_group(request: ApiRequest) -> Sequence[str]:
@@ -37,25 +38,6 @@ LOGS = Service(
     },
     default=Rule(_log_group),
 )
-
-
-def _queue(request: ApiRequest) -> Sequence[str]:
-    names = [url.rstrip("/").rsplit("/", 1)[-1] for url in request.all("QueueUrl")] or request.all(
-        "QueueName"
-    )
-    return [request.arn("sqs", name) for name in names] or ["*"]
-
-
-SQS = Service("sqs", rules(anything, "ListQueues"), default=Rule(_queue))
-
-
-def _topic(request: ApiRequest) -> Sequence[str]:
-    arns = [*request.all("TopicArn"), *request.all("TargetArn"), *request.all("ResourceArn")]
-    arns += [arn.rsplit(":", 1)[0] for arn in request.all("SubscriptionArn")]
-    return arns or [request.arn("sns", name) for name in request.all("Name")] or ["*"]
-
-
-SNS = Service("sns", rules(anything, "ListTopics", "ListSubscriptions"), default=Rule(_topic))
 
 
 def _function(request: ApiRequest) -> Sequence[str]:
@@ -108,9 +90,23 @@ def _secret(request: ApiRequest) -> Sequence[str]:
     return [name if name.startswith("arn:") else request.arn("secretsmanager", f"secret:{name}")]
 
 
+def _secrets_key(request: ApiRequest) -> Sequence[Need]:
+    """Return the use of the key that the secret was encrypted with."""
+    arn = _secret(request)[0]
+    stored = secretsmanager_backends[request.account][request.region].secrets.values()
+    key = next((each.kms_key_id for each in stored if each.arn == arn), None)
+    if not key:
+        return []
+    context = {"SecretARN": arn}
+    return use_of_key(request, key, ("Decrypt",), via="secretsmanager", encryption_context=context)
+
+
 SECRETSMANAGER = Service(
     "secretsmanager",
-    rules(anything, "ListSecrets", "GetRandomPassword", "BatchGetSecretValue"),
+    {
+        **rules(anything, "ListSecrets", "GetRandomPassword", "BatchGetSecretValue"),
+        **rules(_secret, "GetSecretValue", more=_secrets_key),
+    },
     default=Rule(_secret),
 )
 
