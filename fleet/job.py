@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fleet.job_file_system import file_system_problems
 from fleet.spot_runs import unsaved_script
 from stacks import naming
 from stacks.catalog import load_catalog, load_other_prices
 from stacks.environment import EnvironmentSpec
-from stacks.lustre_sizes import is_lustre_size, lustre_sizes_around
 from stacks.outputs import FleetOutputs
 from stacks.problems import Problem, UserError, nearest
 from templates.engine import render
@@ -90,7 +90,11 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
 
     `run_max_gib` is the largest file system that a run may have for itself.
     """
-    problems = [*_size_problems(job), *_program_problems(job), *_file_system_problems(job, run_max_gib)]
+    problems = [
+        *_size_problems(job),
+        *_program_problems(job),
+        *file_system_problems(job.environment, job.fsx_gib, run_max_gib),
+    ]
     name, fleet = _choose_fleet(job, fleets, problems)
     dataset = ""
     if job.recipe in recipe_names():
@@ -156,30 +160,6 @@ def _size_problems(job: JobSpec) -> Iterator[Problem]:
             what=f"a limit of {job.max_minutes} minutes is not possible",
             do=f"choose 1 to {LONGEST_MINUTES}",
             path="--max-minutes",
-        )
-
-
-def _file_system_problems(job: JobSpec, most: int) -> Iterator[Problem]:
-    """Yield what is wrong with the size of the run's own file system."""
-    if not job.fsx_gib:
-        return
-    if not most:
-        yield Problem(
-            what=f"the environment {job.environment} makes no file systems for single runs",
-            do="leave it out, or set fsx.run_max_gib in the environment's file and run "
-            f"`fleetform up {job.environment}`",
-            path="--fsx-gib",
-        )
-    elif not is_lustre_size(job.fsx_gib):
-        near = " or ".join(str(size) for size in lustre_sizes_around(job.fsx_gib))
-        yield Problem(
-            what=f"FSx makes no file system of {job.fsx_gib} GiB", do=f"take {near}", path="--fsx-gib"
-        )
-    elif job.fsx_gib > most:
-        yield Problem(
-            what=f"{job.fsx_gib} GiB are asked for where {most} are allowed",
-            do=f"ask for at most {most}, or raise fsx.run_max_gib in the environment's file",
-            path="--fsx-gib",
         )
 
 

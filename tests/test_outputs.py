@@ -41,7 +41,15 @@ def test_keys_of_a_newer_writer_are_ignored_at_every_level() -> None:
     assert EnvironmentOutputs.from_json(json.dumps(data)) == OUTPUTS
 
 
-@pytest.mark.parametrize("field", EnvironmentOutputs.model_fields)
+def test_outputs_of_before_file_systems_for_runs_allow_none() -> None:
+    data = json.loads(OUTPUTS.to_json())
+    del data["run_max_gib"]
+    assert EnvironmentOutputs.from_json(json.dumps(data)).run_max_gib == 0
+
+
+@pytest.mark.parametrize(
+    "field", [name for name, field in EnvironmentOutputs.model_fields.items() if field.is_required()]
+)
 def test_a_missing_field_is_refused(field: str) -> None:
     data = json.loads(OUTPUTS.to_json())
     del data[field]

@@ -136,7 +136,7 @@ def test_an_export_task_copies_what_is_there_and_says_what_it_could_not(
     system = make_lustre(sandbox)
     link(sandbox, system, "/results", f"{bucket}/out")
     results = folder(sandbox_home, system) / "results"
-    results.mkdir()
+    assert results.is_dir(), "FSx makes the folder that it links"
     (results / "good").write_text("g")
     (results / "bad").write_text("b")
     fault = {"service": "s3", "action": "PutObject", "resource": f"{bucket}/out/bad", "code": "AccessDenied"}
