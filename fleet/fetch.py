@@ -38,7 +38,8 @@ def fetch(
     """
     read_run(store, run_id)
     digests = _recorded_digests(store, run_id)
-    sizes = store.sizes(run_id)
+    # FSx writes a folder of its results as an empty object whose name ends in a slash.
+    sizes = {name: size for name, size in store.sizes(run_id).items() if not name.endswith("/")}
     folder.mkdir(parents=True, exist_ok=True)
 
     def bring(name: str) -> int:

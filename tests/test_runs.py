@@ -298,6 +298,16 @@ def test_a_fetched_run_is_whole_verified_and_not_copied_twice(store: RunStore, t
     assert (tmp_path / "summary.json").read_text() == "{}"
 
 
+def test_results_of_a_runs_file_system_are_fetched_with_their_folders(
+    store: RunStore, tmp_path: Path
+) -> None:
+    make(store, "a", *ENDED)
+    put(store, "a", "fsx/deep/", b"")
+    put(store, "a", "fsx/deep/x", b"result")
+    fetch(store, "a", tmp_path)
+    assert (tmp_path / "fsx/deep/x").read_bytes() == b"result"
+
+
 def test_a_damaged_file_is_refused_and_leaves_nothing(store: RunStore, tmp_path: Path) -> None:
     make(store, "a", *ENDED)
     bring_home(store, "a", **{"summary.json": "{}"})
