@@ -40,7 +40,8 @@ def install(parts: Parts) -> None:
         "get_federation_token",
         "get_session_token",
     ):
-        setattr(TokenResponse, name, _missing)
+        if hasattr(TokenResponse, name):
+            delattr(TokenResponse, name)
 
 
 def assume_role(request: Any) -> ActionResult:
@@ -71,19 +72,7 @@ def assume_role(request: Any) -> ActionResult:
         policies=_policies(role, get("Policy"), get("PolicyArns", [])),
         is_chained=caller is not None,
     )
-    answer = {
-        "Credentials": {
-            "AccessKeyId": session.access_key,
-            "SecretAccessKey": session.secret,
-            "SessionToken": session.token,
-            "Expiration": session.expires,
-        },
-        "AssumedRoleUser": {"AssumedRoleId": session.user_id, "Arn": session.arn},
-        "PackedPolicySize": 6,
-    }
-    return ActionResult(
-        answer | ({"SourceIdentity": session.source_identity} if session.source_identity else {})
-    )
+    return ActionResult(_answer(session))
 
 
 def get_caller_identity(request: Any) -> ActionResult:
@@ -99,9 +88,19 @@ def get_caller_identity(request: Any) -> ActionResult:
     )
 
 
-def _missing(request: Any) -> ActionResult:
-    """Say that the embedded cloud does not have the action."""
-    raise NotImplementedError
+def _answer(session: Session) -> dict[str, Any]:
+    """Return the shape `AssumeRoleResponse`."""
+    answer = {
+        "Credentials": {
+            "AccessKeyId": session.access_key,
+            "SecretAccessKey": session.secret,
+            "SessionToken": session.token,
+            "Expiration": session.expires,
+        },
+        "AssumedRoleUser": {"AssumedRoleId": session.user_id, "Arn": session.arn},
+        "PackedPolicySize": 6,
+    }
+    return answer | ({"SourceIdentity": session.source_identity} if session.source_identity else {})
 
 
 def _source_identity(given: str, caller: Session | None) -> str:
