@@ -425,8 +425,8 @@ def test_all_operators_and_all_keys_of_a_statement_must_hold() -> None:
 def test_a_deny_with_a_negated_operator_also_hits_where_the_key_is_absent() -> None:
     refusing = policy(deny(Condition={"StringNotEquals": {"aws:PrincipalTag/none": "vision"}}))
     assert not ask(Policies(identity=(ALLOW, refusing)), context=CONTEXT).allowed
-    sparing = policy(deny(Condition={"StringNotEqualsIfExists": {"aws:PrincipalTag/none": "vision"}}))
-    assert not ask(Policies(identity=(ALLOW, sparing)), context=CONTEXT).allowed
+    if_exists = policy(deny(Condition={"StringNotEqualsIfExists": {"aws:PrincipalTag/none": "vision"}}))
+    assert not ask(Policies(identity=(ALLOW, if_exists)), context=CONTEXT).allowed
 
 
 @pytest.mark.parametrize("operator", ["StringEqual", "NullIfExists", "ForSomeValues:StringEquals", "Equals"])
