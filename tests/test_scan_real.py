@@ -64,7 +64,13 @@ def test_no_check_fails_on_any_golden_tree_but_what_is_waived(checkov: Path, tmp
     assert verdict.resources == declared, "all that was declared was scanned"
     assert "import" in json.loads((six / "account" / "cdk.tf.json").read_text()), "checkov drops it as it is"
     used = {str(waiver) for _, waiver in result.waived}
-    assert used == {str(each) for _, each in load_waivers([OWN_WAIVERS])}, "no waiver goes without a use"
+    reaching = {
+        str(waiver)
+        for _, waiver in load_waivers([OWN_WAIVERS])
+        for copy in copies
+        if any(waiver.reaches(copy.stack, block.address) for block in copy.blocks)
+    }
+    assert used == reaching, "no waiver of anything that is there goes without a use"
 
 
 def test_the_verb_scans_tells_the_count_and_reads_the_projects_own_waivers(
