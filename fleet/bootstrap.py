@@ -1,4 +1,4 @@
-"""The buckets that must exist before anything else: Terraform's state, the ledger, and the accesses to both.
+"""What must exist before anything else: buckets of state, ledger and their accesses, and two policies.
 
 They are made bare over the API; the account stack takes them over with import blocks and configures them.
 """
@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from fleet import aws
+from fleet.account_policies import ensure_policies, missing_policies
 from fleet.cloud import Cloud
 from stacks import naming
 from stacks.account import AccountSpec
@@ -30,7 +31,7 @@ def account_exists(cloud: Cloud, account: AccountSpec) -> bool:
 
 
 def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
-    """Make the buckets that are missing and return their names; none where all is in place.
+    """Make the buckets and policies that are missing and return their names; none where all is in place.
 
     The ledger's bucket gets Object Lock, which S3 can switch on only at creation, and its retention at
     once, so that the very first entry is locked. Raises UserError where a bucket of that name belongs to
@@ -61,7 +62,7 @@ def ensure_account(cloud: Cloud, account: AccountSpec) -> list[str]:
         )
     if logs in missing or not _takes_logs(s3, logs):
         s3.put_bucket_policy(Bucket=logs, Policy=_access_log_policy(cloud, account, logs))
-    return missing
+    return [*missing, *ensure_policies(cloud, account)]
 
 
 def missing_takeovers(cloud: Cloud, account: AccountSpec) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def missing_takeovers(cloud: Cloud, account: AccountSpec) -> tuple[str, ...]:
     """
     logs = naming.access_log_bucket(account.organization, account.region)
     there = _bucket_exists(aws.client(cloud, "s3", account.region), logs)
-    return () if there else ("aws_s3_bucket.logs",)
+    return (*(() if there else ("aws_s3_bucket.logs",)), *missing_policies(cloud, account))
 
 
 def _takes_logs(s3: Any, bucket: str) -> bool:

@@ -47,6 +47,7 @@ class UpResult:
 
     stacks: tuple[StackResult, ...]
     made_buckets: tuple[str, ...]
+    """And policies: what must be there before Terraform runs."""
     readiness: Readiness | None
     """How many machines answer; None where nobody waited."""
     seconds: float
@@ -84,7 +85,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
         overridden = _spare_runs(session, chosen.anyway)
         made = ensure_account(session.cloud, session.account)
     for bucket in made:
-        report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made the bucket {bucket}"))
+        report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made {bucket}"))
     about: dict[str, object] = {"cloud": session.cloud.name, "made_buckets": made}
     if chosen.anyway:
         about |= {"anyway": chosen.anyway, "overridden": list(overridden)}

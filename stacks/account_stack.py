@@ -7,6 +7,7 @@ import json
 
 from stacks.account import AccountSpec
 from stacks.account_parts import AccountParts
+from stacks.account_people import add_account_people, add_boundary
 from stacks.alarms import add_alarms, add_topic
 from stacks.audit_buckets import add_audit_buckets
 from stacks.audit_key import add_audit_key
@@ -30,6 +31,8 @@ def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
     add_topic(parts)
     add_session_document(parts)
     add_entry_policy(parts)
+    add_boundary(parts)
+    add_account_people(parts)
     trail_group = add_trail(parts)
     if trail_group is not None:
         add_alarms(parts, trail_group)

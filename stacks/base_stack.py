@@ -6,6 +6,7 @@ from stacks.account import AccountSpec
 from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.environment_people import add_environment_people
 from stacks.keys import add_key
 from stacks.lease import add_lease
 from stacks.network import add_network
@@ -24,7 +25,8 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     buckets = add_buckets(stack, account, spec, key)
     files = add_file_systems(stack, account, spec, place, key, network, buckets)
     storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
-    profiles = add_roles(stack, spec, place, storage)
+    profiles = add_roles(stack, account, spec, place, storage)
+    add_environment_people(stack, account, spec, place, storage)
     add_session_rights(stack, account, place)
     add_lease(stack, account, spec, place)
     BaseOutputs(

@@ -26,6 +26,8 @@ def add_entry_policy(parts: AccountParts) -> None:
         description="Nobody enters a machine of fleetform's off the record, or touches the record",
         policy=policy(*deny_entry(parts)),
     )
+    # Made over the API before the first role that carries it, which may be an environment's.
+    parts.stack.take_over(made.address, deny_entry_arn(parts.account, parts.place))
     parts.stack.output("deny_entry_policy", made.arn, "Policy that every role of people carries")
     if parts.account.sessions.serial_console == "closed":
         ec2.Ec2SerialConsoleAccess(parts.stack, "account", enabled=False)
@@ -33,8 +35,9 @@ def add_entry_policy(parts: AccountParts) -> None:
 
 def deny_entry_arn(account: AccountSpec, place: Place) -> str:
     """Return the policy's ARN, for roles of other stacks than the account's."""
-    name = naming.account_name(account.organization, naming.DENY_ENTRY_POLICY)
-    return f"arn:{place.partition}:iam::{place.account_id}:policy/{name}"
+    return naming.account_policy_arn(
+        account.organization, naming.DENY_ENTRY_POLICY, place.partition, place.account_id
+    )
 
 
 def deny_entry(parts: AccountParts) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from stacks import naming
+from stacks.account import AccountSpec
 from stacks.aws.generated import iam, kms, logs, vpc
+from stacks.boundary import boundary_arn
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
@@ -14,7 +16,9 @@ AGGREGATION_SECONDS = 600
 """How long connections are summed up to one record; the longest, for the fewest records to pay."""
 
 
-def add_flow_logs(stack: Stack, spec: EnvironmentSpec, place: Place, key: kms.KmsKey, vpc_id: str) -> None:
+def add_flow_logs(
+    stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place, key: kms.KmsKey, vpc_id: str
+) -> None:
     """Add the log group, encrypted with the key, the role that writes to it, and the VPC's flow log."""
     group = logs.CloudwatchLogGroup(
         stack,
@@ -23,7 +27,7 @@ def add_flow_logs(stack: Stack, spec: EnvironmentSpec, place: Place, key: kms.Km
         retention_in_days=spec.network.flow_log_days,
         kms_key_id=key.arn,
     )
-    role = _role(stack, spec, place)
+    role = _role(stack, account, spec, place)
     written = iam.IamRolePolicy(
         stack,
         "flow_logs",
@@ -54,7 +58,7 @@ def add_flow_logs(stack: Stack, spec: EnvironmentSpec, place: Place, key: kms.Km
     )
 
 
-def _role(stack: Stack, spec: EnvironmentSpec, place: Place) -> iam.IamRole:
+def _role(stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place) -> iam.IamRole:
     """Add the role that the flow logs' service takes on, for flow logs of this account and region alone."""
     trust = statement(
         "FlowLogs",
@@ -71,4 +75,5 @@ def _role(stack: Stack, spec: EnvironmentSpec, place: Place) -> iam.IamRole:
         name=naming.flow_log_role(spec.name, spec.region),
         description=f"Writes the flow logs of {spec.name}",
         assume_role_policy=policy(trust),
+        permissions_boundary=boundary_arn(account.organization, place.partition, place.account_id),
     )

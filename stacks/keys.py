@@ -29,10 +29,25 @@ def add_key(stack: Stack, spec: EnvironmentSpec, place: Place) -> kms.KmsKey:
 
 
 def key_policy(spec: EnvironmentSpec, place: Place) -> str:
-    """Return the key's policy: the account by IAM, and CloudWatch Logs for its log groups."""
+    """Return the key's policy: the account by IAM but for other environments, and CloudWatch Logs.
+
+    IAM decides for the account's own principals only where they carry no environment's tag, or this one's:
+    fleetform's roles all carry one, and a role of another environment is refused whatever its policies allow.
+    The account itself stays admitted: the root user has no tags, and without a way back a mistake in this
+    policy would lock the key, and with it all runs, for ever.
+    """
     return policy(
-        # Without the account nobody could ever change the policy again.
-        statement("Account", principal={"AWS": place.root_arn}, actions=["kms:*"], resources=["*"]),
+        statement(
+            "Account",
+            principal={"AWS": place.root_arn},
+            actions=["kms:*"],
+            resources=["*"],
+            conditions={
+                "StringEqualsIfExists": {
+                    f"aws:PrincipalTag/{naming.TAG_ENVIRONMENT}": [spec.name, naming.ACCOUNT_STACK]
+                }
+            },
+        ),
         # What CloudWatch Logs asks for, for the environment's own log groups and no others (its user guide,
         # "Encrypt log data in CloudWatch Logs using AWS KMS").
         statement(

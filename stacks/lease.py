@@ -13,6 +13,7 @@ import json
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.aws.generated import scheduler, sns
+from stacks.boundary import boundary_arn
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
@@ -38,7 +39,15 @@ def add_lease(stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: 
         )
     group = scheduler.SchedulerScheduleGroup(stack, "lease", name=name, provider=provider)
     function = home.arn("lambda", f"function:{naming.account_name(account.organization, naming.REAPER)}")
-    role = caller_role(stack, "lease", naming.lease_role(spec.name, spec.region), home, function, name)
+    role = caller_role(
+        stack,
+        "lease",
+        naming.lease_role(spec.name, spec.region),
+        home,
+        function,
+        name,
+        boundary_arn(account.organization, place.partition, place.account_id),
+    )
     about = {
         "act": "end",
         "environment": spec.name,

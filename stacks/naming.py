@@ -19,6 +19,12 @@ TAG_RUN = "fleetform:run"
 
 ROLE_HEAD = "head"
 ROLE_NODE = "node"
+ROLE_MEMBER = "member"
+ROLE_OPERATOR = "operator"
+"""What people are in an environment."""
+ROLE_AUDITOR = "auditor"
+ROLE_DEPLOYER = "deployer"
+"""What people are in the account."""
 
 SECURITY_GROUP_NODES = "nodes"
 """Of the head node and the nodes."""
@@ -39,8 +45,13 @@ SESSION_DOCUMENT = "session"
 """The one Session Manager document that people enter machines by."""
 DENY_ENTRY_POLICY = "deny-entry"
 """What nobody may do: enter a machine off the record, or touch the record."""
+BOUNDARY = "boundary"
+"""What the roles of environments can be given at most."""
+ACCOUNT_BOUNDARY = "boundary-account"
+"""What the account's roles of people can be given at most."""
 ALERTS_TOPIC = "alerts"
 AUDIT_KEY = "audit"
+LEASE = "lease"
 REAPER = "reaper"
 """The function that ends what has outlived its lease."""
 LEASE_PREFIX = "fleetform-lease-"
@@ -94,6 +105,11 @@ def account_name(organization: str, name: str) -> str:
     ALERTS_TOPIC and AUDIT_KEY.
     """
     return f"{organization}-fleetform-{name}"
+
+
+def account_policy_arn(organization: str, name: str, partition: str, account_id: str) -> str:
+    """Return the ARN of a policy of the account stack; `partition` and `account_id` may be references."""
+    return f"arn:{partition}:iam::{account_id}:policy/{account_name(organization, name)}"
 
 
 def account_log_group(organization: str, name: str) -> str:
@@ -151,6 +167,14 @@ def log_group(environment: str, name: str) -> str:
     return f"/fleetform/{environment}/{name}"
 
 
+def environment_role(environment: str, role: str, region: str) -> str:
+    """Return the IAM role of machines or people of an environment: `vision-head-eu-central-1`.
+
+    IAM is global, so the region keeps environments of one name in two regions apart.
+    """
+    return f"{environment}-{role}-{region}"
+
+
 def flow_log_role(environment: str, region: str) -> str:
     """Return the IAM role that delivers an environment's flow logs."""
     return f"{environment}-{FLOW_LOGS}-{region}"
@@ -163,4 +187,4 @@ def lease_name(environment: str, region: str) -> str:
 
 def lease_role(environment: str, region: str) -> str:
     """Return the IAM role with which an environment's schedule calls the reaper."""
-    return f"{environment}-lease-{region}"
+    return f"{environment}-{LEASE}-{region}"

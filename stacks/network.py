@@ -36,5 +36,5 @@ def add_network(
     groups = add_security_groups(stack, spec, parts.vpc_id, endpoints.add_s3())
     endpoints.add_interfaces(groups.endpoints)
     if own and spec.network.flow_logs != "none":
-        add_flow_logs(stack, spec, place, key, parts.vpc_id)
+        add_flow_logs(stack, account, spec, place, key, parts.vpc_id)
     return Network(parts.vpc_id, parts.subnet_ids, groups.nodes)

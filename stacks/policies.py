@@ -43,6 +43,19 @@ def policy(*statements: Mapping[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)}, separators=(",", ":"))
 
 
+def variable(key: str, default: str = "") -> str:
+    """Return the policy variable that stands for a condition key, escaped: Terraform leaves it to IAM.
+
+    Without a default, a statement whose key is absent does not apply.
+    """
+    return f"$${{{key}, '{default}'}}" if default else f"$${{{key}}}"
+
+
+def as_iam_reads(text: str) -> str:
+    """Return a policy of the stacks as IAM gets it from Terraform: for those given to it over the API."""
+    return text.replace("$${", "${")
+
+
 def _one_or_many(values: Sequence[str]) -> str | list[str]:
     """Return a single value bare, as IAM gives it back; a list of one would show as a difference."""
     return values[0] if len(values) == 1 else list(values)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stacks import naming
+from stacks.account import AccountSpec
 from stacks.aws.generated import iam
 from stacks.aws.layer import Ref
+from stacks.boundary import boundary_arn
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
@@ -33,7 +35,14 @@ class Profiles:
     node: Ref
 
 
-def add_roles(stack: Stack, spec: EnvironmentSpec, place: Place, storage: Storage) -> Profiles:
+def environment_boundary(account: AccountSpec, place: Place) -> str:
+    """Return the ARN of the boundary that every role of an environment has."""
+    return boundary_arn(account.organization, place.partition, place.account_id)
+
+
+def add_roles(
+    stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place, storage: Storage
+) -> Profiles:
     """Add both roles with the least that they need, and their instance profiles."""
     node_document = place.arn("ssm", f"document/{naming.node_document(spec.name)}")
     instances = place.arn("ec2", "instance/*")
@@ -50,16 +59,18 @@ def add_roles(stack: Stack, spec: EnvironmentSpec, place: Place, storage: Storag
             "TagCheckpoints", actions=["s3:PutObjectTagging"], resources=[f"{storage.bucket_arn}/runs/*"]
         ),
     )
+    boundary = environment_boundary(account, place)
     return Profiles(
-        head=_role(stack, spec, naming.ROLE_HEAD, place.partition, head),
-        node=_role(stack, spec, naming.ROLE_NODE, place.partition, node),
+        head=_role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary),
+        node=_role(stack, spec, naming.ROLE_NODE, place.partition, node, boundary),
     )
 
 
-def _role(stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permissions: str) -> Ref:
+def _role(
+    stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permissions: str, boundary: str
+) -> Ref:
     """Add one role and return the name of its instance profile."""
-    # IAM is global, so the region keeps environments of one name in two regions apart.
-    name = f"{spec.name}-{role}-{spec.region}"
+    name = naming.environment_role(spec.name, role, spec.region)
     trust = statement("Ec2", principal={"Service": "ec2.amazonaws.com"}, actions=["sts:AssumeRole"])
     made = iam.IamRole(
         stack,
@@ -67,6 +78,7 @@ def _role(stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permis
         name=name,
         description=f"The {role} of {spec.name}",
         assume_role_policy=policy(trust),
+        permissions_boundary=boundary,
     )
     iam.IamRolePolicy(stack, role, name="fleetform", role=made.id, policy=permissions)
     # Registers the machine with Systems Manager, through which commands and sessions reach it.

@@ -79,7 +79,6 @@ def session_permissions(account: AccountSpec, place: Place) -> list[dict[str, An
         return []
     bucket = place.bucket_arn(naming.ledger_bucket(account.organization, account.region))
     group = place.arn("logs", f"log-group:{naming.account_log_group(account.organization, 'sessions')}")
-    alias = f"alias/{naming.account_name(account.organization, naming.AUDIT_KEY)}"
     return [
         statement("Transcript", actions=["s3:PutObject"], resources=[f"{bucket}/{naming.SESSIONS_PREFIX}*"]),
         statement("TranscriptBucket", actions=["s3:GetEncryptionConfiguration"], resources=[bucket]),
@@ -90,14 +89,22 @@ def session_permissions(account: AccountSpec, place: Place) -> list[dict[str, An
         ),
         # The agent looks the group up by its name; the action knows no single groups.
         statement("TranscriptGroup", actions=["logs:DescribeLogGroups"], resources=["*"]),
-        # By its alias: the base stack is made beside the account's, and does not know the key's id.
-        statement(
-            "SessionKey",
-            actions=["kms:Decrypt"],
-            resources=[place.arn("kms", "key/*")],
-            conditions={
-                "ForAnyValue:StringEquals": {"kms:ResourceAliases": alias},
-                "Null": {"kms:EncryptionContext:aws:ssm:SessionId": "false"},
-            },
-        ),
+        session_key_statement(account, place, ["kms:Decrypt"]),
     ]
+
+
+def session_key_statement(account: AccountSpec, place: Place, actions: list[str]) -> dict[str, Any]:
+    """Return the statement that admits to the audit key for sessions, and for nothing else it encrypts.
+
+    By the key's alias: the base stack is made beside the account's, and does not know the key's id.
+    """
+    alias = f"alias/{naming.account_name(account.organization, naming.AUDIT_KEY)}"
+    return statement(
+        "SessionKey",
+        actions=actions,
+        resources=[place.arn("kms", "key/*")],
+        conditions={
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": alias},
+            "Null": {"kms:EncryptionContext:aws:ssm:SessionId": "false"},
+        },
+    )

@@ -11,10 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fleet.account_policies import ensure_policies
 from fleet.cloud import Cloud
+from stacks import naming
+from stacks.account import AccountSpec
+from stacks.boundary import boundary_arn
 from tests.golden_synth import GOLDEN
 from tests.iam_helpers import ACCOUNT
-from tests.sandbox_helpers import api
+from tests.sandbox_helpers import REGION, api
 
 ROLES = ("head", "node")
 _ENVIRONMENT = "vision"
@@ -40,18 +44,20 @@ def make_profiles(cloud: Cloud, environment: str, buckets: Mapping[str, str]) ->
         return re.sub(rf"\b{_ENVIRONMENT}\b", environment, filled)
 
     iam = api(cloud, "iam")
-    for name, policy in resources.get("aws_iam_policy", {}).items():
-        made = iam.create_policy(PolicyName=text(policy["name"]), PolicyDocument=text(policy["policy"]))
-        values[f"aws_iam_policy.{name}.arn"] = made["Policy"]["Arn"]
+    # The boundary of an account whose buckets these are: `run-tests-<environment>-artifacts-us-east-1`.
+    organization = buckets["artifacts"].split(f"-{environment}-")[0]
+    ensure_policies(cloud, AccountSpec(organization=organization, region=REGION))
+    boundary = boundary_arn(organization, "aws", ACCOUNT)
     found = {}
     for name in ROLES:
         role = resources["aws_iam_role"][name]
         values[f"aws_iam_role.{name}.id"] = values[f"aws_iam_role.{name}.name"] = text(role["name"])
-        boundary = role.get("permissions_boundary")
+        assert role["permissions_boundary"].endswith(":policy/golden-org-fleetform-boundary")
         iam.create_role(
             RoleName=text(role["name"]),
             AssumeRolePolicyDocument=text(role["assume_role_policy"]),
-            **({"PermissionsBoundary": text(boundary)} if boundary else {}),
+            PermissionsBoundary=boundary,
+            Tags=[{"Key": naming.TAG_ENVIRONMENT, "Value": environment}],
         )
         profile = resources["aws_iam_instance_profile"][name]
         found[name] = text(profile["name"])

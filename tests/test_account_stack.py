@@ -284,7 +284,7 @@ def test_the_deny_list_leaves_alone_what_is_on_record_or_not_ours(
 
 
 def test_the_deny_list_is_short_enough_for_a_managed_policy(stack: dict[str, Any]) -> None:
-    text = only(stack, "aws_iam_policy")["policy"]
+    text = stack["resource"]["aws_iam_policy"]["deny_entry"]["policy"]
     assert len("".join(text.split())) < 6144, "IAM's quota of a managed policy's characters"
 
 

@@ -33,6 +33,8 @@ SPECS = {
         "entry_paths",
         "endpoint_services",
         "interfaces",
+        "boundary",
+        "policies",
     )
 }
 ARROWS: dict[str, set[str]] = {

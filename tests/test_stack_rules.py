@@ -114,6 +114,9 @@ def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None
             assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+HERE = ("${data.aws_partition.current.partition}", "${data.aws_caller_identity.current.account_id}")
+
+
 def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> None:
     content = stack_json(out, "account")
     for bucket in content["resource"]["aws_s3_bucket"].values():
@@ -123,6 +126,10 @@ def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> Non
         {"to": "aws_s3_bucket.state", "id": "golden-org-fleetform-state-eu-central-1"},
         {"to": "aws_s3_bucket.ledger", "id": "golden-org-fleetform-ledger-eu-central-1"},
         {"to": "aws_s3_bucket.logs", "id": "golden-org-fleetform-logs-eu-central-1"},
+        *(
+            {"to": f"aws_iam_policy.{name}", "id": naming.account_policy_arn("golden-org", policy, *HERE)}
+            for name, policy in (("deny_entry", "deny-entry"), ("boundary", "boundary"))
+        ),
     ]
     (lock,) = content["resource"]["aws_s3_bucket_object_lock_configuration"].values()
     assert lock["rule"]["default_retention"] == {"mode": "GOVERNANCE", "days": 30}

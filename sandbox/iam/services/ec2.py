@@ -98,12 +98,21 @@ def _any_needs(request: ApiRequest) -> list[Need]:
     action = f"ec2:{request.action}"
     if request.action.startswith(_READING):
         return [Need(action, EVERYTHING)]
-    arns = named_in(request, request.params.values()) + _by_name(request)
+    arns = named_in(request, request.params.values()) + _by_name(request) + _by_association(request)
     found = [Need(action, arn, tags={}) for arn in arns]
     if made := _MADE.get(request.action):
         name = request.get("GroupName") if made == "placement-group" else request.get("KeyName")
         found.append(_made(request, action, made, name or "*"))
     return [*found, *_tagging(request)] or [Need(action, EVERYTHING)]
+
+
+def _by_association(request: ApiRequest) -> list[str]:
+    """Return the ARNs of the route table or the address whose association the call names."""
+    given = set(request.all("AssociationId"))
+    backend = ec2_backends[request.account][request.region]
+    tables = [each.id for each in list(backend.route_tables.values()) if given & each.all_associations_ids]
+    addresses = [each.allocation_id for each in list(backend.addresses) if each.association_id in given]
+    return named_in(request, [*tables, *addresses]) if given else []
 
 
 def _by_name(request: ApiRequest) -> list[str]:

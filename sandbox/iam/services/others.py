@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from moto.efs.models import efs_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
 from sandbox.iam.needs import Keys, Need, Rule, Service, anything, at, pass_role, rules
@@ -144,6 +145,12 @@ def _efs(request: ApiRequest) -> Sequence[str]:
     for each in request.all("ResourceId"):
         kind = "access-point" if each.startswith("fsap-") else "file-system"
         found.append(each if each.startswith("arn:") else request.arn("elasticfilesystem", f"{kind}/{each}"))
+    targets = efs_backends[request.account][request.region].mount_targets_by_id
+    found += [
+        request.arn("elasticfilesystem", f"file-system/{targets[each].file_system_id}")
+        for each in request.all("MountTargetId")
+        if each in targets
+    ]
     return found or ["*"]
 
 

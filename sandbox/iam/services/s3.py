@@ -148,6 +148,8 @@ def _keys(request: ApiRequest) -> Keys:
         "s3:delimiter": request.get("Delimiter"),
         "s3:max-keys": request.get("MaxKeys"),
         "s3:VersionId": request.get("VersionId"),
+        "s3:if-match": request.get("IfMatch"),
+        "s3:if-none-match": request.get("IfNoneMatch"),
         "s3:x-amz-acl": request.get("ACL"),
         "s3:x-amz-server-side-encryption": request.get("ServerSideEncryption"),
         "s3:x-amz-server-side-encryption-aws-kms-key-id": request.get("SSEKMSKeyId"),

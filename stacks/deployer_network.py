@@ -1,0 +1,242 @@
+"""What the deployer may do to networks and machines: make them with our tag, change those that carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stacks import naming
+from stacks.place import Place
+from stacks.policies import statement
+
+_TAG = f"aws:ResourceTag/{naming.TAG_ENVIRONMENT}"
+_NEW_TAG = f"aws:RequestTag/{naming.TAG_ENVIRONMENT}"
+OURS: Mapping[str, Mapping[str, str]] = {
+    "Null": {_TAG: "false"},
+    "StringNotEquals": {_TAG: naming.ACCOUNT_STACK},
+}
+"""What it changes carries an environment's tag, which is not the account's."""
+NEW: Mapping[str, Mapping[str, str]] = {
+    "Null": {_NEW_TAG: "false"},
+    "StringNotEquals": {_NEW_TAG: naming.ACCOUNT_STACK},
+}
+"""What it makes gets an environment's tag with the same call."""
+_MADE = {
+    "AllocateAddress": "elastic-ip",
+    "CreateFlowLogs": "vpc-flow-log",
+    "CreateInternetGateway": "internet-gateway",
+    "CreateNatGateway": "natgateway",
+    "CreateRouteTable": "route-table",
+    "CreateSecurityGroup": "security-group",
+    "CreateSubnet": "subnet",
+    "CreateVpc": "vpc",
+    "CreateVpcEndpoint": "vpc-endpoint",
+}
+"""What makes a part of a network, and its kind."""
+_CHANGES = [
+    "AssociateRouteTable",
+    "AttachInternetGateway",
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "CreateRoute",
+    "DeleteFlowLogs",
+    "DeleteInternetGateway",
+    "DeleteNatGateway",
+    "DeleteRoute",
+    "DeleteRouteTable",
+    "DeleteSecurityGroup",
+    "DeleteSubnet",
+    "DeleteVpc",
+    "DeleteVpcEndpoints",
+    "DetachInternetGateway",
+    "DisassociateAddress",
+    "DisassociateRouteTable",
+    "ModifySecurityGroupRules",
+    "ModifySubnetAttribute",
+    "ModifyVpcAttribute",
+    "ModifyVpcEndpoint",
+    "ReleaseAddress",
+    "RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+]
+
+
+def anywhere(place: Place, service: str, *resources: str) -> list[str]:
+    """Return the ARNs of these things of the account in any region."""
+    return [f"arn:{place.partition}:{service}:*:{place.account_id}:{each}" for each in resources]
+
+
+def network_statements(place: Place) -> list[dict[str, Any]]:
+    """Return the rights to a network of its own, and to security groups and endpoints in another's."""
+    inside = [f"ec2:{action}" for action in _MADE if action not in ("AllocateAddress", "CreateVpc")]
+    return [
+        statement(
+            "MakeNetwork",
+            actions=[f"ec2:{action}" for action in _MADE],
+            resources=_ec2(place, *_MADE.values()),
+            conditions=NEW,
+        ),
+        # Where it is put: a VPC that is there already carries no tag of ours.
+        statement(
+            "PutNetwork",
+            actions=inside,
+            resources=_ec2(place, "elastic-ip", "route-table", "subnet", "vpc"),
+        ),
+        statement(
+            "PutEndpoint",
+            actions=["ec2:CreateVpcEndpoint"],
+            resources=_ec2(place, "security-group"),
+            conditions=OURS,
+        ),
+        statement(
+            "MakeRules",
+            actions=["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"],
+            resources=_ec2(place, "security-group-rule"),
+            conditions=NEW,
+        ),
+        statement(
+            "ChangeNetwork",
+            actions=[f"ec2:{action}" for action in _CHANGES],
+            resources=_ec2(place, "*"),
+            conditions=OURS,
+        ),
+        *_tag_statements(place),
+    ]
+
+
+def _tag_statements(place: Place) -> list[dict[str, Any]]:
+    """Return the rights to tag what is being made and what is ours already."""
+    untagged = {"Null": {**NEW["Null"], _TAG: "true"}, "StringNotEquals": NEW["StringNotEquals"]}
+    return [
+        statement(
+            "TagNew",
+            actions=["ec2:CreateTags"],
+            resources=_ec2(place, "*"),
+            conditions={**NEW, "Null": {**NEW["Null"], "ec2:CreateAction": "false"}},
+        ),
+        # A VPC comes with a security group, which is taken over to be emptied. No condition tells it from
+        # another that has no owner yet.
+        statement(
+            "TagDefaultGroup",
+            actions=["ec2:CreateTags"],
+            resources=_ec2(place, "security-group"),
+            conditions=untagged,
+        ),
+        # But for the tag by which it is ours.
+        statement(
+            "TagOurs",
+            actions=["ec2:CreateTags", "ec2:DeleteTags"],
+            resources=_ec2(place, "*"),
+            conditions={**OURS, "ForAllValues:StringNotEquals": {"aws:TagKeys": naming.TAG_ENVIRONMENT}},
+        ),
+    ]
+
+
+def machine_statements(place: Place) -> list[dict[str, Any]]:
+    """Return the rights to launch templates, placement groups and Auto Scaling groups.
+
+    Whoever gives a group its template is asked for the right to run what it describes.
+    """
+    groups = anywhere(place, "autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")
+    return [
+        statement(
+            "MakeTemplates",
+            actions=["ec2:CreateLaunchTemplate", "ec2:CreatePlacementGroup"],
+            resources=_ec2(place, "launch-template", "placement-group"),
+            conditions=NEW,
+        ),
+        statement(
+            "ChangeTemplates",
+            actions=[
+                "ec2:CreateLaunchTemplateVersion",
+                "ec2:DeleteLaunchTemplate",
+                "ec2:DeleteLaunchTemplateVersions",
+                "ec2:DeletePlacementGroup",
+                "ec2:ModifyLaunchTemplate",
+            ],
+            resources=_ec2(place, "launch-template", "placement-group"),
+            conditions=OURS,
+        ),
+        statement(
+            "RunFromTemplates",
+            actions=["ec2:RunInstances"],
+            resources=_ec2(place, "launch-template", "placement-group", "security-group"),
+            conditions=OURS,
+        ),
+        statement(
+            "RunMachines",
+            actions=["ec2:RunInstances"],
+            resources=[
+                *_ec2(place, "capacity-reservation", "instance", "network-interface", "subnet", "volume"),
+                f"arn:{place.partition}:ec2:*::image/*",
+            ],
+        ),
+        statement(
+            "MakeGroups",
+            actions=["autoscaling:CreateAutoScalingGroup", "autoscaling:CreateOrUpdateTags"],
+            resources=groups,
+            conditions=NEW,
+        ),
+        statement(
+            "ChangeGroups",
+            actions=[
+                "autoscaling:CreateOrUpdateTags",
+                "autoscaling:DeleteAutoScalingGroup",
+                "autoscaling:DeleteTags",
+                "autoscaling:ResumeProcesses",
+                "autoscaling:SetDesiredCapacity",
+                "autoscaling:SetInstanceProtection",
+                "autoscaling:SuspendProcesses",
+                "autoscaling:TerminateInstanceInAutoScalingGroup",
+                "autoscaling:UpdateAutoScalingGroup",
+            ],
+            resources=groups,
+            conditions=OURS,
+        ),
+        *_document_statements(place),
+    ]
+
+
+def _document_statements(place: Place) -> list[dict[str, Any]]:
+    """Return the rights to the run documents and the outputs' parameters, by their names."""
+    documents = [naming.run_document("*"), naming.node_document("*")]
+    return [
+        statement(
+            "RunDocuments",
+            actions=[
+                "ssm:AddTagsToResource",
+                "ssm:CreateDocument",
+                "ssm:DeleteDocument",
+                "ssm:DescribeDocument",
+                "ssm:DescribeDocumentPermission",
+                "ssm:GetDocument",
+                "ssm:ListTagsForResource",
+                "ssm:RemoveTagsFromResource",
+                "ssm:UpdateDocument",
+                "ssm:UpdateDocumentDefaultVersion",
+            ],
+            resources=anywhere(place, "ssm", *(f"document/{each}" for each in documents)),
+        ),
+        statement(
+            "Outputs",
+            actions=[
+                "ssm:AddTagsToResource",
+                "ssm:DeleteParameter",
+                "ssm:GetParameter",
+                "ssm:GetParameters",
+                "ssm:ListTagsForResource",
+                "ssm:PutParameter",
+                "ssm:RemoveTagsFromResource",
+            ],
+            resources=anywhere(place, "ssm", f"parameter{naming.outputs_parameter('*')}"),
+        ),
+        statement(
+            "Images",
+            actions=["ssm:GetParameter", "ssm:GetParameters"],
+            resources=[f"arn:{place.partition}:ssm:*::parameter/aws/service/*"],
+        ),
+    ]
+
+
+def _ec2(place: Place, *kinds: str) -> list[str]:
+    return anywhere(place, "ec2", *(f"{kind}/*" for kind in kinds))

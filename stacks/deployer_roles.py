@@ -1,0 +1,141 @@
+"""What the deployer may do to roles: make those of environments within the boundary, and hand them over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stacks import naming
+from stacks.account import AccountSpec
+from stacks.boundary import boundary_arn
+from stacks.deployer_network import NEW, OURS
+from stacks.entry_policy import deny_entry_arn
+from stacks.fast_files import SERVICE_ROLES
+from stacks.place import Place
+from stacks.policies import statement
+
+_MACHINE_ROLES = (naming.ROLE_HEAD, naming.ROLE_NODE)
+_ROLES = (*_MACHINE_ROLES, naming.ROLE_MEMBER, naming.ROLE_OPERATOR, naming.FLOW_LOGS, naming.LEASE)
+"""Every role of an environment, as it is called between the environment's name and the region."""
+_SERVICES_WITH_ROLES = (
+    "autoscaling.amazonaws.com",
+    "elasticfilesystem.amazonaws.com",
+    "fsx.amazonaws.com",
+    "s3.data-source.lustre.fsx.amazonaws.com",
+    "spot.amazonaws.com",
+)
+"""Services that make a role of their own when they are first used, in the caller's name."""
+
+
+def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
+    """Return the rights to the environments' roles: none is made, or given anything, without the boundary."""
+    bounded = {
+        "iam:PermissionsBoundary": boundary_arn(account.organization, place.partition, place.account_id)
+    }
+    roles = _iam(place, *(f"role/*-{each}-*" for each in _ROLES))
+    machines = _iam(place, *(f"role/*-{each}-*" for each in _MACHINE_ROLES))
+    profiles = _iam(place, *(f"instance-profile/*-{each}-*" for each in _MACHINE_ROLES))
+    attached = [
+        f"arn:{place.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
+        deny_entry_arn(account, place),
+    ]
+    ours_bounded = {**OURS, "StringEquals": bounded}
+    return [
+        statement(
+            "MakeRoles",
+            actions=["iam:CreateRole"],
+            resources=roles,
+            conditions={**NEW, "StringEquals": bounded},
+        ),
+        statement(
+            "FillRoles",
+            actions=["iam:DeleteRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"],
+            resources=roles,
+            conditions=ours_bounded,
+        ),
+        statement(
+            "AttachToRoles",
+            actions=["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+            resources=roles,
+            conditions={**ours_bounded, "ArnEquals": {"iam:PolicyARN": attached}},
+        ),
+        statement(
+            "ChangeRoles",
+            actions=[
+                "iam:DeleteRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+                "iam:UpdateRole",
+                "iam:UpdateRoleDescription",
+            ],
+            resources=roles,
+            conditions=OURS,
+        ),
+        statement(
+            "TagRoles",
+            actions=["iam:TagInstanceProfile", "iam:TagRole"],
+            resources=[*roles, *profiles],
+            conditions={"StringNotEqualsIfExists": NEW["StringNotEquals"]},
+        ),
+        statement(
+            "SeeRoles",
+            actions=[
+                "iam:GetInstanceProfile",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListInstanceProfileTags",
+                "iam:ListInstanceProfilesForRole",
+                "iam:ListRolePolicies",
+                "iam:ListRoleTags",
+            ],
+            resources=[*roles, *profiles],
+        ),
+        statement(
+            "Profiles",
+            actions=[
+                "iam:AddRoleToInstanceProfile",
+                "iam:CreateInstanceProfile",
+                "iam:DeleteInstanceProfile",
+                "iam:RemoveRoleFromInstanceProfile",
+                "iam:UntagInstanceProfile",
+            ],
+            resources=profiles,
+        ),
+        *_handing_over(place, machines),
+    ]
+
+
+def _handing_over(place: Place, machines: list[str]) -> list[dict[str, Any]]:
+    """Return what lets services act by roles: each kind of role for its one service, and their own."""
+    services = {
+        "ec2": machines,
+        "vpc-flow-logs": _iam(place, f"role/*-{naming.FLOW_LOGS}-*"),
+        "scheduler": _iam(place, f"role/*-{naming.LEASE}-*"),
+    }
+    return [
+        *(
+            statement(
+                f"PassTo{service.title().replace('-', '')}",
+                actions=["iam:PassRole"],
+                resources=roles,
+                conditions={"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}},
+            )
+            for service, roles in services.items()
+        ),
+        statement(
+            "ServicesOwnRoles",
+            actions=["iam:CreateServiceLinkedRole"],
+            resources=_iam(place, "role/aws-service-role/*"),
+            conditions={"StringEquals": {"iam:AWSServiceName": _SERVICES_WITH_ROLES}},
+        ),
+        # FSx reads and writes buckets by a role of its own, which it makes in the caller's name.
+        statement(
+            "LinkBuckets",
+            actions=["iam:AttachRolePolicy", "iam:PutRolePolicy"],
+            resources=_iam(place, f"role/{SERVICE_ROLES}/*"),
+        ),
+    ]
+
+
+def _iam(place: Place, *resources: str) -> list[str]:
+    return [f"arn:{place.partition}:iam::{place.account_id}:{each}" for each in resources]

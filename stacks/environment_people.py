@@ -1,0 +1,197 @@
+"""Member and operator of an environment: what they may do with what is its own, and with nothing else.
+
+They are of one environment and not of a whole team, because the environment's stack makes them: they come and
+go with it, the account's stack need not know of it, and a person can be let into one of a team's environments
+alone. docs/roles.md has what each may do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stacks import naming
+from stacks.account import AccountSpec
+from stacks.boundary import CHECK_DOCUMENT
+from stacks.cdk import Stack
+from stacks.environment import EnvironmentSpec
+from stacks.people_roles import PeopleRole, add_people_role, record_statements
+from stacks.place import Place
+from stacks.policies import statement, variable
+from stacks.roles import Storage, environment_boundary
+from stacks.session_document import session_document_arn, session_key_statement
+
+
+def add_environment_people(
+    stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place, storage: Storage
+) -> None:
+    """Add both roles to the base stack, where the account's file trusts anybody with them."""
+    if not account.people.trusted:
+        return
+    member = {
+        "runs": run_statements(spec, place, storage),
+        "record": record_statements(account, place),
+        "entry": entry_statements(account, spec, place),
+    }
+    both = {
+        naming.ROLE_MEMBER: (f"Runs jobs on {spec.name} and follows them", member),
+        naming.ROLE_OPERATOR: (
+            f"Runs jobs on {spec.name} and looks after its machines",
+            {**member, "machines": machine_statements(spec, place, storage)},
+        ),
+    }
+    for kind, (description, policies) in both.items():
+        role = PeopleRole(
+            kind=kind,
+            name=naming.environment_role(spec.name, kind, spec.region),
+            description=description,
+            policies={name: statements for name, statements in policies.items() if statements},
+            boundary=environment_boundary(account, place),
+        )
+        add_people_role(stack, account, place, role)
+
+
+def own(spec: EnvironmentSpec, key: str) -> dict[str, dict[str, str]]:
+    """Return the condition that a thing carries the tags of this environment and of its team.
+
+    `key` is the condition key of tags, `aws:ResourceTag`.
+    """
+    return {
+        "StringEquals": {
+            f"{key}/{naming.TAG_ENVIRONMENT}": spec.name,
+            f"{key}/{naming.TAG_TEAM}": spec.team,
+        }
+    }
+
+
+def run_statements(spec: EnvironmentSpec, place: Place, storage: Storage) -> list[dict[str, Any]]:
+    """Return what it takes to run a job, to follow it, to fetch what it made, and to cancel it."""
+    return [*_file_statements(spec, storage), *_command_statements(spec, place)]
+
+
+def _file_statements(spec: EnvironmentSpec, storage: Storage) -> list[dict[str, Any]]:
+    artifacts, datasets = storage.bucket_arn, storage.datasets_arn
+    written = [f"{artifacts}/runs/*", f"{datasets}/*"]
+    return [
+        statement("List", actions=["s3:ListBucket"], resources=[artifacts, datasets]),
+        statement("Read", actions=["s3:GetObject"], resources=[f"{artifacts}/*", f"{datasets}/*"]),
+        statement("Write", actions=["s3:AbortMultipartUpload", "s3:PutObject"], resources=written),
+        # What was uploaded for a run that did not start is taken away again; old versions stay.
+        statement("TakeBack", actions=["s3:DeleteObject"], resources=written[:1]),
+        statement(
+            "Encrypt",
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            resources=[storage.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{spec.region}.amazonaws.com"}},
+        ),
+    ]
+
+
+def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:
+    head = own(spec, "ssm:resourceTag")
+    head["StringEquals"][f"ssm:resourceTag/{naming.TAG_ROLE}"] = naming.ROLE_HEAD
+    groups = place.arn("logs", f"log-group:{naming.log_group(spec.name, '*')}")
+    return [
+        statement(
+            "Outputs",
+            actions=["ssm:GetParameter"],
+            resources=[place.arn("ssm", f"parameter{naming.outputs_parameter(spec.name)}")],
+        ),
+        statement(
+            "RunDocument",
+            actions=["ssm:SendCommand"],
+            resources=[place.arn("ssm", f"document/{naming.run_document(spec.name)}")],
+        ),
+        statement(
+            "TellHead",
+            actions=["ssm:SendCommand"],
+            resources=[place.arn("ec2", "instance/*")],
+            conditions=head,
+        ),
+        # These cannot be narrowed to single resources: who may look at one environment's machines and
+        # commands sees that there are others, and the ids of their runs.
+        statement(
+            "Watch",
+            actions=[
+                "autoscaling:DescribeAutoScalingGroups",
+                "ec2:DescribeInstances",
+                "fsx:DescribeFileSystems",
+                "ssm:DescribeInstanceInformation",
+                "ssm:GetCommandInvocation",
+                "ssm:ListCommands",
+            ],
+            resources=["*"],
+        ),
+        statement(
+            "Logs",
+            actions=["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"],
+            resources=[groups, f"{groups}:log-stream:*"],
+        ),
+    ]
+
+
+def entry_statements(account: AccountSpec, spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:
+    """Return what it takes to get a shell on a machine, on record; and to see when all of it ends.
+
+    No entry where the environment stands in another region than the account, and its session document.
+    """
+    lease = naming.lease_name(spec.name, spec.region)
+    home = Place(partition=place.partition, region=account.region, account_id=place.account_id)
+    shown = statement(
+        "Lease",
+        actions=["scheduler:GetSchedule"],
+        resources=[home.arn("scheduler", f"schedule/{lease}/{lease}")],
+    )
+    if place.region != account.region:
+        return [shown]
+    person = variable("aws:userid")
+    return [
+        shown,
+        statement(
+            "SessionDocument",
+            actions=["ssm:StartSession"],
+            resources=[session_document_arn(account, place)],
+            conditions=CHECK_DOCUMENT,
+        ),
+        statement(
+            "EnterMachines",
+            actions=["ssm:StartSession"],
+            resources=[place.arn("ec2", "instance/*")],
+            conditions={**own(spec, "ssm:resourceTag"), **CHECK_DOCUMENT},
+        ),
+        # A session carries whose it is as a tag (Session Manager's guide, "Sample IAM policies").
+        statement(
+            "OwnSessions",
+            actions=["ssm:ResumeSession", "ssm:TerminateSession"],
+            resources=[place.arn("ssm", "session/*")],
+            conditions={"StringLike": {"ssm:resourceTag/aws:ssmmessages:session-id": person}},
+        ),
+        session_key_statement(account, place, ["kms:Decrypt", "kms:GenerateDataKey"]),
+    ]
+
+
+def machine_statements(spec: EnvironmentSpec, place: Place, storage: Storage) -> list[dict[str, Any]]:
+    """Return what an operator may do beyond a member: machines and fleets, within what is declared.
+
+    A group stays below its maximum, which only the deployer sets. Deleting a node's claim frees the node.
+    The lease can be looked at and not be put off: its end is no environment's own to move.
+    """
+    return [
+        statement(
+            "Scale",
+            actions=["autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"],
+            resources=[place.arn("autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")],
+            conditions=own(spec, "aws:ResourceTag"),
+        ),
+        statement(
+            "Machines",
+            actions=[
+                "ec2:RebootInstances",
+                "ec2:StartInstances",
+                "ec2:StopInstances",
+                "ec2:TerminateInstances",
+            ],
+            resources=[place.arn("ec2", "instance/*")],
+            conditions=own(spec, "aws:ResourceTag"),
+        ),
+        statement("FreeNodes", actions=["s3:DeleteObject"], resources=[f"{storage.bucket_arn}/nodes/*"]),
+    ]
