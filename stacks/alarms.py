@@ -79,32 +79,37 @@ def add_topic(parts: AccountParts) -> None:
 def add_alarms(parts: AccountParts, trail_group: Ref) -> None:
     """Add a metric filter on the trail's log group and an alarm for each watch."""
     for watch in watches(parts):
-        assert len(watch.pattern) <= 1024, watch.name
-        own, title = watch.name.replace("-", "_"), parts.named(watch.name)
-        namespace = parts.named("record")
-        logs.CloudwatchLogMetricFilter(
-            parts.stack,
-            own,
-            name=title,
-            log_group_name=trail_group,
-            pattern=watch.pattern,
-            metric_transformation={"name": watch.name, "namespace": namespace, "value": "1"},
-        )
-        cloudwatch.CloudwatchMetricAlarm(
-            parts.stack,
-            own,
-            alarm_name=title,
-            alarm_description=f"{watch.what}. Who and when: the trail's log group, pattern of the same name.",
-            namespace=namespace,
-            metric_name=watch.name,
-            statistic="Sum",
-            comparison_operator="GreaterThanOrEqualToThreshold",
-            threshold=1,
-            period=PERIOD_SECONDS,
-            evaluation_periods=1,
-            treat_missing_data="notBreaching",
-            alarm_actions=[parts.topic_arn],
-        )
+        add_watch(parts, trail_group, watch)
+
+
+def add_watch(parts: AccountParts, group: Ref, watch: Watch) -> None:
+    """Add a metric filter on a log group, and an alarm that tells of its first find."""
+    assert len(watch.pattern) <= 1024, watch.name
+    own, title = watch.name.replace("-", "_"), parts.named(watch.name)
+    namespace = parts.named("record")
+    logs.CloudwatchLogMetricFilter(
+        parts.stack,
+        own,
+        name=title,
+        log_group_name=group,
+        pattern=watch.pattern,
+        metric_transformation={"name": watch.name, "namespace": namespace, "value": "1"},
+    )
+    cloudwatch.CloudwatchMetricAlarm(
+        parts.stack,
+        own,
+        alarm_name=title,
+        alarm_description=f"{watch.what}. Who and when: the trail's log group, pattern of the same name.",
+        namespace=namespace,
+        metric_name=watch.name,
+        statistic="Sum",
+        comparison_operator="GreaterThanOrEqualToThreshold",
+        threshold=1,
+        period=PERIOD_SECONDS,
+        evaluation_periods=1,
+        treat_missing_data="notBreaching",
+        alarm_actions=[parts.topic_arn],
+    )
 
 
 def watches(parts: AccountParts) -> tuple[Watch, ...]:
