@@ -164,7 +164,8 @@ class TeamSpec(Spec):
     max_usd_per_hour: Annotated[
         float,
         setting(
-            "Most that all environments of the team may cost together while their fleets run as declared",
+            "Most that all environments of the team may cost together, at list price and without what is paid "
+            "by use, while their fleets run as declared",
             unit="USD per hour",
             change="free",
             ge=0,

@@ -14,7 +14,7 @@ from stacks.account_rules import ACCOUNT_ERRORS, ACCOUNT_WARNINGS
 from stacks.address_plan import SubnetPlan, plan_addresses
 from stacks.case import AccountCase, AccountRule, Case
 from stacks.environment import EnvironmentSpec, environment_files, load_environment
-from stacks.price_rules import teams_stay_within_their_limits
+from stacks.price_rules import limited_teams_have_an_environment, teams_stay_within_their_limits
 from stacks.problems import Problem, UserError, nearest
 from stacks.rules import ERRORS, WARNINGS
 from stacks.spec_file import build_spec, shown
@@ -68,6 +68,10 @@ def check_directory(
             warnings.append(_not_compared(file))
     errors += account_problems(environments_dir, folder.account)
     warnings += account_problems(environments_dir, folder.account, ACCOUNT_WARNINGS)
+    if not folder.unread:  # a file that cannot be read may be of any team
+        warnings += limited_teams_have_an_environment(
+            environments_dir, folder.account, [*folder.specs.values()]
+        )
     for file, spec in folder.specs.items():
         if wanted is None or file in wanted:
             case = Case(file=file, spec=spec, account=folder.account, today=day)

@@ -68,6 +68,31 @@ def nodes_that_talk_have_adapters(case: Case) -> Iterator[Problem]:
             )
 
 
+def adapters_are_there_to_use(case: Case) -> Iterator[Problem]:
+    """`efa = true` is said only of a type that has fabric adapters."""
+    for name, fleet in case.spec.fleets.items():
+        found = load_catalog().get(fleet.instance_type)
+        if found and not found.efa_interfaces and fleet.efa and "efa" in fleet.model_fields_set:
+            yield case.problem(
+                f"fleets.{name}.efa",
+                f"efa has no effect: {found.name} has no fabric adapter",
+                "take the line out, or take a type that has some",
+            )
+
+
+def disks_are_there_to_join(case: Case) -> Iterator[Problem]:
+    """`scratch = "raid0"` is said only of a type that has local disks."""
+    for name, fleet in case.spec.fleets.items():
+        found = load_catalog().get(fleet.instance_type)
+        asked = fleet.scratch == "raid0" and "scratch" in fleet.model_fields_set
+        if found and not found.disks and asked:
+            yield case.problem(
+                f"fleets.{name}.scratch",
+                f"scratch has no effect: {found.name} has no local disk",
+                "take the line out, or take a type that has some",
+            )
+
+
 def region_has_the_type(case: Case) -> Iterator[Problem]:
     """The region was seen to have the instance types of all fleets; AWS is asked before anything is built."""
     if case.spec.region not in known_regions():
@@ -101,6 +126,8 @@ PLACEMENT_WARNINGS: tuple[Rule, ...] = (
     zone_has_an_effect,
     reserved_fleets_say_their_zone,
     nodes_that_talk_have_adapters,
+    adapters_are_there_to_use,
+    disks_are_there_to_join,
     region_has_the_type,
 )
 """Rules on places whose findings are told, and stop nothing."""

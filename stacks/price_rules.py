@@ -2,50 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from stacks.account import AccountSpec
-from stacks.catalog import load_catalog
+from stacks.account import ACCOUNT_FILE, AccountSpec
+from stacks.catalog import load_catalog, load_other_prices
+from stacks.endpoint_services import interface_services
 from stacks.environment import EnvironmentSpec
-from stacks.problems import Problem
+from stacks.fleet_spec import FleetSpec, HeadSpec
+from stacks.problems import Problem, nearest
 from stacks.spec_file import shown
 
+_PATHS = {"machines": "fleets", "disks": "fleets", "fast file system": "fsx.size_gib"}
+"""Where in the file the parts are asked for that somebody would lower; the others follow from the network."""
 
-def machines_usd_per_hour(spec: EnvironmentSpec) -> float:
-    """Return what the machines of an environment cost an hour at list price, as many as are declared.
 
-    A node counts at its full price however it is bought, and a type that the catalog lacks counts nothing:
-    another rule refuses it.
+def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, float]:
+    """Return what an environment costs an hour in US dollars at list price, by part, while its fleets run.
+
+    As many nodes as are declared, and all that costs as long as it stands; a test holds it against the
+    estimate of the synthesized stacks, which `fleetform plan` shows. A node counts at its full price however
+    it is bought, even out of a block that was paid beforehand. A type that the catalog lacks counts nothing:
+    another rule refuses it. What is paid by use counts nothing either, nor the file systems of single runs.
     """
-    types = [spec.head.instance_type]
-    types += [fleet.instance_type for fleet in spec.fleets.values() for _ in range(fleet.nodes)]
+    machines = _machines(spec)
     known = load_catalog()
-    return sum(known[each].price_usd_per_hour for each in types if each in known)
+    prices = load_other_prices()
+    network, fsx = spec.network, spec.fsx
+    gateways = {"none": 0, "one": 1, "per_zone": network.zone_count}[
+        network.nat if network.is_own else "none"
+    ]
+    gateway = prices["nat_gateway"].usd_per_hour() + prices["public_ipv4"].usd_per_hour()
+    endpoints = len(interface_services(spec, account_region)) * network.zone_count
+    lustre = (
+        "fsx_lustre_scratch" if fsx.kind == "scratch" else f"fsx_lustre_persistent_2_ssd_{fsx.throughput}"
+    )
+    return {
+        "machines": sum(
+            known[each.instance_type].price_usd_per_hour for each in machines if each.instance_type in known
+        ),
+        "disks": prices["ebs_gp3"].usd_per_hour(sum(each.root_volume_gib for each in machines)),
+        "fast file system": prices[lustre].usd_per_hour(fsx.size_gib) if fsx.kind != "none" else 0.0,
+        "NAT": gateways * gateway,
+        "endpoints": prices["interface_endpoint"].usd_per_hour(endpoints),
+        "key": prices["kms_key"].usd_per_hour(),
+    }
+
+
+def _machines(spec: EnvironmentSpec) -> list[HeadSpec | FleetSpec]:
+    """Return the machines that run as soon as the environment is up, each as it is declared."""
+    return [spec.head, *(fleet for fleet in spec.fleets.values() for _ in range(fleet.nodes))]
 
 
 def teams_stay_within_their_limits(
     specs: Mapping[Path, EnvironmentSpec], account: AccountSpec | None, wanted: set[Path] | None = None
 ) -> Iterator[Problem]:
-    """The machines of a team's environments together cost no more an hour than the account allows the team.
+    """All that a team's environments keep running costs no more an hour than the account allows the team.
 
     Told once for a team, of its dearest environment; with `wanted`, of the dearest of these.
     """
-    limits = account.teams if account else {}
-    for team, limit in limits.items():
+    if account is None:
+        return
+    for team, limit in account.teams.items():
         mine = {file: spec for file, spec in specs.items() if spec.team == team}
-        costs = {file: machines_usd_per_hour(spec) for file, spec in mine.items()}
+        parts = {file: costs_per_hour(spec, account.region) for file, spec in mine.items()}
+        costs = {file: sum(each.values()) for file, each in parts.items()}
         concerned = [file for file in mine if wanted is None or file in wanted]
         total = sum(costs.values())
         if not concerned or total <= limit.max_usd_per_hour:
             continue
+        dearest = max(concerned, key=lambda file: costs[file])
         shares = ", ".join(
-            f"{mine[file].name} {costs[file]:.2f}" for file in sorted(costs, key=lambda f: -costs[f])
+            f"{mine[file].name} {costs[file]:.2f} ({_told(parts[file])})"
+            for file in sorted(costs, key=lambda each: -costs[each])
         )
         yield Problem(
-            file=shown(max(concerned, key=lambda file: costs[file])),
-            path="fleets",
-            what=f"the machines of the team {team} would cost {total:.2f} USD an hour at list price where "
+            file=shown(dearest),
+            path=_PATHS.get(max(parts[dearest], key=lambda part: parts[dearest][part]), "network"),
+            what=f"what the team {team} declares would cost {total:.2f} USD an hour at list price where "
             f"{limit.max_usd_per_hour:g} are allowed: {shares}",
-            do=f"ask for fewer or smaller nodes, or have teams.{team}.max_usd_per_hour raised",
+            do=f"ask for less, or have teams.{team}.max_usd_per_hour raised in {ACCOUNT_FILE}",
+        )
+
+
+def _told(parts: Mapping[str, float]) -> str:
+    """Return the parts of a cost in words, dearest first, without those below a cent."""
+    dear_first = sorted(parts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{part} {usd:.2f}" for part, usd in dear_first if usd >= 0.01)
+
+
+def limited_teams_have_an_environment(
+    environments_dir: Path, account: AccountSpec | None, specs: Sequence[EnvironmentSpec]
+) -> Iterator[Problem]:
+    """A limit on a team is that of a team which has an environment; else nothing is limited by it."""
+    teams = sorted({spec.team for spec in specs})
+    for team in account.teams if account else ():
+        if team in teams:
+            continue
+        near = nearest(team, teams)
+        yield Problem(
+            file=shown(environments_dir / ACCOUNT_FILE),
+            path=f"teams.{team}",
+            what=f"it has no effect: no environment is of the team {team}",
+            do=f"did you mean `{near}`?" if near else f"teams with one: {', '.join(teams) or 'none'}",
         )

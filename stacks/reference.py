@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from stacks.account import AccountSpec
-from stacks.account_rules import ACCOUNT_ERRORS
+from stacks.account_rules import ACCOUNT_ERRORS, ACCOUNT_WARNINGS
 from stacks.catalog import InstanceType, load_catalog
 from stacks.environment import EnvironmentSpec
 from stacks.fields import Spec, documented, toml_literal
 from stacks.guardrails import networks_are_apart
-from stacks.price_rules import teams_stay_within_their_limits
+from stacks.price_rules import limited_teams_have_an_environment, teams_stay_within_their_limits
 from stacks.rules import ERRORS, WARNINGS
 from templates.engine import render
 from templates.environment_file import InstanceRow, ReferencePage, SettingRow
@@ -29,7 +29,9 @@ def reference_page() -> str:
             _sentence(rule)
             for rule in (*ERRORS, networks_are_apart, teams_stay_within_their_limits, *ACCOUNT_ERRORS)
         ),
-        warnings=tuple(_sentence(rule) for rule in WARNINGS),
+        warnings=tuple(
+            _sentence(rule) for rule in (*WARNINGS, limited_teams_have_an_environment, *ACCOUNT_WARNINGS)
+        ),
         instances=tuple(_instance(found, newest) for found in catalog.values()),
         price_region=newest.price_region,
         price_date=str(newest.price_date),

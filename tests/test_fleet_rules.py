@@ -121,6 +121,12 @@ def test_a_rule_finds_its_mistake_and_no_other(
 
 WARNINGS: list[tuple[str, str, str, str]] = [
     (
+        fleet("efa = true"),
+        "fleets.gpu.efa",
+        "efa has no effect: g5.xlarge has no fabric adapter",
+        "take the line out",
+    ),
+    (
         fleet("on_demand_base = 1"),
         "fleets.gpu.on_demand_base",
         "on_demand_base has no effect: no node is spot where `purchase` is `on_demand`",
@@ -225,6 +231,16 @@ def test_trainium_with_an_image_for_gpus_is_refused_and_that_recipes_do_not_run_
     assert check(tmp_path, fleet(neuron, kind="trn1.32xlarge", most=1))[0] == []
 
 
+def test_disks_that_a_type_lacks_are_not_joined_and_only_saying_so_warns(tmp_path: Path) -> None:
+    errors, warnings = check(tmp_path, fleet('scratch = "raid0"', kind="m6i.large", most=1))
+    assert not errors
+    (warning,) = [each for each in warnings if each.path == "fleets.gpu.scratch"]
+    assert warning.what == "scratch has no effect: m6i.large has no local disk"
+    for quiet in ("", 'scratch = "none"'):
+        _, warnings = check(tmp_path, fleet(quiet, kind="m6i.large", most=1))
+        assert [each.path for each in warnings] == ["fleets.gpu.instance_type"]
+
+
 def test_a_burstable_fleet_without_a_placement_group_passes(tmp_path: Path) -> None:
     errors, (warning,) = check(tmp_path, fleet('placement = "spread"', kind="t3.large"))
     assert not errors and "train on the CPU" in warning.what
@@ -239,8 +255,9 @@ def test_a_team_over_its_limit_is_told_what_each_environment_costs(tmp_path: Pat
     (problem,), _ = check_directory(folder, today=TODAY)
     # Two g5.12xlarge and two g5.xlarge, each with a head node.
     assert problem.what == (
-        "the machines of the team vision would cost 13.55 USD an hour at list price where 10 are allowed: "
-        "dear 11.44, vision 2.11"
+        "what the team vision declares would cost 13.82 USD an hour at list price where 10 are allowed: "
+        "dear 11.57 (machines 11.44, endpoints 0.10, disks 0.03), "
+        "vision 2.24 (machines 2.11, endpoints 0.10, disks 0.03)"
     )
     assert problem.file.endswith("dear.toml") and "teams.vision.max_usd_per_hour" in problem.do
 
@@ -271,7 +288,7 @@ def test_a_new_environment_counts_towards_its_teams_limit(tmp_path: Path) -> Non
         "fleets": {"gpu": {"instance_type": "g5.12xlarge", "nodes": 2, "max_nodes": 2}},
     }
     (problem,) = check_new(folder, "dear", settings, today=TODAY)
-    assert "13.55 USD an hour" in problem.what
+    assert "13.82 USD an hour" in problem.what
 
 
 TEN = """\
