@@ -46,6 +46,10 @@ _ACT = [
     "ec2:StartInstances",
     "ec2:StopInstances",
     "ec2:TerminateInstances",
+    # The file system's policy gives them to a role by its name, and a boundary limits that too.
+    "elasticfilesystem:ClientMount",
+    "elasticfilesystem:ClientWrite",
+    "fsx:CancelDataRepositoryTask",
     "fsx:CreateDataRepositoryAssociation",
     "fsx:CreateDataRepositoryTask",
     "fsx:CreateFileSystem",

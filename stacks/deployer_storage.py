@@ -111,19 +111,26 @@ def key_statements(place: Place) -> list[dict[str, Any]]:
 
 def file_system_statements(place: Place) -> list[dict[str, Any]]:
     """Return the rights to file systems, and to the interfaces that EFS makes in the caller's name."""
-    lustre = anywhere(place, "fsx", "association/*", "file-system/*")
+    lustre = anywhere(place, "fsx", "association/*", "file-system/*", "task/*")
     shared = anywhere(place, "elasticfilesystem", "access-point/*", "file-system/*")
     return [
         statement(
             "MakeLustre",
-            actions=["fsx:CreateDataRepositoryAssociation", "fsx:CreateFileSystem", "fsx:TagResource"],
+            actions=[
+                "fsx:CreateDataRepositoryAssociation",
+                "fsx:CreateDataRepositoryTask",
+                "fsx:CreateFileSystem",
+                "fsx:TagResource",
+            ],
             resources=lustre,
             conditions=NEW,
         ),
         statement(
             "Lustre",
             actions=[
+                "fsx:CancelDataRepositoryTask",
                 "fsx:CreateDataRepositoryAssociation",
+                "fsx:CreateDataRepositoryTask",
                 "fsx:DeleteDataRepositoryAssociation",
                 "fsx:DeleteFileSystem",
                 "fsx:ListTagsForResource",

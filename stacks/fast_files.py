@@ -8,16 +8,21 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.aws.generated import fsx, kms, s3
+from stacks.aws.generated import fsx, kms
+from stacks.aws.layer import Resource
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
 from stacks.policies import statement
+from stacks.storage_buckets import Buckets
+from stacks.storage_security import StorageGroup
 
 NAME = "fast"
 """Its name in the stack."""
 LUSTRE_VERSION = "2.15"
 EVENTS = ("NEW", "CHANGED", "DELETED")
+TIMEOUTS: fsx.FsxLustreFileSystemTimeouts = {"create": "60m", "update": "60m", "delete": "60m"}
+"""The provider gives a link 10 minutes; one that imports many objects may take longer."""
 RESULTS_FOLDER = "fsx"
 """Folder of the artifact bucket that `/fsx/results` is written back to."""
 SERVICE_ROLES = "aws-service-role/s3.data-source.lustre.fsx.amazonaws.com"
@@ -38,8 +43,8 @@ def add_persistent(
     spec: EnvironmentSpec,
     key: kms.KmsKey,
     subnet_id: str,
-    security_group_id: str,
-    buckets: Sequence[s3.S3Bucket],
+    group: StorageGroup,
+    buckets: Buckets,
 ) -> FastFiles:
     """Add the one that is kept with the base: replicated, encrypted with the environment's key.
 
@@ -57,14 +62,17 @@ def add_persistent(
         file_system_type_version=LUSTRE_VERSION,
         data_compression_type="LZ4",
         subnet_ids=[subnet_id],
-        security_group_ids=[security_group_id],
+        security_group_ids=[group.id],
         # FSx takes no backups of a file system that is linked to a bucket.
         automatic_backup_retention_days=0,
         skip_final_backup=True,
         lifecycle={"prevent_destroy": spec.fsx.on_teardown == "retain"},
+        timeouts=TIMEOUTS,
+        # Without them FSx refuses now and then: "do not permit Lustre LNET network traffic on port 988".
+        depends_on=group.lustre_rules,
         tags={"Name": f"{spec.name}-{NAME}"},
     )
-    return _linked(stack, account, spec, made, buckets)
+    return _linked(stack, account, spec, made, (buckets.artifacts, buckets.datasets))
 
 
 def add_scratch(
@@ -82,6 +90,7 @@ def add_scratch(
         subnet_ids=[subnet_id],
         security_group_ids=[security_group_id],
         skip_final_backup=True,
+        timeouts=TIMEOUTS,
         tags={"Name": f"{spec.name}-{NAME}"},
     )
     return _linked(stack, account, spec, made)
@@ -92,7 +101,7 @@ def _linked(
     account: AccountSpec,
     spec: EnvironmentSpec,
     made: fsx.FsxLustreFileSystem,
-    buckets: Sequence[s3.S3Bucket] = (),
+    buckets: Sequence[Resource] = (),
 ) -> FastFiles:
     """Link the file system to the buckets where the file asks for it, and return how it is mounted.
 
@@ -108,6 +117,7 @@ def _linked(
             data_repository_path=f"s3://{naming.dataset_bucket(*names)}",
             batch_import_meta_data_on_create=True,
             s3={"auto_import_policy": {"events": EVENTS}},
+            timeouts=TIMEOUTS,
             tags={"Name": f"{spec.name}-datasets"},
             depends_on=buckets,
         )
@@ -118,6 +128,7 @@ def _linked(
             file_system_path="/results",
             data_repository_path=f"s3://{naming.artifact_bucket(*names)}/{RESULTS_FOLDER}/",
             s3={"auto_export_policy": {"events": EVENTS}},
+            timeouts=TIMEOUTS,
             tags={"Name": f"{spec.name}-results"},
             depends_on=buckets,
         )

@@ -33,6 +33,8 @@ class Profiles:
 
     head: Ref
     node: Ref
+    roles: tuple[Ref, ...]
+    """ARNs of the roles themselves."""
 
 
 def environment_boundary(account: AccountSpec, place: Place) -> str:
@@ -60,16 +62,15 @@ def add_roles(
         ),
     )
     boundary = environment_boundary(account, place)
-    return Profiles(
-        head=_role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary),
-        node=_role(stack, spec, naming.ROLE_NODE, place.partition, node, boundary),
-    )
+    head_profile, head_role = _role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary)
+    node_profile, node_role = _role(stack, spec, naming.ROLE_NODE, place.partition, node, boundary)
+    return Profiles(head_profile, node_profile, (head_role, node_role))
 
 
 def _role(
     stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permissions: str, boundary: str
-) -> Ref:
-    """Add one role and return the name of its instance profile."""
+) -> tuple[Ref, Ref]:
+    """Add one role; return the name of its instance profile, and the role's ARN."""
     name = naming.environment_role(spec.name, role, spec.region)
     trust = statement("Ec2", principal={"Service": "ec2.amazonaws.com"}, actions=["sts:AssumeRole"])
     made = iam.IamRole(
@@ -88,7 +89,7 @@ def _role(
         role=made.name,
         policy_arn=f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
     )
-    return iam.IamInstanceProfile(stack, role, name=name, role=made.name).name
+    return iam.IamInstanceProfile(stack, role, name=name, role=made.name).name, made.arn
 
 
 def _storage_statements(

@@ -9,7 +9,6 @@ from stacks.aws.generated import efs, kms
 from stacks.aws.layer import Ref
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
-from stacks.place import Place
 from stacks.policies import policy, statement
 
 NAME = "shared"
@@ -29,14 +28,15 @@ class SharedFiles:
 def add_shared_files(
     stack: Stack,
     spec: EnvironmentSpec,
-    place: Place,
     key: kms.KmsKey,
     subnet_ids: tuple[str, ...],
     security_group_id: str,
+    roles: tuple[Ref, ...],
 ) -> SharedFiles:
     """Add the file system with a mount target in each subnet, its access point and its policy.
 
-    To be retained, Terraform refuses to destroy it: `fleetform down --base` takes it out of the state first.
+    `roles` are the ARNs of the machines' roles, whom alone it admits. To be retained, Terraform refuses to
+    destroy it: `fleetform down --base` takes it out of the state first.
     """
     title = naming.shared_files(spec.name)
     made = efs.EfsFileSystem(
@@ -72,7 +72,7 @@ def add_shared_files(
         tags={"Name": title},
     )
     efs.EfsFileSystemPolicy(
-        stack, NAME, file_system_id=made.id, policy=_file_system_policy(spec, place, made.arn, point.arn)
+        stack, NAME, file_system_id=made.id, policy=_file_system_policy(made.arn, point.arn, roles)
     )
     if spec.efs.backup:
         efs.EfsBackupPolicy(stack, NAME, file_system_id=made.id, backup_policy={"status": "ENABLED"})
@@ -89,27 +89,26 @@ def _lifecycle(days: int) -> list[efs.EfsFileSystemLifecyclePolicy]:
     ]
 
 
-def _file_system_policy(spec: EnvironmentSpec, place: Place, file_system: str, point: str) -> str:
+def _file_system_policy(file_system: str, point: str, roles: tuple[Ref, ...]) -> str:
     """Admit the machines' roles through a mount target and the access point, and refuse all without TLS.
 
     That takes the mount helper (amazon-efs-utils) in the image. Without a policy, or with one that lets plain
     NFS in, whatever reaches port 2049 could read and write every file as any user.
+
+    The roles are principals: of the condition keys, EFS knows for a mount only the transport, the source
+    address, the access point and the mount target (EFS user guide, "Using IAM to control file system data
+    access"). IAM keeps a principal by the role's unique id: a role that is deleted and made again by hand is
+    nobody here, until the next apply writes the policy anew (the plan shows the id in place of the ARN).
     """
     return policy(
         statement(
             "Machines",
-            principal={"AWS": "*"},
+            principal={"AWS": list(roles)},
             actions=["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
             resources=[file_system],
             conditions={
                 "Bool": {"elasticfilesystem:AccessedViaMountTarget": "true"},
-                "StringEquals": {
-                    "aws:PrincipalArn": [
-                        f"arn:{place.partition}:iam::{place.account_id}:role/{spec.name}-{role}-{spec.region}"
-                        for role in (naming.ROLE_HEAD, naming.ROLE_NODE)
-                    ],
-                    "elasticfilesystem:AccessPointArn": point,
-                },
+                "StringEquals": {"elasticfilesystem:AccessPointArn": point},
             },
         ),
         statement(

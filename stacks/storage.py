@@ -9,12 +9,12 @@ from typing import Any
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.aws.generated import kms, s3
+from stacks.aws.layer import Ref
 from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.fast_files import FastFiles, add_persistent, add_scratch
 from stacks.network import Network
-from stacks.place import Place
 from stacks.shared_files import add_shared_files
 from stacks.storage_buckets import Buckets
 from stacks.storage_security import add_storage_group
@@ -42,23 +42,25 @@ def add_file_systems(
     stack: Stack,
     account: AccountSpec,
     spec: EnvironmentSpec,
-    place: Place,
     key: kms.KmsKey,
     network: Network,
     buckets: Buckets,
+    roles: tuple[Ref, ...],
 ) -> FileSystems:
-    """Add to the base stack the file systems that last, and the security group of all."""
+    """Add to the base stack the file systems that last, and the security group of all.
+
+    `roles` are the ARNs of the machines' roles.
+    """
     if not has_file_systems(spec):
         return FileSystems()
     group = add_storage_group(stack, spec, network.vpc_id, network.nodes_security_group_id)
-    found: dict[str, str] = {"security_group_id": group}
+    found: dict[str, str] = {"security_group_id": group.id}
     if spec.efs.enabled:
-        shared = add_shared_files(stack, spec, place, key, network.subnet_ids, group)
+        shared = add_shared_files(stack, spec, key, network.subnet_ids, group.id, roles)
         found |= {"shared_id": shared.id, "shared_access_point": shared.access_point}
     if spec.fsx.kind == "persistent":
         subnet = network.subnet_ids[_fast_zone(spec)]
-        both = (buckets.artifacts, buckets.datasets)
-        fast = add_persistent(stack, account, spec, key, subnet, group, both)
+        fast = add_persistent(stack, account, spec, key, subnet, group, buckets)
         found |= {"fast_dns_name": fast.dns_name, "fast_mount_name": fast.mount_name}
     return FileSystems(**found)
 

@@ -20,14 +20,17 @@ def run_file_system_statements(
     """
     if not spec.fsx.run_max_gib:
         return []
-    own = {"StringEquals": {f"aws:ResourceTag/{naming.TAG_ENVIRONMENT}": spec.name}}
+    return [*_make(spec, place), *_use(spec, place), *_link(place, artifacts, datasets)]
+
+
+def _make(spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:
     new = {"StringEquals": {f"aws:RequestTag/{naming.TAG_ENVIRONMENT}": spec.name}}
-    systems, links, tasks = (place.arn("fsx", f"{kind}/*") for kind in ("file-system", "association", "task"))
+    links, tasks = place.arn("fsx", "association/*"), place.arn("fsx", "task/*")
     return [
         statement(
             "MakeRunFileSystem",
             actions=["fsx:CreateFileSystem", "fsx:TagResource"],
-            resources=[systems],
+            resources=[place.arn("fsx", "file-system/*")],
             conditions=new,
         ),
         statement(
@@ -40,6 +43,12 @@ def run_file_system_statements(
             resources=[links, tasks],
             conditions=new,
         ),
+    ]
+
+
+def _use(spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:
+    own = {"StringEquals": {f"aws:ResourceTag/{naming.TAG_ENVIRONMENT}": spec.name}}
+    return [
         statement(
             "UseRunFileSystem",
             actions=[
@@ -47,7 +56,14 @@ def run_file_system_statements(
                 "fsx:CreateDataRepositoryTask",
                 "fsx:DeleteFileSystem",
             ],
-            resources=[systems],
+            resources=[place.arn("fsx", "file-system/*")],
+            conditions=own,
+        ),
+        # While a task runs, FSx deletes no file system.
+        statement(
+            "CancelTasks",
+            actions=["fsx:CancelDataRepositoryTask"],
+            resources=[place.arn("fsx", "task/*")],
             conditions=own,
         ),
         # Descriptions cannot be narrowed to single resources.
@@ -63,7 +79,12 @@ def run_file_system_statements(
             ],
             resources=["*"],
         ),
-        # FSx reads and writes the buckets by a role of its own, which it makes in the caller's name.
+    ]
+
+
+def _link(place: Place, artifacts: str, datasets: str) -> list[dict[str, Any]]:
+    """FSx reads and writes the buckets by a role of its own, which it makes in the caller's name."""
+    return [
         statement(
             "LinkBuckets",
             actions=["iam:AttachRolePolicy", "iam:CreateServiceLinkedRole", "iam:PutRolePolicy"],

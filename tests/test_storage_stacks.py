@@ -11,6 +11,7 @@ import pytest
 
 from stacks import naming
 from stacks.app import read_declarations, synthesize
+from stacks.boundary import boundary_document
 from stacks.guardrails import check_directory
 from stacks.lustre_sizes import is_lustre_size, lustre_sizes_around
 from tests.golden_synth import BUNDLE
@@ -102,14 +103,36 @@ def test_the_shared_files_are_reached_in_tls_by_the_machines_roles_through_the_a
     base, _ = persistent
     allow, deny = json.loads(base["aws_efs_file_system_policy"]["shared"]["policy"])["Statement"]
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-    roles = allow["Condition"]["StringEquals"]["aws:PrincipalArn"]
-    assert [role.rpartition("/")[2] for role in roles] == [
-        "vision-head-us-east-1",
-        "vision-node-us-east-1",
-    ]
+    assert allow["Principal"] == {"AWS": ["${aws_iam_role.head.arn}", "${aws_iam_role.node.arn}"]}
+    keys = {key for keys in allow["Condition"].values() for key in keys}
+    assert keys <= {
+        "aws:SecureTransport",
+        "aws:SourceIp",
+        "elasticfilesystem:AccessPointArn",
+        "elasticfilesystem:AccessedViaMountTarget",
+    }, "EFS knows no other condition of a mount"
     assert allow["Condition"]["Bool"] == {"elasticfilesystem:AccessedViaMountTarget": "true"}
     assert "elasticfilesystem:ClientRootAccess" not in allow["Action"]
     assert len(base["aws_efs_mount_target"]) == 2, "one in each zone"
+
+
+def test_a_role_that_may_mount_may_do_so_within_its_boundary_too() -> None:
+    document = json.loads(boundary_document("acme", "aws", "123456789012"))
+    allowed = {action for each in document["Statement"] for action in _actions(each)}
+    assert {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"} <= allowed
+
+
+def test_a_fast_file_system_is_made_after_the_rules_that_let_lustre_through(persistent: Both) -> None:
+    base, _ = persistent
+    made = base["aws_fsx_lustre_file_system"]["fast"]
+    rules = {
+        f"aws_vpc_security_group_{direction}_rule.{name}"
+        for direction in ("ingress", "egress")
+        for name in base[f"aws_vpc_security_group_{direction}_rule"]
+        if name.startswith("lustre")
+    }
+    assert rules and rules <= set(made["depends_on"])
+    assert made["timeouts"]["create"] == "60m"
 
 
 def test_file_systems_talk_to_the_environments_machines_and_to_nobody_else(persistent: Both) -> None:
@@ -154,7 +177,7 @@ def test_the_head_makes_file_systems_of_its_own_environment_alone(scratch: Both)
 
 
 def _actions(statement: dict[str, Any]) -> list[str]:
-    found = statement["Action"]
+    found = statement.get("Action", [])
     return [found] if isinstance(found, str) else found
 
 
