@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +12,34 @@ from scripts.console_io import emit_json, live, say, warn
 from scripts.options import cloud_option, json_option
 
 if TYPE_CHECKING:
-    from fleet.preflight import Findings
     from fleet.project import Project
     from fleet.scan import ScanResult
+    from stacks.address_plan import SubnetPlan
     from stacks.problems import Problem
+
+
+FORMAT = "fleetform-check/1"
+
+
+@dataclass
+class Found:
+    """What the checks have found so far, and what was asked for besides."""
+
+    errors: list[Problem]
+    warnings: list[Problem]
+    scanned: ScanResult | None = None
+    """None where no scan was asked for, or none could be made."""
+    entry: dict[str, list[dict[str, Any]]] | None = None
+    """The rows of each environment's entry-path table, None as above."""
+    addresses: Sequence[SubnetPlan] = ()
+
+    def left_out(self, what: str, option: str) -> None:
+        """Warn of what an option asked for and did not get."""
+        from stacks.problems import Problem
+
+        why = "its files have errors, or there is no environment"
+        do = f"mend these first, then run it again with {option}"
+        self.warnings.append(Problem(path=option, what=f"{what}: {why}", do=do))
 
 
 @click.command()
@@ -50,32 +75,60 @@ def command(
     project = find_project()
     names = list(environments) or sorted(file.stem for file in environment_files(project.environments))
     errors, warnings = check_directory(project.environments, list(environments) or None)
-    readable, buildable = _readable(project, names), not errors
+    found = Found(errors, warnings)
+    buildable = bool(names) and not errors
     if ask_cloud:
-        for name in readable:
-            found = _asked(name, cloud)
-            errors, warnings = [*errors, *found.errors], [*warnings, *found.warnings]
-    scanned = _scanned(project, names) if scan and names and buildable else None
-    if scan and not scanned:
-        warn("nothing was scanned: what has errors is not synthesized")
-    if scanned:
-        errors, warnings = [*errors, *scanned.errors], [*warnings, *scanned.warnings]
-    tables = _entered(project, names) if entry and names and buildable else {}
-    addresses = plan_folder(project.environments, names)
+        _add_asked(found, project, names, cloud)
+    if scan:
+        _add_scanned(found, project, names, buildable)
+    if entry:
+        _add_entries(found, project, names, buildable)
+    found.addresses = plan_folder(project.environments, names)
     if as_json:
-        plans = [plan.as_data() for plan in addresses]
-        emit_json(
-            {
-                **_as_data(errors, warnings, scanned),
-                "addresses": plans,
-                **({"entry": tables} if entry else {}),
-            }
-        )
-        return 2 if errors else 0
-    _show_entries(tables)
-    for plan in addresses:
-        say(str(plan))
-    return _tell(names, errors, warnings, scanned)
+        emit_json(_as_data(found))
+        return 2 if found.errors else 0
+    return _tell(names, found)
+
+
+def _add_asked(found: Found, project: Project, names: Sequence[str], cloud: str | None) -> None:
+    """Hold each environment that can be read against the cloud, and name those that cannot."""
+    from fleet.preflight import preflight
+    from fleet.session import open_session
+
+    readable = _readable(project, names)
+    for name in readable:
+        seen = preflight(open_session(name, cloud))
+        found.errors += seen.errors
+        found.warnings += seen.warnings
+    unread = [name for name in names if name not in readable]
+    if unread:
+        found.left_out(f"the cloud was not asked about {', '.join(unread)}", "--live")
+
+
+def _add_scanned(found: Found, project: Project, names: Sequence[str], buildable: bool) -> None:
+    """Scan by policy, with the progress shown, unless something has errors."""
+    from fleet.scan import scan
+    from scripts.progress import reporter
+
+    if not buildable:
+        found.left_out("nothing was scanned", "--scan")
+        return
+    try:
+        found.scanned = scan(project, names, reporter())
+    finally:
+        live.clear()
+    found.errors += found.scanned.errors
+    found.warnings += found.scanned.warnings
+
+
+def _add_entries(found: Found, project: Project, names: Sequence[str], buildable: bool) -> None:
+    """Add the entry-path table of each environment, unless something has errors."""
+    from fleet.entry import entry_tables
+
+    if not buildable:
+        found.left_out("the ways into the machines are not shown", "--entry")
+        return
+    found.entry = entry_tables(project, names)
 
 
 def _readable(project: Project, names: Sequence[str]) -> list[str]:
@@ -91,21 +144,6 @@ def _readable(project: Project, names: Sequence[str]) -> list[str]:
     return [name for name in names if name in known] if folder.account else []
 
 
-def _asked(environment: str, cloud: str | None) -> Findings:
-    """Hold one environment against the cloud."""
-    from fleet.preflight import preflight
-    from fleet.session import open_session
-
-    return preflight(open_session(environment, cloud))
-
-
-def _entered(project: Project, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the entry-path table of each environment."""
-    from fleet.entry import entry_tables
-
-    return entry_tables(project, names)
-
-
 def _show_entries(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Print the tables."""
     from stacks.entry_paths import as_text
@@ -114,54 +152,45 @@ def _show_entries(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         say(f"ways into the machines of {name}:\n{as_text(rows)}\n")
 
 
-def _scanned(project: Project, names: Sequence[str]) -> ScanResult:
-    """Scan, with the progress shown."""
-    from fleet.scan import scan
-    from scripts.progress import reporter
-
-    try:
-        return scan(project, names, reporter())
-    finally:
-        live.clear()
-
-
-def _tell(
-    names: Sequence[str], errors: Sequence[Problem], warnings: Sequence[Problem], scanned: ScanResult | None
-) -> int:
+def _tell(names: Sequence[str], found: Found) -> int:
     """Print what was found. Raises UserError with every error."""
     from stacks.problems import UserError
 
-    for warning in warnings:
+    _show_entries(found.entry or {})
+    for plan in found.addresses:
+        say(str(plan))
+    for warning in found.warnings:
         warn(str(warning))
-    if scanned:
-        say(str(scanned))
-    if errors:
-        raise UserError(errors)
+    if found.scanned:
+        say(str(found.scanned))
+    if found.errors:
+        raise UserError(found.errors)
     say(f"no problem in {', '.join(names) or 'environments/: it holds no environment yet'}")
     return 0
 
 
-def _as_data(
-    errors: Sequence[Problem], warnings: Sequence[Problem], scanned: ScanResult | None
-) -> dict[str, Any]:
-    """Return what was found as data: `scan` is there only where one was made."""
-    from dataclasses import asdict
-
-    data: dict[str, Any] = {
-        "errors": [asdict(each) for each in errors],
-        "warnings": [asdict(each) for each in warnings],
+def _as_data(found: Found) -> dict[str, Any]:
+    """Return what was found as data; docs/checks.md describes the keys."""
+    return {
+        "format": FORMAT,
+        "errors": [asdict(each) for each in found.errors],
+        "warnings": [asdict(each) for each in found.warnings],
+        "scan": _scan_as_data(found.scanned) if found.scanned else None,
+        "addresses": [plan.as_data() for plan in found.addresses],
+        "entry": found.entry,
     }
-    if scanned:
-        verdict = scanned.verdict
-        data["scan"] = {
-            "tool": "checkov",
-            "version": verdict.version,
-            "resources": dict(verdict.resources),
-            "checks": verdict.checks,
-            "failed": len(scanned.errors),
-            "waived": [
-                {**asdict(finding), "reason": waiver.reason, "owner": waiver.owner, "review": waiver.review}
-                for finding, waiver in scanned.waived
-            ],
-        }
-    return data
+
+
+def _scan_as_data(scanned: ScanResult) -> dict[str, Any]:
+    verdict = scanned.verdict
+    return {
+        "tool": "checkov",
+        "version": verdict.version,
+        "resources": dict(verdict.resources),
+        "checks": verdict.checks,
+        "failed": len(scanned.errors),
+        "waived": [
+            {**asdict(finding), "reason": waiver.reason, "owner": waiver.owner, "review": waiver.review}
+            for finding, waiver in scanned.waived
+        ],
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from fleet.plan_report import PlanReport
     from fleet.session import Session
     from fleet.terraform_events import Report
-    from fleet.up import UpResult
+    from fleet.up import UpOptions, UpResult
+
+FORMAT = "fleetform-up/1"
 
 
 @click.command()
@@ -43,53 +46,60 @@ def command(
     """Build ENVIRONMENT, or change it to what its file says.
 
     Shows the plan and its price and asks first, unless --yes is given. Refuses to end nodes on which a run
-    is active. An interrupted `up` goes on where it stopped.
+    is active. An interrupted `up` goes on where it stopped. Exits with 1 where AWS had no capacity for all
+    machines; what it had is kept, and the group goes on trying.
     """
-    from dataclasses import asdict
-
     from fleet.session import open_session
     from fleet.up import READY_SECONDS, UpOptions, up
     from scripts.progress import reporter
 
     require_reason(anyway)
     session = open_session(environment, cloud, act="environment.up")
+    options = UpOptions(
+        account=account, ready_seconds=READY_SECONDS if wait is None else wait, anyway=anyway or ""
+    )
     report = reporter()
-    plan: PlanReport | None = None
-    try:
-        if not yes:
-            plan = _planned(session, report)
-            if plan.empty:
-                say(f"{environment} is what its file says")
-                return 0
-            click.confirm(_question(session, plan), abort=True, err=True)
-        options = UpOptions(
-            account=account,
-            ready_seconds=READY_SECONDS if wait is None else wait,
-            plans=plan.stacks if plan else (),
-            anyway=anyway or "",
-        )
-        result = up(session, report, options)
-    finally:
-        for each in plan.stacks if plan else ():
-            if each.file:
-                each.file.unlink(missing_ok=True)  # a plan holds what a state holds
+    result = up(session, report, options) if yes else _ask_and_build(session, report, options, as_json)
     live.clear()
     if as_json:
-        emit_json(asdict(result))
+        _emit(environment, result)
     else:
         _show(environment, result)
     return 0
 
 
-def _planned(session: Session, report: Report) -> PlanReport:
-    """Plan, and print what would change, what it costs, and what becomes of running nodes."""
+def _ask_and_build(session: Session, report: Report, options: UpOptions, as_json: bool) -> UpResult:
+    """Show the plan, ask, and apply what was shown; where there is nothing to do nobody is asked."""
+    from dataclasses import replace
+
+    from fleet.up import UpResult, up
+
+    plan: PlanReport | None = None
+    try:
+        plan = _planned(session, report, as_json)
+        if plan.empty:
+            return UpResult(stacks=(), made_buckets=(), readiness=None, seconds=0.0)
+        click.confirm(_question(session, plan), abort=True, err=True)
+        return up(session, report, replace(options, plans=plan.stacks))
+    finally:
+        for each in plan.stacks if plan else ():
+            if each.file:
+                each.file.unlink(missing_ok=True)  # a plan holds what a state holds
+
+
+def _planned(session: Session, report: Report, as_json: bool) -> PlanReport:
+    """Plan, and print what would change, what it costs, and what becomes of running nodes.
+
+    With `--json` that goes to standard error, for the answer is what was done.
+    """
     from fleet.plan_report import plan_report
     from scripts.plan_output import show_report
 
     confirm_possible("fleetform up")
     plan = plan_report(session, report, keep=True)
     live.clear()
-    show_report(plan)
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        show_report(plan)
     return plan
 
 
@@ -122,9 +132,26 @@ def require_reason(anyway: str | None) -> None:
         raise UserError.of("the reason is empty", "say why: `--anyway REASON`", path="--anyway")
 
 
+def _emit(environment: str, result: UpResult) -> None:
+    """Print what was done as data; `stacks` is empty where there was nothing to do."""
+    from dataclasses import asdict
+
+    emit_json({"format": FORMAT, "environment": environment, **asdict(result)})
+
+
 def _show(environment: str, result: UpResult) -> None:
+    if not result.stacks:
+        say(f"{environment} is what its file says")
+        return
     rows = [(each.stack, each.changes, each.resources, f"{each.seconds:.1f}") for each in result.stacks]
     say(table(("stack", "changes", "resources", "seconds"), rows, right=(2, 3)))
-    if result.readiness and not result.readiness.complete:
-        warn(f"{result.readiness}; the others may still be booting")
+    readiness = result.readiness
+    if readiness and readiness.shortages:
+        warn(f"{environment} is not all there after {result.seconds:.0f} s: {readiness}")
+        for each in readiness.shortages:
+            warn(str(each))
+        warn("`up` again waits for the rest, and keeps what there is")
+        return
+    if readiness and not readiness.complete:
+        warn(f"{readiness}; the others may still be booting")
     say(f"{environment} is up after {result.seconds:.0f} s")
