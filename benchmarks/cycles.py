@@ -177,11 +177,13 @@ def main() -> int:
     """Run the benchmark; the exit code is 1 where one of them failed or the slowest was too slow."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = sorted(file.stem for file in DECLARED.glob("*.toml") if file.stem != "account")
-    parser.add_argument("names", nargs="*", default=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; all by default")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
+    if unknown := sorted({*arguments.names} - {*names}):
+        parser.error(f"no golden environment is called {', '.join(unknown)}: choose from {', '.join(names)}")
     lives = []
-    for name in arguments.names:
+    for name in arguments.names or names:
         with tempfile.TemporaryDirectory() as folder:
             lives.append(live(name, Path(folder)))
         print(f"{name}: {lives[-1].seconds:.0f} s, {len(lives[-1].faults)} faults", file=sys.stderr)

@@ -11,20 +11,28 @@ from pathlib import Path
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.bundle import Bundle, build_bundle
+from stacks.entry_paths import EntryPathError
 from stacks.environment import EnvironmentSpec, environment_files
 from stacks.guardrails import check_directory, load_declared
 from stacks.problems import Problem, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Synthesize what the arguments ask for; return 2 where the files have errors, and print them all."""
+    """Synthesize what the arguments ask for; return 2 where the files have errors, and print them all.
+
+    Return 1 where what was made would let somebody into a machine unseen, which is the stacks' own mistake.
+    """
     options = _parser().parse_args(arguments)
     try:
         account, specs = read_declarations(options.environments, options.environment, options.unchecked)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    synthesize(account, specs, build_bundle(), options.out)
+    try:
+        synthesize(account, specs, build_bundle(), options.out)
+    except EntryPathError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
