@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fleet import aws
@@ -14,6 +16,10 @@ from stacks import naming
 _GONE_SECONDS = 20 * 60.0
 """FSx takes minutes to delete a file system; until then its interfaces hold the subnet and the groups."""
 _PAUSE = 5.0
+_ENDED = frozenset({"BadRequest", "DataRepositoryTaskEnded", "DataRepositoryTaskNotFound"})
+"""Codes of a cancellation that comes too late."""
+_BUSY = frozenset({"BadRequest", "DataRepositoryTaskExecuting", "FileSystemNotFound"})
+"""Codes of a deletion that is refused for what goes on on the file system, or that is not needed."""
 
 
 def find_run_file_systems(session: Session) -> dict[str, str]:
@@ -40,15 +46,47 @@ def delete_run_file_systems(session: Session) -> dict[str, str]:
             raise
         return {}  # the look afterwards says that nobody could look there
     fsx = session.client("fsx")
-    for system in found:
-        fsx.delete_file_system(FileSystemId=system)
     deadline = time.monotonic() + _GONE_SECONDS
+    for system in found:
+        delete_idle(fsx, system, deadline)
     for system in found:
         while _exists(fsx, system):
             if time.monotonic() > deadline:
                 raise ActError(f"FSx has not deleted the file system {system} of the run {found[system]} yet")
             time.sleep(_PAUSE)
     return found
+
+
+def delete_idle(fsx: Any, system: str, deadline: float) -> None:
+    """Ask for the deletion, again while a task of the file system, which is cancelled, is not over.
+
+    `deadline` is of time.monotonic. Raises what FSx answers where it refuses for another reason, or still.
+    """
+    while True:
+        living = [
+            {"Name": "file-system-id", "Values": [system]},
+            {"Name": "task-lifecycle", "Values": ["PENDING", "EXECUTING", "CANCELING"]},
+        ]
+        tasks = fsx.describe_data_repository_tasks(Filters=living)["DataRepositoryTasks"]
+        for task in tasks:
+            _unless(_ENDED, partial(fsx.cancel_data_repository_task, TaskId=task["TaskId"]))
+        refused = _unless(_BUSY, partial(fsx.delete_file_system, FileSystemId=system))
+        if refused is None or aws.error_code(refused) == "FileSystemNotFound":
+            return
+        if not tasks or time.monotonic() > deadline:
+            raise refused
+        time.sleep(_PAUSE)
+
+
+def _unless(codes: frozenset[str], act: Callable[[], object]) -> Exception | None:
+    """Do it and return None, or the error where it is one of these; raise any other."""
+    try:
+        act()
+    except Exception as error:
+        if aws.error_code(error) not in codes:
+            raise
+        return error
+    return None
 
 
 def _exists(fsx: Any, system: str) -> bool:

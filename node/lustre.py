@@ -1,10 +1,12 @@
-"""FSx for Lustre as the head node uses it: file systems, links to buckets, exports."""
+"""FSx for Lustre as the head node uses it: file systems, links to buckets, imports and exports."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from node.aws import aws_errors, error_code
@@ -12,10 +14,16 @@ from node.patience import persist
 
 MAKE_SECONDS = 45 * 60.0
 """FSx takes 5 to 15 minutes for a file system, and some for each link."""
-EXPORT_SECONDS = 6 * 3600.0
+TASK_SECONDS = 6 * 3600.0
+"""An import lists some thousand objects a second; an export copies what the job wrote."""
+_DELETE_SECONDS = 15 * 60.0
+"""How long a file system may refuse to be deleted, while a task that was cancelled winds up."""
+_LIVING_TASKS = ("PENDING", "EXECUTING", "CANCELING")
 _FIRST_LOOK, _LONGEST_LOOK = 0.5, 10.0
 _PASSING = frozenset({"", "InternalServerError", "Throttling", "ThrottlingException", "ServiceUnavailable"})
 """Codes of what is worth another try; "" is a call that did not arrive."""
+_BUSY = frozenset({"BadRequest", "DataRepositoryTaskExecuting"})
+"""Codes of a deletion that is refused for what goes on on the file system."""
 LUSTRE_VERSION = "2.15"
 
 
@@ -58,7 +66,9 @@ class Lustre:
                 FileSystemId=self.system_id,
                 FileSystemPath=path,
                 DataRepositoryPath=target,
-                BatchImportMetaDataOnCreate=True,
+                # An import of its own would carry no tags, so the head could not end it, and the link says
+                # AVAILABLE long before it is over: see `load`.
+                BatchImportMetaDataOnCreate=False,
                 ClientRequestToken=token,
                 Tags=tags,
             )
@@ -79,14 +89,45 @@ class Lustre:
         answer = call(lambda: self.fsx.describe_data_repository_associations(Filters=asked))
         return [each["FileSystemPath"] for each in answer["Associations"]]
 
+    def load(self, path: str, tags: Sequence[Mapping[str, str]], give_up: Callable[[], None]) -> None:
+        """Show at a linked path every object that its bucket holds now, and wait until all are shown."""
+        self._carry_out("IMPORT_METADATA_FROM_REPOSITORY", path, tags, give_up)
+
     def export(self, path: str, tags: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         """Write what is at the path back to its bucket, and return the task's counts when all of it is there.
 
         Raises FileSystemError where a single file could not be written.
         """
+        self._wait_until_idle()  # of a dispatcher that died, say: FSx carries out one task at a time
+        counts: dict[str, Any] = self._carry_out("EXPORT_TO_REPOSITORY", path, tags, _never).get("Status", {})
+        return counts
+
+    def delete(self) -> None:
+        """Delete it with all that is on it; one that is gone is no error.
+
+        FSx refuses while a task is pending or executing, so those are cancelled first.
+        """
+        deadline = time.monotonic() + _DELETE_SECONDS
+        while True:
+            self._cancel_tasks()
+            try:
+                call(lambda: self.fsx.delete_file_system(FileSystemId=self.system_id))
+                return
+            except FileSystemError as error:
+                code = error_code(error.__cause__) if isinstance(error.__cause__, Exception) else ""
+                if code == "FileSystemNotFound":
+                    return
+                if code not in _BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(_FIRST_LOOK)
+
+    def _carry_out(
+        self, kind: str, path: str, tags: Sequence[Mapping[str, str]], give_up: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Have FSx carry out a task on the path, and return its description once it has succeeded."""
         task = call(
             lambda: self.fsx.create_data_repository_task(
-                Type="EXPORT_TO_REPOSITORY",
+                Type=kind,
                 FileSystemId=self.system_id,
                 Paths=[path.strip("/")],
                 Report={"Enabled": False},
@@ -100,17 +141,30 @@ class Lustre:
             ][0]
             return found["Lifecycle"], found, found.get("FailureDetails", {}).get("Message", "")
 
-        ended = _wait(look, "SUCCEEDED", ("FAILED", "CANCELED"), EXPORT_SECONDS, lambda: None)
-        counts: dict[str, Any] = ended.get("Status", {})
-        return counts
+        return _wait(look, "SUCCEEDED", ("FAILED", "CANCELED"), TASK_SECONDS, give_up)
 
-    def delete(self) -> None:
-        """Delete it with all that is on it; one that is gone is no error."""
-        try:
-            call(lambda: self.fsx.delete_file_system(FileSystemId=self.system_id))
-        except FileSystemError as error:
-            if "FileSystemNotFound" not in str(error):
-                raise
+    def _living_tasks(self) -> list[dict[str, Any]]:
+        asked = [
+            {"Name": "file-system-id", "Values": [self.system_id]},
+            {"Name": "task-lifecycle", "Values": list(_LIVING_TASKS)},
+        ]
+        answer = call(lambda: self.fsx.describe_data_repository_tasks(Filters=asked))
+        found: list[dict[str, Any]] = answer["DataRepositoryTasks"]
+        return found
+
+    def _wait_until_idle(self) -> None:
+        def look() -> tuple[str, dict[str, Any], str]:
+            living = self._living_tasks()
+            return living[0]["Lifecycle"] if living else "IDLE", {}, ""
+
+        _wait(look, "IDLE", (), TASK_SECONDS, _never)
+
+    def _cancel_tasks(self) -> None:
+        """Ask FSx to end what it does with the file system; the deletion tells whether that was enough."""
+        with contextlib.suppress(FileSystemError):
+            for task in self._living_tasks():
+                if task["Lifecycle"] != "CANCELING":
+                    call(partial(self.fsx.cancel_data_repository_task, TaskId=task["TaskId"]))
 
 
 def tagged_systems(fsx: Any, tags: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -128,6 +182,10 @@ def call(act: Callable[[], Any]) -> Any:
         return persist(act, worth=lambda error: error_code(error) in _PASSING)
     except aws_errors() as error:
         raise FileSystemError(str(error).splitlines()[0]) from error
+
+
+def _never() -> None:
+    """Nobody gives up."""
 
 
 def _wait(

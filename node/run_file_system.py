@@ -7,10 +7,12 @@ id as a tag: the next dispatch, a teardown and the sweep find it by that.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from node.aws import aws_errors
 from node.config import NodeConfig
 from node.layout import (
     FSX_DATA,
@@ -65,11 +67,11 @@ class RunFileSystem:
             found = system.wait_until_made(give_up)
             for path, target in self._targets().items():
                 system.link(path, target, f"{self._run_id}{path.replace('/', '-')}", self._tags, give_up)
+            system.load(FSX_DATA, self._tags, give_up)
             lustre = found["LustreConfiguration"]
             self._write(dns_name=found["DNSName"], mount_name=lustre["MountName"], state=MADE)
         except BaseException:
-            system.delete()
-            self._write(state=DELETED, deleted=utc_now())
+            self._undo(system)
             raise
 
     def bring_home(self) -> None:
@@ -91,6 +93,15 @@ class RunFileSystem:
             raise
         system.delete()
         self._write(state=DELETED, deleted=utc_now(), cause="")
+
+    def _undo(self, system: Lustre) -> None:
+        """Delete what was begun; where that fails too, the next dispatch does it."""
+        troubles: tuple[type[Exception], ...] = (FileSystemError, *aws_errors())
+        try:
+            system.delete()
+            self._write(state=DELETED, deleted=utc_now())
+        except troubles as error:
+            print(f"the file system {system.system_id} could not be deleted: {error}", file=sys.stderr)
 
     def adopt(self, system_id: str) -> None:
         """Take over a file system that another dispatcher made, as it left it."""

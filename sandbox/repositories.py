@@ -85,6 +85,10 @@ class Repositories:
         """Carry out a task that exports the paths that it names; its record tells how it goes."""
         self._do(lambda: self._run_export(task))
 
+    def load(self, task: dict[str, Any]) -> None:
+        """Carry out a task that shows what the bucket holds at the paths that it names."""
+        self._do(lambda: self._run_import(task))
+
     def _do(self, job: Callable[[], None]) -> None:
         with self._lock:
             self._jobs.append(job)
@@ -158,18 +162,47 @@ class Repositories:
         return sent, failed
 
     def _run_export(self, task: dict[str, Any]) -> None:
-        task["Lifecycle"] = "EXECUTING"
+        _begin(task)
         sent = failed = 0
-        for link in list(self._links.values()):
-            file_system, path = link.place
-            named = any(wanted.strip("/") == path.strip("/") for wanted in task["Paths"])
-            if file_system == task["FileSystemId"] and named:
-                counts = self._export(link, ["NEW", "CHANGED"])
-                sent, failed = sent + counts[0], failed + counts[1]
+        for link in self._named(task):
+            counts = self._export(link, ["NEW", "CHANGED"])
+            sent, failed = sent + counts[0], failed + counts[1]
         task["Status"] = {"TotalCount": sent, "SucceededCount": sent - failed, "FailedCount": failed}
         if failed:
             task["FailureDetails"] = {"Message": f"{failed} of {sent} files could not be exported"}
-        task["Lifecycle"] = "FAILED" if failed else "SUCCEEDED"
+        _end(task, "FAILED" if failed else "SUCCEEDED")
+
+    def _run_import(self, task: dict[str, Any]) -> None:
+        """Fetch the objects too, where FSx only shows them: a job that reads them finds the same."""
+        _begin(task)
+        try:
+            for link in self._named(task):
+                self._import(link, ["NEW", "CHANGED"])
+        except Exception as error:
+            task["FailureDetails"] = {"Message": str(error)}
+            _end(task, "FAILED")
+            raise
+        _end(task, "SUCCEEDED")
+
+    def _named(self, task: dict[str, Any]) -> list[Link]:
+        """Return the links of the task's file system at the paths that it names."""
+        paths = {wanted.strip("/") for wanted in task["Paths"]}
+        return [
+            link
+            for link in list(self._links.values())
+            if link.place[0] == task["FileSystemId"] and link.place[1].strip("/") in paths
+        ]
+
+
+def _begin(task: dict[str, Any]) -> None:
+    if task["Lifecycle"] == "PENDING":
+        task["Lifecycle"] = "EXECUTING"
+
+
+def _end(task: dict[str, Any], lifecycle: str) -> None:
+    """End a task, unless somebody cancelled it."""
+    if task["Lifecycle"] != "CANCELED":
+        task["Lifecycle"] = lifecycle
 
 
 def _write(file: Path, body: bytes) -> None:

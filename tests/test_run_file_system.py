@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.cloud import Cloud
 from fleet.project import Project
@@ -228,17 +229,118 @@ class _Fsx:
         details = {"Message": "insufficient capacity in the zone"}
         return {"FileSystems": [{"Lifecycle": "FAILED", "FailureDetails": details}]}
 
+    def describe_data_repository_tasks(self, **request: Any) -> Any:
+        return {"DataRepositoryTasks": []}
+
     def delete_file_system(self, **request: Any) -> None:
         self.deleted.append(request["FileSystemId"])
 
 
-def test_a_zone_without_capacity_leaves_nothing_half_made(lab: RunEnvironment, tmp_path: Path) -> None:
+class _SlowImport(_Fsx):
+    """FSx that has the link at once and shows the objects long after; it deletes nothing while it does."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self.looks, self.tasks, self.refused = looks, dict[str, str](), 0
+
+    def describe_file_systems(self, **request: Any) -> Any:
+        lustre = {"MountName": "m"}
+        made = {"Lifecycle": "AVAILABLE", "DNSName": "fs-1.fsx", "LustreConfiguration": lustre}
+        return {"FileSystems": [made]}
+
+    def create_data_repository_association(self, **request: Any) -> Any:
+        return {"Association": {"AssociationId": request["FileSystemPath"]}}
+
+    def describe_data_repository_associations(self, **request: Any) -> Any:
+        return {"Associations": [{"Lifecycle": "AVAILABLE"}]}
+
+    def create_data_repository_task(self, **request: Any) -> Any:
+        assert (request["Type"], request["Paths"]) == ("IMPORT_METADATA_FROM_REPOSITORY", ["data"])
+        self.tasks["task-1"] = "EXECUTING"
+        return {"DataRepositoryTask": {"TaskId": "task-1"}}
+
+    def describe_data_repository_tasks(self, **request: Any) -> Any:
+        if "TaskIds" in request:
+            self.looks -= 1
+            if self.looks <= 0:
+                self.tasks["task-1"] = "SUCCEEDED"
+        living = [
+            {"TaskId": task, "Lifecycle": state}
+            for task, state in self.tasks.items()
+            if "TaskIds" in request or state in ("EXECUTING", "CANCELING")
+        ]
+        return {"DataRepositoryTasks": living}
+
+    def cancel_data_repository_task(self, **request: Any) -> None:
+        self.tasks[request["TaskId"]] = "CANCELING"
+
+    def delete_file_system(self, **request: Any) -> None:
+        if "EXECUTING" in self.tasks.values() or self.refused < 2:
+            self.refused += 1
+            raise ClientError({"Error": {"Code": "BadRequest", "Message": "busy"}}, "DeleteFileSystem")
+        super().delete_file_system(**request)
+
+
+class _EnoughError(Exception):
+    """Somebody cancelled the run."""
+
+
+def own_system(lab: RunEnvironment, root: Path, fsx: _Fsx, run_id: str) -> RunFileSystem:
+    """Return the file system of a run that nobody submitted."""
     bucket = Bucket(lab.store.s3, lab.store.bucket)
-    config = NodeConfig(NAME, REGION, bucket.name, "d", "head", "", "doc", "", "python3", tmp_path)
+    config = NodeConfig(NAME, REGION, bucket.name, "d", "head", "", "doc", "", "python3", root)
     settings = {"max_gib": 1200, "security_group_id": "sg-0", "tags": {naming.TAG_ENVIRONMENT: NAME}}
-    fsx, run = _Fsx(), {"run_id": "no-capacity", "fsx_gib": 1200, "nodes": 1, "dataset": None}
+    run = {"run_id": run_id, "fsx_gib": 1200, "nodes": 1, "dataset": None}
+    return RunFileSystem(fsx, bucket, config, settings, run)
+
+
+def test_a_zone_without_capacity_leaves_nothing_half_made(lab: RunEnvironment, tmp_path: Path) -> None:
+    fsx = _Fsx()
     with pytest.raises(FileSystemError, match="insufficient capacity in the zone"):
-        RunFileSystem(fsx, bucket, config, settings, run).make("subnet-0", lambda: None)
+        own_system(lab, tmp_path, fsx, "no-capacity").make("subnet-0", lambda: None)
     assert fsx.deleted == ["fs-1"]
     assert (lab.store.get_json("no-capacity", "fsx.json") or {})["state"] == "deleted"
     lab.store.delete("no-capacity", "fsx.json")
+
+
+def test_no_node_starts_before_the_file_system_shows_every_object(
+    lab: RunEnvironment, tmp_path: Path
+) -> None:
+    fsx = _SlowImport(looks=3)
+    own_system(lab, tmp_path, fsx, "slow").make("subnet-0", lambda: None)
+    assert fsx.tasks == {"task-1": "SUCCEEDED"}
+    assert (lab.store.get_json("slow", "fsx.json") or {})["state"] == "made"
+    lab.store.delete("slow", "fsx.json")
+
+
+def test_a_run_cancelled_during_the_import_ends_that_before_the_file_system_is_deleted(
+    lab: RunEnvironment, tmp_path: Path
+) -> None:
+    fsx = _SlowImport(looks=1000)
+
+    def give_up() -> None:
+        if fsx.tasks:
+            raise _EnoughError
+
+    with pytest.raises(_EnoughError):
+        own_system(lab, tmp_path, fsx, "enough").make("subnet-0", give_up)
+    assert fsx.tasks == {"task-1": "CANCELING"} and fsx.refused == 2 and fsx.deleted == ["fs-1"]
+    lab.store.delete("enough", "fsx.json")
+
+
+def test_a_deletion_that_is_refused_too_hides_not_why_it_came_to_that(
+    lab: RunEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.lustre._DELETE_SECONDS", 0.0)
+    fsx = _SlowImport(looks=1000)
+    fsx.refused = -1000
+
+    def give_up() -> None:
+        if fsx.tasks:
+            raise _EnoughError
+
+    with pytest.raises(_EnoughError):
+        own_system(lab, tmp_path, fsx, "stuck").make("subnet-0", give_up)
+    assert fsx.deleted == []
+    assert (lab.store.get_json("stuck", "fsx.json") or {})["state"] == "making", "the next dispatch finds it"
+    lab.store.delete("stuck", "fsx.json")

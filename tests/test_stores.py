@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.artifacts import empty, holds_objects
 from fleet.bootstrap import ensure_account
 from fleet.cloud import Cloud
 from fleet.project import Project
+from fleet.run_file_systems import delete_idle
 from fleet.session import Session
 from fleet.stores import find_kept
 from fleet.sweep import sweep
@@ -205,3 +208,33 @@ def test_a_teardown_deletes_what_single_runs_left_once_nothing_speaks_against_it
     assert receipt.left == () and receipt.not_looked == ()
     assert declared.ledger.entries()[-1]["details"]["run_file_systems"] == {made: "20260101-run"}
     assert made not in [each["FileSystemId"] for each in fsx.describe_file_systems()["FileSystems"]]
+
+
+class _BusyFsx:
+    """FSx with a file system that a task goes on on, until two looks after it was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled, self.looks, self.deleted = list[str](), 0, False
+
+    def describe_data_repository_tasks(self, **request: Any) -> Any:
+        self.looks += 1
+        return {"DataRepositoryTasks": [] if self.looks > 2 else [{"TaskId": "task-1"}]}
+
+    def cancel_data_repository_task(self, **request: Any) -> None:
+        if self.cancelled:
+            raise ClientError({"Error": {"Code": "DataRepositoryTaskEnded", "Message": "over"}}, "Cancel")
+        self.cancelled.append(request["TaskId"])
+
+    def delete_file_system(self, **request: Any) -> None:
+        if self.looks <= 2:
+            raise ClientError({"Error": {"Code": "BadRequest", "Message": "a task is executing"}}, "Delete")
+        self.deleted = True
+
+
+def test_a_teardown_ends_the_tasks_of_a_runs_file_system_before_it_deletes_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fleet.run_file_systems._PAUSE", 0.0)
+    fsx = _BusyFsx()
+    delete_idle(fsx, "fs-1", time.monotonic() + 60)
+    assert fsx.cancelled == ["task-1"] and fsx.deleted

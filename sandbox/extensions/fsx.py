@@ -18,6 +18,7 @@ from moto.fsx.models import FileSystem
 from moto.fsx.responses import FSxResponse
 
 from sandbox.extensions.fsx_data_repositories import AssociationError, associations_of, end_association
+from sandbox.extensions.fsx_tasks import is_busy
 from sandbox.file_systems import FileSystems
 from sandbox.parts import Parts, store
 
@@ -55,8 +56,10 @@ def install(parts: Parts) -> None:
 
     @functools.wraps(delete)
     def delete_file_system(self: Any) -> str:
-        answer: str = delete(self)
         file_system_id = json.loads(self.body)["FileSystemId"]
+        if is_busy(self.fsx_backend, file_system_id):
+            raise AssociationError("BadRequest", f"a data repository task of {file_system_id} is not over")
+        answer: str = delete(self)
         for association_id, each in list(associations_of(self.fsx_backend).items()):
             if each["FileSystemId"] == file_system_id:
                 end_association(parts, self.fsx_backend, association_id)

@@ -1,7 +1,7 @@
-"""Data repository tasks of FSx for Lustre: exports that really copy, and can fail.
+"""Data repository tasks of FSx for Lustre: imports and exports that really copy, and can fail.
 
 Seam: methods on `FSxResponse`, which moto finds by the action's name. moto has none of the actions; drop this
-when it has them and something that copies. Only exports are emulated; nothing else is used.
+when it has them and something that copies. The types that only release data are not emulated: none is used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LIVING = ("PENDING", "EXECUTING")
 
 
 def install(parts: Parts) -> None:
-    """Give FSx the two actions."""
+    """Give FSx the three actions."""
     links = repositories(parts)
 
     def create_data_repository_task(request: Any) -> str:
@@ -31,9 +31,10 @@ def install(parts: Parts) -> None:
         if system not in backend.file_systems:
             raise FileSystemNotFound(system)
         tasks = store(backend, "data_repository_tasks")
-        if any(each["FileSystemId"] == system and each["Lifecycle"] in _LIVING for each in tasks.values()):
+        if is_busy(backend, system):
             raise AssociationError("DataRepositoryTaskExecuting", f"a task of {system} is executing")
-        if wanted["Type"] != "EXPORT_TO_REPOSITORY":
+        carry_out = {"EXPORT_TO_REPOSITORY": links.export, "IMPORT_METADATA_FROM_REPOSITORY": links.load}
+        if wanted["Type"] not in carry_out:
             raise AssociationError("UnsupportedOperation", f"no tasks of type {wanted['Type']} here")
         task_id = f"task-{uuid.uuid4().hex[:17]}"
         arn = f"arn:aws:fsx:{backend.region_name}:{backend.account_id}:task/{system}/{task_id}"
@@ -50,11 +51,30 @@ def install(parts: Parts) -> None:
             "Tags": wanted.get("Tags", []),
         }
         answer = json.dumps({"DataRepositoryTask": tasks[task_id]})
-        links.export(tasks[task_id])
+        carry_out[wanted["Type"]](tasks[task_id])
         return answer
 
     FSxResponse.create_data_repository_task = create_data_repository_task
+    FSxResponse.cancel_data_repository_task = cancel_data_repository_task
     FSxResponse.describe_data_repository_tasks = describe_data_repository_tasks
+
+
+def is_busy(backend: Any, file_system_id: str) -> bool:
+    """Return whether a task of the file system is not over, so that it cannot be deleted."""
+    tasks = store(backend, "data_repository_tasks").values()
+    return any(each["FileSystemId"] == file_system_id and each["Lifecycle"] in _LIVING for each in tasks)
+
+
+def cancel_data_repository_task(request: Any) -> str:
+    """CancelDataRepositoryTask; at once, and what it still does is no part of it."""
+    task_id = json.loads(request.body)["TaskId"]
+    task = store(request.fsx_backend, "data_repository_tasks").get(task_id)
+    if task is None:
+        raise AssociationError("DataRepositoryTaskNotFound", f"there is no task {task_id}")
+    if task["Lifecycle"] not in _LIVING:
+        raise AssociationError("DataRepositoryTaskEnded", f"the task {task_id} has ended")
+    task["Lifecycle"] = "CANCELED"
+    return json.dumps({"Lifecycle": "CANCELING", "TaskId": task_id})
 
 
 def describe_data_repository_tasks(request: Any) -> str:
@@ -65,6 +85,7 @@ def describe_data_repository_tasks(request: Any) -> str:
         task
         for task_id, task in store(request.fsx_backend, "data_repository_tasks").items()
         if task_id in (asked.get("TaskIds") or [task_id])
+        and task["Lifecycle"] in filters.get("task-lifecycle", [task["Lifecycle"]])
         and task["FileSystemId"] in filters.get("file-system-id", [task["FileSystemId"]])
     ]
     return json.dumps({"DataRepositoryTasks": found})
