@@ -45,7 +45,7 @@ instance_type = "p4d.24xlarge"
 nodes = 0
 max_nodes = 2
 """
-ACCOUNT = 'organization = "bench-org"\nregion = "us-east-1"\n'
+ACCOUNT = 'organization = "bench-org"\nregion = "us-east-1"\n\n[lease]\nmax_days = 3660\n'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from stacks.fields import Spec, setting
-from stacks.setting_forms import EMAIL_PATTERN, listed
+from stacks.setting_forms import EMAIL_PATTERN, each_once, listed
 from stacks.spec_file import load_spec
 
 ACCOUNT_FILE = "account.toml"
@@ -121,10 +121,11 @@ class LeaseSpec(Spec):
     max_days: Annotated[
         int,
         setting("Furthest that a lease may end from today", unit="days", change="free", ge=1, le=3660),
-    ] = 3660
+    ] = 90
     warn_days: Annotated[
-        tuple[int, ...],
+        tuple[Annotated[int, Field(ge=0, le=3660)], ...],
         BeforeValidator(listed),
+        AfterValidator(each_once),
         setting(
             "Days before the end at which a warning goes out",
             unit="days",
@@ -164,7 +165,7 @@ class TeamSpec(Spec):
     max_usd_per_hour: Annotated[
         float,
         setting(
-            "Most that all environments of the team may cost together, at list price and without what is paid "
+            "Most that all environments of the team may cost together, at list price, without what is paid "
             "by use, while their fleets run as declared",
             unit="USD per hour",
             change="free",

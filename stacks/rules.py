@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacks.account import LeaseSpec
 from stacks.account_rules import sessions_reach_the_region
 from stacks.case import Case, Rule, unknown_region
 from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
@@ -13,7 +14,8 @@ from stacks.network_rules import NETWORK_ERRORS, NETWORK_WARNINGS
 from stacks.problems import Problem
 from stacks.storage_rules import STORAGE_ERRORS, STORAGE_WARNINGS
 
-LEASE_WARNING_DAYS = 7
+LEASE_WARNING_DAYS = max(LeaseSpec().warn_days)
+"""Where there is no account file yet."""
 
 
 def region_is_known(case: Case) -> Iterator[Problem]:
@@ -32,9 +34,10 @@ def lease_is_not_over(case: Case) -> Iterator[Problem]:
 
 
 def lease_ends_soon(case: Case) -> Iterator[Problem]:
-    """The lease lasts longer than the next week."""
+    """The lease lasts longer than the days before its end at which a warning goes out."""
+    warned = case.account.lease.warn_days if case.account else (LEASE_WARNING_DAYS,)
     left = (case.spec.lease_ends - case.today).days
-    if 0 <= left <= LEASE_WARNING_DAYS:
+    if 0 <= left <= max(warned, default=0):
         when = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
         yield case.problem("lease_ends", f"the lease ends {when}", "set a later day if the work goes on")
 

@@ -42,3 +42,10 @@ def disk_size(doc: str) -> Any:
 def listed(value: object) -> object:
     """Turn a TOML list into the tuple that a frozen spec holds; anything else is left to be refused."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def each_once(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse a number that stands twice in a list. Raises ValueError."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"a number stands twice in {list(values)}")
+    return values

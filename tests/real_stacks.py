@@ -13,7 +13,7 @@ from fleet.cloud import Cloud
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
 from stacks.account import load_account
 from stacks.aws.generated.provider import VERSION
-from tests.spec_files import write_folder
+from tests.spec_files import LONG_LEASES, write_folder
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = """\
@@ -34,7 +34,7 @@ max_nodes = 2
 [artifacts]
 on_teardown = "delete"
 """
-ACCOUNT = 'organization = "{organization}"\nregion = "us-east-1"\n'
+ACCOUNT = 'organization = "{organization}"\nregion = "us-east-1"\n' + LONG_LEASES
 
 
 @dataclass(frozen=True)

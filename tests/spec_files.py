@@ -26,6 +26,11 @@ region = "us-east-1"
 [limits]
 max_nodes_per_environment = 4
 """
+LONG_LEASES = """
+[lease]
+max_days = 3660
+"""
+"""For an account whose environments' leases end years from now, whenever the tests run."""
 
 
 def environment_text(called: str = "vision", block: str = "10.20.0.0/16", **edits: str) -> str:

@@ -9,13 +9,15 @@ import pytest
 from scripts.cli import main
 from stacks.guardrails import check_directory
 from stacks.problems import Problem
-from tests.spec_files import ACCOUNT, environment_text, write_folder
+from tests.spec_files import ACCOUNT, LONG_LEASES, environment_text, write_folder
 
 TEXT = environment_text().replace("2026-12-31", "2035-12-31")
 
 
 def warnings_of(root: Path, account: str = "", environment: str = TEXT) -> list[Problem]:
-    errors, warnings = check_directory(write_folder(root, ACCOUNT + account, vision=environment))
+    errors, warnings = check_directory(
+        write_folder(root, ACCOUNT + account + LONG_LEASES, vision=environment)
+    )
     assert errors == []
     return warnings
 
@@ -60,7 +62,7 @@ def test_that_nobody_enters_machines_in_another_region_is_told(tmp_path: Path) -
 def test_check_shows_every_way_into_the_machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_folder(tmp_path, ACCOUNT + "[audit]\ntrail = false", vision=TEXT)
+    write_folder(tmp_path, ACCOUNT + "[audit]\ntrail = false" + LONG_LEASES, vision=TEXT)
     monkeypatch.chdir(tmp_path)
     assert main(["check", "vision", "--entry"]) == 0
     printed = capsys.readouterr()

@@ -71,6 +71,30 @@ def test_a_lease_that_ends_within_a_week_is_a_warning(tmp_path: Path, day: str, 
     assert not errors and [warning.what for warning in warnings] == told
 
 
+def test_the_week_is_as_long_as_the_account_warns_before_an_end(tmp_path: Path) -> None:
+    account = ACCOUNT + "[lease]\nwarn_days = [1, 14]\n"
+    text = environment_text(lease_ends="lease_ends = 2026-12-06")
+    _, (warning,) = check_directory(write_folder(tmp_path, account, vision=text), today=TODAY)
+    assert warning.what == "the lease ends in 14 days"
+
+
+@pytest.mark.parametrize(
+    ("days", "what"),
+    [("[7, 1, 7]", "a number stands twice in [7, 1, 7]"), ("[-1]", "-1 is too small")],
+)
+def test_the_days_of_warnings_are_days_before_the_end_each_once(tmp_path: Path, days: str, what: str) -> None:
+    folder = write_folder(tmp_path, ACCOUNT + f"[lease]\nwarn_days = {days}\n", vision=environment_text())
+    errors, _ = check_directory(folder, today=TODAY)
+    assert errors[0].what == what
+
+
+def test_a_lease_goes_ninety_days_where_the_account_says_nothing_else(tmp_path: Path) -> None:
+    told = [
+        check_one(tmp_path, environment_text(lease_ends=f"lease_ends = 2027-02-{day}"))[0] for day in (20, 21)
+    ]
+    assert [len(errors) for errors in told] == [0, 1]
+
+
 def test_fleets_within_the_limit_one_by_one_are_refused_when_together_they_are_over_it(
     tmp_path: Path,
 ) -> None:

@@ -12,7 +12,7 @@ from stacks.address_plan import plan_addresses
 from stacks.environment import load_environment
 from stacks.guardrails import check_directory, plan_folder
 from stacks.problems import Problem
-from tests.spec_files import ACCOUNT, environment_text, write_folder
+from tests.spec_files import ACCOUNT, LONG_LEASES, environment_text, write_folder
 from tests.test_guardrails import TODAY
 
 VPC = 'vpc_id = "vpc-0123456789abcdef0"'
@@ -250,7 +250,8 @@ def test_check_tells_the_plan_of_every_subnet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = environment_text(lease_ends="lease_ends = 2030-12-31")
-    write_folder(tmp_path, vision=text, speech=text.replace("vision", "speech").replace(".20.", ".30."))
+    other = text.replace("vision", "speech").replace(".20.", ".30.")
+    write_folder(tmp_path, ACCOUNT + LONG_LEASES, vision=text, speech=other)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["check"]) == 0
     told = capsys.readouterr().out.splitlines()

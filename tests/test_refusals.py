@@ -15,7 +15,7 @@ from fleet.cloud import Cloud
 from fleet.session import open_account
 from scripts import cli
 from stacks.account import load_account
-from tests.spec_files import environment_text, write_folder
+from tests.spec_files import LONG_LEASES, environment_text, write_folder
 
 pytestmark = pytest.mark.sandbox
 REGION = "us-east-1"
@@ -30,6 +30,7 @@ def folder(
     organization = f"org-{uuid4().hex[:8]}"
     account = (
         f'organization = "{organization}"\nregion = "{REGION}"\n[limits]\nmax_nodes_per_environment = 4\n'
+        + LONG_LEASES
     )
     environments = write_folder(tmp_path, account, vision=environment_text(lease_ends=FUTURE))
     ensure_account(sandbox, load_account(environments))

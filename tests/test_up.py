@@ -14,7 +14,7 @@ from fleet.run_store import open_runs
 from fleet.session import open_session
 from scripts.cli import main
 from stacks import naming
-from tests.spec_files import ACCOUNT, environment_text, write_folder
+from tests.spec_files import ACCOUNT, LONG_LEASES, environment_text, write_folder
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
 REGION = "us-east-1"
@@ -26,7 +26,7 @@ def project(sandbox: Cloud, sandbox_home: Path, tmp_path: Path, monkeypatch: pyt
     text = environment_text("trip").replace("2026-12-31", "2035-12-31").replace("nodes = 2", "nodes = 1", 1)
     write_folder(
         tmp_path,
-        ACCOUNT.replace("acme-ai", "trip-tests"),
+        ACCOUNT.replace("acme-ai", "trip-tests") + LONG_LEASES,
         trip=text + '[artifacts]\non_teardown = "delete"\n',
     )
     monkeypatch.setenv("FLEETFORM_HOME", str(sandbox_home))
@@ -76,7 +76,7 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert [each["stack"] for each in up["stacks"]] == ["account", "trip-base", "trip-fleet"]
     for each in up["stacks"][1:]:
         assert each["changes"]["add"] == each["resources"] == plans[each["stack"]]["changes"]["add"]
-    assert up["readiness"] == {"wanted": 2, "running": 2, "online": 2}
+    assert up["readiness"] == {"wanted": 2, "running": 2, "online": 2, "shortages": []}
 
     assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 0
     plan = answer(capsys)
