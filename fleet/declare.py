@@ -80,10 +80,18 @@ def declare(
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
         "artifacts.on_teardown": on_teardown,
     }
+    return _write_declared(project_root, name, given, region, organization)
+
+
+def _write_declared(
+    project_root: Path, name: str, given: Mapping[str, object], region: str, organization: str | None
+) -> list[Path]:
+    """Write the files of these settings, all of them or, where they would not pass, none."""
+    directory = project_root / "environments"
     account = None
     if not (directory / ACCOUNT_FILE).exists():
         account = {"organization": organization or _organization(project_root), "region": region}
-    problems = check_new(directory, name, _nested(given), account, today)
+    problems = check_new(directory, name, _nested(given), account)
     if problems:
         raise UserError([_by_option(problem) for problem in problems])
     texts = {directory / ACCOUNT_FILE: _account_text(account)} if account else {}

@@ -96,17 +96,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         *file_system_problems(job.environment, job.fsx_gib, run_max_gib),
     ]
     name, fleet = _choose_fleet(job, fleets, problems)
-    dataset = ""
-    if job.recipe in recipe_names():
-        try:
-            dataset = load_config(str(job.recipe), job.overrides).dataset
-        except ConfigError as error:
-            problems += [
-                Problem(
-                    what=what, do=f"see `python -m trainer {job.recipe} --print-config`", path="key=value"
-                )
-                for what in error.problems
-            ]
+    dataset = _dataset(job, problems)
     if fleet is not None and fleet.purchase == "spot" and job.script and not job.checkpoints:
         problems += unsaved_script(job.nodes, name)
     if problems or fleet is None:
@@ -130,6 +120,18 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         fsx_gib=job.fsx_gib,
         fsx_usd_per_gib_hour=price.usd_per_hour() if price else None,
     )
+
+
+def _dataset(job: JobSpec, problems: list[Problem]) -> str:
+    """Return the dataset of the job's recipe, "" without one; what is wrong is added to `problems`."""
+    if job.recipe not in recipe_names():
+        return ""
+    try:
+        return load_config(str(job.recipe), job.overrides).dataset
+    except ConfigError as error:
+        do = f"see `python -m trainer {job.recipe} --print-config`"
+        problems += [Problem(what=what, do=do, path="key=value") for what in error.problems]
+        return ""
 
 
 def render_launch_script(request: LaunchRequest) -> str:

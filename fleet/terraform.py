@@ -58,8 +58,6 @@ class Stack:
     def __post_init__(self) -> None:
         self._environment = child_environment(self.cloud.process_environment())
 
-    # ------------------------------------------------------------------------------------------- operations
-
     def init(self) -> None:
         """Initialize the folder unless it is for this provider, backend and cloud already."""
         terraform = find_terraform(self._environment)
@@ -148,8 +146,6 @@ class Stack:
         """Return the stack's synthesized configuration."""
         data: dict[str, Any] = json.loads((self.folder / CONFIGURATION).read_text(encoding="utf-8"))
         return data
-
-    # ------------------------------------------------------------------------------------------- processes
 
     def _prepare(self, *, push: bool = True) -> None:
         """Initialize, and write the state that an earlier operation could not write."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.bundle import Bundle, build_bundle
-from stacks.entry_paths import EntryPathError
+from stacks.entry_paths import EntryPathError, write_entry_paths
 from stacks.environment import EnvironmentSpec, environment_files
 from stacks.guardrails import check_directory, load_declared
 from stacks.problems import Problem, UserError
@@ -77,9 +77,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
     from stacks.base_outputs import BaseOutputs
     from stacks.base_stack import fill_base_stack
     from stacks.cdk import App, Backend, Provider, Stack
-    from stacks.entry_paths import write_entry_paths
-    from stacks.fleet_stack import BUNDLE_FILE, FleetStack
-    from stacks.reaper_archive import ARCHIVE_FILE, build_reaper_archive
+    from stacks.fleet_stack import FleetStack
     from stacks.tags import account_tags, environment_tags
 
     bucket = naming.state_bucket(account.organization, account.region)
@@ -101,6 +99,14 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
         fleet.read_state_of(base, backend(base_name))
         FleetStack(fleet, account, spec, BaseOutputs.remote(spec.network.zone_count), bundle).fill()
     app.synth()
+    _write_beside(account, specs, bundle, out)
+
+
+def _write_beside(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: Bundle, out: Path) -> None:
+    """Write what the stacks upload beside them, and the entry-path tables, which read what was made."""
+    from stacks.fleet_stack import BUNDLE_FILE
+    from stacks.reaper_archive import ARCHIVE_FILE, build_reaper_archive
+
     (out / "stacks" / naming.ACCOUNT_STACK / ARCHIVE_FILE).write_bytes(build_reaper_archive())
     for spec in specs:
         (out / "stacks" / naming.fleet_stack(spec.name) / BUNDLE_FILE).write_bytes(bundle.data)

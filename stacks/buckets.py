@@ -65,13 +65,21 @@ def private_bucket(
     made = s3.S3Bucket(stack, name, **arguments)
     s3.S3BucketVersioning(stack, name, bucket=made.id, versioning_configuration={"status": "Enabled"})
     _encryption(stack, name, made, key)
+    _privacy(stack, name, made, statements)
+    if access_logs:
+        s3.S3BucketLogging(stack, name, bucket=made.id, target_bucket=access_logs, target_prefix=f"{bucket}/")
+    return made
+
+
+def _privacy(stack: Stack, name: str, bucket: s3.S3Bucket, statements: Sequence[Mapping[str, Any]]) -> None:
+    """Close the bucket to the public and to plain HTTP; what else its policy says are the statements."""
     s3.S3BucketOwnershipControls(
-        stack, name, bucket=made.id, rule={"object_ownership": "BucketOwnerEnforced"}
+        stack, name, bucket=bucket.id, rule={"object_ownership": "BucketOwnerEnforced"}
     )
     block = s3.S3BucketPublicAccessBlock(
         stack,
         name,
-        bucket=made.id,
+        bucket=bucket.id,
         block_public_acls=True,
         block_public_policy=True,
         ignore_public_acls=True,
@@ -79,17 +87,8 @@ def private_bucket(
     )
     # S3 refuses one of the two when both are set at the same moment.
     s3.S3BucketPolicy(
-        stack, name, bucket=made.id, policy=policy(*statements, _tls_only(made)), depends_on=[block]
+        stack, name, bucket=bucket.id, policy=policy(*statements, _tls_only(bucket)), depends_on=[block]
     )
-    if access_logs:
-        s3.S3BucketLogging(
-            stack,
-            name,
-            bucket=made.id,
-            target_bucket=access_logs,
-            target_prefix=f"{bucket}/",
-        )
-    return made
 
 
 def _lifecycle_rules(aging: Aging) -> list[s3.S3BucketLifecycleRule]:

@@ -31,6 +31,7 @@ SPECS = {
         "setting_forms",
         "waivers",
         "entry_paths",
+        "address_plan",
         "endpoint_services",
         "interfaces",
         "boundary",
