@@ -70,4 +70,5 @@ def _mount_own(bucket: Bucket, config: NodeConfig, run_id: str) -> Path:
     folder = config.root / RUN_MOUNTS
     for other in folder.iterdir() if folder.is_dir() else ():
         unmount(other)  # of a run that was killed here; a node carries out one run at a time
-    return mount_one(config, lustre_mount(state["dns_name"], state["mount_name"], f"/{RUN_MOUNTS}/{run_id}"))
+    mount = lustre_mount(state["dns_name"], state["mount_name"], f"/{RUN_MOUNTS}/{run_id}")
+    return mount_one(bucket, config, mount)

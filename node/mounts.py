@@ -16,6 +16,7 @@ from typing import Any
 
 from node.aws import client
 from node.config import NodeConfig, read_node_config
+from node.file_clients import ClientMissingError, ensure_client
 from node.patience import persist
 from node.store import Bucket
 
@@ -23,10 +24,6 @@ RUN_MOUNTS = "fsx-runs"
 """Folder at the root of a machine in which a run's own file system is mounted."""
 _MOUNT_SECONDS = 120.0
 _BOOT_PATIENCE_SECONDS = 60.0
-_IMAGE_LACKS = {
-    "efs": "the image may lack the mount helper (amazon-efs-utils), without which EFS admits nobody",
-    "lustre": "the image may lack the Lustre client (lustre-client-modules-aws)",
-}
 
 
 class MountError(Exception):
@@ -76,7 +73,7 @@ def mount_all(bucket: Bucket, config: NodeConfig) -> dict[str, Path]:
     for told in read_storage(bucket, config).get("mounts", ()):
         mount = Mount.read(told)
         try:
-            found[mount.at] = mount_one(config, mount)
+            found[mount.at] = mount_one(bucket, config, mount)
         except MountError as error:
             failed.append(str(error))
     if failed:
@@ -84,17 +81,24 @@ def mount_all(bucket: Bucket, config: NodeConfig) -> dict[str, Path]:
     return found
 
 
-def mount_one(config: NodeConfig, mount: Mount) -> Path:
-    """Mount a file system unless something is mounted there, and return where. Raises MountError."""
+def mount_one(bucket: Bucket, config: NodeConfig, mount: Mount) -> Path:
+    """Mount a file system unless something is mounted there, and return where. Raises MountError.
+
+    A client that the image lacks is installed first, from the bucket or from where the image gets packages.
+    """
     target = config.root / mount.at.lstrip("/")
     if not is_mounted(target):
+        try:
+            ensure_client(bucket, mount.kind)
+        except ClientMissingError as error:
+            raise MountError(f"{mount.at} could not be mounted: {error}") from error
         target.mkdir(parents=True, exist_ok=True)
         done = _run(["mount", "-t", mount.kind, "-o", mount.options, mount.source, str(target)])
         if done is None or not is_mounted(target):
             # What is written there would land on the machine's own disk, and be lost with it.
             target.rmdir()
             why = f": {done}" if done else ""
-            raise MountError(f"{mount.at} could not be mounted{why}; {_IMAGE_LACKS[mount.kind]}")
+            raise MountError(f"{mount.at} could not be mounted{why}")
     return target
 
 
