@@ -29,6 +29,39 @@ def ended(found: Region, leases: Sequence[Lease], now: datetime.datetime) -> lis
     return [each for each in work if each.groups or each.machines]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """One environment in one region that is to stand for longer than the account allows."""
+
+    environment: str
+    region: str
+    ends: datetime.datetime
+    """The furthest that was found."""
+    said_by: tuple[str, ...]
+    """The schedule, and groups by their tags."""
+
+
+def beyond(regions: Sequence[Region], leases: Sequence[Lease], latest: datetime.datetime) -> list[Beyond]:
+    """Return which environments say an end after `latest`, by what, whether or not that is what holds.
+
+    The limit is fleetform's; who runs plain Terraform, or moves a tag by hand, is not held to it.
+    """
+    said = [(lease.environment, lease.region, lease.ends, "its schedule") for lease in leases]
+    said += [
+        (group.environment, each.name, group.ends, group.name) for each in regions for group in each.groups
+    ]
+    far = [each for each in said if each[2] > latest]
+    return [
+        Beyond(
+            environment=environment,
+            region=region,
+            ends=max(each[2] for each in far if each[:2] == (environment, region)),
+            said_by=tuple(each[3] for each in far if each[:2] == (environment, region)),
+        )
+        for environment, region in sorted({each[:2] for each in far})
+    ]
+
+
 def _ended(found: Region, environment: str, leases: Sequence[Lease], now: datetime.datetime) -> Ended:
     groups = [group for group in found.groups if group.environment == environment]
     scheduled = _scheduled(environment, found.name, leases)

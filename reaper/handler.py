@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper.aws import Aws
-from reaper.decide import Ended, ended
-from reaper.leases import Lease, read_leases, to_warn
-from reaper.machines import file_systems, look, put_to_rest
-from reaper.names import EVENT_ENDED, EVENT_WARNED
-from reaper.notice import ended_text, publish, warning_text
+from reaper.decide import Ended, beyond, ended
+from reaper.leases import Lease, latest_end, read_leases, to_warn
+from reaper.machines import Region, file_systems, look, put_to_rest
+from reaper.names import EVENT_BEYOND, EVENT_ENDED, EVENT_WARNED
+from reaper.notice import beyond_text, ended_text, publish, warning_text
 from reaper.record import Record
 
 
@@ -48,53 +48,91 @@ class Call:
 def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Carry the event out and return what was done. Raises where something could not be done.
 
-    An error is what the account's alarm counts, and Lambda calls again after it.
+    An error is what the account's alarm counts, and Lambda calls again after it. No failure keeps the rest
+    from being done: what the schedules cannot say, the groups' tags do.
     """
     aws = Aws(os.environ["AWS_REGION"])
     identity, now = aws.caller_and_time()
     record = Record(aws, os.environ["LEDGER_BUCKET"], identity, context.function_name, now)
-    call = Call(aws, record, now, read_leases(aws), os.environ["ALERTS_TOPIC"])
-    warned: list[str] = []
-    failures: list[str] = []
-    if event["act"] == "daily":
-        failures, warned = _warn(call)
-    failed, done = _end(call, _regions(call, event))
+    own_arn = ":".join(context.invoked_function_arn.split(":")[:7])  # without a version that was asked for
+    leases, failures = read_leases(aws, own_arn)
+    call = Call(aws, record, now, leases, os.environ["ALERTS_TOPIC"])
+    failed, regions = _regions(call, event, unread=bool(failures))
     failures += failed
+    failed, found = _look(call, regions)
+    failures += failed
+    failed, done = _end(call, found)
+    failures += failed
+    warned: list[str] = []
+    if event["act"] == "daily":
+        failed, warned = _warn(call)
+        failures += failed + _tell_of_far_ends(call, found, int(os.environ["LEASE_MAX_DAYS"]))
     said = {"act": event["act"], "now": now.isoformat(), "warned": warned, "ended": done}
-    print(json.dumps({**said, "failures": failures}))
+    # By `looked` in the log the account's alarm knows that the reaper does what it is there for.
+    print(json.dumps({**said, "looked": len(found), "failures": failures}))
     if failures:
         raise RuntimeError("; ".join(failures))
     return said
 
 
-def _regions(call: Call, event: Mapping[str, Any]) -> list[str]:
-    """Return the regions to look at; the daily look finds a group whose schedule was deleted anywhere."""
+def _regions(call: Call, event: Mapping[str, Any], *, unread: bool = False) -> tuple[list[str], list[str]]:
+    """Return what failed, and the regions to look at: where leases are, all of them daily.
+
+    The daily look finds a group whose schedule was deleted anywhere; so does every one for which some
+    schedule could not be read, `unread`.
+    """
     if event["act"] == "end":
-        return [str(event["region"])]
+        return [], [str(event["region"])]
     known = {call.aws.region, *(lease.region for lease in call.leases)}
-    if event["act"] == "look":
-        return sorted(known)
-    assert event["act"] == "daily", event
-    return sorted(known | set(call.aws.regions()))
+    if event["act"] == "look" and not unread:
+        return [], sorted(known)
+    assert event["act"] in ("look", "daily"), event
+    try:
+        return [], sorted(known | set(call.aws.regions()))
+    except Exception as error:
+        return [f"the regions cannot be listed: {error}"], sorted(known)
 
 
-def _end(call: Call, regions: Sequence[str]) -> tuple[list[str], list[str]]:
-    """End what has outlived its lease; return what failed, and the environments that were ended."""
+def _look(call: Call, regions: Sequence[str]) -> tuple[list[str], list[Region]]:
+    """Look at the regions side by side; return what failed, and what was found."""
     failures: list[str] = []
-    done: list[str] = []
+    found: list[Region] = []
     with ThreadPoolExecutor(max_workers=8) as pool:
         looks = {region: pool.submit(look, call.aws, region) for region in regions}
     for region, answer in looks.items():
         error = answer.exception()
         if error is None:
-            for work in ended(answer.result(), call.leases, call.now):
-                failures += _end_one(call, work)
-                done.append(f"{work.environment} ({region})")
+            found.append(answer.result())
         elif _matters(call, region):
             failures.append(f"{region}: {error}")
         else:  # a region that the organization's policies close
             print(f"{region} cannot be looked at: {error}")
+    return failures, found
+
+
+def _end(call: Call, found: Sequence[Region]) -> tuple[list[str], list[str]]:
+    """End what has outlived its lease; return what failed, and the environments that were ended."""
+    failures: list[str] = []
+    done: list[str] = []
+    for region in found:
+        for work in ended(region, call.leases, call.now):
+            try:
+                failures += _end_one(call, work)
+            except Exception as error:
+                failures.append(f"{work.environment} ({work.region}): {error}")
+            done.append(f"{work.environment} ({work.region})")
     return failures, done
+
+
+def _tell_of_far_ends(call: Call, found: Sequence[Region], max_days: int) -> list[str]:
+    """Tell of every end that is further away than the account allows; return what failed."""
+    failures: list[str] = []
+    for far in beyond(found, call.leases, latest_end(call.now, max_days)):
+        subject = f"fleetform: {far.environment} is to stand for longer than is allowed"
+        failures += publish(call.aws, call.topics(far.environment), subject, beyond_text(far, max_days))
+        about = {"region": far.region, "ends": far.ends.isoformat(), "said_by": far.said_by}
+        failures += _recorded(call, EVENT_BEYOND, far.environment, "recorded", about)
+    return failures
 
 
 def _matters(call: Call, region: str) -> bool:

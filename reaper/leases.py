@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reaper.aws import Aws, error_code
-from reaper.names import SCHEDULE_PREFIX
+from reaper.names import SCHEDULE_PREFIX, schedule_name, schedule_role
 
 _AT = re.compile(r"^at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)$")
 
@@ -34,24 +34,61 @@ class Lease:
     warn_days: tuple[int, ...]
 
 
-def read_leases(aws: Aws) -> list[Lease]:
-    """Return what every environment's schedule says; one that cannot be understood is no schedule."""
+def read_leases(aws: Aws, function_arn: str) -> tuple[list[Lease], list[str]]:
+    """Return what every environment's schedule says, and what could not be read; `function_arn` is our own.
+
+    Whoever may create schedules may give one any name and any content, so none of them may keep the others
+    from being read, and only those that the stacks make are believed (`is_ours`).
+    """
     scheduler = aws.client("scheduler")
-    found = []
-    for page in scheduler.get_paginator("list_schedules").paginate(NamePrefix=SCHEDULE_PREFIX):
-        for each in page["Schedules"]:
-            try:
-                described = scheduler.get_schedule(GroupName=each["GroupName"], Name=each["Name"])
-            except Exception as error:
-                if error_code(error) != "ResourceNotFoundException":
-                    raise
-                continue  # deleted meanwhile
-            lease = parse_schedule(described)
-            if lease is None:
-                print(f"the schedule {each['Name']} is not understood; the groups' tags hold")
-            else:
-                found.append(lease)
-    return found
+    found: list[Lease] = []
+    failures: list[str] = []
+    try:
+        for page in scheduler.get_paginator("list_schedules").paginate(NamePrefix=SCHEDULE_PREFIX):
+            for each in page["Schedules"]:
+                if each["GroupName"] != each["Name"]:  # of somebody else's group, which we may not read
+                    print(f"{each['GroupName']}/{each['Name']} is no environment's schedule")
+                    continue
+                try:
+                    found += _read(scheduler, each["Name"], function_arn)
+                except Exception as error:
+                    failures.append(f"the schedule {each['Name']} cannot be read: {error}")
+    except Exception as error:
+        failures.append(f"the schedules cannot be listed: {error}")
+    return found, failures
+
+
+def _read(scheduler: Any, name: str, function_arn: str) -> list[Lease]:
+    """Return the lease that a schedule in the group of its name stands for, nothing where it is none."""
+    try:
+        described = scheduler.get_schedule(GroupName=name, Name=name)
+    except Exception as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        return []  # deleted meanwhile
+    lease = parse_schedule(described)
+    if lease is None or not is_ours(described, lease, function_arn):
+        print(f"the schedule {name} is not as the stacks make it; the groups' tags hold")
+        return []
+    return [lease]
+
+
+def is_ours(described: Mapping[str, Any], lease: Lease, function_arn: str) -> bool:
+    """Return whether a schedule is the environment's own: by its name, and by what it calls with which role.
+
+    Only these may say when the environment ends: the rights to a schedule go by its name, and a role can be
+    handed on only by whom IAM allows that.
+    """
+    own = schedule_name(lease.environment, lease.region)
+    parts = function_arn.split(":")
+    role = f"arn:{parts[1]}:iam::{parts[4]}:role/{schedule_role(lease.environment, lease.region)}"
+    target = described["Target"]
+    return (described["GroupName"], described["Name"], target["Arn"], target["RoleArn"]) == (
+        own,
+        own,
+        function_arn,
+        role,
+    )
 
 
 def parse_schedule(described: Mapping[str, Any]) -> Lease | None:
@@ -68,7 +105,7 @@ def parse_schedule(described: Mapping[str, Any]) -> Lease | None:
             topic=str(about["topic"]),
             warn_days=tuple(int(day) for day in about["warn_days"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -76,14 +113,19 @@ def parse_tag(value: str | None) -> datetime.datetime:
     """Return the moment that a tag's day ends, midnight UTC after it.
 
     A group whose tag is missing or is no day has ended long ago: the stacks always write one, and taking it
-    away must not be a way out.
+    away must not be a way out. Nor is the last day that there is, after which there is no midnight.
     """
     try:
         day = datetime.date.fromisoformat(value or "")
-    except ValueError:
+        return datetime.datetime.combine(day, datetime.time(), datetime.UTC) + datetime.timedelta(days=1)
+    except (ValueError, OverflowError):
         return datetime.datetime.min.replace(tzinfo=datetime.UTC)
-    midnight = datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-    return midnight + datetime.timedelta(days=1)
+
+
+def latest_end(now: datetime.datetime, max_days: int) -> datetime.datetime:
+    """Return the furthest moment that a lease may end at today, where `max_days` is the account's limit."""
+    midnight = datetime.datetime.combine(now.date(), datetime.time(), datetime.UTC)
+    return midnight + datetime.timedelta(days=max_days + 1)
 
 
 def days_left(ends: datetime.datetime, now: datetime.datetime) -> int:

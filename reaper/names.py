@@ -9,3 +9,14 @@ SCHEDULE_PREFIX = "fleetform-lease-"
 
 EVENT_ENDED = "environment.lease_ended"
 EVENT_WARNED = "lease.warned"
+EVENT_BEYOND = "lease.beyond_limit"
+
+
+def schedule_name(environment: str, region: str) -> str:
+    """Return the name of an environment's schedule, and of the group that the schedule is in."""
+    return f"{SCHEDULE_PREFIX}{environment}-{region}"
+
+
+def schedule_role(environment: str, region: str) -> str:
+    """Return the IAM role with which an environment's schedule calls the reaper."""
+    return f"{environment}-lease-{region}"

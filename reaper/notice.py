@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Sequence
 
 from reaper.aws import Aws
-from reaper.decide import Ended
+from reaper.decide import Beyond, Ended
 from reaper.leases import Lease
 from reaper.machines import Done
 
@@ -52,4 +52,16 @@ def warning_text(lease: Lease, left: int) -> str:
         "Then all of its machines are ended, whatever runs on them; storage and everything in it stays.\n"
         "If the work goes on:\n"
         f"    fleetform lease extend {lease.environment} --until DATE --reason TEXT\n"
+    )
+
+
+def beyond_text(far: Beyond, max_days: int) -> str:
+    """Return the mail about a lease that goes further than the account allows."""
+    last = (far.ends - datetime.timedelta(days=1)).date()
+    return (
+        f"{far.environment} ({far.region}) is to stand until {last} (UTC), by {', '.join(far.said_by)}.\n"
+        f"That is further than the {max_days} days from today that the account allows (lease.max_days).\n\n"
+        "fleetform sets no such end: either the limit was lowered since, or somebody set the end past it.\n"
+        "The account's trail has who. To shorten the lease, set `lease_ends` in the file, then:\n"
+        f"    fleetform up {far.environment}\n"
     )

@@ -11,6 +11,7 @@ from stacks.audit_buckets import RETENTION_ACTIONS
 from stacks.aws.generated import ec2, iam
 from stacks.place import Place
 from stacks.policies import policy, statement
+from stacks.reaper_watches import keep_reaper
 from stacks.session_document import session_document_arn
 
 RUN_AS_TAG = "SSMSessionRunAs"
@@ -49,7 +50,8 @@ def deny_entry(parts: AccountParts) -> list[dict[str, Any]]:
     The default document is only looked at where the statement that allows StartSession has the condition
     `ssm:SessionDocumentAccessCheck`.
     """
-    return [*_ways_in(parts), *_ways_around(), *_the_record(parts)]
+    kept = keep_reaper(parts.account.organization, parts.place)
+    return [*_ways_in(parts), *_ways_around(), *_the_record(parts), *kept]
 
 
 def _ways_in(parts: AccountParts) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ machines by their tags in every region. `reaper/` is the function itself.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from stacks import naming
 from stacks.account_parts import AccountParts
@@ -16,11 +15,16 @@ from stacks.aws.layer import Ref
 from stacks.policies import policy, statement
 from stacks.reaper_archive import ARCHIVE_FILE, HANDLER
 from stacks.reaper_caller import caller_role
+from stacks.reaper_permissions import reaper_permissions
+from stacks.reaper_watches import add_reaper_watches
 
 RUNTIME = "python3.12"
 MEMORY_MB = 256
 TIMEOUT_SECONDS = 300
 """A look at every region takes seconds; Lambda's own default of 3 s would cut it off."""
+LOOKED_PATTERN = "{ $.looked >= 1 }"
+"""Finds the line that `reaper/handler.py` writes at the end of a call which looked at something."""
+LOOKED_METRIC = "reaper-looked"
 SCHEDULED_TIMES = {"look": "cron(30 * * * ? *)", "daily": "cron(0 9 * * ? *)"}
 """When it looks where leases are (not on the hour: leases end on one), and when it warns, in UTC."""
 _CALLS = {
@@ -30,16 +34,28 @@ _CALLS = {
 
 
 def add_reaper(parts: AccountParts) -> None:
-    """Add the function with its role and log group, its two schedules, and the alarms on both."""
-    stack, title = parts.stack, parts.named(naming.REAPER)
-    log_name = naming.account_log_group(parts.account.organization, naming.REAPER)
-    log_group = logs.CloudwatchLogGroup(
-        stack,
+    """Add the function with its role and log group, its two schedules, the alarms and the watches on both."""
+    log_group = _add_log_group(parts)
+    function = _add_function(parts, log_group)
+    _add_schedules(parts, function)
+    _add_alarms(parts, function, log_group)
+    add_reaper_watches(parts)
+
+
+def _add_log_group(parts: AccountParts) -> logs.CloudwatchLogGroup:
+    return logs.CloudwatchLogGroup(
+        parts.stack,
         "reaper",
-        name=log_name,
+        name=naming.account_log_group(parts.account.organization, naming.REAPER),
         retention_in_days=parts.account.audit.log_days,
         kms_key_id=parts.key.arn,
     )
+
+
+def _add_function(parts: AccountParts, log_group: logs.CloudwatchLogGroup) -> lambda_.LambdaFunction:
+    """Add the function and the role that it acts with."""
+    stack, title = parts.stack, parts.named(naming.REAPER)
+    log_name = naming.account_log_group(parts.account.organization, naming.REAPER)
     role = iam.IamRole(
         stack,
         "reaper",
@@ -50,9 +66,13 @@ def add_reaper(parts: AccountParts) -> None:
         ),
     )
     iam.IamRolePolicy(
-        stack, "reaper", name="fleetform", role=role.id, policy=policy(*_permissions(parts, log_group.arn))
+        stack,
+        "reaper",
+        name="fleetform",
+        role=role.id,
+        policy=policy(*reaper_permissions(parts, log_group.arn)),
     )
-    function = lambda_.LambdaFunction(
+    return lambda_.LambdaFunction(
         stack,
         "reaper",
         function_name=title,
@@ -71,81 +91,12 @@ def add_reaper(parts: AccountParts) -> None:
             "variables": {
                 "LEDGER_BUCKET": parts.audit_bucket,
                 "ALERTS_TOPIC": parts.place.arn("sns", parts.named(naming.ALERTS_TOPIC)),
+                "LEASE_MAX_DAYS": str(parts.account.lease.max_days),
             },
         },
         # Topic, log group and role policy by name: they wait for the key, and this takes as long as the key.
         logging_config={"log_format": "Text", "log_group": log_name},
     )
-    _add_schedules(parts, function)
-    _add_alarms(parts, function)
-
-
-def _permissions(parts: AccountParts, log_group_arn: str) -> list[dict[str, Any]]:
-    """Return what the reaper may do: look everywhere, end what has our tag, and tell of it."""
-    place, ledger = parts.place, parts.place.bucket_arn(parts.audit_bucket)
-    anywhere = f"arn:{place.partition}"
-    ours = {"Null": {f"aws:ResourceTag/{naming.TAG_ENVIRONMENT}": "false"}}
-    return [
-        # These cannot be narrowed to single resources.
-        statement(
-            "Look",
-            actions=[
-                "autoscaling:DescribeAutoScalingGroups",
-                "ec2:DescribeInstances",
-                "ec2:DescribeRegions",
-                "fsx:DescribeFileSystems",
-                "scheduler:ListSchedules",
-            ],
-            resources=["*"],
-        ),
-        statement(
-            "ReadLeases",
-            actions=["scheduler:GetSchedule"],
-            resources=[place.arn("scheduler", f"schedule/{naming.LEASE_PREFIX}*/{naming.LEASE_PREFIX}*")],
-        ),
-        statement(
-            "Rest",
-            actions=[
-                "autoscaling:SetInstanceProtection",
-                "autoscaling:SuspendProcesses",
-                "autoscaling:UpdateAutoScalingGroup",
-            ],
-            resources=[
-                f"{anywhere}:autoscaling:*:{place.account_id}:autoScalingGroup:*:autoScalingGroupName/*"
-            ],
-            conditions=ours,
-        ),
-        statement(
-            "End",
-            actions=["ec2:TerminateInstances"],
-            resources=[f"{anywhere}:ec2:*:{place.account_id}:instance/*"],
-            conditions=ours,
-        ),
-        statement(
-            "FindEndOfLedger",
-            actions=["s3:ListBucket"],
-            resources=[ledger],
-            conditions={"StringLike": {"s3:prefix": f"{naming.LEDGER_PREFIX}*"}},
-        ),
-        statement(
-            "WriteLedger",
-            actions=["s3:GetObject", "s3:PutObject"],
-            resources=[f"{ledger}/{naming.LEDGER_PREFIX}*"],
-        ),
-        statement(
-            "Tell",
-            actions=["sns:Publish"],
-            resources=[parts.topic_arn, place.arn("sns", f"{naming.LEASE_PREFIX}*")],
-        ),
-        statement(
-            "UseKey",
-            actions=["kms:Decrypt", "kms:GenerateDataKey*"],
-            resources=[parts.key.arn],
-        ),
-        statement(
-            "Log", actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[f"{log_group_arn}:*"]
-        ),
-    ]
 
 
 def _add_schedules(parts: AccountParts, function: lambda_.LambdaFunction) -> None:
@@ -172,26 +123,51 @@ def _add_schedules(parts: AccountParts, function: lambda_.LambdaFunction) -> Non
         )
 
 
-def _add_alarms(parts: AccountParts, function: lambda_.LambdaFunction) -> None:
-    """Add the alarms: an end that does not come must not go unnoticed."""
-    alarms = {
-        "failed": ("Errors", "GreaterThanThreshold", 0, "notBreaching", "could not end or warn of a lease"),
-        "silent": ("Invocations", "LessThanThreshold", 1, "breaching", "was not called for two hours"),
-    }
-    for name, (metric, comparison, threshold, missing, what) in alarms.items():
-        cloudwatch.CloudwatchMetricAlarm(
-            parts.stack,
-            f"reaper_{name}",
-            alarm_name=f"{parts.named(naming.REAPER)}-{name}",
-            alarm_description=f"The reaper {what}",
-            namespace="AWS/Lambda",
-            metric_name=metric,
-            dimensions={"FunctionName": function.function_name},
-            statistic="Sum",
-            period=3600,
-            evaluation_periods=2 if name == "silent" else 1,
-            comparison_operator=comparison,
-            threshold=threshold,
-            treat_missing_data=missing,
-            alarm_actions=[parts.topic_arn],
-        )
+def _add_alarms(
+    parts: AccountParts, function: lambda_.LambdaFunction, log_group: logs.CloudwatchLogGroup
+) -> None:
+    """Add the alarms: an end that does not come must not go unnoticed.
+
+    That the function was called says little, for it may have been given another program; so the second one
+    counts what the reaper itself writes when it has looked at a region.
+    """
+    title, namespace = parts.named(naming.REAPER), parts.named("record")
+    logs.CloudwatchLogMetricFilter(
+        parts.stack,
+        "reaper_looked",
+        name=f"{title}-looked",
+        log_group_name=log_group.name,
+        pattern=LOOKED_PATTERN,
+        metric_transformation={"name": LOOKED_METRIC, "namespace": namespace, "value": "1"},
+    )
+    cloudwatch.CloudwatchMetricAlarm(
+        parts.stack,
+        "reaper_failed",
+        alarm_name=f"{title}-failed",
+        alarm_description="The reaper could not end or warn of a lease",
+        namespace="AWS/Lambda",
+        metric_name="Errors",
+        dimensions={"FunctionName": function.function_name},
+        statistic="Sum",
+        period=3600,
+        evaluation_periods=1,
+        comparison_operator="GreaterThanThreshold",
+        threshold=0,
+        treat_missing_data="notBreaching",
+        alarm_actions=[parts.topic_arn],
+    )
+    cloudwatch.CloudwatchMetricAlarm(
+        parts.stack,
+        "reaper_silent",
+        alarm_name=f"{title}-silent",
+        alarm_description="The reaper has looked at no region for two hours",
+        namespace=namespace,
+        metric_name=LOOKED_METRIC,
+        statistic="Sum",
+        period=3600,
+        evaluation_periods=2,
+        comparison_operator="LessThanThreshold",
+        threshold=1,
+        treat_missing_data="breaching",
+        alarm_actions=[parts.topic_arn],
+    )

@@ -75,7 +75,8 @@ def test_events_of_objects_are_recorded_only_where_asked_for_and_never_of_the_tr
 
 def test_an_account_without_a_trail_has_no_alarms_and_keeps_the_rest() -> None:
     made = synthesized("[audit]\ntrail = false")["resource"]
-    assert not {"aws_cloudtrail", "aws_cloudwatch_log_metric_filter"} & set(made)
+    assert "aws_cloudtrail" not in made
+    assert set(made["aws_cloudwatch_log_metric_filter"]) == {"reaper_looked"}
     assert set(made["aws_ssm_document"]) == {"session"}
     assert "sessions" in made["aws_cloudwatch_log_group"]
 
@@ -229,6 +230,10 @@ def test_a_machine_gets_what_its_transcript_needs_and_no_more() -> None:
     assert session_permissions(account, elsewhere) == []
 
 
+REAPER = f"arn:aws:lambda:{REGION}:{OWNER}:function:acme-ai-fleetform-reaper"
+SCHEDULES = f"arn:aws:scheduler:{REGION}:{OWNER}:schedule"
+LEASE = f"{SCHEDULES}/fleetform-lease-vision-us-east-1/fleetform-lease-vision-us-east-1"
+DEPLOYER = f"arn:aws:iam::{OWNER}:role/acme-ai-fleetform-deployer"
 DENIED = [
     ("ssm:StartSession", f"arn:aws:ssm:{REGION}::document/AWS-StartSSHSession", {}),
     ("ssm:StartSession", f"arn:aws:ssm:{REGION}::document/AWS-StartPortForwardingSession", {}),
@@ -255,6 +260,13 @@ DENIED = [
         f"arn:aws:logs:{REGION}:{OWNER}:log-group:/fleetform/account/acme-ai/sessions",
         {},
     ),
+    ("lambda:UpdateFunctionCode", REAPER, {}),
+    ("lambda:UpdateFunctionConfiguration", REAPER, {}),
+    ("lambda:PutFunctionConcurrency", REAPER, {}),
+    ("lambda:DeleteFunction", REAPER, {}),
+    ("scheduler:UpdateSchedule", f"{SCHEDULES}/acme-ai-fleetform-reaper/acme-ai-fleetform-reaper-look", {}),
+    ("scheduler:UpdateSchedule", LEASE, {"aws:PrincipalArn": f"arn:aws:iam::{OWNER}:role/member"}),
+    ("scheduler:DeleteSchedule", LEASE, {}),
 ]
 ALLOWED = [
     ("ssm:StartSession", DOCUMENT, {}),
@@ -264,6 +276,10 @@ ALLOWED = [
     ("cloudtrail:StopLogging", f"arn:aws:cloudtrail:{REGION}:{OWNER}:trail/another", {}),
     ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{REGION}:{OWNER}:key/another", {}),
     ("s3:PutObject", ENTRY, {}),
+    ("lambda:InvokeFunction", REAPER, {}),
+    ("lambda:UpdateFunctionCode", REAPER.replace("reaper", "another"), {}),
+    ("scheduler:UpdateSchedule", LEASE, {"aws:PrincipalArn": DEPLOYER}),
+    ("scheduler:GetSchedule", LEASE, {}),
 ]
 
 

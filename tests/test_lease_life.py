@@ -144,6 +144,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 def _live(story: Story) -> None:
     story.must("up", NAME, "--yes")
+    _confuse(story.cloud)
     story.seen["at first"] = story.groups()
     nodes = story.machines()
     _keep_busy(story.cloud, nodes)
@@ -177,6 +178,27 @@ def _live(story: Story) -> None:
     story.seen["an hour after"] = (story.groups(), len(story.machines()))
     story.seen["log"] = json.loads(story.must("audit", "log", "--json"))
     story.seen["verify"] = story.fleetform("audit", "verify")
+
+
+def _confuse(cloud: Cloud) -> None:
+    """Make schedules that are named like leases, as anybody may: in a group that the reaper may not read,
+    and in one of its own, that says another end of our environment.
+    """
+    scheduler, mine = api(cloud, "scheduler"), "fleetform-lease-mine"
+    scheduler.create_schedule_group(Name=mine)
+    about = {"act": "end", "environment": NAME, "region": REGION, "topic": "", "warn_days": [2, 1, 0]}
+    for group, day in (("default", "2099-01-01"), (mine, "2098-01-01")):
+        scheduler.create_schedule(
+            Name=mine,
+            GroupName=group,
+            ScheduleExpression=f"at({day}T00:00:00)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={
+                "Arn": "arn:aws:lambda:us-east-1:123456789012:function:lease-tests-fleetform-reaper",
+                "RoleArn": "arn:aws:iam::123456789012:role/mine",
+                "Input": json.dumps(about),
+            },
+        )
 
 
 def _keep_busy(cloud: Cloud, nodes: list[str]) -> None:
@@ -220,6 +242,14 @@ def test_the_environments_people_and_the_account_are_warned_once(story: Story) -
         ["email:ops@example.com"],
     ]
     assert f"its last day is {story.first_day} (UTC)" in story.seen["warned"][0]["message"]
+
+
+def test_a_schedule_of_somebody_elses_in_any_group_switches_no_lease_off(story: Story) -> None:
+    listed = api(story.cloud, "scheduler").list_schedules(NamePrefix="fleetform-lease-mine")["Schedules"]
+    assert {each["GroupName"] for each in listed} == {"default", "fleetform-lease-mine"}
+    assert story.seen["ended"] == {"leased-head": (0, 0, False), "leased-gpu": (0, 0, False)}
+    # Nor was the other end told of, which is past the limit: that schedule is not the environment's.
+    assert not [each for each in story.seen["mails"] if "for longer than" in each["subject"]]
 
 
 def test_at_the_end_every_group_is_at_zero_and_starts_nothing(story: Story) -> None:

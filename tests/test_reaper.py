@@ -18,18 +18,19 @@ from fleet.cloud import Cloud
 from fleet.ledger import Ledger
 from reaper import names
 from reaper.aws import Aws
-from reaper.decide import ended
-from reaper.handler import Call, _end, _regions
-from reaper.leases import Lease, days_left, parse_schedule, parse_tag, to_warn
+from reaper.decide import Beyond, beyond, ended
+from reaper.handler import Call, _end, _look, _regions, _tell_of_far_ends
+from reaper.leases import Lease, days_left, is_ours, latest_end, parse_schedule, parse_tag, to_warn
 from reaper.machines import HELD_BACK, Group, Machine, Region, look, put_to_rest
 from reaper.record import Record
 from stacks import naming
 from stacks.reaper_archive import HANDLER, build_reaper_archive
-from tests.sandbox_helpers import IMAGE, REGION, api
+from tests.sandbox_helpers import IMAGE, REGION, admin, api
 
 UTC = datetime.UTC
 NOW = datetime.datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
 PAST, FUTURE = NOW - datetime.timedelta(hours=1), NOW + datetime.timedelta(days=9)
+OWNER = "123456789012"
 LONG_AGO = datetime.datetime.min.replace(tzinfo=UTC)
 
 
@@ -173,6 +174,25 @@ def test_a_lease_is_not_warned_of_on_other_days(last_day: str) -> None:
     assert to_warn([lease(parse_tag(last_day))], NOW) == []
 
 
+@pytest.mark.parametrize(
+    "value", ["9999-12-31", "0000-00-00", "", "2026-13-01", "tomorrow", "2026-12-31T00:00", "9" * 300, "\0"]
+)
+def test_a_tag_that_is_no_day_with_a_midnight_after_it_has_ended(value: str) -> None:
+    assert parse_tag(value) == LONG_AGO
+
+
+def test_every_end_past_the_accounts_limit_is_found_and_none_within() -> None:
+    latest = latest_end(NOW, 30)
+    assert latest == parse_tag("2026-12-31")  # what `lease extend` lets through today
+    far = latest + datetime.timedelta(seconds=1)
+    regions = [found(group(ends=latest), group("vision-head", ends=far))]
+    assert beyond(regions, [lease(latest)], latest) == [
+        Beyond(environment="vision", region=REGION, ends=far, said_by=("vision-head",))
+    ]
+    (told,) = beyond([found()], [lease(far + datetime.timedelta(days=9)), lease(far)], latest)
+    assert (told.ends, told.said_by) == (far + datetime.timedelta(days=9), ("its schedule",) * 2)
+
+
 def test_a_schedule_that_is_disabled_still_says_when_the_lease_ends() -> None:
     about = {"act": "end", "environment": "vision", "region": REGION, "topic": "arn", "warn_days": [1, 7]}
     described = {
@@ -185,7 +205,31 @@ def test_a_schedule_that_is_disabled_still_says_when_the_lease_ends() -> None:
     assert read is not None
     assert read.ends == parse_tag("2026-12-01")
     assert parse_schedule({**described, "ScheduleExpression": "rate(1 day)"}) is None
-    assert parse_schedule({**described, "Target": {"Input": "{}"}}) is None
+    for content in ("{}", "[]", "not json", json.dumps({**about, "warn_days": [1e999]})):
+        assert parse_schedule({**described, "Target": {"Input": content}}) is None, content
+
+
+FUNCTION = f"arn:aws:lambda:eu-central-1:{OWNER}:function:acme-ai-fleetform-reaper"
+OURS: dict[str, Any] = {
+    "Name": f"fleetform-lease-vision-{REGION}",
+    "GroupName": f"fleetform-lease-vision-{REGION}",
+    "Target": {"Arn": FUNCTION, "RoleArn": f"arn:aws:iam::{OWNER}:role/vision-lease-{REGION}"},
+}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"Name": "fleetform-lease-mine"},
+        {"GroupName": "default"},
+        {"Name": "fleetform-lease-mine", "GroupName": "fleetform-lease-mine"},
+        {"Target": {**OURS["Target"], "Arn": FUNCTION.replace("reaper", "mine")}},
+        {"Target": {**OURS["Target"], "RoleArn": f"arn:aws:iam::{OWNER}:role/mine"}},
+    ],
+)
+def test_only_the_schedule_that_the_stacks_make_says_when_an_environment_ends(edit: dict[str, Any]) -> None:
+    assert is_ours(OURS, lease(), FUNCTION)
+    assert not is_ours({**OURS, **edit}, lease(), FUNCTION)
 
 
 # ------------------------------------------------------------------------------- the archive and the names
@@ -195,6 +239,8 @@ def test_the_names_are_those_of_the_stacks() -> None:
     assert names.TAG_ENVIRONMENT == naming.TAG_ENVIRONMENT
     assert names.TAG_LEASE_ENDS == naming.TAG_LEASE_ENDS
     assert naming.lease_name("vision", REGION).startswith(names.SCHEDULE_PREFIX)
+    assert names.schedule_name("vision", REGION) == naming.lease_name("vision", REGION)
+    assert names.schedule_role("vision", REGION) == naming.lease_role("vision", REGION)
 
 
 def test_the_archive_is_the_same_every_time_and_holds_only_the_reaper_and_the_chain() -> None:
@@ -308,7 +354,7 @@ def test_a_ledger_that_cannot_be_written_keeps_no_machine_running_and_is_told(
     _make_group(sandbox, "unwritten")
     record = Record(aws, "there-is-no-such-ledger", "arn:reaper", "reaper", NOW)
     call = Call(aws, record, NOW, [lease(PAST, environment="unwritten")], alerts="")
-    failures, done = _end(call, [REGION])
+    failures, done = _end(call, _look(call, [REGION])[1])
     assert "unwritten (us-east-1)" in done
     assert [each.partition(" (")[0].partition(":")[0] for each in failures] == [
         "the ledger could not be written"
@@ -319,13 +365,33 @@ def test_a_ledger_that_cannot_be_written_keeps_no_machine_running_and_is_told(
     _delete_group(sandbox, "unwritten")
 
 
+@pytest.mark.sandbox
+def test_an_end_past_the_limit_is_mailed_and_on_record(sandbox: Cloud, aws: Aws) -> None:
+    bucket, sns = "reaper-limit-ledger", api(sandbox, "sns")
+    api(sandbox, "s3").create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    topic = sns.create_topic(Name="reaper-limit")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="limit@example.com")
+    call = Call(aws, Record(aws, bucket, "arn:reaper", "reaper", NOW), NOW, [lease(FUTURE)], alerts=topic)
+    assert _tell_of_far_ends(call, [], 30) == []
+    assert _tell_of_far_ends(call, [], 3) == []
+    (mail,) = [
+        each for each in admin(sandbox, "GET", "messages") if each["to"] == ["email:limit@example.com"]
+    ]
+    assert "further than the 3 days from today" in mail["message"]
+    (entry,) = Ledger(sandbox, bucket, REGION, "arn:someone").entries()
+    assert (entry["event"], entry["target"]) == ("lease.beyond_limit", "vision")
+    assert entry["details"]["said_by"] == ["its schedule"]
+
+
 def test_only_the_daily_look_goes_beyond_the_regions_of_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Aws, "regions", lambda _: ["eu-west-1", "us-east-1"])
     here = Aws("eu-central-1")
     call = Call(here, Record.__new__(Record), NOW, [lease(region="us-east-1")], alerts="")
-    assert _regions(call, {"act": "end", "region": "us-east-1"}) == ["us-east-1"]
-    assert _regions(call, {"act": "look"}) == ["eu-central-1", "us-east-1"]
-    assert _regions(call, {"act": "daily"}) == ["eu-central-1", "eu-west-1", "us-east-1"]
+    everywhere = ["eu-central-1", "eu-west-1", "us-east-1"]
+    assert _regions(call, {"act": "end", "region": "us-east-1"}) == ([], ["us-east-1"])
+    assert _regions(call, {"act": "look"}) == ([], ["eu-central-1", "us-east-1"])
+    assert _regions(call, {"act": "look"}, unread=True) == ([], everywhere)
+    assert _regions(call, {"act": "daily"}) == ([], everywhere)
 
 
 def _make_group(cloud: Cloud, environment: str, **more: Any) -> None:
