@@ -65,7 +65,7 @@ def command(
         _emit(environment, result)
     else:
         _show(environment, result)
-    return 0
+    return 1 if result.readiness and result.readiness.shortages else 0
 
 
 def _ask_and_build(session: Session, report: Report, options: UpOptions, as_json: bool) -> UpResult:
@@ -150,7 +150,7 @@ def _show(environment: str, result: UpResult) -> None:
         warn(f"{environment} is not all there after {result.seconds:.0f} s: {readiness}")
         for each in readiness.shortages:
             warn(str(each))
-        warn("`up` again waits for the rest, and keeps what there is")
+        warn("`up` with --yes waits for the rest again, and keeps what there is")
         return
     if readiness and not readiness.complete:
         warn(f"{readiness}; the others may still be booting")

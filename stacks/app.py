@@ -78,6 +78,7 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
     from stacks.base_stack import fill_base_stack
     from stacks.cdk import App, Backend, Provider, Stack
     from stacks.fleet_stack import FleetStack
+    from stacks.place import find_place
     from stacks.tags import account_tags, environment_tags
 
     bucket = naming.state_bucket(account.organization, account.region)
@@ -97,7 +98,8 @@ def synthesize(account: AccountSpec, specs: Sequence[EnvironmentSpec], bundle: B
         fill_base_stack(base, account, spec)
         fleet = stack(fleet_name, spec.region, environment_tags(spec, fleet_name))
         fleet.read_state_of(base, backend(base_name))
-        FleetStack(fleet, account, spec, BaseOutputs.remote(spec.network.zone_count), bundle).fill()
+        outputs = BaseOutputs.remote(spec.network.zone_count)
+        FleetStack(fleet, account, spec, find_place(fleet, spec.region), outputs, bundle).fill()
     app.synth()
     _write_beside(account, specs, bundle, out)
 

@@ -19,6 +19,7 @@ from stacks.groups import Size, Spot, add_group
 from stacks.interfaces import gets_efa, interfaces
 from stacks.machines import Machine, add_launch_template, machine_tags
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
+from stacks.place import Place
 from stacks.storage import add_fleet_storage, storage_key
 from stacks.tags import environment_tags
 from templates.engine import render
@@ -36,6 +37,7 @@ class FleetStack:
     stack: Stack
     account: AccountSpec
     spec: EnvironmentSpec
+    place: Place
     base: BaseOutputs
     bundle: Bundle
 
@@ -91,10 +93,11 @@ class FleetStack:
         add_group(
             self.stack,
             machine,
-            add_launch_template(self.stack, self.base, machine),
+            add_launch_template(self.stack, self.place, self.base, machine),
             subnet_ids=self.base.subnet_ids,
             size=Size(smallest=1, wanted=1, largest=1),
             after=needed,
+            waits=True,
         )
 
     def _add_fleet(self, name: str, fleet: FleetSpec, needed: Sequence[s3.S3Object]) -> None:
@@ -116,7 +119,7 @@ class FleetStack:
         add_group(
             self.stack,
             machine,
-            add_launch_template(self.stack, self.base, machine),
+            add_launch_template(self.stack, self.place, self.base, machine),
             subnet_ids=self._subnets(fleet),
             size=Size(smallest=0, wanted=fleet.nodes, largest=fleet.max_nodes),
             after=needed,

@@ -11,9 +11,14 @@ from stacks.aws.layer import Element
 from stacks.cdk import Stack
 from stacks.machines import Machine
 
-CAPACITY_TIMEOUT = "15m"
-"""How long Terraform waits for the machines; that a zone has no capacity is told by the group at once."""
-
+HEAD_TIMEOUT = "15m"
+"""How long Terraform waits for the head, without which nothing works."""
+NO_WAIT = "0"
+"""Terraform does not wait for a fleet's nodes; `fleet/ready.py` does. The provider fails at the first launch
+that a zone has no capacity for; the new group is tainted, and the next apply ends the nodes that it has."""
+DELETE_TIMEOUT = "45m"
+"""How long Terraform waits for the machines of a group to end; the provider's 10 minutes are less than large
+GPU instances take."""
 
 SPOT_ALLOCATION = "price-capacity-optimized"
 """EC2's own recommendation: the pools least likely to be interrupted, and of these the cheapest."""
@@ -51,9 +56,13 @@ def add_group(
     subnet_ids: Sequence[str],
     size: Size,
     after: Sequence[Element],
+    waits: bool = False,
     spot: Spot | None = None,
 ) -> autoscaling.AutoscalingGroup:
-    """Add the group of these machines; `after` is what they need at their start."""
+    """Add the group of these machines; `after` is what they need at their start.
+
+    With `waits` the apply fails where they do not come.
+    """
     return autoscaling.AutoscalingGroup(
         stack,
         machine.name,
@@ -63,7 +72,8 @@ def add_group(
         desired_capacity=size.wanted,
         max_size=size.largest,
         health_check_type="EC2",
-        wait_for_capacity_timeout=CAPACITY_TIMEOUT,
+        wait_for_capacity_timeout=HEAD_TIMEOUT if waits else NO_WAIT,
+        timeouts={"delete": DELETE_TIMEOUT},
         # Or machines would be ended for others in another zone, whatever runs on them.
         suspended_processes=["AZRebalance"],
         # The provider's default tags do not reach groups.

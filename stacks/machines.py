@@ -13,6 +13,7 @@ from stacks.base_outputs import BaseOutputs
 from stacks.cdk import Stack
 from stacks.fleet_spec import FleetSpec, HeadSpec
 from stacks.interfaces import Interface
+from stacks.place import Place
 from templates.engine import render
 from templates.node_files import UserData
 
@@ -52,7 +53,9 @@ def machine_tags(tags: Mapping[str, str], title: str, role: str, fleet: str = ""
     return {**tags, **own, **({naming.TAG_FLEET: fleet} if fleet else {})}
 
 
-def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec2.LaunchTemplate:
+def add_launch_template(
+    stack: Stack, place: Place, base: BaseOutputs, machine: Machine
+) -> ec2.LaunchTemplate:
     """Add the machine's launch template: private, its disk encrypted, its metadata by IMDSv2 alone."""
     image = _image(stack, machine)
     return ec2.LaunchTemplate(
@@ -70,7 +73,7 @@ def add_launch_template(stack: Stack, base: BaseOutputs, machine: Machine) -> ec
             "http_tokens": "required",
             "http_put_response_hop_limit": 1,
         },
-        block_device_mappings=[_root_disk(machine, image)],
+        block_device_mappings=[_root_disk(place, machine, image)],
         network_interfaces=_network_interfaces(base, machine),
         # The provider's default tags reach the template itself, not what is started from it.
         tag_specifications=[
@@ -92,14 +95,19 @@ def _image(stack: Stack, machine: Machine) -> ec2.DataAmi:
     )
 
 
-def _root_disk(machine: Machine, image: ec2.DataAmi) -> ec2.LaunchTemplateBlockDeviceMappings:
-    """Return the disk, encrypted with AWS's own key: Auto Scaling would need a grant on any other."""
+def _root_disk(place: Place, machine: Machine, image: ec2.DataAmi) -> ec2.LaunchTemplateBlockDeviceMappings:
+    """Return the disk, encrypted with AWS's own key, which a copy of the disk cannot leave the account with.
+
+    By name, for the account's default may be a key of the customer's, and Auto Scaling would need a grant on
+    that: its machines would end as they start.
+    """
     return {
         "device_name": image.root_device_name,
         "ebs": {
             "volume_type": "gp3",
             "volume_size": machine.spec.root_volume_gib,
             "encrypted": "true",
+            "kms_key_id": place.arn("kms", naming.EBS_KEY),
             "delete_on_termination": "true",
         },
     }

@@ -33,6 +33,8 @@ SECURITY_GROUP_ENDPOINTS = "endpoints"
 SECURITY_GROUP_STORAGE = "storage"
 """Of the file systems."""
 
+EBS_KEY = "alias/aws/ebs"
+"""The key that EC2 itself makes and manages for an account's disks."""
 SHARED_MOUNT = "/shared"
 """Where every machine has the shared file system (EFS)."""
 FAST_MOUNT = "/fsx"

@@ -11,7 +11,7 @@ Drop this when moto does these things.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.autoscaling.models import ASG_NAME_TAG, FakeAutoScalingGroup, InstanceState
@@ -26,6 +26,9 @@ from sandbox.extensions.capacity_reservations import require_capacity
 from sandbox.extensions.instances import SHARERS
 from sandbox.faults import Faults
 from sandbox.parts import Parts, store
+
+_BETWEEN_ATTEMPTS = timedelta(seconds=1)
+"""How long a group rests after a launch that failed; in the cloud it is minutes."""
 
 
 def install(parts: Parts) -> None:
@@ -56,7 +59,25 @@ def install(parts: Parts) -> None:
     FakeAutoScalingGroup.replace_autoscaling_group_instances = replace_instances
     FakeAutoScalingGroup.launch_template = property(launch_template)
     FakeAutoScalingGroup.update = keep_policy
-    AutoScalingResponse.describe_scaling_activities = describe_scaling_activities
+
+    def describe(request: Any) -> ActionResult:
+        for group in list(request.autoscaling_backend.autoscaling_groups.values()):
+            if group.name == request._get_param("AutoScalingGroupName"):
+                _try_again(group, parts.faults)
+        return describe_scaling_activities(request)
+
+    AutoScalingResponse.describe_scaling_activities = describe
+
+
+def _try_again(group: Any, faults: Faults) -> None:
+    """Start what the last attempt failed to, as a group does by itself; here when somebody looks at it."""
+    activities = store(group.autoscaling_backend, "activities").get(group.name, [])
+    lacks = (group.desired_capacity or 0) - len(group.active_instances())
+    rested = activities and datetime.now(UTC) - activities[-1]["EndTime"] > _BETWEEN_ATTEMPTS
+    launches = "Launch" not in {each["ProcessName"] for each in group.suspended_processes}
+    if rested and launches and activities[-1]["StatusCode"] == "Failed":
+        for _ in range(lacks):
+            _launch_one(group, group.get_propagated_tags(), faults)
 
 
 def describe_scaling_activities(request: Any) -> ActionResult:

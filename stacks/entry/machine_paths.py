@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 
+from stacks import naming
 from stacks.entry.facts import Facts, Thing, is_true, listed, statements
 from stacks.entry.policies import denies
 from stacks.entry.verdict import Verdict, closed, in_trail, opened
@@ -136,7 +137,7 @@ def disk_elsewhere(facts: Facts, template: Thing) -> Verdict:
     if not all(is_true(volume.get("encrypted")) for volume in volumes):
         where = template.at("block_device_mappings")
         return opened("its disk is not encrypted, so a copy of it can be handed to anybody", where)
-    shareable = any(volume.get("kms_key_id") for volume in volumes)
+    shareable = not all(str(volume.get("kms_key_id")).endswith(f":{naming.EBS_KEY}") for volume in volumes)
     if not denies(facts, "ec2:CreateSnapshot"):
         return opened("no policy keeps fleetform's roles from copying disks")
     return in_trail(
