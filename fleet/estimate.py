@@ -15,7 +15,7 @@ from fleet.kinds import ROOMS, kind_of
 from fleet.machine_prices import machine_items
 from fleet.price_rules import BY_USE, FREE, RULES, by_use_item
 from fleet.priced import Item, Resource
-from stacks.catalog import load_catalog, load_other_prices, load_use_prices
+from stacks.catalog import load_catalog
 
 HOURS_PER_DAY = 24
 
@@ -104,16 +104,6 @@ def resources_of(configuration: Mapping[str, Any]) -> Iterator[Resource]:
     for kind, named in configuration.get("resource", {}).items():
         for name, values in named.items():
             yield Resource(kind, name, values)
-
-
-def is_known(resource_type: str) -> bool:
-    """Return whether somebody has decided what a type costs: a rule, by use, or nothing."""
-    return resource_type in RULES or resource_type in BY_USE or resource_type in FREE
-
-
-def price_names() -> frozenset[str]:
-    """Return every name under which the rules may ask the catalog for a price."""
-    return frozenset({*load_other_prices(), *load_use_prices()})
 
 
 def _items(resource: Resource, listed: list[Resource]) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from stacks.fields import Spec, setting
-from stacks.setting_forms import EMAIL_PATTERN, each_once, listed
+from stacks.setting_forms import Email, each_once, listed
 from stacks.spec_file import load_spec
 
 ACCOUNT_FILE = "account.toml"
@@ -175,7 +175,6 @@ class TeamSpec(Spec):
 
 
 TeamName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,39}$")]
-Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
 
 
 class AccountAlertsSpec(Spec):

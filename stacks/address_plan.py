@@ -9,6 +9,7 @@ from typing import Any
 from stacks.environment import EnvironmentSpec
 from stacks.fleet_spec import FleetSpec
 from stacks.interfaces import addresses
+from stacks.lustre_sizes import SMALLEST_GIB
 
 SMALLEST_PREFIX = 24
 """The smallest block that is cut into subnets; below, they would hold next to nothing."""
@@ -16,9 +17,10 @@ AWS_RESERVED_ADDRESSES = 5
 """Addresses of every subnet that AWS keeps: network, router, DNS, future use, broadcast (VPC user guide)."""
 ENDPOINT_ADDRESSES = 10
 """Addresses of every subnet left to interface endpoints, one each: more than are made, for those to come."""
-LUSTRE_SERVER_GIB = 1200
-"""Least storage behind one server of a Lustre file system, so that a file system has no more servers, each
-with an address, than this gives; one more is its metadata server's."""
+LUSTRE_SERVER_GIB = SMALLEST_GIB
+"""Least storage behind one server of a Lustre file system: none is smaller, and the smallest has a server.
+AWS names no number; so a file system has no more servers, each with an address, than this gives, and one more
+for its metadata."""
 
 
 @dataclass(frozen=True, kw_only=True)

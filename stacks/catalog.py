@@ -59,11 +59,6 @@ class InstanceType:
         """What stands before the dot: `p5en` of `p5en.48xlarge`."""
         return self.name.partition(".")[0]
 
-    @property
-    def instance_store_gb(self) -> int:
-        """Local NVMe disks together, in GB."""
-        return self.disks * self.disk_gb
-
 
 @dataclass(frozen=True, kw_only=True)
 class Price:

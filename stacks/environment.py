@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator
 
 from stacks.account import ACCOUNT_FILE
 from stacks.fields import Spec, setting
 from stacks.fleet_spec import FleetName, FleetSpec, HeadSpec
 from stacks.network_spec import NetworkSpec
-from stacks.setting_forms import EMAIL_PATTERN, listed
+from stacks.setting_forms import EMAIL_PATTERN, Email, listed
 from stacks.spec_file import load_spec
 from stacks.storage_spec import ArtifactsSpec, DatasetsSpec, EfsSpec, FsxSpec
 
@@ -23,7 +23,6 @@ DECLARATION_OUTPUT = "declaration"
 """The fleet stack's output that holds `EnvironmentSpec.declaration` of what stands."""
 TAG_CHANGE = "machines that run, and their disks, keep the old tag"
 """What a change of a tag does not reach: a machine is tagged once, when its group starts it."""
-Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
 
 
 class AlertsSpec(Spec):

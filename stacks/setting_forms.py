@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from stacks.fields import setting
 
@@ -13,6 +15,9 @@ GPU_IMAGE = (
 IMAGE_PYTHON = "/opt/pytorch/bin/python3"
 """Where that image has the Python with torch and boto3."""
 EMAIL_PATTERN = r"^[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
+
+
+Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
 
 
 def machine_image(doc: str) -> Any:
@@ -37,6 +42,12 @@ def machine_type(doc: str, example: str, why: str = "") -> Any:
 def disk_size(doc: str) -> Any:
     """Return the setting of the size of a root disk."""
     return setting(doc, unit="GiB", change="new machines only", ge=8, le=16384)
+
+
+def kept_versions() -> Any:
+    """Return the setting of how long a bucket keeps what was overwritten or deleted in it."""
+    doc = "Days that an overwritten or deleted object can still be brought back"
+    return setting(doc, unit="days", change="free", ge=1, le=3650)
 
 
 def listed(value: object) -> object:

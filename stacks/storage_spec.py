@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from stacks.fields import Spec, setting
+from stacks.setting_forms import kept_versions
 
 OnTeardown = Literal["retain", "delete"]
 
@@ -27,32 +28,14 @@ class ArtifactsSpec(Spec):
             le=3650,
         ),
     ] = 0
-    old_version_days: Annotated[
-        int,
-        setting(
-            "Days that an overwritten or deleted object can still be brought back",
-            unit="days",
-            change="free",
-            ge=1,
-            le=3650,
-        ),
-    ] = 7
+    old_version_days: Annotated[int, kept_versions()] = 7
 
 
 class DatasetsSpec(Spec):
     """The bucket of datasets, which nodes can only read."""
 
     on_teardown: Annotated[OnTeardown, _on_teardown("the dataset bucket and all datasets in it")] = "retain"
-    old_version_days: Annotated[
-        int,
-        setting(
-            "Days that an overwritten or deleted object can still be brought back",
-            unit="days",
-            change="free",
-            ge=1,
-            le=3650,
-        ),
-    ] = 30
+    old_version_days: Annotated[int, kept_versions()] = 30
 
 
 class EfsSpec(Spec):

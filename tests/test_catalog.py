@@ -39,7 +39,7 @@ def test_capacities_are_those_that_ec2_describes(found: InstanceType, described:
     storage = truth.get("InstanceStorageInfo", {})
     disks = {disk["SizeInGB"]: disk["Count"] for disk in storage.get("Disks", [])}
     assert disks == ({found.disk_gb: found.disks} if found.disks else {})
-    assert found.instance_store_gb == storage.get("TotalSizeInGB", 0)
+    assert found.disks * found.disk_gb == storage.get("TotalSizeInGB", 0)
     network = truth["NetworkInfo"]
     assert found.network_cards == network["MaximumNetworkCards"]
     assert found.efa_interfaces == network.get("EfaInfo", {}).get("MaximumEfaInterfaces", 0)
