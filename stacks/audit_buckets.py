@@ -17,6 +17,10 @@ from stacks.policies import statement
 AUDIT_BUCKET = "ledger"
 """What the locked bucket is called in the stack: it began as the ledger's."""
 RETENTION_ACTIONS = ["s3:BypassGovernanceRetention", "s3:PutObjectLegalHold", "s3:PutObjectRetention"]
+OLD_STATE_DAYS = 90
+"""How long a state that was overwritten can be brought back."""
+ARCHIVE_DAYS = 90
+"""When the trail's files go to where storing costs a sixth and reading more; most are never read."""
 _DELETIONS = ["s3:DeleteBucket", "s3:DeleteObject", "s3:DeleteObjectVersion"]
 
 
@@ -47,14 +51,22 @@ def add_audit_buckets(parts: AccountParts) -> None:
         aging=Aging(old_version_days=1, object_days=account.audit.log_days),
         statements=_access_log_statements(place, logs),
     )
-    state_bucket = private_bucket(stack, "state", state, lasting=True, access_logs=log_bucket.id)
+    state_bucket = private_bucket(
+        stack,
+        "state",
+        state,
+        lasting=True,
+        aging=Aging(old_version_days=OLD_STATE_DAYS),
+        access_logs=log_bucket.id,
+    )
     audit = private_bucket(
         stack,
         AUDIT_BUCKET,
         parts.audit_bucket,
         object_lock=True,
         lasting=True,
-        statements=_record_statements(parts),
+        aging=Aging(archive_prefix=naming.TRAIL_PREFIX, archive_days=ARCHIVE_DAYS),
+        statements=[*_trail_statements(parts), *_record_statements(parts)],
         access_logs=log_bucket.id,
     )
     _lock(stack, account, audit)
@@ -99,11 +111,8 @@ def _access_log_statements(place: Place, bucket: str) -> list[dict[str, Any]]:
     ]
 
 
-def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
-    """Return the policy of the locked bucket: who writes what where; nobody deletes, machines do not read.
-
-    Within the account a permission of its own lets a machine write its transcripts, and a person the ledger.
-    """
+def _trail_statements(parts: AccountParts) -> list[dict[str, Any]]:
+    """Return what lets our trail, and no other, write to its folder of the locked bucket."""
     place = parts.place
     bucket = place.bucket_arn(parts.audit_bucket)
     from_trail = {"aws:SourceArn": parts.trail_arn}
@@ -124,6 +133,17 @@ def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
             resources=[written],
             conditions={"StringEquals": {**from_trail, "s3:x-amz-acl": "bucket-owner-full-control"}},
         ),
+    ]
+
+
+def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
+    """Return the policy of the locked bucket: nobody deletes or overwrites, machines do not read.
+
+    Within the account a permission of its own lets a machine write its transcripts, and a person the ledger.
+    """
+    place = parts.place
+    bucket = place.bucket_arn(parts.audit_bucket)
+    return [
         # The lock keeps every version; this keeps a delete marker from hiding one, too.
         statement(
             "KeepRecord",
@@ -131,6 +151,15 @@ def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
             principal="*",
             actions=[*_DELETIONS, *RETENTION_ACTIONS],
             resources=[bucket, f"{bucket}/*"],
+        ),
+        # Or a second version would stand in for an entry that everybody has read.
+        statement(
+            "EntriesOnce",
+            effect="Deny",
+            principal="*",
+            actions=["s3:PutObject"],
+            resources=[f"{bucket}/{naming.LEDGER_PREFIX}*"],
+            conditions={"Null": {"s3:if-none-match": "true"}},
         ),
         # Whoever is on a machine has its role, and shall not read what others typed.
         statement(

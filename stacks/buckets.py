@@ -12,6 +12,8 @@ from stacks.policies import policy, statement
 
 ABANDONED_UPLOAD_DAYS = 7
 """After so long, the parts of an upload that was never completed are deleted; nobody sees them, all pay."""
+ARCHIVE_CLASS = "GLACIER_IR"
+"""Read at once like any other, for little storage and a price by the gigabyte read."""
 CHECKPOINT_TAG = {"fleetform": "checkpoint"}
 """What `node/store.py` tags a run's checkpoints with: a lifecycle rule knows prefixes and tags, and the
 checkpoints of all runs have no prefix of their own."""
@@ -21,12 +23,15 @@ checkpoints of all runs have no prefix of their own."""
 class Aging:
     """What becomes of a bucket's objects with time, in days."""
 
-    old_version_days: int
-    """How long an overwritten or deleted object can be brought back."""
+    old_version_days: int = 0
+    """How long an overwritten or deleted object can be brought back; 0 for ever."""
     checkpoint_days: int = 0
     """After how long the checkpoints of runs are deleted; 0 keeps them."""
     object_days: int = 0
     """After how long every object is deleted; 0 keeps them."""
+    archive_prefix: str = ""
+    """Beginning of the keys that go to `ARCHIVE_CLASS` after `archive_days`; "" for none."""
+    archive_days: int = 0
 
 
 def private_bucket(
@@ -92,15 +97,24 @@ def _privacy(stack: Stack, name: str, bucket: s3.S3Bucket, statements: Sequence[
 
 
 def _lifecycle_rules(aging: Aging) -> list[s3.S3BucketLifecycleRule]:
-    rules: list[s3.S3BucketLifecycleRule] = [
-        {
-            "id": "leftovers",
-            "enabled": True,
-            "abort_incomplete_multipart_upload_days": ABANDONED_UPLOAD_DAYS,
-            "noncurrent_version_expiration": {"days": aging.old_version_days},
-            "expiration": {"expired_object_delete_marker": True},
-        }
-    ]
+    leftovers: s3.S3BucketLifecycleRule = {
+        "id": "leftovers",
+        "enabled": True,
+        "abort_incomplete_multipart_upload_days": ABANDONED_UPLOAD_DAYS,
+    }
+    if aging.old_version_days:
+        leftovers["noncurrent_version_expiration"] = {"days": aging.old_version_days}
+        leftovers["expiration"] = {"expired_object_delete_marker": True}
+    rules = [leftovers]
+    if aging.archive_prefix:
+        rules.append(
+            {
+                "id": "archive",
+                "enabled": True,
+                "prefix": aging.archive_prefix,
+                "transition": [{"days": aging.archive_days, "storage_class": ARCHIVE_CLASS}],
+            }
+        )
     if aging.object_days:
         rules.append({"id": "objects", "enabled": True, "expiration": {"days": aging.object_days}})
     if aging.checkpoint_days:

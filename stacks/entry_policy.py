@@ -7,11 +7,11 @@ from typing import Any
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.account_parts import AccountParts
-from stacks.audit_buckets import RETENTION_ACTIONS
 from stacks.aws.generated import ec2, iam
 from stacks.place import Place
 from stacks.policies import policy, statement
 from stacks.reaper_watches import keep_reaper
+from stacks.record_policy import keep_record
 from stacks.session_document import session_document_arn
 
 RUN_AS_TAG = "SSMSessionRunAs"
@@ -51,7 +51,7 @@ def deny_entry(parts: AccountParts) -> list[dict[str, Any]]:
     `ssm:SessionDocumentAccessCheck`.
     """
     kept = keep_reaper(parts.account.organization, parts.place)
-    return [*_ways_in(parts), *_ways_around(), *_the_record(parts), *kept]
+    return [*_ways_in(parts), *_ways_around(), *keep_record(parts), *kept]
 
 
 def _ways_in(parts: AccountParts) -> list[dict[str, Any]]:
@@ -119,57 +119,5 @@ def _ways_around() -> list[dict[str, Any]]:
             ],
             resources=["*"],
             conditions=ours,
-        ),
-    ]
-
-
-def _the_record(parts: AccountParts) -> list[dict[str, Any]]:
-    place = parts.place
-    bucket = place.bucket_arn(parts.audit_bucket)
-    groups = place.arn("logs", f"log-group:{naming.account_log_group(parts.account.organization, '*')}")
-    return [
-        statement(
-            "KeepTrail",
-            effect="Deny",
-            actions=[
-                "cloudtrail:DeleteTrail",
-                "cloudtrail:PutEventSelectors",
-                "cloudtrail:StopLogging",
-                "cloudtrail:UpdateTrail",
-            ],
-            resources=[parts.trail_arn],
-        ),
-        statement(
-            "KeepRecord",
-            effect="Deny",
-            actions=[
-                "s3:DeleteBucket",
-                "s3:DeleteBucketPolicy",
-                "s3:DeleteObject",
-                "s3:DeleteObjectVersion",
-                "s3:PutBucketObjectLockConfiguration",
-                "s3:PutBucketPolicy",
-                "s3:PutLifecycleConfiguration",
-                *RETENTION_ACTIONS,
-            ],
-            resources=[bucket, f"{bucket}/*"],
-        ),
-        statement(
-            "KeepTranscripts",
-            effect="Deny",
-            actions=["logs:DeleteLogGroup", "logs:DeleteLogStream", "logs:PutRetentionPolicy"],
-            resources=[groups],
-        ),
-        statement(
-            "KeepKey",
-            effect="Deny",
-            actions=["kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion"],
-            resources=[parts.key.arn],
-        ),
-        statement(
-            "KeepDocument",
-            effect="Deny",
-            actions=["ssm:DeleteDocument", "ssm:ModifyDocumentPermission", "ssm:UpdateDocument*"],
-            resources=[session_document_arn(parts.account, place)],
         ),
     ]

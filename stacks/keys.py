@@ -12,6 +12,8 @@ from stacks.policies import policy, statement
 
 KEY_DELETION_DAYS = 7
 """How long a deleted key can still be brought back; the least that KMS allows."""
+KEPT_KEY_DELETION_DAYS = 30
+"""The same where something is kept that is read with the key alone; the most that KMS allows."""
 
 
 def add_key(stack: Stack, spec: EnvironmentSpec, place: Place) -> kms.KmsKey:
@@ -21,11 +23,19 @@ def add_key(stack: Stack, spec: EnvironmentSpec, place: Place) -> kms.KmsKey:
         "main",
         description=f"Everything at rest of {spec.name}",
         enable_key_rotation=True,
-        deletion_window_in_days=KEY_DELETION_DAYS,
+        deletion_window_in_days=KEPT_KEY_DELETION_DAYS if _keeps(spec) else KEY_DELETION_DAYS,
         policy=key_policy(spec, place),
     )
     kms.KmsAlias(stack, "main", name=f"alias/{spec.name}", target_key_id=key.key_id)
     return key
+
+
+def _keeps(spec: EnvironmentSpec) -> bool:
+    """Return whether the environment has a store that its teardown keeps."""
+    fates = {spec.artifacts.on_teardown, spec.datasets.on_teardown}
+    fates |= {spec.efs.on_teardown} if spec.efs.enabled else set()
+    fates |= {spec.fsx.on_teardown} if spec.fsx.kind == "persistent" else set()
+    return "retain" in fates
 
 
 def key_policy(spec: EnvironmentSpec, place: Place) -> str:

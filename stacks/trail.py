@@ -12,9 +12,10 @@ from stacks.policies import policy, statement
 
 def add_trail(parts: AccountParts) -> Ref | None:
     """Add the trail and return the name of its log group; None where the account's file wants no trail."""
+    # With the trail or without: what it wrote stays, and Terraform refuses to delete it, when the trail goes.
+    group = add_log_group(parts, naming.TRAIL)
     if not parts.account.audit.trail:
         return None
-    group = add_log_group(parts, naming.TRAIL)
     role, permissions = _delivery_role(parts, group)
     cloudtrail.Cloudtrail(
         parts.stack,
@@ -86,12 +87,9 @@ def _delivery_role(
 ) -> tuple[iam.IamRole, iam.IamRolePolicy]:
     """Add the role by which this trail writes to its log group."""
     name = f"{parts.named(naming.TRAIL)}-{parts.place.region}"
-    trust = statement(
-        "Trail",
-        principal={"Service": "cloudtrail.amazonaws.com"},
-        actions=["sts:AssumeRole"],
-        conditions={"StringEquals": {"aws:SourceArn": parts.trail_arn}},
-    )
+    # Without `aws:SourceArn`, which is not supported here (CloudTrail's user guide, "Role policy document for
+    # CloudTrail to use CloudWatch Logs for monitoring").
+    trust = statement("Trail", principal={"Service": "cloudtrail.amazonaws.com"}, actions=["sts:AssumeRole"])
     role = iam.IamRole(
         parts.stack,
         "trail",

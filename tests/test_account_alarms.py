@@ -12,6 +12,7 @@ from sandbox.iam.principals import Principal
 from tests.account_policies import BUCKET, MEMBER, OWNER, may, policy_of, resolved, synthesized
 
 KEY_ID = "0123-audit"
+TOPIC = f"arn:aws:sns:us-east-1:{OWNER}:acme-ai-fleetform-alerts"
 REAPER = "acme-ai-fleetform-reaper"
 LEASE = "fleetform-lease-vision-us-east-1"
 _TOKEN = re.compile(r'\s*(&&|\|\||!=|=|\(|\)|NOT EXISTS|"[^"]*"|\$[A-Za-z.]+)')
@@ -104,6 +105,19 @@ FIRES = [
     ("key-changed", call("kms", "ScheduleKeyDeletion", keyId=KEY_ID)),
     ("key-changed", call("kms", "DisableKey", keyId=f"arn:aws:kms:us-east-1:{OWNER}:key/{KEY_ID}")),
     ("key-changed", call("kms", "PutKeyPolicy", keyId=KEY_ID)),
+    ("record-changed", call("s3", "PutBucketLogging", bucketName=BUCKET.replace("ledger", "state"))),
+    ("record-changed", call("s3", "PutBucketReplication", bucketName=BUCKET.replace("ledger", "logs"))),
+    ("key-changed", call("kms", "CreateGrant", keyId=KEY_ID)),
+    ("key-changed", call("kms", "UpdateAlias", aliasName="alias/acme-ai-fleetform-audit")),
+    ("alarms-changed", call("monitoring", "DeleteAlarms")),
+    ("alarms-changed", call("monitoring", "DisableAlarmActions")),
+    ("alarms-changed", call("monitoring", "PutMetricAlarm", alarmName="acme-ai-fleetform-root-used")),
+    ("logs-changed", call("logs", "PutMetricFilter", logGroupName="/fleetform/account/acme-ai/trail")),
+    ("logs-changed", call("logs", "DeleteLogGroup", logGroupName="/fleetform/account/acme-ai/sessions")),
+    ("logs-changed", call("logs", "DisassociateKmsKey", logGroupName="/fleetform/account/acme-ai/trail")),
+    ("alerts-changed", call("sns", "DeleteTopic", topicArn=TOPIC)),
+    ("alerts-changed", call("sns", "Unsubscribe", subscriptionArn=f"{TOPIC}:0123")),
+    ("alerts-changed", call("sns", "SetSubscriptionAttributes", subscriptionArn=f"{TOPIC}:0123")),
     ("document-changed", call("ssm", "UpdateDocument", name="acme-ai-fleetform-session")),
     ("document-changed", call("ssm", "UpdateDocumentDefaultVersion", name="acme-ai-fleetform-session")),
     ("entered-otherwise", call("ssm", "StartSession", documentName="AWS-StartSSHSession")),
@@ -153,6 +167,10 @@ SILENT = [
     call("lambda", "GetFunction20150331v2", functionName=REAPER),
     call("scheduler", "DeleteSchedule", groupName="default", name="another"),
     call("scheduler", "GetSchedule", groupName=LEASE, name=LEASE),
+    call("monitoring", "PutMetricAlarm", alarmName="speech-gpu-idle"),
+    call("logs", "PutRetentionPolicy", logGroupName="/fleetform/vision/flow-logs"),
+    call("sns", "Unsubscribe", subscriptionArn=f"arn:aws:sns:us-east-1:{OWNER}:fleetform-lease-vision:0123"),
+    call("kms", "CreateGrant", keyId="the-key-of-an-environment"),
     sign_in("IAMUser", "Yes"),
     {**ROOT_CALL, "userIdentity": {"type": "Root", "invokedBy": "autoscaling.amazonaws.com"}},
     {**ROOT_CALL, "eventType": "AwsServiceEvent"},
@@ -202,6 +220,14 @@ def test_an_alarm_counts_what_its_filter_finds_and_tells_the_topic(stack: dict[s
         assert each["log_group_name"] == "${aws_cloudwatch_log_group.trail.name}"
         assert len(each["pattern"]) <= 1024, "CloudWatch Logs takes no longer one"
         assert alarm["alarm_name"].startswith("acme-ai-fleetform-")
+
+
+def test_a_trail_that_delivers_nothing_any_more_is_heard_of_too(stack: dict[str, Any]) -> None:
+    alarm = stack["resource"]["aws_cloudwatch_metric_alarm"]["trail_silent"]
+    assert alarm["dimensions"] == {"LogGroupName": "${aws_cloudwatch_log_group.trail.name}"}
+    assert (alarm["metric_name"], alarm["threshold"], alarm["period"]) == ("IncomingLogEvents", 1, 3600)
+    assert (alarm["comparison_operator"], alarm["treat_missing_data"]) == ("LessThanThreshold", "breaching")
+    assert alarm["alarm_actions"] == ["${aws_sns_topic.alerts.arn}"]
 
 
 def test_the_topic_is_encrypted_and_alarms_of_this_account_alone_publish(stack: dict[str, Any]) -> None:

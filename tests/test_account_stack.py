@@ -34,6 +34,9 @@ ALARM_SERVICE = Principal(arn="", account=OWNER, service="cloudwatch.amazonaws.c
 STRANGER = Principal(arn="arn:aws:iam::999999999999:user/eve", account="999999999999")
 ENTRY = f"arn:aws:s3:::{BUCKET}/ledger/000000000001.json"
 TRANSCRIPT = f"arn:aws:s3:::{BUCKET}/sessions/ann-0123.log"
+TOPIC = f"arn:aws:sns:{REGION}:{OWNER}:acme-ai-fleetform-alerts"
+ALARM = f"arn:aws:cloudwatch:{REGION}:{OWNER}:alarm:acme-ai-fleetform-root-used"
+TRAIL_GROUP = f"arn:aws:logs:{REGION}:{OWNER}:log-group:/fleetform/account/acme-ai/trail"
 WRITTEN = f"arn:aws:s3:::{BUCKET}/trail/AWSLogs/{OWNER}/CloudTrail/x.json.gz"
 
 
@@ -61,6 +64,13 @@ def test_the_trail_is_of_all_regions_with_digests_encrypted_and_in_the_locked_bu
     assert set(stack["resource"]["aws_s3_bucket_object_lock_configuration"]) == {"ledger"}
 
 
+def test_cloudtrail_takes_the_role_on_without_a_condition_that_it_does_not_support(
+    stack: dict[str, Any],
+) -> None:
+    (trust,) = json.loads(stack["resource"]["aws_iam_role"]["trail"]["assume_role_policy"])["Statement"]
+    assert trust["Principal"] == {"Service": "cloudtrail.amazonaws.com"} and "Condition" not in trust
+
+
 def test_events_of_objects_are_recorded_only_where_asked_for_and_never_of_the_trails_own_files() -> None:
     selectors = only(synthesized("[audit]\ndata_events = true"), "aws_cloudtrail")["advanced_event_selector"]
     calls, objects = ({field["field"]: field for field in each["field_selector"]} for each in selectors)
@@ -78,7 +88,9 @@ def test_an_account_without_a_trail_has_no_alarms_and_keeps_the_rest() -> None:
     assert "aws_cloudtrail" not in made
     assert set(made["aws_cloudwatch_log_metric_filter"]) == {"reaper_looked"}
     assert set(made["aws_ssm_document"]) == {"session"}
-    assert "sessions" in made["aws_cloudwatch_log_group"]
+    for name in ("sessions", "trail"):
+        # What the trail wrote stays when it goes.
+        assert made["aws_cloudwatch_log_group"][name]["lifecycle"] == {"prevent_destroy": True}
 
 
 def test_everything_that_holds_the_record_refuses_to_be_destroyed(stack: dict[str, Any]) -> None:
@@ -116,6 +128,25 @@ def test_nobody_deletes_from_the_record_or_shortens_it(stack: dict[str, Any], ac
     assert not may(MEMBER, action, ENTRY, TLS, resource_policy=policy)
     state = policy_of(stack, "aws_s3_bucket_policy", "state")
     assert may(MEMBER, action, ENTRY, TLS, resource_policy=state), "the test can fail"
+
+
+def test_an_entry_of_the_ledger_is_written_where_there_is_none_or_not_at_all(stack: dict[str, Any]) -> None:
+    policy = policy_of(stack, "aws_s3_bucket_policy", "ledger")
+    assert not may(MEMBER, "s3:PutObject", ENTRY, TLS, resource_policy=policy)
+    assert may(MEMBER, "s3:PutObject", ENTRY, {**TLS, "s3:if-none-match": "*"}, resource_policy=policy)
+    assert may(MEMBER, "s3:PutObject", TRANSCRIPT, TLS, resource_policy=policy), "Systems Manager overwrites"
+
+
+def test_the_trail_is_archived_and_old_states_go_after_a_while(stack: dict[str, Any]) -> None:
+    buckets = stack["resource"]["aws_s3_bucket"]
+    rules = {name: {rule["id"]: rule for rule in buckets[name]["lifecycle_rule"]} for name in buckets}
+    assert rules["ledger"]["archive"]["prefix"] == "trail/"
+    assert rules["ledger"]["archive"]["transition"] == [{"days": 90, "storage_class": "GLACIER_IR"}]
+    assert not any(
+        "expiration" in rule or "noncurrent_version_expiration" in rule for rule in rules["ledger"].values()
+    ), "nothing of the record goes"
+    assert rules["state"]["leftovers"]["noncurrent_version_expiration"] == {"days": 90}
+    assert "objects" not in rules["state"], "the state itself stays"
 
 
 def test_machines_write_transcripts_and_do_not_read_them(stack: dict[str, Any]) -> None:
@@ -255,6 +286,20 @@ DENIED = [
     ("s3:BypassGovernanceRetention", ENTRY, {}),
     ("kms:ScheduleKeyDeletion", KEY, {}),
     ("ssm:UpdateDocument", DOCUMENT, {}),
+    ("s3:PutReplicationConfiguration", f"arn:aws:s3:::{BUCKET}", {}),
+    ("s3:PutBucketLogging", f"arn:aws:s3:::{BUCKET.replace('ledger', 'state')}", {}),
+    ("s3:PutEncryptionConfiguration", f"arn:aws:s3:::{BUCKET.replace('ledger', 'logs')}", {}),
+    ("kms:UpdateAlias", f"arn:aws:kms:{REGION}:{OWNER}:alias/acme-ai-fleetform-audit", {}),
+    ("kms:CreateGrant", KEY, {}),
+    ("cloudwatch:DeleteAlarms", ALARM, {}),
+    ("cloudwatch:DisableAlarmActions", ALARM, {}),
+    ("cloudwatch:PutMetricAlarm", ALARM, {}),
+    ("logs:PutMetricFilter", TRAIL_GROUP, {}),
+    ("logs:DeleteMetricFilter", TRAIL_GROUP, {}),
+    ("logs:DisassociateKmsKey", TRAIL_GROUP, {}),
+    ("sns:DeleteTopic", TOPIC, {}),
+    ("sns:SetTopicAttributes", TOPIC, {}),
+    ("sns:Unsubscribe", f"{TOPIC}:0123", {}),
     (
         "logs:DeleteLogGroup",
         f"arn:aws:logs:{REGION}:{OWNER}:log-group:/fleetform/account/acme-ai/sessions",
@@ -276,6 +321,9 @@ ALLOWED = [
     ("cloudtrail:StopLogging", f"arn:aws:cloudtrail:{REGION}:{OWNER}:trail/another", {}),
     ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{REGION}:{OWNER}:key/another", {}),
     ("s3:PutObject", ENTRY, {}),
+    ("s3:DeleteObject", f"arn:aws:s3:::{BUCKET.replace('ledger', 'state')}/vision-fleet/x.tflock", {}),
+    ("cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:{REGION}:{OWNER}:alarm:speech-gpu-idle", {}),
+    ("logs:PutRetentionPolicy", f"arn:aws:logs:{REGION}:{OWNER}:log-group:/fleetform/vision/flow-logs", {}),
     ("lambda:InvokeFunction", REAPER, {}),
     ("lambda:UpdateFunctionCode", REAPER.replace("reaper", "another"), {}),
     ("scheduler:UpdateSchedule", LEASE, {"aws:PrincipalArn": DEPLOYER}),
