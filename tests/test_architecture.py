@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ SPECS = {
         "address_plan",
         "endpoint_services",
         "interfaces",
+        "lease_rules",
         "boundary",
         "policies",
     )
@@ -108,6 +110,13 @@ def test_a_room_imports_only_the_rooms_that_its_arrows_allow(room: str) -> None:
         if (other := imported.split(".")[0]) in ROOMS and other != room and crosses(imported, ARROWS[room])
     ]
     assert not wrong
+
+
+def test_the_page_names_every_module_of_the_stacks_that_other_rooms_may_import() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paragraph = page.partition('"Specs and outputs only" means')[2].partition("`fleet/` runs")[0]
+    named = {f"stacks.{name}" for name in re.findall(r"`([a-z_]+)`", paragraph)}
+    assert named == SPECS
 
 
 @pytest.mark.parametrize("package", DOORS)
