@@ -117,13 +117,9 @@ def test_a_wrong_rule_is_refused(sandbox: Cloud) -> None:
 
 
 def test_what_moto_lacks_is_refused_at_once_and_listed(sandbox: Cloud) -> None:
-    code = refused(
-        api(sandbox, "ec2").describe_capacity_block_offerings,
-        InstanceType="p5.48xlarge",
-        CapacityDurationHours=24,
-    )
+    code = refused(api(sandbox, "ec2").describe_spot_datafeed_subscription)
     assert code == ("SandboxNotImplemented", 400)
-    assert admin(sandbox, "GET", "status")["gaps"]["ec2:DescribeCapacityBlockOfferings"] == 1
+    assert admin(sandbox, "GET", "status")["gaps"]["ec2:DescribeSpotDatafeedSubscription"] == 1
 
 
 def test_a_failure_of_moto_names_the_call_and_is_not_retried(sandbox: Cloud) -> None:
