@@ -47,6 +47,7 @@ INFORMATION: Final[dict[str, frozenset[str]]] = {
     "aws_efs_file_system": frozenset({"size_in_bytes", "number_of_mount_targets"}),
     "aws_eip": frozenset({"association_id", "instance", "network_interface", "private_dns", "private_ip"}),
     "aws_fsx_lustre_file_system": frozenset({"network_interface_ids"}),
+    "aws_iam_policy": frozenset({"attachment_count"}),
     "aws_lambda_function": frozenset({"last_modified", "version", "qualified_arn", "qualified_invoke_arn"}),
     "aws_nat_gateway": frozenset({"association_id", "network_interface_id"}),
     "aws_sns_topic_subscription": frozenset({"pending_confirmation", "confirmation_was_authenticated"}),

@@ -1,10 +1,19 @@
-"""Who runs this process on this machine, as its operating system knows them."""
+"""Who acts: this machine's user, as the operating system knows them, and the person behind a role."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
+
+from stacks import naming
+
+_ASSUMED = re.compile(r"arn:[a-z-]+:sts::[0-9]{12}:assumed-role/([^/]+)/([^/]+)")
+_OF_ENVIRONMENT = re.compile(
+    rf"[a-z0-9-]+-({naming.ROLE_MEMBER}|{naming.ROLE_OPERATOR})-[a-z]{{2}}(-[a-z]+)+-[0-9]"
+)
+_OF_ACCOUNT = re.compile(rf"[a-z0-9-]+-fleetform-({naming.ROLE_AUDITOR}|{naming.ROLE_DEPLOYER})")
 
 
 def os_user() -> str:
@@ -18,3 +27,18 @@ def os_user() -> str:
 def os_identity() -> str:
     """Return user@host, as Terraform writes it into a lock."""
     return f"{os_user()}@{socket.gethostname()}"
+
+
+def person(caller: str) -> str:
+    """Return the person behind the caller's ARN, "" where it does not prove one.
+
+    STS does not tell a session's source identity. But fleetform's roles of people can only be taken on where
+    the session's name is the source identity (stacks/people_roles.py), so there the name tells. In any other
+    role whoever takes it on names the session as they like.
+    """
+    found = _ASSUMED.fullmatch(caller)
+    if found is None:
+        return ""
+    role, session = found.groups()
+    is_people = _OF_ENVIRONMENT.fullmatch(role) or _OF_ACCOUNT.fullmatch(role)
+    return session if is_people else ""

@@ -15,7 +15,7 @@ from typing import Any
 from fleet import aws, chain
 from fleet.cloud import Cloud
 from fleet.errors import ActError
-from fleet.identity import os_user
+from fleet.identity import os_user, person
 from stacks.problems import UserError
 
 PREFIX = "ledger/"
@@ -51,6 +51,8 @@ class Ledger:
         """Prepare to write to `bucket`, which must exist before the first append."""
         self.bucket = bucket
         self.actor = {"identity": actor, "os_user": os_user(), "host": socket.gethostname()}
+        if who := person(actor):
+            self.actor["person"] = who
         self._s3 = aws.client(cloud, "s3", region)
         self._tail: tuple[int, str] = (0, chain.GENESIS)
 

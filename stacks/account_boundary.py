@@ -13,6 +13,7 @@ _MOST = [
     "cloudtrail:List*",
     "cloudtrail:LookupEvents",
     "cloudwatch:Describe*",
+    "cloudwatch:ListTagsForResource",
     "ec2:*",
     "elasticfilesystem:*",
     "elasticloadbalancing:Describe*",
@@ -27,10 +28,18 @@ _MOST = [
     "servicequotas:Get*",
     "servicequotas:List*",
     "sns:*",
-    "ssm:*",
+    "ssm:Add*",
+    "ssm:Create*",
+    "ssm:Delete*",
+    "ssm:Describe*",
+    "ssm:Get*",
+    "ssm:List*",
+    "ssm:Put*",
+    "ssm:Remove*",
+    "ssm:Update*",
     "tag:GetResources",
 ]
-"""Services that environments consist of, whole; of others what an audit looks at."""
+"""Services that environments consist of, but for ways into machines; of others what an audit looks at."""
 _CHANGES_OF_ACCOUNT = [
     "iam:Add*",
     "iam:Attach*",

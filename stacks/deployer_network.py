@@ -94,6 +94,12 @@ def network_statements(place: Place) -> list[dict[str, Any]]:
             resources=_ec2(place, "security-group-rule"),
             conditions=NEW,
         ),
+        # The group that a rule is taken from has to be ours; a VPC's own first rules carry no tag.
+        statement(
+            "EndRules",
+            actions=["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
+            resources=_ec2(place, "security-group-rule"),
+        ),
         statement(
             "ChangeNetwork",
             actions=[f"ec2:{action}" for action in _CHANGES],

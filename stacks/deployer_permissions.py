@@ -11,7 +11,6 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.boundary import boundary_arn
 from stacks.deployer_network import anywhere, machine_statements, network_statements
 from stacks.deployer_roles import role_statements
 from stacks.deployer_storage import (
@@ -20,7 +19,6 @@ from stacks.deployer_storage import (
     key_statements,
     log_statements,
 )
-from stacks.entry_policy import deny_entry_arn
 from stacks.people_roles import record_statements
 from stacks.place import Place
 from stacks.policies import statement
@@ -28,6 +26,7 @@ from stacks.policies import statement
 _LOOK = (
     "autoscaling:Describe*",
     "ec2:Describe*",
+    "ec2:GetInstanceUefiData",
     "ec2:GetSecurityGroupsForVpc",
     "elasticfilesystem:Describe*",
     "elasticfilesystem:ListTagsForResource",
@@ -37,6 +36,9 @@ _LOOK = (
     "iam:ListInstanceProfiles",
     "iam:ListPolicies",
     "iam:ListRoles",
+    "cloudtrail:DescribeTrails",
+    "cloudwatch:DescribeAlarms",
+    "ec2:GetSerialConsoleAccessStatus",
     "kms:ListAliases",
     "kms:ListKeys",
     "logs:DescribeLogGroups",
@@ -66,6 +68,7 @@ def deployer_policies(account: AccountSpec, place: Place) -> dict[str, list[dict
         "storage": [*bucket_statements(account, place), *key_statements(place)],
         "files": [*file_system_statements(place), *log_statements(place), *_lease_statements(place)],
         "roles": role_statements(account, place),
+        "account": _account_statements(account, place),
         "record": [*record_statements(account, place), *_record_statements(account, place)],
     }
 
@@ -121,29 +124,102 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
         statement("Look", actions=_LOOK, resources=["*"]),
         statement("States", actions=["s3:GetObject", "s3:PutObject"], resources=[*states, *locks]),
         statement("Unlock", actions=["s3:DeleteObject"], resources=locks),
-        statement(
-            "AccountStands",
-            actions=["s3:GetObject"],
-            resources=[f"{state}/{naming.state_key(naming.ACCOUNT_STACK)}"],
-        ),
         # Whether they are there is asked without a prefix.
-        statement("AccountBuckets", actions=["s3:ListBucket"], resources=[state, ledger, logs]),
         statement(
-            "AccountSettings",
-            actions=["s3:GetBucketObjectLockConfiguration", "s3:GetBucketPolicy", "s3:ListBucketVersions"],
-            resources=[ledger, logs],
-        ),
-        statement(
-            "AccountPolicies",
-            actions=["iam:GetPolicy"],
-            resources=[
-                boundary_arn(account.organization, place.partition, place.account_id),
-                deny_entry_arn(account, place),
-            ],
+            "AccountBuckets",
+            actions=["s3:ListBucket", "s3:ListBucketVersions"],
+            resources=[state, ledger, logs],
         ),
         statement(
             "ReadLedgersVersions",
             actions=["s3:GetObjectVersion"],
             resources=[f"{ledger}/{naming.LEDGER_PREFIX}*"],
         ),
+    ]
+
+
+def _account_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
+    """Return what it takes to plan the account's stack, as every plan does, and not to apply it.
+
+    Its state can be read and locked; it holds no secret, as nothing in that stack is one.
+    """
+    state = place.bucket_arn(naming.state_bucket(account.organization, account.region))
+    key = f"{state}/{naming.state_key(naming.ACCOUNT_STACK)}"
+    name = naming.account_name(account.organization, "*")
+    named = {
+        "cloudtrail": f"trail/{name}",
+        "cloudwatch": f"alarm:{name}",
+        "lambda": f"function:{name}",
+        "scheduler": f"schedule*/{name}",
+        "sns": name,
+        "ssm": f"document/{name}",
+    }
+    groups = f"log-group:{naming.account_log_group(account.organization, '*')}"
+    return [
+        statement("ReadAccountState", actions=["s3:GetObject"], resources=[key]),
+        statement(
+            "LockAccountState",
+            actions=["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+            resources=[f"{key}.tflock"],
+        ),
+        statement(
+            "SeeAccount",
+            actions=[
+                "cloudtrail:Get*",
+                "cloudtrail:ListTags",
+                "cloudwatch:ListTagsForResource",
+                "lambda:GetFunction*",
+                "lambda:ListVersionsByFunction",
+                "logs:DescribeMetricFilters",
+                "logs:ListTagsForResource",
+                "scheduler:Get*",
+                "scheduler:ListTagsForResource",
+                "sns:GetTopicAttributes",
+                "sns:ListTagsForResource",
+                "ssm:DescribeDocument*",
+                "ssm:GetDocument",
+                "ssm:ListTagsForResource",
+            ],
+            resources=[
+                *(each for service, kind in named.items() for each in anywhere(place, service, kind)),
+                *anywhere(place, "logs", groups, f"{groups}:*"),
+            ],
+        ),
+        statement(
+            "SeeAccountRoles",
+            actions=[
+                "iam:GetPolicy",
+                "iam:GetPolicyVersion",
+                "iam:GetRole",
+                "iam:GetRolePolicy",
+                "iam:ListAttachedRolePolicies",
+                "iam:ListRolePolicies",
+            ],
+            resources=[
+                f"arn:{place.partition}:iam::{place.account_id}:{kind}/{name}" for kind in ("policy", "role")
+            ],
+        ),
+        # A teardown tells by its tags whether a bucket or a key is one of the environment's.
+        statement(
+            "SeeKeys",
+            actions=[
+                "kms:DescribeKey",
+                "kms:GetKeyPolicy",
+                "kms:GetKeyRotationStatus",
+                "kms:ListResourceTags",
+            ],
+            resources=anywhere(place, "kms", "key/*"),
+        ),
+        statement(
+            "SeeAccountBuckets",
+            actions=[
+                "s3:GetAccelerateConfiguration",
+                "s3:GetBucket*",
+                "s3:GetEncryptionConfiguration",
+                "s3:GetLifecycleConfiguration",
+                "s3:GetReplicationConfiguration",
+            ],
+            resources=[place.bucket_arn(name)],
+        ),
+        statement("SeeBuckets", actions=["s3:GetBucketTagging"], resources=[place.bucket_arn("*")]),
     ]

@@ -17,7 +17,7 @@ from sandbox.store import store
 _BACKENDS = {"elasticfilesystem": "efs"}
 """moto's names of backends that differ from the service's name in an ARN."""
 _SCANNED = frozenset(
-    ("cloudwatch", "elasticfilesystem", "fsx", "kms", "lambda", "logs", "secretsmanager", "sns", "sqs", "ssm")
+    ("cloudwatch", "elasticfilesystem", "kms", "lambda", "logs", "secretsmanager", "sns", "sqs", "ssm")
 )
 """Services whose backend lists its resources with their tags."""
 _IAM_KINDS = {
@@ -97,6 +97,7 @@ _TAGS: Mapping[str, Callable[[Any, str], Mapping[str, str]]] = {
     "iam": _iam_tags,
     "autoscaling": _group_tags,
     "events": _by_arn("events"),
+    "fsx": _by_arn("fsx"),
     "scheduler": _by_arn("scheduler"),
     "cloudtrail": _by_arn("cloudtrail"),
 }

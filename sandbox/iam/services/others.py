@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moto.efs.models import efs_backends
+from moto.fsx.models import fsx_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
 from sandbox.iam.needs import Keys, Need, Rule, Service, anything, at, pass_role, rules
 from sandbox.iam.requests import ApiRequest
 from sandbox.iam.services.kms import use_of_key
+from sandbox.store import store
 
 
 def _log_group(request: ApiRequest) -> Sequence[str]:
@@ -117,14 +119,23 @@ def _file_system(request: ApiRequest) -> Sequence[str]:
     found = [
         *request.all("ResourceARN"),
         *(request.arn("fsx", f"file-system/{each}") for each in request.all("FileSystemId")),
-        *(request.arn("fsx", f"association/{each}") for each in request.all("AssociationId")),
-        *(request.arn("fsx", f"task/{each}") for each in request.all("TaskId")),
+        *_below_file_systems(request, "association", "AssociationId"),
+        *_below_file_systems(request, "task", "TaskId"),
     ]
     if request.action == "CreateDataRepositoryAssociation":
         found.append(request.arn("fsx", "association/*"))
     if request.action == "CreateDataRepositoryTask":
         found.append(request.arn("fsx", "task/*"))
     return found or [request.arn("fsx", "file-system/*")]
+
+
+def _below_file_systems(request: ApiRequest, kind: str, parameter: str) -> list[str]:
+    """Return the ARNs of associations or tasks by their ids; their file system stands in the ARN."""
+    known = store(fsx_backends[request.account][request.region], f"data_repository_{kind}s")
+    return [
+        known[each]["ResourceARN"] if each in known else request.arn("fsx", f"{kind}/*/{each}")
+        for each in request.all(parameter)
+    ]
 
 
 FSX = Service(
