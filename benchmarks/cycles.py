@@ -125,8 +125,15 @@ def command(folder: Path, variables: Mapping[str, str], *words: str) -> tuple[fl
     """Run a fleetform command; return its seconds, exit code and output."""
     begin = time.monotonic()
     argv = [sys.executable, "-m", "scripts.cli", *words]
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    done = subprocess.run(argv, cwd=folder, env=dict(variables), check=False, **options)
+    done = subprocess.run(
+        argv,
+        cwd=folder,
+        env=dict(variables),
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     return time.monotonic() - begin, done.returncode, done.stdout + done.stderr
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import statistics
@@ -59,6 +60,16 @@ class Figure:
     seconds: float
     mib: float
     """The most memory that Python and CDKTF's process had together."""
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds for each environment that was made, with its share of the start."""
+        return self.seconds / self.made
+
+
+def further(fewer: Figure, more: Figure) -> float:
+    """Return the seconds of each environment that the second has more than the first; noise below 0."""
+    return (more.seconds - fewer.seconds) / (more.made - fewer.made)
 
 
 def declare(folder: Path, count: int) -> Path:
@@ -127,14 +138,21 @@ def main() -> int:
         for way, (count, names) in enumerate(ways)
     ]
     one, ten, hundred, among = figures
-    linear = ((hundred.seconds - ten.seconds) / 90) / ((ten.seconds - one.seconds) / 9)
+    few, many = further(one, ten), further(ten, hundred)
+    linear = many / few if few > 0 else math.inf
     alone = among.seconds / one.seconds
     if arguments.json:
-        print(json.dumps({"figures": [asdict(each) for each in figures], "linear": linear, "alone": alone}))
+        shown = [{**asdict(each), "seconds_each": each.seconds_each} for each in figures]
+        sums = {"further_few": few, "further_many": many, "alone": alone}
+        print(json.dumps({"figures": shown, "linear": linear if few > 0 else None, **sums}))
     else:
-        print(f"{'declared':>8}  {'made':>5}  {'seconds':>8}  {'MiB':>6}")
+        print(f"{'declared':>8}  {'made':>5}  {'seconds':>8}  {'s each':>7}  {'MiB':>6}")
         for each in figures:
-            print(f"{each.declared:8}  {each.made:5}  {each.seconds:8.2f}  {each.mib:6.0f}")
+            row = f"{each.declared:8}  {each.made:5}  {each.seconds:8.2f}  {each.seconds_each:7.3f}"
+            print(f"{row}  {each.mib:6.0f}")
+        print(f"each further environment: {few:.3f} s from 1 to 10, {many:.3f} s from 10 to 100")
+        if few <= 0:
+            print("ten took no longer than one: that is noise, run it again on a quieter machine")
         print(f"each further environment, 10 to 100 over 1 to 10: {linear:.2f} (target {LINEAR_TARGET})")
         print(f"one among 100 over one alone: {alone:.2f} (target {ALONE_TARGET})")
     return 0 if linear <= LINEAR_TARGET and alone <= ALONE_TARGET else 1
