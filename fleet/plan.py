@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from fleet.estimate import resources_of
 from fleet.plan_changes import NEEDS_VALUES, ResourceChange, from_configuration, from_plan
 from fleet.session import Session
 from fleet.standing import require_same_network
-from fleet.synth import stack_folder
+from fleet.standing_stores import require_same_stores
+from fleet.synth import output_folder, stack_folder
 from fleet.terraform import CONFIGURATION, Stack
 from fleet.terraform_events import Changes, Diagnostic, PlanResult, Report
 from fleet.terraform_run import listening
@@ -47,18 +49,34 @@ class StackPlan:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def plan(session: Session, report: Report, *, keep: bool = False) -> list[StackPlan]:
-    """Plan the account's stack, the base and the fleet, side by side; `keep` the plans to be applied.
+@contextmanager
+def kept_plans(session: Session) -> Iterator[None]:
+    """Take away every plan that is kept meanwhile, whatever happens: it holds what a state holds."""
+    try:
+        yield
+    finally:
+        for name in stack_names(session):
+            (stack_folder(output_folder(session), name) / PLAN_FILE).unlink(missing_ok=True)
+
+
+def plan(
+    session: Session, report: Report, *, keep: bool = False, only: Collection[str] = ()
+) -> list[StackPlan]:
+    """Plan the account's stack, the base and the fleet, or some of them, side by side.
+
+    `keep` the plans to be applied: within `kept_plans`, which takes them away.
 
     What does not stand yet is planned provisionally in a copy of the stack: with a local state where the
     account has no buckets yet, and with stand-ins for the base's outputs where there is no base.
     """
     out = prepare(session, report, building=True)
     require_same_network(session)
+    require_same_stores(session)
     reasons = _provisional_reasons(session)
-    with listening(), ThreadPoolExecutor(max_workers=len(reasons)) as pool:
+    names = [name for name in stack_names(session) if not only or name in only]
+    with listening(), ThreadPoolExecutor(max_workers=len(names)) as pool:
         work = partial(_plan_stack, session, out, report, reasons, keep)
-        return list(pool.map(work, stack_names(session)))
+        return list(pool.map(work, names))
 
 
 def _provisional_reasons(session: Session) -> dict[str, str]:

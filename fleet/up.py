@@ -20,6 +20,7 @@ from fleet.plan_report import changed_settings, declared_resources
 from fleet.ready import Readiness, wait_ready
 from fleet.session import Session
 from fleet.standing import require_same_network
+from fleet.standing_stores import require_same_stores, require_stores_kept
 from fleet.terraform import Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
 from fleet.terraform_run import listening
@@ -65,7 +66,7 @@ class UpOptions:
     """What the user has just approved: each stack's plan is applied as it was shown, an empty one not at all.
     Once a stack has changed, the plans of those after it are out of date, and they are planned anew."""
     anyway: str = ""
-    """Why nodes may be ended even while a run is on them, "" where they may not."""
+    """Why nodes may be ended even while a run is on them, and stores destroyed; "" where they may not."""
     stacks: tuple[str, ...] = ()
     """Only these of the environment's stacks; both where none is named."""
 
@@ -79,10 +80,11 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
-        # Approved plans were made behind the same questions; one stack alone, for a longer lease, asks none.
-        prepare(session, report, building=not (chosen.plans or chosen.stacks))
+        # Approved plans were made behind the same questions.
+        prepare(session, report, building=not chosen.plans)
         require_same_network(session)
-        overridden = _spare_runs(session, chosen.anyway)
+        require_same_stores(session)
+        overridden = (*require_stores_kept(session, chosen.anyway), *_spare_runs(session, chosen.anyway))
         made = ensure_account(session.cloud, session.account)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made {bucket}"))
