@@ -64,6 +64,17 @@ _CHANGES_OF_ACCOUNT = [
     "ssm:Update*",
 ]
 """What would change a thing of the account's stack, the auditor's and the deployer's own roles among them."""
+_NO_OTHER_PRINCIPALS = (
+    "iam:*AccessKey*",
+    "iam:*Group*",
+    "iam:*LoginProfile*",
+    "iam:*MFADevice*",
+    "iam:*Provider*",
+    "iam:Create*User*",
+    "iam:DeleteRolePermissionsBoundary",
+    "iam:Put*User*",
+    "iam:UpdateUser",
+)
 
 
 def account_boundary(organization: str, partition: str, account_id: str) -> str:
@@ -76,22 +87,7 @@ def account_boundary(organization: str, partition: str, account_id: str) -> str:
     account_tag = {f"aws:ResourceTag/{naming.TAG_ENVIRONMENT}": naming.ACCOUNT_STACK}
     return policy(
         statement("Most", actions=_MOST, resources=["*"]),
-        statement(
-            "NoOtherPrincipals",
-            effect="Deny",
-            actions=[
-                "iam:*AccessKey*",
-                "iam:*Group*",
-                "iam:*LoginProfile*",
-                "iam:*MFADevice*",
-                "iam:*Provider*",
-                "iam:Create*User*",
-                "iam:DeleteRolePermissionsBoundary",
-                "iam:Put*User*",
-                "iam:UpdateUser",
-            ],
-            resources=["*"],
-        ),
+        statement("NoOtherPrincipals", effect="Deny", actions=_NO_OTHER_PRINCIPALS, resources=["*"]),
         statement(
             "NoRolesWithoutBoundary",
             effect="Deny",

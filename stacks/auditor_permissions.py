@@ -56,6 +56,13 @@ _SEE = (
 )
 """How things are set, anywhere in the account: an audit of fleetform's things alone would miss the others.
 None of these shows what is stored, or what a command printed."""
+_SEE_BUCKETS = (
+    "s3:GetBucket*",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+)
 
 
 def auditor_policies(account: AccountSpec, place: Place) -> dict[str, list[dict[str, Any]]]:
@@ -86,13 +93,7 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
         # Every bucket of fleetform's begins with the organization's name.
         statement(
             "SeeBuckets",
-            actions=[
-                "s3:GetBucket*",
-                "s3:GetEncryptionConfiguration",
-                "s3:GetLifecycleConfiguration",
-                "s3:ListBucket",
-                "s3:ListBucketVersions",
-            ],
+            actions=_SEE_BUCKETS,
             resources=[every],
         ),
         statement(

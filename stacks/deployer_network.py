@@ -1,4 +1,4 @@
-"""What the deployer may do to networks and machines: make them with our tag, change those that carry it."""
+"""What the deployer may do to networks: make their parts with our tag, change those that carry it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ _MADE = {
     "CreateVpcEndpoint": "vpc-endpoint",
 }
 """What makes a part of a network, and its kind."""
+_PLACES = ("elastic-ip", "route-table", "subnet", "vpc")
 _CHANGES = [
     "AssociateRouteTable",
     "AttachInternetGateway",
@@ -73,37 +74,33 @@ def network_statements(place: Place) -> list[dict[str, Any]]:
         statement(
             "MakeNetwork",
             actions=[f"ec2:{action}" for action in _MADE],
-            resources=_ec2(place, *_MADE.values()),
+            resources=ec2_arns(place, *_MADE.values()),
             conditions=NEW,
         ),
         # Where it is put: a VPC that is there already carries no tag of ours.
-        statement(
-            "PutNetwork",
-            actions=inside,
-            resources=_ec2(place, "elastic-ip", "route-table", "subnet", "vpc"),
-        ),
+        statement("PutNetwork", actions=inside, resources=ec2_arns(place, *_PLACES)),
         statement(
             "PutEndpoint",
             actions=["ec2:CreateVpcEndpoint"],
-            resources=_ec2(place, "security-group"),
+            resources=ec2_arns(place, "security-group"),
             conditions=OURS,
         ),
         statement(
             "MakeRules",
             actions=["ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress"],
-            resources=_ec2(place, "security-group-rule"),
+            resources=ec2_arns(place, "security-group-rule"),
             conditions=NEW,
         ),
         # The group that a rule is taken from has to be ours; a VPC's own first rules carry no tag.
         statement(
             "EndRules",
             actions=["ec2:RevokeSecurityGroupEgress", "ec2:RevokeSecurityGroupIngress"],
-            resources=_ec2(place, "security-group-rule"),
+            resources=ec2_arns(place, "security-group-rule"),
         ),
         statement(
             "ChangeNetwork",
             actions=[f"ec2:{action}" for action in _CHANGES],
-            resources=_ec2(place, "*"),
+            resources=ec2_arns(place, "*"),
             conditions=OURS,
         ),
         *_tag_statements(place),
@@ -117,7 +114,7 @@ def _tag_statements(place: Place) -> list[dict[str, Any]]:
         statement(
             "TagNew",
             actions=["ec2:CreateTags"],
-            resources=_ec2(place, "*"),
+            resources=ec2_arns(place, "*"),
             conditions={**NEW, "Null": {**NEW["Null"], "ec2:CreateAction": "false"}},
         ),
         # A VPC comes with a security group, which is taken over to be emptied. No condition tells it from
@@ -125,124 +122,19 @@ def _tag_statements(place: Place) -> list[dict[str, Any]]:
         statement(
             "TagDefaultGroup",
             actions=["ec2:CreateTags"],
-            resources=_ec2(place, "security-group"),
+            resources=ec2_arns(place, "security-group"),
             conditions=untagged,
         ),
         # But for the tag by which it is ours.
         statement(
             "TagOurs",
             actions=["ec2:CreateTags", "ec2:DeleteTags"],
-            resources=_ec2(place, "*"),
+            resources=ec2_arns(place, "*"),
             conditions={**OURS, "ForAllValues:StringNotEquals": {"aws:TagKeys": naming.TAG_ENVIRONMENT}},
         ),
     ]
 
 
-def machine_statements(place: Place) -> list[dict[str, Any]]:
-    """Return the rights to launch templates, placement groups and Auto Scaling groups.
-
-    Whoever gives a group its template is asked for the right to run what it describes.
-    """
-    groups = anywhere(place, "autoscaling", "autoScalingGroup:*:autoScalingGroupName/*")
-    return [
-        statement(
-            "MakeTemplates",
-            actions=["ec2:CreateLaunchTemplate", "ec2:CreatePlacementGroup"],
-            resources=_ec2(place, "launch-template", "placement-group"),
-            conditions=NEW,
-        ),
-        statement(
-            "ChangeTemplates",
-            actions=[
-                "ec2:CreateLaunchTemplateVersion",
-                "ec2:DeleteLaunchTemplate",
-                "ec2:DeleteLaunchTemplateVersions",
-                "ec2:DeletePlacementGroup",
-                "ec2:ModifyLaunchTemplate",
-            ],
-            resources=_ec2(place, "launch-template", "placement-group"),
-            conditions=OURS,
-        ),
-        statement(
-            "RunFromTemplates",
-            actions=["ec2:RunInstances"],
-            resources=_ec2(place, "launch-template", "placement-group", "security-group"),
-            conditions=OURS,
-        ),
-        statement(
-            "RunMachines",
-            actions=["ec2:RunInstances"],
-            resources=[
-                *_ec2(place, "capacity-reservation", "instance", "network-interface", "subnet", "volume"),
-                f"arn:{place.partition}:ec2:*::image/*",
-            ],
-        ),
-        statement(
-            "MakeGroups",
-            actions=["autoscaling:CreateAutoScalingGroup", "autoscaling:CreateOrUpdateTags"],
-            resources=groups,
-            conditions=NEW,
-        ),
-        statement(
-            "ChangeGroups",
-            actions=[
-                "autoscaling:CreateOrUpdateTags",
-                "autoscaling:DeleteAutoScalingGroup",
-                "autoscaling:DeleteTags",
-                "autoscaling:ResumeProcesses",
-                "autoscaling:SetDesiredCapacity",
-                "autoscaling:SetInstanceProtection",
-                "autoscaling:SuspendProcesses",
-                "autoscaling:TerminateInstanceInAutoScalingGroup",
-                "autoscaling:UpdateAutoScalingGroup",
-            ],
-            resources=groups,
-            conditions=OURS,
-        ),
-        *_document_statements(place),
-    ]
-
-
-def _document_statements(place: Place) -> list[dict[str, Any]]:
-    """Return the rights to the run documents and the outputs' parameters, by their names."""
-    documents = [naming.run_document("*"), naming.node_document("*")]
-    return [
-        statement(
-            "RunDocuments",
-            actions=[
-                "ssm:AddTagsToResource",
-                "ssm:CreateDocument",
-                "ssm:DeleteDocument",
-                "ssm:DescribeDocument",
-                "ssm:DescribeDocumentPermission",
-                "ssm:GetDocument",
-                "ssm:ListTagsForResource",
-                "ssm:RemoveTagsFromResource",
-                "ssm:UpdateDocument",
-                "ssm:UpdateDocumentDefaultVersion",
-            ],
-            resources=anywhere(place, "ssm", *(f"document/{each}" for each in documents)),
-        ),
-        statement(
-            "Outputs",
-            actions=[
-                "ssm:AddTagsToResource",
-                "ssm:DeleteParameter",
-                "ssm:GetParameter",
-                "ssm:GetParameters",
-                "ssm:ListTagsForResource",
-                "ssm:PutParameter",
-                "ssm:RemoveTagsFromResource",
-            ],
-            resources=anywhere(place, "ssm", f"parameter{naming.outputs_parameter('*')}"),
-        ),
-        statement(
-            "Images",
-            actions=["ssm:GetParameter", "ssm:GetParameters"],
-            resources=[f"arn:{place.partition}:ssm:*::parameter/aws/service/*"],
-        ),
-    ]
-
-
-def _ec2(place: Place, *kinds: str) -> list[str]:
+def ec2_arns(place: Place, *kinds: str) -> list[str]:
+    """Return the ARNs of everything of these kinds of EC2 in the account, in any region."""
     return anywhere(place, "ec2", *(f"{kind}/*" for kind in kinds))

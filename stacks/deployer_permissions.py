@@ -11,7 +11,8 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.deployer_network import anywhere, machine_statements, network_statements
+from stacks.deployer_machines import machine_statements
+from stacks.deployer_network import anywhere, network_statements
 from stacks.deployer_roles import role_statements
 from stacks.deployer_storage import (
     bucket_statements,
@@ -58,6 +59,43 @@ _LOOK = (
     "tag:GetResources",
 )
 """Listings, which cannot be narrowed to single things: a plan compares, a teardown looks for leftovers."""
+_SEE_ACCOUNT = (
+    "cloudtrail:Get*",
+    "cloudtrail:ListTags",
+    "cloudwatch:ListTagsForResource",
+    "lambda:GetFunction*",
+    "lambda:ListVersionsByFunction",
+    "logs:DescribeMetricFilters",
+    "logs:ListTagsForResource",
+    "scheduler:Get*",
+    "scheduler:ListTagsForResource",
+    "sns:GetTopicAttributes",
+    "sns:ListTagsForResource",
+    "ssm:DescribeDocument*",
+    "ssm:GetDocument",
+    "ssm:ListTagsForResource",
+)
+_SEE_ACCOUNT_ROLES = (
+    "iam:GetPolicy",
+    "iam:GetPolicyVersion",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+)
+_SEE_ACCOUNT_BUCKETS = (
+    "s3:GetAccelerateConfiguration",
+    "s3:GetBucket*",
+    "s3:GetEncryptionConfiguration",
+    "s3:GetLifecycleConfiguration",
+    "s3:GetReplicationConfiguration",
+)
+_SEE_KEYS = (
+    "kms:DescribeKey",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListResourceTags",
+)
 
 
 def deployer_policies(account: AccountSpec, place: Place) -> dict[str, list[dict[str, Any]]]:
@@ -164,37 +202,22 @@ def _account_statements(account: AccountSpec, place: Place) -> list[dict[str, An
         ),
         statement(
             "SeeAccount",
-            actions=[
-                "cloudtrail:Get*",
-                "cloudtrail:ListTags",
-                "cloudwatch:ListTagsForResource",
-                "lambda:GetFunction*",
-                "lambda:ListVersionsByFunction",
-                "logs:DescribeMetricFilters",
-                "logs:ListTagsForResource",
-                "scheduler:Get*",
-                "scheduler:ListTagsForResource",
-                "sns:GetTopicAttributes",
-                "sns:ListTagsForResource",
-                "ssm:DescribeDocument*",
-                "ssm:GetDocument",
-                "ssm:ListTagsForResource",
-            ],
+            actions=_SEE_ACCOUNT,
             resources=[
                 *(each for service, kind in named.items() for each in anywhere(place, service, kind)),
                 *anywhere(place, "logs", groups, f"{groups}:*"),
             ],
         ),
+        *_settings_statements(place, name),
+    ]
+
+
+def _settings_statements(place: Place, name: str) -> list[dict[str, Any]]:
+    """Return the rights to see roles and buckets of that name, and whose every key and bucket is."""
+    return [
         statement(
             "SeeAccountRoles",
-            actions=[
-                "iam:GetPolicy",
-                "iam:GetPolicyVersion",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:ListRolePolicies",
-            ],
+            actions=_SEE_ACCOUNT_ROLES,
             resources=[
                 f"arn:{place.partition}:iam::{place.account_id}:{kind}/{name}" for kind in ("policy", "role")
             ],
@@ -202,23 +225,12 @@ def _account_statements(account: AccountSpec, place: Place) -> list[dict[str, An
         # A teardown tells by its tags whether a bucket or a key is one of the environment's.
         statement(
             "SeeKeys",
-            actions=[
-                "kms:DescribeKey",
-                "kms:GetKeyPolicy",
-                "kms:GetKeyRotationStatus",
-                "kms:ListResourceTags",
-            ],
+            actions=_SEE_KEYS,
             resources=anywhere(place, "kms", "key/*"),
         ),
         statement(
             "SeeAccountBuckets",
-            actions=[
-                "s3:GetAccelerateConfiguration",
-                "s3:GetBucket*",
-                "s3:GetEncryptionConfiguration",
-                "s3:GetLifecycleConfiguration",
-                "s3:GetReplicationConfiguration",
-            ],
+            actions=_SEE_ACCOUNT_BUCKETS,
             resources=[place.bucket_arn(name)],
         ),
         statement("SeeBuckets", actions=["s3:GetBucketTagging"], resources=[place.bucket_arn("*")]),

@@ -24,6 +24,29 @@ _SERVICES_WITH_ROLES = (
     "spot.amazonaws.com",
 )
 """Services that make a role of their own when they are first used, in the caller's name."""
+_SEE_ROLES = (
+    "iam:GetInstanceProfile",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListInstanceProfileTags",
+    "iam:ListInstanceProfilesForRole",
+    "iam:ListRolePolicies",
+    "iam:ListRoleTags",
+)
+_CHANGE_ROLES = (
+    "iam:DeleteRole",
+    "iam:UntagRole",
+    "iam:UpdateAssumeRolePolicy",
+    "iam:UpdateRole",
+    "iam:UpdateRoleDescription",
+)
+_PROFILES = (
+    "iam:AddRoleToInstanceProfile",
+    "iam:DeleteInstanceProfile",
+    "iam:RemoveRoleFromInstanceProfile",
+    "iam:UntagInstanceProfile",
+)
 
 
 def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
@@ -58,15 +81,17 @@ def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
             resources=roles,
             conditions={**ours_bounded, "ArnEquals": {"iam:PolicyARN": attached}},
         ),
+        *_change_statements(roles, profiles),
+        *_handing_over(place, machines),
+    ]
+
+
+def _change_statements(roles: list[str], profiles: list[str]) -> list[dict[str, Any]]:
+    """Return the rights to change, tag and see roles and instance profiles that are there."""
+    return [
         statement(
             "ChangeRoles",
-            actions=[
-                "iam:DeleteRole",
-                "iam:UntagRole",
-                "iam:UpdateAssumeRolePolicy",
-                "iam:UpdateRole",
-                "iam:UpdateRoleDescription",
-            ],
+            actions=_CHANGE_ROLES,
             resources=roles,
             conditions=OURS,
         ),
@@ -78,30 +103,11 @@ def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
         ),
         statement(
             "SeeRoles",
-            actions=[
-                "iam:GetInstanceProfile",
-                "iam:GetRole",
-                "iam:GetRolePolicy",
-                "iam:ListAttachedRolePolicies",
-                "iam:ListInstanceProfileTags",
-                "iam:ListInstanceProfilesForRole",
-                "iam:ListRolePolicies",
-                "iam:ListRoleTags",
-            ],
+            actions=_SEE_ROLES,
             resources=[*roles, *profiles],
         ),
-        statement(
-            "Profiles",
-            actions=[
-                "iam:AddRoleToInstanceProfile",
-                "iam:CreateInstanceProfile",
-                "iam:DeleteInstanceProfile",
-                "iam:RemoveRoleFromInstanceProfile",
-                "iam:UntagInstanceProfile",
-            ],
-            resources=profiles,
-        ),
-        *_handing_over(place, machines),
+        statement("MakeProfiles", actions=["iam:CreateInstanceProfile"], resources=profiles, conditions=NEW),
+        statement("Profiles", actions=_PROFILES, resources=profiles, conditions=OURS),
     ]
 
 

@@ -20,6 +20,15 @@ from stacks.policies import statement, variable
 from stacks.roles import Storage, environment_boundary
 from stacks.session_document import session_document_arn, session_key_statement
 
+_WATCH = (
+    "autoscaling:DescribeAutoScalingGroups",
+    "ec2:DescribeInstances",
+    "fsx:DescribeFileSystems",
+    "ssm:DescribeInstanceInformation",
+    "ssm:GetCommandInvocation",
+    "ssm:ListCommands",
+)
+
 
 def add_environment_people(
     stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place, storage: Storage
@@ -111,14 +120,7 @@ def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, A
         # commands sees that there are others, and the ids of their runs.
         statement(
             "Watch",
-            actions=[
-                "autoscaling:DescribeAutoScalingGroups",
-                "ec2:DescribeInstances",
-                "fsx:DescribeFileSystems",
-                "ssm:DescribeInstanceInformation",
-                "ssm:GetCommandInvocation",
-                "ssm:ListCommands",
-            ],
+            actions=_WATCH,
             resources=["*"],
         ),
         statement(

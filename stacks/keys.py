@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from stacks import naming
 from stacks.aws.generated import kms
 from stacks.cdk import Stack
@@ -39,25 +41,9 @@ def _keeps(spec: EnvironmentSpec) -> bool:
 
 
 def key_policy(spec: EnvironmentSpec, place: Place) -> str:
-    """Return the key's policy: the account by IAM but for other environments, and CloudWatch Logs.
-
-    IAM decides for the account's own principals only where they carry no environment's tag, or this one's:
-    fleetform's roles all carry one, and a role of another environment is refused whatever its policies allow.
-    The account itself stays admitted: the root user has no tags, and without a way back a mistake in this
-    policy would lock the key, and with it all runs, for ever.
-    """
+    """Return the key's policy: the account by IAM but for other environments, and CloudWatch Logs."""
     return policy(
-        statement(
-            "Account",
-            principal={"AWS": place.root_arn},
-            actions=["kms:*"],
-            resources=["*"],
-            conditions={
-                "StringEqualsIfExists": {
-                    f"aws:PrincipalTag/{naming.TAG_ENVIRONMENT}": [spec.name, naming.ACCOUNT_STACK]
-                }
-            },
-        ),
+        _account_statement(spec, place),
         # What CloudWatch Logs asks for, for the environment's own log groups and no others (its user guide,
         # "Encrypt log data in CloudWatch Logs using AWS KMS").
         statement(
@@ -80,4 +66,25 @@ def key_policy(spec: EnvironmentSpec, place: Place) -> str:
             },
         ),
         *key_statements(spec, place),
+    )
+
+
+def _account_statement(spec: EnvironmentSpec, place: Place) -> dict[str, Any]:
+    """Return the admission of the account, but for principals of other environments.
+
+    IAM decides for the account's own principals only where they carry no environment's tag, or this one's:
+    fleetform's roles all carry one, and a role of another environment is refused whatever its policies allow.
+    The account itself stays admitted: the root user has no tags, and without a way back a mistake in this
+    policy would lock the key, and with it all runs, for ever.
+    """
+    return statement(
+        "Account",
+        principal={"AWS": place.root_arn},
+        actions=["kms:*"],
+        resources=["*"],
+        conditions={
+            "StringEqualsIfExists": {
+                f"aws:PrincipalTag/{naming.TAG_ENVIRONMENT}": [spec.name, naming.ACCOUNT_STACK]
+            }
+        },
     )

@@ -13,7 +13,7 @@ from fleet.cloud import Cloud
 from stacks import naming
 from stacks.account import load_account
 from stacks.app import synthesize
-from stacks.environment import load_environment
+from stacks.environment import EnvironmentSpec, load_environment
 from stacks.machines import machine_tags
 from stacks.tags import environment_tags
 from tests.api_stacks import ApiStacks
@@ -101,18 +101,7 @@ def build_world(cloud: Cloud, root: Path) -> World:
     made.make(stacks / naming.ACCOUNT_STACK)
     make_role(cloud, "twoteams-console", allow(["sts:AssumeRole", "sts:SetSourceIdentity"]))
     console = assume(cloud, f"arn:aws:iam::{ACCOUNT}:role/twoteams-console")
-    teams = []
-    for spec in specs:
-        team = Team(spec.name, environment_tags(spec, naming.base_stack(spec.name)))
-        values = made.make(stacks / naming.base_stack(spec.name))
-        team.artifacts, team.datasets = (
-            values[f"aws_s3_bucket.{each}.bucket"] for each in ("artifacts", "datasets")
-        )
-        team.key = values["aws_kms_key.main.arn"]
-        team.log_group = values["aws_cloudwatch_log_group.flow_logs.name"]
-        made.make(stacks / naming.fleet_stack(spec.name))
-        _fill(cloud, team)
-        teams.append(team)
+    teams = [_make(cloud, made, stacks, spec) for spec in specs]
     for team in teams:
         _enter(cloud, console, team)
     people = {
@@ -132,6 +121,20 @@ def build_world(cloud: Cloud, root: Path) -> World:
         ledger=ledger,
         out=root / "out",
     )
+
+
+def _make(cloud: Cloud, made: ApiStacks, stacks: Path, spec: EnvironmentSpec) -> Team:
+    """Make one environment of its two stacks, and fill it."""
+    team = Team(spec.name, environment_tags(spec, naming.base_stack(spec.name)))
+    values = made.make(stacks / naming.base_stack(spec.name))
+    team.artifacts, team.datasets = (
+        values[f"aws_s3_bucket.{each}.bucket"] for each in ("artifacts", "datasets")
+    )
+    team.key = values["aws_kms_key.main.arn"]
+    team.log_group = values["aws_cloudwatch_log_group.flow_logs.name"]
+    made.make(stacks / naming.fleet_stack(spec.name))
+    _fill(cloud, team)
+    return team
 
 
 def synthesize_texts(root: Path, account_text: str, **edits: str) -> Path:
