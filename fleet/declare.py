@@ -39,7 +39,8 @@ OPTIONS = {
     f"fleets.{FLEET}.instance_type": "--instance-type",
     f"fleets.{FLEET}.nodes": "--nodes",
     f"fleets.{FLEET}.max_nodes": "--max-nodes",
-    "artifacts.on_teardown": "--on-teardown",
+    "artifacts.on_teardown": "--delete-data",
+    "datasets.on_teardown": "--delete-data",
 }
 """Setting -> the option that it was given by: the file that a message would name is not written yet."""
 
@@ -79,6 +80,7 @@ def declare(
         f"fleets.{FLEET}.nodes": nodes,
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
         "artifacts.on_teardown": on_teardown,
+        "datasets.on_teardown": on_teardown,
     }
     return _write_declared(project_root, name, given, region, organization)
 

@@ -101,7 +101,7 @@ class Demo:
         if not (HOME / "environments" / f"{ENVIRONMENT}.toml").exists():
             self.fleetform(
                 "init", ENVIRONMENT, "--team", "demo", "--owner", "you@example.com",
-                "--instance-type", "g5.xlarge", "--nodes", "2", "--delete-artifacts",
+                "--instance-type", "g5.xlarge", "--nodes", "2", "--delete-data",
             )  # fmt: skip
         self.fleetform("check")
 

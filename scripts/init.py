@@ -26,7 +26,7 @@ from scripts.console_io import say
 @click.option("--cidr", default=None, help="The network's address range. [default: the next free one]")
 @click.option("--lease-ends", type=click.DateTime(["%Y-%m-%d"]), help="Last day. [default: in 30 days]")
 @click.option(
-    "--delete-artifacts", is_flag=True, help="Let a teardown of the base delete the runs' outputs too."
+    "--delete-data", is_flag=True, help="Let a teardown of the base delete runs, models and datasets too."
 )
 def command(
     name: str,
@@ -39,7 +39,7 @@ def command(
     organization: str | None,
     cidr: str | None,
     lease_ends: datetime.datetime | None,
-    delete_artifacts: bool,
+    delete_data: bool,
 ) -> None:
     """Write environments/NAME.toml with every field explained, ready to edit and commit."""
     from fleet.declare import declare
@@ -56,7 +56,7 @@ def command(
         organization=organization,
         cidr=cidr,
         lease_ends=lease_ends.date() if lease_ends else None,
-        on_teardown="delete" if delete_artifacts else "retain",
+        on_teardown="delete" if delete_data else "retain",
     )
     for file in written:
         say(f"wrote {file}")

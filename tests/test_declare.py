@@ -36,6 +36,7 @@ def test_what_was_asked_for_is_what_the_file_says(tmp_path: Path) -> None:
     *_, file = declare(tmp_path, "vision", **asked)
     spec = load_environment(file)
     assert (spec.team, spec.owner, spec.region) == ("vision", "vision@example.com", "us-east-1")
+    assert spec.datasets.on_teardown == "delete"
     assert (str(spec.network.cidr), spec.lease_ends, spec.artifacts.on_teardown) == (
         "192.168.0.0/20",
         day,
