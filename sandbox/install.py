@@ -23,6 +23,7 @@ EXTENSIONS: tuple[str, ...] = (
     "object_retention",
     "object_lock",
     "key_rotation",
+    "trails",
     "serial_console",
     "efs",
     "fsx",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fleet import aws
 from fleet.cloud import Cloud
 from tests.sandbox_helpers import REGION, api
 
@@ -121,3 +122,19 @@ def test_a_lustre_file_system_becomes_available_and_goes(sandbox: Cloud) -> None
     assert fsx.delete_file_system(FileSystemId=made["FileSystemId"])["Lifecycle"] == "DELETING"
     found = fsx.describe_file_systems()["FileSystems"]
     assert made["FileSystemId"] not in [each["FileSystemId"] for each in found]
+
+
+def test_a_trail_is_found_by_its_name_alone_among_several(sandbox: Cloud) -> None:
+    trails, s3 = api(sandbox, "cloudtrail"), api(sandbox, "s3")
+    s3.create_bucket(Bucket="trails-by-name")
+    made = {}
+    for name in ("first-by-name", "second-by-name"):
+        made[name] = trails.create_trail(Name=name, S3BucketName="trails-by-name", IsMultiRegionTrail=True)
+    for wanted in ("first-by-name", made["first-by-name"]["TrailARN"]):
+        found = trails.describe_trails(trailNameList=[wanted])["trailList"]
+        assert [trail["Name"] for trail in found] == ["first-by-name"]
+    assert {trail["Name"] for trail in trails.describe_trails()["trailList"]} >= set(made)
+    elsewhere = aws.client(sandbox, "cloudtrail", "eu-west-1").describe_trails
+    assert elsewhere(trailNameList=["first-by-name"])["trailList"] == []
+    for name in made:
+        trails.delete_trail(Name=name)
