@@ -11,6 +11,7 @@ from fleet.births import find_births
 from fleet.bootstrap import account_exists, read_state_object
 from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
+from fleet.final_export import export_results
 from fleet.ledger import Act
 from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
@@ -42,7 +43,10 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
             f"name the cloud that {session.spec.name} stands in with `--cloud`",
         )
     with session.ledger.act("environment.down", session.spec.name, base=base, anyway=anyway or "") as act:
-        overridden = _clear_the_way(session, report, base=base, anyway=anyway)
+        overridden = (
+            *_clear_the_way(session, report, base=base, anyway=anyway),
+            *export_results(session, report, _going(session, base=base), anyway),
+        )
         act.details["overridden"] = list(overridden)
         before = sweep(session)
         if gone := delete_run_file_systems(session):
@@ -77,6 +81,19 @@ def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str 
         except ActError as error:
             _tell(session, report, f"{error}; going on, as --anyway says")
     return tuple(problem.what for problem in problems)
+
+
+def _going(session: Session, *, base: bool) -> list[StateResource]:
+    """Return what stands of the stacks that are to be destroyed, less the stores that are retained."""
+    found: list[StateResource] = []
+    for name in naming.environment_stacks(session.spec.name):
+        resources = read_state(read_state_object(session.cloud, session.account, name))
+        if name != naming.base_stack(session.spec.name):
+            found += resources
+        elif base:
+            stores = find_kept(session, resources)
+            found += [each for each in resources if not any(store.keeps(each) for store in stores)]
+    return found
 
 
 def _active(runs: Sequence[RunStatus]) -> list[Problem]:

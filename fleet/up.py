@@ -18,6 +18,7 @@ from fleet.node_effects import fleet_effects, require_no_run_ended, running_node
 from fleet.plan import StackPlan
 from fleet.plan_report import changed_settings, declared_resources
 from fleet.ready import Readiness, wait_ready
+from fleet.service_roles import ensure_service_roles
 from fleet.session import Session
 from fleet.standing import require_same_network
 from fleet.standing_stores import require_same_stores, require_stores_kept
@@ -86,6 +87,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
         require_same_stores(session)
         overridden = (*require_stores_kept(session, chosen.anyway), *_spare_runs(session, chosen.anyway))
         made = ensure_account(session.cloud, session.account)
+        ensure_service_roles(session, report)
     for bucket in made:
         report(ProgressEvent(kind="note", stack=naming.ACCOUNT_STACK, text=f"made {bucket}"))
     about: dict[str, object] = {"cloud": session.cloud.name, "made_buckets": made}
