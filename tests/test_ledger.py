@@ -153,3 +153,28 @@ def test_an_export_does_not_write_into_a_folder_that_holds_something(
     with pytest.raises(UserError, match="not an empty folder"):
         open_ledger(sandbox, bucket).export(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "who"),
+    [
+        ("arn:aws:sts::123456789012:assumed-role/vision-member-us-east-1/ann", "ann"),
+        (
+            "arn:aws:sts::123456789012:assumed-role/my-team-operator-eu-central-1/ben@example.com",
+            "ben@example.com",
+        ),
+        ("arn:aws-us-gov:sts::123456789012:assumed-role/acme-ai-fleetform-deployer/ci", "ci"),
+        ("arn:aws:sts::123456789012:assumed-role/AWSReservedSSO_Admin_1a2b/ann", ""),
+        ("arn:aws:sts::123456789012:assumed-role/vision-node-us-east-1/i-0123", ""),
+        ("arn:aws:iam::123456789012:user/ann", ""),
+        ("arn:aws:iam::123456789012:root", ""),
+    ],
+)
+def test_an_entry_names_the_person_only_where_the_role_proves_one(
+    sandbox: Cloud, bucket: str, caller: str, who: str
+) -> None:
+    Ledger(sandbox, bucket, REGION, caller).append("run.submit", "vision", "recorded", {})
+    (entry,) = open_ledger(sandbox, bucket).entries()
+    assert entry["actor"]["identity"] == caller
+    assert entry["actor"].get("person", "") == who
+    assert open_ledger(sandbox, bucket).verify().findings == ()
