@@ -1,8 +1,8 @@
 """Trails that are asked for by name: DescribeTrails answers those and no others.
 
-Seam: `CloudTrailResponse.describe_trails`. moto answers every trail of the account, whatever names were given,
-so that the provider, which asks for its own, finds two where an account has two. Drop this when moto's reads
-`trailNameList`.
+Seam: `CloudTrailResponse.describe_trails`. moto answers every trail of the account, whatever names were
+given, so that the provider, which asks for its own, finds two where an account has two. Drop this when moto
+reads `trailNameList`.
 """
 
 from __future__ import annotations
