@@ -68,11 +68,11 @@ class Extension:
         self.file.write_text(self.new_text, encoding="utf-8")
 
     def restore(self) -> bool:
-        """Put the file back, unless somebody has edited it meanwhile; return whether it was put back."""
-        if self.file.read_text(encoding="utf-8") != self.new_text:
-            return False
-        self.file.write_text(self.old_text, encoding="utf-8")
-        return True
+        """Put the file back, unless somebody has edited it meanwhile; return whether it is as it was."""
+        standing = self.file.read_text(encoding="utf-8")
+        if standing == self.new_text:
+            self.file.write_text(self.old_text, encoding="utf-8")
+        return standing in (self.new_text, self.old_text)
 
 
 def read_lease(session: Session) -> LeaseStatus:
@@ -84,7 +84,7 @@ def read_lease(session: Session) -> LeaseStatus:
         declared=session.spec.lease_ends,
         standing=standing_end(session),
         today=today,
-        latest=today + datetime.timedelta(days=session.account.lease.max_days),
+        latest=session.account.lease.latest_day(today),
         warn_days=tuple(sorted(session.account.lease.warn_days, reverse=True)),
         emails=session.spec.alerts.emails,
         at_rest=tuple(each["AutoScalingGroupName"] for each in groups(session) if _is_held(each)),

@@ -81,8 +81,8 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
-        # Approved plans were made behind the same questions.
-        prepare(session, report, building=not chosen.plans)
+        # Approved plans were made behind the same questions; what stands may stay whatever a preflight says.
+        prepare(session, report, building=not (chosen.plans or chosen.stacks))
         require_same_network(session)
         require_same_stores(session)
         overridden = (*require_stores_kept(session, chosen.anyway), *_spare_runs(session, chosen.anyway))

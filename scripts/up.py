@@ -72,19 +72,15 @@ def _ask_and_build(session: Session, report: Report, options: UpOptions, as_json
     """Show the plan, ask, and apply what was shown; where there is nothing to do nobody is asked."""
     from dataclasses import replace
 
+    from fleet.plan import kept_plans
     from fleet.up import UpResult, up
 
-    plan: PlanReport | None = None
-    try:
+    with kept_plans(session):
         plan = _planned(session, report, as_json)
         if plan.empty:
             return UpResult(stacks=(), made_buckets=(), readiness=None, seconds=0.0)
         click.confirm(_question(session, plan), abort=True, err=True)
         return up(session, report, replace(options, plans=plan.stacks))
-    finally:
-        for each in plan.stacks if plan else ():
-            if each.file:
-                each.file.unlink(missing_ok=True)  # a plan holds what a state holds
 
 
 def _planned(session: Session, report: Report, as_json: bool) -> PlanReport:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from stacks.fields import Spec, setting
-from stacks.setting_forms import Email, each_once, listed
+from stacks.setting_forms import Email, PrincipalArn, each_once, listed
 from stacks.spec_file import load_spec
 
 ACCOUNT_FILE = "account.toml"
@@ -135,13 +136,9 @@ class LeaseSpec(Spec):
         ),
     ] = (7, 1)
 
-
-PrincipalArn = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user|saml-provider)/[A-Za-z0-9+=,.@_/-]+)$"
-    ),
-]
+    def latest_day(self, today: datetime.date) -> datetime.date:
+        """Return the last day that a lease may end on."""
+        return today + datetime.timedelta(days=self.max_days)
 
 
 class PeopleSpec(Spec):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 
 from stacks.case import Case
 from stacks.problems import Problem
 
 
-def latest_day(max_days: int, today: datetime.date) -> datetime.date:
-    """Return the last day that a lease may end on, where `max_days` is the account's `lease.max_days`."""
-    return today + datetime.timedelta(days=max_days)
-
-
 def lease_is_within_the_limit(case: Case) -> Iterator[Problem]:
     """The lease ends no further from today than the account allows."""
     if case.account is None:
         return
-    latest = latest_day(case.account.lease.max_days, case.today)
+    latest = case.account.lease.latest_day(case.today)
     if case.spec.lease_ends > latest:
         yield case.problem(
             "lease_ends",

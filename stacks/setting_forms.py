@@ -18,6 +18,12 @@ EMAIL_PATTERN = r"^[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
 
 Email = Annotated[str, StringConstraints(pattern=EMAIL_PATTERN)]
+PrincipalArn = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user|saml-provider)/[A-Za-z0-9+=,.@_/-]+)$"
+    ),
+]
 
 
 def machine_image(doc: str) -> Any:

@@ -266,7 +266,7 @@ def test_the_end_is_mailed_once_and_is_silent_afterwards(story: Story) -> None:
 
 def test_show_says_that_the_lease_is_over(story: Story) -> None:
     answer = story.seen["show"]
-    assert answer.returncode == 1
+    assert answer.returncode == 4
     assert f"the lease ended with {story.first_day}" in answer.stdout
     assert "held at zero: leased-gpu, leased-head" in answer.stdout.replace(
         "leased-head, leased-gpu", "leased-gpu, leased-head"
