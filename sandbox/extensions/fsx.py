@@ -39,20 +39,12 @@ def install(parts: Parts) -> None:
     def create_file_system(self: Any) -> str:
         wanted, tokens = json.loads(self.body), store(self.fsx_backend, "tokens")
         _check_capacity(wanted)
-        made = self.fsx_backend.file_systems.get(tokens.get(wanted.get("ClientRequestToken")))
+        made = self.fsx_backend.file_systems.get(tokens.get(wanted.get("ClientRequestToken", "")))
         if made is not None:  # the same request, sent again
             return json.dumps({"FileSystem": made.to_dict()})
-        answer: str = create(self)
-        file_system_id = json.loads(answer)["FileSystem"]["FileSystemId"]
-        tokens[wanted.get("ClientRequestToken")] = file_system_id
+        file_system_id = json.loads(create(self))["FileSystem"]["FileSystemId"]
         folders.make(file_system_id)
-        version = wanted.get("FileSystemTypeVersion")
-        store(self.fsx_backend, "file_systems")[file_system_id] = {
-            "CreationTime": time.time(),
-            **({"FileSystemTypeVersion": version} if version else {}),
-        }
-        found = self.fsx_backend.file_systems[file_system_id]
-        return json.dumps({"FileSystem": found.to_dict()})
+        return _made(self, file_system_id, wanted)
 
     @functools.wraps(delete)
     def delete_file_system(self: Any) -> str:
@@ -74,6 +66,17 @@ def install(parts: Parts) -> None:
     FSxResponse.create_file_system = create_file_system
     FSxResponse.delete_file_system = delete_file_system
     FSxResponse.update_file_system = update_file_system
+
+
+def _made(response: Any, file_system_id: str, wanted: dict[str, Any]) -> str:
+    """Keep what moto does not of a new file system, and return the answer."""
+    store(response.fsx_backend, "tokens")[wanted.get("ClientRequestToken", "")] = file_system_id
+    version = wanted.get("FileSystemTypeVersion")
+    store(response.fsx_backend, "file_systems")[file_system_id] = {
+        "CreationTime": time.time(),
+        **({"FileSystemTypeVersion": version} if version else {}),
+    }
+    return json.dumps({"FileSystem": response.fsx_backend.file_systems[file_system_id].to_dict()})
 
 
 def _check_capacity(wanted: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from sandbox.iam.services.autoscaling import AUTOSCALING
 from sandbox.iam.services.ec2 import EC2
 from sandbox.iam.services.identity import IAM, STS
 from sandbox.iam.services.kms import KMS
+from sandbox.iam.services.logs import LOGS
 from sandbox.iam.services.messaging import SNS, SQS
 from sandbox.iam.services.others import (
     BUDGETS,
@@ -17,7 +18,6 @@ from sandbox.iam.services.others import (
     EVENTS,
     FSX,
     LAMBDA,
-    LOGS,
     SCHEDULER,
     SECRETSMANAGER,
 )

@@ -13,7 +13,7 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
-from sandbox.iam.needs import EVERYTHING, Need, Rule, Service, nothing
+from sandbox.iam.needs import EVERYTHING, Need, Rule, Service, nothing, pass_role
 from sandbox.iam.requests import ApiRequest
 
 _KINDS = {
@@ -234,9 +234,7 @@ def _associate_needs(request: ApiRequest) -> list[Need]:
 
 
 def _flow_log_needs(request: ApiRequest) -> list[Need]:
-    keys = {"iam:PassedToService": ["vpc-flow-logs.amazonaws.com"]}
-    role = request.get("DeliverLogsPermissionArn")
-    return [*_any_needs(request), *([Need("iam:PassRole", role, keys, {})] if role else [])]
+    return [*_any_needs(request), *pass_role("DeliverLogsPermissionArn", "vpc-flow-logs")(request)]
 
 
 EC2 = Service(

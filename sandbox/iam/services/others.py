@@ -17,32 +17,6 @@ from sandbox.iam.services.kms import use_of_key
 from sandbox.store import store
 
 
-def _log_group(request: ApiRequest) -> Sequence[str]:
-    """Return the log group, or the stream in it; a policy names it with `:*` behind the group."""
-    given = (
-        request.get("logGroupIdentifier") or request.get("logGroupName") or request.get("logGroupNamePrefix")
-    )
-    name = str(given or "").split(":log-group:")[-1].removesuffix(":*")
-    stream = request.get("logStreamName") or ""
-    return [request.arn("logs", f"log-group:{name}:log-stream:{stream}")]
-
-
-LOGS = Service(
-    "logs",
-    {
-        **rules(at("logs", "log-group:{logGroupName}"), "CreateLogGroup"),
-        **rules(at("logs", "log-group::log-stream:"), "DescribeLogGroups"),
-        **rules(at("logs", "{resourceArn}"), "TagResource", "UntagResource", "ListTagsForResource"),
-        **rules(at("logs", "log-group:{logGroupName}"), "TagLogGroup", "UntagLogGroup", "ListTagsLogGroup"),
-        **rules(
-            anything, "DescribeResourcePolicies", "PutResourcePolicy", "DescribeQueries", "GetQueryResults"
-        ),
-        **rules(at("logs", "destination:{destinationName}"), "PutDestination", "DeleteDestination"),
-    },
-    default=Rule(_log_group),
-)
-
-
 def _function(request: ApiRequest) -> Sequence[str]:
     name = str(request.get("FunctionName") or request.get("Resource") or "*")
     return [request.arn("lambda", f"function:{name.split('function:')[-1]}")]
