@@ -68,7 +68,18 @@ DOORS: dict[str, set[str]] = {
 """Outside packages and the only files (or rooms) that may import them."""
 
 NODE_PACKAGES = {"boto3", "botocore"}
-MAX_LINES = 400
+MAX_LINES = 250
+MAX_FUNCTION_LINES = 40
+LONGER = {
+    "sandbox/iam/services/ec2.py": 252,
+    "stacks/audit_buckets.py:add_audit_buckets": 41,
+    "stacks/audit_buckets.py:_record_statements": 47,
+    "stacks/lease.py:add_lease": 48,
+    "stacks/reaper.py:_add_function": 45,
+    "stacks/reaper.py:_add_alarms": 48,
+    "stacks/shared_files.py:add_shared_files": 52,
+}
+"""Modules and functions that are longer than that, with their lines: these may shrink, and none is added."""
 
 
 def modules() -> Iterator[Path]:
@@ -176,11 +187,25 @@ def test_every_module_says_what_it_is() -> None:
     assert not silent
 
 
-def test_no_module_is_longer_than_the_budget() -> None:
-    long = {
-        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in modules()
-    }
-    assert {name: lines for name, lines in long.items() if lines > MAX_LINES} == {}
+def lengths() -> Iterator[tuple[str, int, int]]:
+    """Yield every module and function with its lines and its budget."""
+    for file in modules():
+        name, text = file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
+        yield name, len(text.splitlines()), MAX_LINES
+        for each in ast.walk(ast.parse(text)):
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert each.end_lineno is not None
+                yield f"{name}:{each.name}", each.end_lineno - each.lineno + 1, MAX_FUNCTION_LINES
+
+
+def test_no_module_and_no_function_is_longer_than_its_budget() -> None:
+    long = {name: lines for name, lines, budget in lengths() if lines > LONGER.get(name, budget)}
+    assert long == {}
+
+
+def test_an_exception_that_has_become_short_enough_is_no_exception_any_more() -> None:
+    budgets = {name: (lines, budget) for name, lines, budget in lengths()}
+    assert not [name for name in LONGER if name not in budgets or budgets[name][0] <= budgets[name][1]]
 
 
 @pytest.mark.parametrize(
