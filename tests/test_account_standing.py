@@ -21,8 +21,10 @@ from fleet.synth import output_folder, stack_folder
 from fleet.terraform_events import Diagnostic
 from stacks import naming
 from stacks.account import AccountSpec, load_account
+from stacks.boundary import boundary_document
 from stacks.environment import load_environment
-from tests.account_policies import ADMINISTRATOR
+from stacks.policies import as_iam_reads
+from tests.account_policies import ADMINISTRATOR, OWNER
 from tests.sandbox_helpers import REGION, api
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
@@ -141,3 +143,28 @@ def test_the_serial_console_is_a_setting_of_the_account(sandbox: Cloud) -> None:
     assert ec2.get_serial_console_access_status()["SerialConsoleAccessEnabled"] is True
     assert ec2.disable_serial_console_access()["SerialConsoleAccessEnabled"] is False
     assert ec2.get_serial_console_access_status()["SerialConsoleAccessEnabled"] is False
+
+
+def test_the_two_policies_of_the_first_role_are_there_before_terraform(
+    sandbox: Cloud, account: AccountSpec
+) -> None:
+    iam, organization = api(sandbox, "iam"), account.organization
+    arns = {
+        name: naming.account_policy_arn(organization, name, "aws", OWNER)
+        for name in (naming.BOUNDARY, naming.DENY_ENTRY_POLICY)
+    }
+    ensure_account(sandbox, account)
+    documents = {
+        name: iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+        for name, arn in arns.items()
+    }
+    whole = json.loads(as_iam_reads(boundary_document(organization, "aws", OWNER)))
+    assert documents[naming.BOUNDARY] == whole, "machines start with it"
+    (only,) = documents[naming.DENY_ENTRY_POLICY]["Statement"]
+    assert (only["Effect"], only["Action"], only["Resource"]) == ("Deny", "*", "*")
+    for arn in arns.values():
+        iam.delete_policy(PolicyArn=arn)
+    assert missing_takeovers(sandbox, account) == ("aws_iam_policy.boundary", "aws_iam_policy.deny_entry")
+    made = [naming.account_name(organization, name) for name in arns]
+    assert ensure_account(sandbox, account) == made
+    assert ensure_account(sandbox, account) == []
