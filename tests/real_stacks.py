@@ -73,11 +73,14 @@ class RealStacks:
         return self.run(str(find_terraform()), *arguments, "-no-color", cwd=f"cdktf.out/stacks/{stack}")
 
 
-def declare(folder: Path, cloud: Cloud, *, name: str, organization: str) -> RealStacks:
-    """Declare an environment of that name below `folder`, in an account of its own in the cloud."""
-    environments = write_folder(
-        folder, ACCOUNT.format(organization=organization), **{name: ENVIRONMENT.format(name=name)}
-    )
+def declare(folder: Path, cloud: Cloud, *, name: str, organization: str, trusted: str = "") -> RealStacks:
+    """Declare an environment of that name below `folder`, in an account of its own in the cloud.
+
+    `trusted` is the ARN of who may take on the roles of people, "" for nobody.
+    """
+    people = f'\n[people]\ntrusted = ["{trusted}"]\n' if trusted else ""
+    text = ACCOUNT.format(organization=organization) + people
+    environments = write_folder(folder, text, **{name: ENVIRONMENT.format(name=name)})
     ensure_account(cloud, load_account(environments))
     plugins = find_plugin_dir(folder / "plugins.json", VERSION, child_environment(os.environ))
     return RealStacks(folder, cloud, plugins)

@@ -1,10 +1,14 @@
-"""The three stacks by the real terraform with the real provider: applied, unchanged after that, destroyed."""
+"""The three stacks by the real terraform with the real provider: applied, unchanged after that, destroyed.
+
+The account by its owner, the environment by the deployer, whose rights are so shown to be enough.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,9 @@ from fleet.aws import client
 from fleet.cloud import Cloud
 from stacks import naming
 from stacks.outputs import EnvironmentOutputs
+from tests.iam_helpers import allow, assume, make_role
 from tests.real_stacks import RealStacks, declare
+from tests.two_teams import take_on
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
 NAME = "applied"
@@ -48,27 +54,34 @@ zone = "us-east-1a"
 
 
 def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandbox: Cloud) -> None:
-    real = declare(tmp_path, sandbox, name=NAME, organization="stacks-apply")
+    console = make_role(sandbox, "stacks-apply-console", allow(["sts:AssumeRole", "sts:SetSourceIdentity"]))
+    real = declare(tmp_path, sandbox, name=NAME, organization="stacks-apply", trusted=console)
     reservations = reserve(sandbox)
     declare_fleets(real, **reservations)
     synthesized = real.run(sys.executable, "-m", "stacks.app")
     assert synthesized.returncode == 0, synthesized.stderr
+    build(real, STACKS[0])
+    deployer = replace(real, cloud=take_on(assume(sandbox, console), "stacks-apply-fleetform-deployer"))
     try:
+        for stack in STACKS[1:]:
+            build(deployer, stack)
         for stack in STACKS:
-            for arguments in (("init",), ("apply", "-auto-approve", "-parallelism=30")):
-                done = real.terraform(stack, *arguments)
-                assert done.returncode == 0, done.stdout + done.stderr
-        for stack in STACKS:
-            second = real.terraform(stack, "plan", "-detailed-exitcode")
+            second = deployer.terraform(stack, "plan", "-detailed-exitcode")
             assert second.returncode == 0, second.stdout + second.stderr
         machines_are_ready(sandbox)
         fleets_are_bought_and_placed_as_declared(sandbox, **reservations)
         outputs_are_published(sandbox)
     finally:
-        destroyed = [real.terraform(stack, "destroy", "-auto-approve") for stack in reversed(STACKS[1:])]
+        destroyed = [deployer.terraform(stack, "destroy", "-auto-approve") for stack in reversed(STACKS[1:])]
     assert [done.returncode for done in destroyed] == [0, 0], destroyed[-1].stderr
     lasting_buckets_refuse_to_go(real)
     assert running(sandbox) == []
+
+
+def build(stacks: RealStacks, stack: str) -> None:
+    for arguments in (("init",), ("apply", "-auto-approve", "-parallelism=30")):
+        done = stacks.terraform(stack, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def declare_fleets(real: RealStacks, **reservations: str) -> None:
