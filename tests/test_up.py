@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.aws import client
 from fleet.cloud import Cloud
@@ -14,6 +16,7 @@ from fleet.run_store import open_runs
 from fleet.session import open_session
 from scripts.cli import main
 from stacks import naming
+from tests.sandbox_helpers import admin
 from tests.spec_files import ACCOUNT, LONG_LEASES, environment_text, write_folder
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
@@ -28,6 +31,7 @@ def project(sandbox: Cloud, sandbox_home: Path, tmp_path: Path, monkeypatch: pyt
         tmp_path,
         ACCOUNT.replace("acme-ai", "trip-tests") + LONG_LEASES,
         trip=text + '[artifacts]\non_teardown = "delete"\n',
+        neighbour=environment_text("neighbour", "10.99.0.0/16").replace("2026-12-31", "2035-12-31"),
     )
     monkeypatch.setenv("FLEETFORM_HOME", str(sandbox_home))
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
@@ -50,6 +54,30 @@ def hold_the_nodes_by_a_run(cloud: Cloud) -> None:
     for instance in (each["InstanceId"] for group in found for each in group["Instances"]):
         body = json.dumps({"run_id": "r-1"}).encode()
         store.s3.put_object(Bucket=store.bucket, Key=f"nodes/{instance}.json", Body=body)
+
+
+def neighbours_states(cloud: Cloud) -> None:
+    """Let the account hold the states of another environment, which say that it stands as `trip` does."""
+    s3, session = client(cloud, "s3", REGION), open_session("trip")
+    bucket = naming.state_bucket(session.account.organization, session.account.region)
+    pairs = zip(naming.environment_stacks("trip"), naming.environment_stacks("neighbour"), strict=True)
+    for mine, other in pairs:
+        body = s3.get_object(Bucket=bucket, Key=naming.state_key(mine))["Body"].read()
+        copied = body.replace(b"trip", b"neighbour")
+        s3.put_object(Bucket=bucket, Key=naming.state_key(other), Body=copied)
+
+
+def mark(cloud: Cloud, name: str) -> None:
+    """Leave a call of this name in the embedded cloud's log."""
+    with suppress(ClientError):
+        client(cloud, "s3", REGION).head_bucket(Bucket=f"mark-{name}")
+
+
+def calls_since(cloud: Cloud, name: str) -> list[str]:
+    """Return what the calls since that mark were about, each after its action."""
+    log = [f"{each['action']} {each['about']}" for each in admin(cloud, "GET", "calls")]
+    last = max(number for number, about in enumerate(log) if f"mark-{name}" in about)
+    return log[last + 1 :]
 
 
 def test_without_a_terminal_nothing_is_built_or_torn_down_unasked(
@@ -76,9 +104,17 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert [each["stack"] for each in up["stacks"]] == ["account", "trip-base", "trip-fleet"]
     for each in up["stacks"][1:]:
         assert each["changes"]["add"] == each["resources"] == plans[each["stack"]]["changes"]["add"]
+    neighbours_states(sandbox)
     assert up["readiness"] == {"wanted": 2, "running": 2, "online": 2, "shortages": []}
 
+    mark(sandbox, "plan")
     assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 0
+    calls = calls_since(sandbox, "plan")
+    assert any(each.startswith("GetObject") and "trip-base/terraform.tfstate" in each for each in calls)
+    assert [each for each in calls if "neighbour" in each] == []
+    stacks = open_session("trip").project.work("sandbox", "trip") / "cdktf.out" / "stacks"
+    assert {each.name for each in stacks.iterdir()} == {"account", "trip-base", "trip-fleet"}
+    assert not [each for each in stacks.glob("*/cdk.tf.json") if "neighbour" in each.read_text()]
     plan = answer(capsys)
     assert plan["empty"] and not any(each["provisional"] for each in plan["stacks"])
     assert plan["price_now"]["usd_per_hour_running"] == plan["price"]["usd_per_hour_running"]
@@ -99,7 +135,9 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert (effect["ends"], effect["runs"]) == (1, ["r-1"])
     (group,) = (each for each in plan["stacks"][2]["resources"] if each["room"] == "machines")
     assert {"path": "desired_capacity", "old": "1", "new": "0", "replaces": False} in group["attributes"]
+    mark(sandbox, "up")
     assert main(["up", "trip", "--yes", "--anyway", "the quota is gone", "--wait", "0"]) == 0
+    assert [each for each in calls_since(sandbox, "up") if "neighbour" in each] == []
     capsys.readouterr()
     (*_, begun, _) = open_session("trip").ledger.entries()
     assert (
