@@ -62,8 +62,8 @@ DOORS: dict[str, set[str]] = {
     "click": {"scripts/"},
     "fastapi": {"console/"},
     "moto": {"sandbox/"},
-    "boto3": {"fleet/aws.py", "node/aws.py", "reaper/aws.py", "sandbox/"},
-    "botocore": {"fleet/aws.py", "node/aws.py", "reaper/aws.py", "sandbox/"},
+    "boto3": {"fleet/aws.py", "node/aws.py", "reaper/aws.py", "trainer/aws.py", "sandbox/"},
+    "botocore": {"fleet/aws.py", "node/aws.py", "reaper/aws.py", "trainer/aws.py", "sandbox/"},
 }
 """Outside packages and the only files (or rooms) that may import them."""
 

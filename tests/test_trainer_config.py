@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainer.__main__ import main, toml_text
-from trainer.config import ConfigError, DigitsCNNConfig, GPTConfig, load_config, recipe_names
+from trainer.config import ConfigError, load_config, recipe_names
+from trainer.model_configs import DigitsCNNConfig, GPTConfig
 
 
 def problems_of(recipe: str | Path, *overrides: str) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from tests.trainer_runs import ALONE, TINY, TINY_GPT, losses, run, tiny
 from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer import predict
-from trainer.config import ConfigError, GPTConfig, load_config
+from trainer.config import ConfigError, load_config
 from trainer.data import DataFile, StepSamples
 from trainer.export import load_model
 from trainer.loop import DivergedError
+from trainer.model_configs import GPTConfig
 from trainer.state import set_learning_rate
 from trainer.tasks.text import TextTask
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from trainer.checkpoint import write_durably
-from trainer.config import MODEL_CONFIGS, Config, GPTConfig
+from trainer.config import Config
+from trainer.model_configs import MODEL_CONFIGS, GPTConfig
 from trainer.safetensors_file import Array, read_header, write_safetensors
 
 MODEL_FOLDER = "model"

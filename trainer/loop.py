@@ -109,7 +109,11 @@ def run_steps(training: Training, before: Progress) -> dict[str, Any]:
             if step == done + 1 or _due(step, config.log_every) or last:
                 rate = {f"{task.unit}_per_s": throughput.rate()}
                 log.log(step, samples=order.done(step), **metrics, **rate)
-            if _due(step, config.checkpoint_every) or last or stopping:
+            if (
+                _due(step, 100 if config.checkpoint_every == "auto" else config.checkpoint_every)
+                or last
+                or stopping
+            ):
                 save_checkpoint(training, step, throughput.seconds(), first_step_time)
     return {
         "samples": order.done(step),
@@ -131,7 +135,7 @@ def do_step(training: Training, replica: nn.Module, step: int) -> tuple[dict[str
     config, world, optimizer = training.config, training.world, training.state.optimizer
     learning_rate = set_learning_rate(optimizer, config.optimizer, step, config.num_steps)
     part_of_loss = backward(training, replica, step)
-    norm = clip_gradient(training.state.model, config.optimizer.gradient_clip)
+    norm = clip_gradient(training.state.model, config.gradient_clip)
     loss, stops = world.sum([part_of_loss, float(training.stop.asked)])
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DivergedError(f"step {step}: the loss is {loss}, the norm of its gradient {norm}: stopped")

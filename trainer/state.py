@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from trainer.checkpoint import CheckpointFolder, Manifest
-from trainer.config import Config, ConfigError, OptimizerConfig
+from trainer.config import Config, ConfigError
 from trainer.distributed import World
+from trainer.optimizer_config import OptimizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Table = dict[str, Any]
 
@@ -82,13 +83,20 @@ def read_values(
 
 def _type_fault(expected: Any, value: Any) -> str | None:
     """Return what is wrong with the value's type, or None."""
-    if get_origin(expected) is Literal:
-        choices = [str(choice) for choice in get_args(expected)]
-        if isinstance(value, str) and value in choices:
-            return None
-        return f"{value!r} is not one of {', '.join(choices)}"
-    accepted: tuple[type, ...] = (int, float) if expected is float else (expected,)
-    # bool is an int to Python, but `samples = true` is a mistake.
-    if isinstance(value, accepted) and (expected is bool or not isinstance(value, bool)):
+    choices = get_args(expected) if get_origin(expected) in (Union, UnionType) else (expected,)
+    named = [str(each) for choice in choices if get_origin(choice) is Literal for each in get_args(choice)]
+    if isinstance(value, str) and value in named:
         return None
-    return f"expected {_TYPE_NAMES[expected]}, got {value!r}"
+    kinds = [choice for choice in choices if get_origin(choice) is not Literal]
+    if any(_is_of(kind, value) for kind in kinds):
+        return None
+    if not kinds:
+        return f"{value!r} is not one of {', '.join(named)}"
+    wanted = " or ".join([*(_TYPE_NAMES[kind] for kind in kinds), *named])
+    return f"expected {wanted}, got {value!r}"
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
+    # bool is an int to Python, but `samples = true` is a mistake.
+    return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainer.config import DigitsCNNConfig
+from trainer.model_configs import DigitsCNNConfig
 
 NUM_CLASSES = 10
 _GROUPS = 4

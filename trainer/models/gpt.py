@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import GPTConfig
+from trainer.model_configs import GPTConfig
 
 _INITIAL_STD = 0.02
 """Standard deviation of the first weights, as in GPT-2."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import DigitsCNNConfig
 from trainer.data import DataFile, StepSamples
 from trainer.datasets import HELD_OUT_EVERY
 from trainer.distributed import World
+from trainer.model_configs import DigitsCNNConfig
 from trainer.models.digits_cnn import NUM_CLASSES, DigitsCNN, move_pictures
 
 BRIGHTEST_PIXEL = 16.0

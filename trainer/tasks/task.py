@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from trainer.config import Config, DigitsCNNConfig, GPTConfig
+from trainer.config import Config
 from trainer.data import DataFile, StepSamples
 from trainer.distributed import World
+from trainer.model_configs import DigitsCNNConfig, GPTConfig
 
 
 class Task(Protocol):

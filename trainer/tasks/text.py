@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import ConfigError, GPTConfig
+from trainer.config import ConfigError
 from trainer.data import DataFile, StepSamples
 from trainer.distributed import World
+from trainer.model_configs import GPTConfig
 from trainer.models.gpt import GPT
 
 EVALUATION_WINDOWS = 512
