@@ -15,9 +15,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
@@ -27,6 +29,7 @@ from sandbox.variables import client_variables
 _DAY_SECONDS = 86400
 _FORWARD_SECONDS = 300.0
 """How long one step of the clock may take: everything that falls due runs in it."""
+_ANSWER_SECONDS = 30.0
 STOP_SECONDS = 15.0
 """How long a server may take to stop its nodes before it is killed."""
 
@@ -110,6 +113,25 @@ def forward(home: Path, days: int) -> str:
         if not said["idle"]:
             raise SandboxError(f"at {said['now']} a function is still running; see `aws logs`")
     return str(said["now"])
+
+
+def interrupt(home: Path, instance_id: str, after_s: float) -> str:
+    """Give a spot instance EC2's notice that it ends after so many seconds; return that time (UTC).
+
+    Raises SandboxError where no cloud runs, or with the reason why the instance can't be taken back.
+    """
+    running = status(home)
+    if running is None:
+        raise SandboxError("the embedded cloud is not running")
+    body = json.dumps({"instance_id": instance_id, "after_s": after_s}).encode()
+    request = urllib.request.Request(f"{running.endpoint}/_sandbox/interrupt", data=body, method="POST")  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
+            ends = float(json.load(answer)["ends_at"])
+    except urllib.error.HTTPError as error:
+        said = str(json.load(error)["error"])
+        raise SandboxError(said.partition(": ")[2] or said) from error
+    return datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def is_held(lock: Path) -> bool:

@@ -8,6 +8,7 @@ from sandbox.parts import Parts
 
 EXTENSIONS: tuple[str, ...] = (
     "instances",
+    "interruptions",
     "auto_scaling",
     "launch_templates",
     "security_group_rules",

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Request, Response
 
 from sandbox.iam.credentials import RoleRefusedError, credentials_for_role
 from sandbox.iam.sessions import SESSIONS, Session
-from sandbox.node import Machine
+from sandbox.node import Machine, Node
 from sandbox.nodes import METADATA_PATH, Nodes
 
 TOKEN_SECONDS = 21_600
@@ -30,6 +30,8 @@ CREDENTIAL_SECONDS = 21_600
 _RENEW_SECONDS = 3_600
 """New ones are made when the old ones have less left; clients ask for them well before the end."""
 _TOKEN, _TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
+_SPOT = "meta-data/spot/"
+"""There only from the notice on that EC2 takes a spot instance back: two minutes before it ends."""
 _CREDENTIALS = "meta-data/iam/security-credentials/"
 
 
@@ -63,7 +65,7 @@ class Metadata:
         if request.method != "GET":
             return _text("Method Not Allowed", 405)
         with self._turn:
-            return self._data(path, machine, instance, node.address)
+            return self._data(path, node, instance)
 
     def _token(self, request: Request, machine: Machine) -> Response:
         if request.method != "PUT" or "X-Forwarded-For" in request.headers:
@@ -81,7 +83,8 @@ class Metadata:
         node, ends = self._tokens.get(token, ("", 0.0))
         return node == machine.id and time.monotonic() < ends
 
-    def _data(self, path: str, machine: Machine, instance: Any, address: str) -> Response:
+    def _data(self, path: str, node: Node, instance: Any) -> Response:
+        machine, address = node.machine, node.address
         if path.startswith(_CREDENTIALS):
             return self._credentials(machine, path.removeprefix(_CREDENTIALS))
         zone = str(instance.placement.zone)
@@ -102,6 +105,10 @@ class Metadata:
                 }
             ),
         }
+        if node.ends_at is not None:
+            moment = _iso(datetime.fromtimestamp(node.ends_at, UTC))
+            action = json.dumps({"action": "terminate", "time": moment})
+            values |= {_SPOT + "instance-action": lambda: action, _SPOT + "termination-time": lambda: moment}
         return _text(values[path]()) if path in values else _text("Not Found", 404)
 
     def _credentials(self, machine: Machine, name: str) -> Response:

@@ -66,6 +66,8 @@ class Node:
         """Set when the user data has ended; the node takes commands from then on."""
         self.running = True
         self.terminated = False
+        self.ends_at: float | None = None
+        """When EC2 takes the spot instance back, seconds since the epoch; None while it has not said so."""
 
     @property
     def is_online(self) -> bool:

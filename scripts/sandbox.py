@@ -109,6 +109,30 @@ def forward(days: int) -> int:
 
 
 @command.command()
+@click.argument("instance")
+@click.option(
+    "--after",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long after the notice the machine ends.",
+)
+def interrupt(instance: str, after: float) -> int:
+    """Take the spot INSTANCE back as EC2 does: a notice in its metadata now, its end later."""
+    from fleet.errors import ActError
+    from fleet.project import find_project
+    from sandbox import daemon
+
+    try:
+        ends = daemon.interrupt(find_project().home, instance, after)
+    except daemon.SandboxError as error:
+        raise ActError(str(error)) from error
+    say(f"{instance} has its notice and ends at {ends}")
+    return 0
+
+
+@command.command()
 @click.option("--region", help="Set the region too; the `aws` command wants one.")
 def env(region: str | None) -> int:
     """Print the variables for other tools: eval "$(fleetform sandbox env)", then `aws`, `cdktf`, boto3.
