@@ -1,0 +1,84 @@
+"""Where a run's time went, as it happens: one line an event in goodput.jsonl (standard library only)."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+FILE = "goodput.jsonl"
+"""The events' file in the run directory."""
+SHORTEST_WINDOW, LONGEST_WINDOW = 0.2, 10.0
+"""Seconds of training that one line tells of, at least and at most."""
+WINDOW_SHARE = 0.01
+"""A line comes after this share of the process's time, so what a kill leaves untold is about 1 % at most."""
+
+
+class GoodputLog:
+    """Appends events to a run's goodput.jsonl; without a path it does nothing.
+
+    Each event is one write to a file opened for appending, so the launcher and rank 0 can share the file, and
+    what was written outlives a kill -9 of both.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._file: int | None = None
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":  # a machine died within a line
+            os.write(self._file, b"\n")
+
+    def event(self, kind: str, *, time_s: float | None = None, **fields: Any) -> None:
+        """Append an event. `time_s` is when it was, in seconds since the epoch; now, where it is left out."""
+        if self._file is None:
+            return
+        moment = time.time() if time_s is None else time_s
+        line = {"time": round(moment, 6), "event": kind, "pid": os.getpid(), **fields}
+        os.write(self._file, json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the file; later events are dropped."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class StepWindows:
+    """Gathers the steps of a process into `steps` events; a step in between costs under a microsecond."""
+
+    def __init__(self, log: GoodputLog) -> None:
+        self._log = log
+        self._born = self._begin = time.perf_counter()
+        self._first = self._last = 0
+        self._data_wait = self._blocked = 0.0
+        self._due = float("inf")
+
+    def begin(self) -> None:
+        """Start the clock of the next window: before the first step, and after an evaluation or the like."""
+        self._begin = now = time.perf_counter()
+        self._due = now + min(max(WINDOW_SHARE * (now - self._born), SHORTEST_WINDOW), LONGEST_WINDOW)
+
+    def step(self, number: int, data_wait_s: float = 0.0, blocked_save_s: float = 0.0) -> None:
+        """Count a step that has just ended; its waits for data and for a save are within it."""
+        self._first = self._first or number
+        self._last = number
+        self._data_wait += data_wait_s
+        self._blocked += blocked_save_s
+        if time.perf_counter() >= self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down the steps that no event tells of yet: before an evaluation, a stop, the end."""
+        now = time.perf_counter()
+        if self._first:
+            fields = {"from": self._first, "to": self._last, "seconds": round(now - self._begin, 6)}
+            waits = {"data_wait_s": round(self._data_wait, 6), "blocked_save_s": round(self._blocked, 6)}
+            self._log.event("steps", **fields, **waits)
+        self._first = self._last = 0
+        self._data_wait = self._blocked = 0.0
+        self.begin()
