@@ -93,8 +93,8 @@ def _size(s3: Any, bucket: str, key: str) -> int | None:
 def _version() -> str:
     """Return a digest of what makes a dataset: the trainer's code for it, and this Python's own library."""
     digest = hashlib.sha256(sys.version.encode())
-    for name in ("datasets.py", "prepare.py"):
-        digest.update((_SOURCE / name).read_bytes())
+    for file in (_SOURCE / "prepare.py", *sorted((_SOURCE / "data").glob("*.py"))):
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 

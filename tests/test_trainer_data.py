@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from trainer import datasets, prepare
-from trainer.data import SampleOrder, find_data, open_data
-from trainer.datasets import DatasetError
+from trainer import prepare
+from trainer.data import bundled as datasets
+from trainer.data.data_file import find_data, open_data
+from trainer.data.errors import DatasetError
+from trainer.data.sample_order import SampleOrder
 from trainer.safetensors_file import Array, write_safetensors
 
 

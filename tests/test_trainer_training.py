@@ -15,7 +15,8 @@ from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer import predict
 from trainer.config import ConfigError, load_config
-from trainer.data import DataFile, StepSamples
+from trainer.data.data_file import DataFile
+from trainer.data.sample_order import StepSamples
 from trainer.export import load_model
 from trainer.loop import DivergedError
 from trainer.model_configs import GPTConfig

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: Config) -> int:
     """Join the other processes, train, and write the summary; returns the exit code."""
     # torch takes seconds to import: not for --list, --print-config or a mistyped key.
-    from trainer.datasets import DatasetError
+    from trainer.data.errors import DatasetError
     from trainer.distributed import NoDeviceError, join_world
     from trainer.loop import DivergedError, StopRequest, train
 

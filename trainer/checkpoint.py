@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.datasets import file_sha256
 from trainer.dcp import load_alone, save_alone
+from trainer.digests import file_sha256
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1

@@ -14,7 +14,8 @@ from torch import nn
 
 from trainer.checkpoint import CheckpointFolder
 from trainer.config import Config, ConfigError
-from trainer.data import SampleOrder, find_data, open_data
+from trainer.data.data_file import find_data, open_data
+from trainer.data.sample_order import SampleOrder
 from trainer.distributed import World
 from trainer.export import save_model
 from trainer.metrics import SUMMARY, MetricsLog, Throughput, utc_now

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.data import find_data, open_data
-from trainer.datasets import DatasetError
+from trainer.data.data_file import find_data, open_data
+from trainer.data.errors import DatasetError
 from trainer.export import ModelFolderError, load_model
 from trainer.models.gpt import GPT
 from trainer.tasks.digits import BRIGHTEST_PIXEL, held_out_mask

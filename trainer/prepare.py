@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from trainer.datasets import DatasetError, dataset_names, file_sha256, prepare
+from trainer.data.bundled import dataset_names, prepare
+from trainer.data.errors import DatasetError
+from trainer.digests import file_sha256
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.data import DataFile, StepSamples
-from trainer.datasets import HELD_OUT_EVERY
+from trainer.data.bundled import HELD_OUT_EVERY
+from trainer.data.data_file import DataFile
+from trainer.data.sample_order import StepSamples
 from trainer.distributed import World
 from trainer.model_configs import DigitsCNNConfig
 from trainer.models.digits_cnn import NUM_CLASSES, DigitsCNN, move_pictures

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import Config
-from trainer.data import DataFile, StepSamples
+from trainer.data.data_file import DataFile
+from trainer.data.sample_order import StepSamples
 from trainer.distributed import World
 from trainer.model_configs import DigitsCNNConfig, GPTConfig
 

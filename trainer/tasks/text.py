@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.config import ConfigError
-from trainer.data import DataFile, StepSamples
+from trainer.data.data_file import DataFile
+from trainer.data.sample_order import StepSamples
 from trainer.distributed import World
 from trainer.model_configs import GPTConfig
 from trainer.models.gpt import GPT

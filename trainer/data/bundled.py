@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import importlib.util
 import platform
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trainer.data.errors import DatasetError
 from trainer.safetensors_file import Array, write_safetensors
 
 HELD_OUT_EVERY = 5
 """Every fifth digit, and every fifth file of the text, is held out from training."""
 CHARACTERS = "\x00\t\n" + "".join(chr(code) for code in range(32, 127))
 """The characters that the text is made of, by token; token 0 stands for any other character."""
-
-
-class DatasetError(Exception):
-    """A data set that cannot be made here, or a file that is not what it should be; says what to do."""
 
 
 def dataset_names() -> list[str]:
@@ -43,12 +39,6 @@ def prepare(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(path, arrays, about)
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """Return the file's SHA-256 as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _make_digits() -> tuple[dict[str, Array], dict[str, str]]:
