@@ -11,7 +11,7 @@ from typing import Any
 
 from fleet.run_control import is_lost
 from fleet.run_store import FINAL_EVENTS, RunStore
-from fleet.runs import read_events, read_run
+from fleet.runs import events_of, read_events, read_run
 
 _LOG = re.compile(r"logs/node-(\d+)\.log")
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.3, 1.0
@@ -39,9 +39,12 @@ class LogText:
 class _Logs:
     """How far each log has been read."""
 
-    def __init__(self, store: RunStore, run_id: str, rank: int | None) -> None:
+    def __init__(self, store: RunStore, run_id: str, rank: int | None, *, new_only: bool = False) -> None:
         self._store, self._run_id, self._rank = store, run_id, rank
-        self._offsets: dict[int, int] = {}
+        sizes = store.sizes(run_id, "logs/") if new_only else {}
+        self._offsets = {
+            int(found[1]): size for name, size in sizes.items() if (found := _LOG.fullmatch(name))
+        }
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
 
     def news(self) -> Iterator[LogText]:
@@ -60,16 +63,19 @@ class _Logs:
                 yield LogText(rank, decoder.decode(data))
 
 
-def follow(store: RunStore, run_id: str, *, rank: int | None = None) -> Iterator[EventSeen | LogText]:
+def follow(
+    store: RunStore, run_id: str, *, rank: int | None = None, new_only: bool = False
+) -> Iterator[EventSeen | LogText]:
     """Yield the run's events and logs (of every node, or of `rank`) from its beginning until it has ended.
 
-    It also ends, without a final event, where nobody carries out the run any more.
+    Events are those of its latest attempt. `new_only` leaves out what the logs hold already: what earlier
+    attempts wrote. It also ends, without a final event, where nobody carries out the run any more.
     """
     run = read_run(store, run_id)
-    logs, seen = _Logs(store, run_id, rank), 0
+    logs, seen = _Logs(store, run_id, rank, new_only=new_only), 0
     lost_looked_at, pause = time.monotonic(), _POLL_SECONDS
     while True:
-        events = read_events(store, run_id)
+        events = events_of(read_events(store, run_id), run.attempt)
         over = bool(events) and events[-1]["event"] in FINAL_EVENTS
         if over:
             yield from logs.news()  # what was written before the end comes before the end

@@ -61,6 +61,8 @@ class LaunchRequest:
     instance_type: str
     price_usd_per_hour: float | None
     """List price of one node; None where the catalog does not know it."""
+    spot: bool
+    """Whether EC2 may end its nodes at two minutes' notice."""
     recipe: str
     """"" where a script runs."""
     overrides: tuple[str, ...]
@@ -108,6 +110,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         fleet=name,
         instance_type=fleet.instance_type,
         price_usd_per_hour=known.price_usd_per_hour if known else None,
+        spot=fleet.purchase == "spot",
         recipe=job.recipe or "",
         overrides=job.overrides,
         dataset=dataset,

@@ -73,7 +73,10 @@ def cancel(
 
 def is_lost(store: RunStore, run: RunStatus) -> bool:
     """Return whether nobody carries out the active run: its dispatcher ended, or the head node is gone."""
-    told = store.get_json(run.run_id, "submission.json") or _find_command(store, run)
+    request = store.get_json(run.run_id, "run.json") or {}
+    told = store.get_json(run.run_id, "submission.json")
+    if told is None or told["command_id"] in request.get("earlier_commands", ()):
+        told = _find_command(store, run, request)
     if told is None:
         submitted = datetime.datetime.fromisoformat(run.submitted)
         age = datetime.datetime.now(datetime.UTC) - submitted
@@ -92,16 +95,20 @@ def is_lost(store: RunStore, run: RunStatus) -> bool:
     return read_run(store, run.run_id).active  # it may have written its last event while we looked
 
 
-def _find_command(store: RunStore, run: RunStatus) -> dict[str, str] | None:
+def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> dict[str, str] | None:
     """Return what `submission.json` would say, from Systems Manager's list: its writer was killed."""
-    environment = (store.get_json(run.run_id, "run.json") or {}).get("environment", "")
+    environment, earlier = request.get("environment", ""), request.get("earlier_commands", ())
     submitted = datetime.datetime.fromisoformat(run.submitted) - _CLOCKS_DIFFER
     after = {"key": "InvokedAfter", "value": submitted.strftime("%Y-%m-%dT%H:%M:%SZ")}
     for page in store.ssm.get_paginator("list_commands").paginate(Filters=[after]):
         for command in page["Commands"]:
             # The nodes' commands have the run's id for a comment, too, but another document.
             ours = command["Comment"] == run.run_id and command["InstanceIds"]
-            if ours and command["DocumentName"] == naming.run_document(environment):
+            if (
+                ours
+                and command["CommandId"] not in earlier
+                and command["DocumentName"] == naming.run_document(environment)
+            ):
                 return {"command_id": command["CommandId"], "instance_id": command["InstanceIds"][0]}
     return None
 
@@ -126,7 +133,7 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
     `settled.json` says first that somebody is at it, and that it is done only once the ledger has it: one who
     is killed in between leaves no gap. At the worst an end is recorded twice.
     """
-    if run.active or not _begin_to_settle(store, run.run_id):
+    if run.active or not _begin_to_settle(store, run.run_id, settled_name(run)):
         return False
     receipt = store.get_json(run.run_id, "receipt.json") or {}
     details = {
@@ -135,26 +142,32 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
         "submitted_by": run.actor,
         "started": run.started,
         "ended": run.ended,
-        "cost": receipt.get("cost"),
+        "cost": (receipt.get("attempts") or [receipt])[-1].get("cost"),
+        **({"attempt": run.attempt} if run.attempt > 1 else {}),
     }
     try:
         ledger.append("run.ended", run.run_id, "recorded", details)
     except BaseException:
-        store.delete(run.run_id, "settled.json")
+        store.delete(run.run_id, settled_name(run))
         raise
-    store.put(run.run_id, "settled.json", {"time": utc_now(), "state": "recorded"})
+    store.put(run.run_id, settled_name(run), {"time": utc_now(), "state": "recorded"})
     return True
 
 
-def _begin_to_settle(store: RunStore, run_id: str) -> bool:
+def settled_name(run: RunStatus) -> str:
+    """Return the name of the file that says whether the end of the run's attempt is in the ledger."""
+    return "settled.json" if run.attempt == 1 else f"settled-{run.attempt}.json"
+
+
+def _begin_to_settle(store: RunStore, run_id: str, name: str) -> bool:
     """Return whether the caller is the one to record the run's end now."""
     mine = {"time": utc_now(), "state": _RECORDING}
-    if store.put_new(run_id, "settled.json", mine):
+    if store.put_new(run_id, name, mine):
         return True
-    found = store.read(run_id, "settled.json")
+    found = store.read(run_id, name)
     if found is None or _is_settled(json.loads(found[0])):
         return False
-    return store.replace(run_id, "settled.json", mine, found[1])
+    return store.replace(run_id, name, mine, found[1])
 
 
 def _is_settled(marker: dict[str, Any]) -> bool:
@@ -171,7 +184,7 @@ def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
     runs = list_runs(store)
     ended = [run for run in runs if not run.active]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        markers = list(pool.map(lambda run: store.get_json(run.run_id, "settled.json"), ended))
+        markers = list(pool.map(lambda run: store.get_json(run.run_id, settled_name(run)), ended))
     for run, marker in zip(ended, markers, strict=True):
         if marker is None or not _is_settled(marker):
             settle(store, ledger, run)

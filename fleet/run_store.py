@@ -13,7 +13,7 @@ from fleet.cloud import Cloud
 from fleet.session import Session
 from stacks import naming
 
-FINAL_EVENTS = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})
+FINAL_EVENTS = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "PREEMPTED"})
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 

@@ -38,6 +38,8 @@ class RunStatus:
     """Why it failed or was ended, or what it waits for; one line."""
     placed: tuple[dict[str, Any], ...]
     """The nodes that it got: rank, instance_id, instance_type, address. Empty while it waits."""
+    attempt: int = 1
+    """Which attempt this is: the first, or one that resumed the run. Times and nodes are this attempt's."""
 
     @property
     def active(self) -> bool:
@@ -88,6 +90,16 @@ def read_events(store: RunStore, run_id: str) -> list[dict[str, Any]]:
     """Return the run's events, oldest first."""
     body = store.get(run_id, "events.jsonl") or b""
     return [json.loads(line) for line in body.decode().splitlines() if line.strip()]
+
+
+def events_of(events: list[dict[str, Any]], attempt: int) -> list[dict[str, Any]]:
+    """Return the events of one attempt: each begins after the final event of the one before."""
+    ended = 0
+    for index, event in enumerate(events):
+        if ended == attempt - 1:
+            return events[index:]
+        ended += event["event"] in FINAL_EVENTS
+    return []
 
 
 def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
@@ -167,7 +179,8 @@ def find_run(store: RunStore, run_id: str) -> RunStatus | None:
     run = store.get_json(run_id, "run.json")
     if run is None:
         return None
-    events = read_events(store, run_id)
+    attempt = int(run.get("attempt", 1))
+    events = events_of(read_events(store, run_id), attempt)
     last: dict[str, Any] = events[-1] if events else {"event": SUBMITTED, "detail": {}}
     by_name = {event["event"]: event for event in events}
     detail = last["detail"]
@@ -179,11 +192,12 @@ def find_run(store: RunStore, run_id: str) -> RunStatus | None:
         nodes=run["nodes"],
         procs_per_node=run["procs_per_node"],
         actor=run["actor"],
-        submitted=run["submitted"],
+        submitted=run.get("resumed") or run["submitted"],
         started=by_name["RUNNING"]["time"] if "RUNNING" in by_name else None,
         ended=last["time"] if last["event"] in FINAL_EVENTS else None,
         cause=str(detail.get("cause") or detail.get("reason") or ""),
         placed=tuple(by_name["PROVISIONING"]["detail"]["nodes"]) if "PROVISIONING" in by_name else (),
+        attempt=attempt,
     )
 
 

@@ -66,7 +66,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
             run, indent=2, ensure_ascii=False
         ).encode()  # last: it makes the run exist
         head = _start(session, outputs, run_id, files, head)
-    _make_room(session)
+    make_room(session)
     return Submitted(run_id, request, head)
 
 
@@ -90,7 +90,7 @@ def _start(
             key = f"runs/{run_id}/{name}"
             uploaded.append(key)
             s3.put_object(Bucket=bucket, Key=key, Body=body)
-        head, command_id = _send(session, outputs.run_document, run_id, head)
+        head, command_id = send(session, outputs.run_document, run_id, head)
     except BaseException as error:
         left = _remove(s3, bucket, uploaded)
         if not isinstance(error, Exception):
@@ -99,12 +99,12 @@ def _start(
         raise ActError(f"the run was not started: {error}{more}") from error
     about = {"instance_id": head, "command_id": command_id}
     # From here on the run is under way, whatever happens: without this file, is_lost looks for the command.
-    with _bearing_with_the_cloud():
+    with bearing_with_the_cloud():
         s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
     return head
 
 
-def _send(session: Session, document: str, run_id: str, head: str) -> tuple[str, str]:
+def send(session: Session, document: str, run_id: str, head: str) -> tuple[str, str]:
     """Tell the head of the run; return its instance id and the command's.
 
     Systems Manager lists a machine for minutes after its end, but refuses to send to it.
@@ -121,14 +121,14 @@ def _send(session: Session, document: str, run_id: str, head: str) -> tuple[str,
     return head, str(answer["Command"]["CommandId"])
 
 
-def _make_room(session: Session) -> None:
+def make_room(session: Session) -> None:
     """End the lost runs whose nodes this one would wait for; it is on its way by now."""
-    with _bearing_with_the_cloud():
+    with bearing_with_the_cloud():
         end_lost_holders(open_runs(session), session.ledger)
 
 
 @contextmanager
-def _bearing_with_the_cloud() -> Iterator[None]:
+def bearing_with_the_cloud() -> Iterator[None]:
     """Let a refusal of the cloud pass: whoever looks at the runs next makes up for it."""
     try:
         yield

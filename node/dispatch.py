@@ -49,15 +49,17 @@ class Dispatch:
             raise LookupError(f"no run {run_id} in {config.artifact_bucket}")
         self._run: dict[str, Any] = json.loads(body)
         self._run_id = run_id
-        self._events = EventLog(self._bucket, run_id)
+        self._attempt = int(self._run.get("attempt", 1))
+        self._submitted = str(self._run.get("resumed") or self._run["submitted"])
+        self._events = persist(lambda: EventLog(self._bucket, run_id, self._attempt))
         self._files = DispatchFiles(config, self._bucket, self._run)
-        self._times = {"submitted": self._run["submitted"], "dispatched": utc_now()}
+        self._times = {"submitted": self._submitted, "dispatched": utc_now()}
         self._gang: Gang | None = None
         self._parts: list[Part] = []
 
     def carry_out(self) -> Verdict:
         """Run it to its end and return how it ended; the final event is written whatever happens."""
-        self._say(QUEUED, {}, self._run["submitted"])
+        self._say(QUEUED, {"attempt": self._attempt} if self._attempt > 1 else {}, self._submitted)
         self._files.reap_others()
         try:
             verdict = self._wait_for_nodes() or self._train()

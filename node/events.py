@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.layout import FINAL_EVENTS, run_key, utc_now
@@ -20,6 +21,12 @@ def parse_events(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.decode().splitlines() if line.strip()]
 
 
+def ended_attempts(events: Sequence[Mapping[str, Any]]) -> tuple[int, bool]:
+    """Return how many attempts of a run have ended, and whether nothing has happened since."""
+    names = [event["event"] for event in events]
+    return sum(name in FINAL_EVENTS for name in names), bool(names) and names[-1] in FINAL_EVENTS
+
+
 def is_over(bucket: Bucket, run_id: str) -> bool:
     """Return whether the run has ended, or has left no trace at all."""
     body = bucket.get(run_key(run_id, EVENTS))
@@ -32,11 +39,17 @@ def is_over(bucket: Bucket, run_id: str) -> bool:
 class EventLog:
     """The writer of one run's `events.jsonl`."""
 
-    def __init__(self, bucket: Bucket, run_id: str) -> None:
+    def __init__(self, bucket: Bucket, run_id: str, attempt: int = 1) -> None:
+        """Write on where the attempt before has ended; NotTheWriterError where it is not the last to end."""
         self._bucket = bucket
         self._key = run_key(run_id, EVENTS)
         self._body = b""
         self._etag: str | None = None
+        if attempt > 1:
+            found = bucket.read(self._key)
+            if found is None or ended_attempts(parse_events(found.body)) != (attempt - 1, True):
+                raise NotTheWriterError(self._key)
+            self._body, self._etag = found.body, found.etag
 
     def append(self, event: str, detail: dict[str, Any], time: str | None = None) -> None:
         """Append one event, at `time` or now; NotTheWriterError where the object is not as we left it."""

@@ -11,7 +11,12 @@ SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 CANCELLED = "CANCELLED"
 TIMED_OUT = "TIMED_OUT"
-FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT})
+PREEMPTED = "PREEMPTED"
+"""It was told to stop from outside, as a spot node is, and has saved; it can be resumed."""
+FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, PREEMPTED})
+
+EXIT_PREEMPTED = 75
+"""What a job ends with that was told to stop, has saved, and asks to be run again (EX_TEMPFAIL)."""
 
 TAG_ENVIRONMENT = "fleetform:environment"
 TAG_ROLE = "fleetform:role"
@@ -35,6 +40,11 @@ def run_key(run_id: str, name: str) -> str:
 def output_name(rank: int) -> str:
     """Return the name of the list of what one node uploaded."""
     return f"outputs/node-{rank}.json"
+
+
+def attempt_name(attempt: int, name: str) -> str:
+    """Return where a file of an attempt lies (`outputs/node-0.json`) once the run was resumed after it."""
+    return f"attempts/{attempt}/{name}"
 
 
 def alive_name(rank: int) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from node.layout import epoch_seconds, output_name, run_key, utc_text
+from node.layout import attempt_name, epoch_seconds, output_name, run_key, utc_text
 from node.placement import Gang
 from node.store import Bucket
 from node.watch import Verdict
 
 PHASES = ("submitted", "dispatched", "claimed", "started", "first_step", "ended")
-_FIRST_LINE_BYTES = 8192
 
 
 def make_receipt(
@@ -30,30 +29,46 @@ def make_receipt(
     that carries none. `file_system` is what `node/run_file_system.py` says of it; the cost includes it.
     """
     reached = dict(times)
-    first_step = first_step_time(bucket, run["run_id"])
+    first_step = first_step_time(bucket, run["run_id"], after=times.get("claimed", ""))
     if first_step:
         reached["first_step"] = first_step
     phases = {name: reached[name] for name in PHASES if name in reached}
-    begin, end = phases.get("claimed"), phases["ended"]
-    held = epoch_seconds(times.get("freed", end)) - epoch_seconds(begin) if begin else 0.0
     nodes = len(gang.nodes) if gang else 0
-    price = run.get("price_usd_per_hour")
-    usd = None if price is None else held * nodes * price / 3600
-    if file_system is not None:
-        usd = None if usd is None or file_system["usd"] is None else usd + file_system["usd"]
+    cost = _cost(run, nodes, _held_seconds(phases, times), file_system)
+    seconds = phase_seconds(phases)
+    earlier = earlier_attempts(bucket, run)
+    mine = {"outcome": verdict.event, "cause": verdict.cause, "seconds": seconds["total"], "cost": cost}
     return {
         "run_id": run["run_id"],
         "outcome": verdict.event,
         "cause": verdict.cause,
         "phases": phases,
-        "seconds": phase_seconds(phases),
+        "seconds": seconds,
         "nodes": _nodes(bucket, run["run_id"], gang),
-        "cost": {
-            "node_seconds": round(held * nodes, 3),
-            "usd_per_node_hour": price,
-            "usd": None if usd is None else round(usd, 4),
-        },
+        "cost": _sum([each["cost"] for each in [*earlier, mine]]),
+        **({"attempts": [*earlier, mine]} if earlier else {}),
         **({} if file_system is None else {"file_system": dict(file_system)}),
+    }
+
+
+def _held_seconds(phases: Mapping[str, str], times: Mapping[str, str]) -> float:
+    """Return for how long the run held its nodes."""
+    begin, end = phases.get("claimed"), phases["ended"]
+    return epoch_seconds(times.get("freed", end)) - epoch_seconds(begin) if begin else 0.0
+
+
+def _cost(
+    run: Mapping[str, Any], nodes: int, held: float, file_system: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what that many nodes for `held` seconds cost, and the run's file system with them."""
+    price = run.get("price_usd_per_hour")
+    usd = None if price is None else held * nodes * price / 3600
+    if file_system is not None:
+        usd = None if usd is None or file_system["usd"] is None else usd + file_system["usd"]
+    return {
+        "node_seconds": round(held * nodes, 3),
+        "usd_per_node_hour": price,
+        "usd": None if usd is None else round(usd, 4),
     }
 
 
@@ -67,16 +82,45 @@ def phase_seconds(phases: Mapping[str, str]) -> dict[str, float]:
     return {**spans, "total": round(moments[-1][1] - moments[0][1], 3)}
 
 
-def first_step_time(bucket: Bucket, run_id: str) -> str | None:
-    """Return the UTC time of the first step in `metrics.jsonl`, or None where no step was logged."""
-    start = bucket.get_start(run_key(run_id, "metrics.jsonl"), _FIRST_LINE_BYTES)
-    if not start:
-        return None
-    try:
-        time = json.loads(start.splitlines()[0])["time"]
-        return utc_text(float(time)) if isinstance(time, int | float) else utc_text(epoch_seconds(time))
-    except (ValueError, KeyError, TypeError):  # a user's script may write what it likes there
-        return None
+def earlier_attempts(bucket: Bucket, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how each attempt before this one ended, and its own cost; none for a run's first."""
+    found = []
+    for attempt in range(1, int(run.get("attempt", 1))):
+        body = bucket.get(run_key(run["run_id"], attempt_name(attempt, "receipt.json")))
+        receipt = json.loads(body) if body else None
+        if receipt is None:  # its dispatcher was gone, and nobody wrote one
+            cost = {"node_seconds": 0.0, "usd_per_node_hour": None, "usd": None}
+            found.append({"outcome": "", "cause": "left no receipt", "seconds": None, "cost": cost})
+        elif "attempts" in receipt:
+            found.append(receipt["attempts"][-1])
+        else:
+            about = {name: receipt[name] for name in ("outcome", "cause", "cost")}
+            found.append({**about, "seconds": receipt["seconds"]["total"]})
+    return found
+
+
+def _sum(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the cost of all attempts; US dollars are null where those of one are not known."""
+    known = [float(cost["usd"]) for cost in costs if cost["usd"] is not None]
+    return {
+        "node_seconds": round(sum(float(cost["node_seconds"]) for cost in costs), 3),
+        "usd_per_node_hour": costs[-1]["usd_per_node_hour"],
+        "usd": round(sum(known), 4) if len(known) == len(costs) else None,
+    }
+
+
+def first_step_time(bucket: Bucket, run_id: str, after: str = "") -> str | None:
+    """Return the UTC time of the first step in `metrics.jsonl` after a UTC time, or None without one."""
+    body = bucket.get(run_key(run_id, "metrics.jsonl"))
+    for line in (body or b"").splitlines():
+        try:
+            time = json.loads(line)["time"]
+            text = utc_text(float(time)) if isinstance(time, int | float) else utc_text(epoch_seconds(time))
+        except (ValueError, KeyError, TypeError):  # a user's script may write what it likes there
+            return None
+        if text >= after:
+            return text
+    return None
 
 
 def _nodes(bucket: Bucket, run_id: str, gang: Gang | None) -> list[dict[str, Any]]:

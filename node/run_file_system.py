@@ -121,7 +121,7 @@ class RunFileSystem:
     def _request(self, subnet_id: str) -> dict[str, Any]:
         return {
             # The same request again makes no second file system.
-            "ClientRequestToken": self._run_id,
+            "ClientRequestToken": f"{self._run_id}-{self.run.get('attempt', 1)}",
             "FileSystemType": "LUSTRE",
             "FileSystemTypeVersion": LUSTRE_VERSION,
             "StorageCapacity": self.run["fsx_gib"],

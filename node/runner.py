@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +27,8 @@ from node.inputs import InputError, Inputs, fetch_inputs
 from node.layout import log_name, output_name, run_key, utc_now
 from node.patience import persist
 from node.process import MARK, JobProcess
+from node.relaunch import Relaunches
+from node.restore import prepare_run_dir, restore
 from node.scratch import make_scratch, remove_scratch
 from node.store import Bucket
 from node.sync import FolderSync
@@ -53,6 +55,8 @@ class Runner:
         self._heart = Heart(self._bucket, self._run_id, self._rank)
         self._wake = threading.Event()
         self._signalled = False
+        self._kill_at: float | None = None
+        """time.monotonic() from which on the job is killed; None while nobody has asked it to stop."""
         self._report: dict[str, Any] = {
             "rank": self._rank,
             "exit_code": EXIT_NOT_STARTED,
@@ -64,6 +68,7 @@ class Runner:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         try:
+            prepare_run_dir(self._config, self._run_id, self._rank)
             inputs = fetch_inputs(self._bucket, self._config, self._run_id)
         except InputError as error:
             return self._give_up(str(error))
@@ -74,16 +79,40 @@ class Runner:
         sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank)
         environment = job_environment(self._config, self._arguments, inputs)
         environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
-        job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
-        self._report["launched"] = utc_now()
-        os.nice(_NICE)
-        self._accompany(job, sync)
-        code = job.exit_code
-        assert code is not None
+        try:
+            self._report["restored"] = restore(self._bucket, inputs.run, self._run_dir, self._rank, sync)
+        except _troubles() as error:
+            return self._give_up(f"the run's directory could not be brought back: {error}")
+        code = self._carry_out(inputs, environment, log, sync)
         remove_scratch(self._config, self._run_id)
         self._say_left_out(sync, log)
         self._let_go(inputs)
         return self._save(sync, code)
+
+    def _carry_out(self, inputs: Inputs, environment: Mapping[str, str], log: Path, sync: FolderSync) -> int:
+        """Run the job while its directory is streamed, again where its launcher was killed; its exit code."""
+        relaunches = Relaunches(self._run_dir)
+        self._report["launched"] = utc_now()
+        while True:
+            # Started while no other thread runs: see JobProcess.
+            job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
+            if relaunches.total == 0:
+                os.nice(_NICE)
+            over = threading.Event()
+            streaming = sync.keep_up(over)
+            code = self._accompany(job)
+            again = self._kill_at is None and relaunches.allows(code)
+            if not again:
+                self._heart.say(UPLOADING)
+            over.set()
+            job.kill_all()
+            streaming.join()
+            if not again:
+                break
+            with log.open("a") as file:
+                file.write(f"{OUR_WORD}the launcher was killed; starting it again ({relaunches.total})\n")
+        self._report["relaunches"] = relaunches.total
+        return code
 
     def _say_left_out(self, sync: FolderSync, log: Path) -> None:
         """Report what stays on this node; the log warns of what somebody would miss."""
@@ -105,27 +134,23 @@ class Runner:
             self._report["fsx"] = listing
         inputs.attached.detach()
 
-    def _accompany(self, job: JobProcess, sync: FolderSync) -> None:
-        """Stream the run directory until the job has ended; pass a stop on to it, first kindly."""
-        over = threading.Event()
-        streaming = sync.keep_up(over)
-        stop_looked_at, kill_at = time.monotonic(), None
-        while job.exit_code is None:
+    def _accompany(self, job: JobProcess) -> int:
+        """Wait until the job has ended and return its exit code; pass a stop on to it, first kindly."""
+        stop_looked_at = time.monotonic()
+        while (code := job.exit_code) is None:
             self._wake.wait(_TICK)
+            self._wake.clear()
             now = time.monotonic()
-            if kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
+            if self._kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
                 stop_looked_at = now
                 grace = self._stop_requested()
                 if grace is not None:
                     self._heart.say(STOPPING)
                     job.terminate()
-                    kill_at = now + grace
-            if kill_at is not None and now > kill_at:
+                    self._kill_at = now + grace
+            if self._kill_at is not None and now > self._kill_at:
                 job.kill_all()
-        self._heart.say(UPLOADING)
-        over.set()
-        job.kill_all()
-        streaming.join()
+        return code
 
     def _stop_requested(self) -> float | None:
         """Return the seconds that the job gets to end by itself, or None while nobody has asked it to."""
@@ -163,13 +188,24 @@ class Runner:
         self._wake.set()
 
 
+def _troubles() -> tuple[type[Exception], ...]:
+    """Return what bringing files here can meet: a refusal, a full disk, a file that is not what was sent."""
+    return (ValueError, *failures())
+
+
 def job_environment(config: NodeConfig, arguments: argparse.Namespace, inputs: Inputs) -> dict[str, str]:
     """Return what launch.sh sees: this process's environment and docs/architecture.md's variables."""
     threads = max(1, len(os.sched_getaffinity(0)) // int(inputs.run["procs_per_node"]))
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
+    environment.setdefault("AWS_DEFAULT_REGION", config.region)
+    price = inputs.run.get("price_usd_per_hour")
+    checkpoints = run_key(arguments.run_id, "checkpoints")
     return {
         **environment,
+        **({"FLEETFORM_SPOT": "1"} if inputs.run.get("spot") else {}),
+        **({} if price is None else {"FLEETFORM_USD_PER_HOUR": f"{price * arguments.node_count:.6g}"}),
+        "FLEETFORM_CHECKPOINTS_URL": f"s3://{config.artifact_bucket}/{checkpoints}",
         **inputs.attached.variables,
         "FLEETFORM_RUN_ID": arguments.run_id,
         MARK: str(config.run_dir(arguments.run_id)),

@@ -14,7 +14,7 @@ from typing import Any
 from node.aws import failures
 from node.layout import log_name, run_key
 from node.run_files import MANIFEST, LeftOut, files_to_send
-from node.store import Bucket
+from node.store import Bucket, file_digest
 
 FRESH_SECONDS = 1.0
 """A small file that grows is sent again this long after it was sent."""
@@ -23,8 +23,8 @@ BYTES_PER_SECOND = 1024 * 1024
 _RETRY_SECONDS = 5.0
 _TICK = 0.25
 _TAKEN = re.compile(
-    r"(run|submission|cancel|stop|receipt|settled|fsx|fsx-reaper)\.json|fsx/.*|events\.jsonl|launch\.sh|code\.tar\.gz"
-    r"|(logs|outputs|alive)/node-\d+\.\w+|node-\d+/.*",
+    r"(run|submission|cancel|stop|receipt|settled(-\d+)?|fsx|fsx-reaper)\.json|fsx/.*|events\.jsonl|launch\.sh"
+    r"|code\.tar\.gz|(logs|outputs|alive)/node-\d+\.\w+|(node-\d+|attempts)/.*",
     re.DOTALL,
 )
 """Names in a run's directory that are not the job's: docs/architecture.md, "The run directory"."""
@@ -58,6 +58,14 @@ class FolderSync:
         """
         plain = name == log_name(self._rank) or (self._rank == 0 and not _TAKEN.fullmatch(name))
         return run_key(self._run_id, name if plain else f"node-{self._rank}/{name}")
+
+    def adopt(self, name: str, key: str) -> None:
+        """Take a file here for what lies in the bucket under that key, where it was just brought from."""
+        path = self._folder / name
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            stamp = (status.st_size, status.st_mtime_ns)
+            self._sent[name] = Sent(key, *file_digest(path), stamp, time.monotonic())
 
     def left_out(self) -> list[LeftOut]:
         """Return what `finish` would leave on this node, if it were called now."""

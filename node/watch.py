@@ -13,7 +13,18 @@ from node.alive import SILENCE_SECONDS, Listener
 from node.cause import TAIL_BYTES, cause_of
 from node.commands import Invocation
 from node.instances import Instance, gone
-from node.layout import CANCELLED, FAILED, SUCCEEDED, TIMED_OUT, epoch_seconds, log_name, output_name, run_key
+from node.layout import (
+    CANCELLED,
+    EXIT_PREEMPTED,
+    FAILED,
+    PREEMPTED,
+    SUCCEEDED,
+    TIMED_OUT,
+    epoch_seconds,
+    log_name,
+    output_name,
+    run_key,
+)
 from node.patience import persist
 from node.store import Bucket
 
@@ -61,6 +72,11 @@ class Part:
     def failed(self) -> bool:
         """Whether it ended in any way but success."""
         return bool(self.lost) or (self.seen.ended and self.seen.status != "Success")
+
+    @property
+    def preempted(self) -> bool:
+        """Whether its job was told to stop from outside, and has saved."""
+        return not self.lost and self.seen.ended and self.seen.exit_code == EXIT_PREEMPTED
 
 
 class Watch:
@@ -124,6 +140,9 @@ class Watch:
     def _judge(self) -> Verdict | None:
         """Return why the run has to stop now, or None."""
         failed = [part for part in self._parts if part.failed]
+        preempted = [part for part in failed if part.preempted]
+        if preempted and all(part.preempted or part.lost for part in failed):
+            return Verdict(PREEMPTED, self._first_cause(preempted))
         if failed:
             return Verdict(FAILED, self._first_cause(failed))
         if all(part.ended for part in self._parts):

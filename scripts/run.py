@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     metavar="GIB",
     help="A fast file system (FSx for Lustre) for the length of the run: 1200, or a multiple of 2400.",
 )
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run that has ended too early, from its checkpoints."
+)
 @click.option("--dry-run", is_flag=True, help="Print the script that would run, to the letter, and stop.")
 @click.option("--follow", "-f", is_flag=True, help="Stay, and print its events and logs until it ends.")
 @json_option
@@ -42,16 +45,12 @@ def command(
     environment: str,
     words: tuple[str, ...],
     recipe: str | None,
-    nodes: int,
-    procs_per_node: int | None,
-    fleet: str | None,
-    checkpoints: bool,
-    max_minutes: int,
-    fsx_gib: int,
+    resume: str | None,
     dry_run: bool,
     follow: bool,
     as_json: bool,
     cloud: str | None,
+    **sizes: Any,
 ) -> int:
     """Run a recipe, or any script that torchrun can start, on ENVIRONMENT.
 
@@ -59,23 +58,25 @@ def command(
       fleetform run vision --recipe digits samples=20000 --nodes 2 --follow
       fleetform run vision --nodes 2 -- train.py --lr 0.01
 
+    A run that was PREEMPTED, or ended otherwise before its job was done, goes on from its checkpoints:
+
+    \b
+      fleetform run vision --resume 20261122-170203-abcde --follow
+
     The files beside a script travel with it. Exit code with --follow: 0 when the run succeeded, 1 otherwise.
     """
     from fleet.job import JobSpec
 
+    if resume is not None:
+        return _resume(environment, resume, bool(recipe or words or dry_run), cloud, follow, as_json)
     script = Path(words[0]) if recipe is None and words else None
     job = JobSpec(
         environment=environment,
-        fleet=fleet,
         recipe=recipe,
         overrides=words if recipe is not None else (),
         script=script,
         arguments=words[1:] if script else (),
-        nodes=nodes,
-        checkpoints=checkpoints,
-        procs_per_node=procs_per_node,
-        max_minutes=max_minutes,
-        fsx_gib=fsx_gib,
+        **sizes,
     )
     return _dry_run(job) if dry_run else _run(job, cloud, follow, as_json)
 
@@ -90,6 +91,33 @@ def _dry_run(job: JobSpec) -> int:
     click.echo(
         render_launch_script(build_request(job, declared_fleets(spec), spec.fsx.run_max_gib)), nl=False
     )
+    return 0
+
+
+def _resume(
+    environment: str, run_id: str, says_more: bool, cloud: str | None, follow: bool, as_json: bool
+) -> int:
+    from fleet.environment import read_outputs
+    from fleet.resume import resume
+    from fleet.session import open_session
+    from scripts.run_output import follow_to_end
+    from stacks.problems import UserError
+
+    if says_more:
+        what = "a run is resumed as it was submitted"
+        raise UserError.of(what, "leave out the recipe, the script and --dry-run", path="--resume")
+    session = open_session(environment, cloud, act="run.submit")
+    assert session.caller
+    outputs = read_outputs(session.cloud, environment, session.spec.region)
+    head = resume(session, outputs, run_id)
+    if follow:
+        note(f"run {run_id} goes on")
+        return follow_to_end(session, run_id, as_json=as_json, new_only=True)
+    if as_json:
+        emit_json({"run_id": run_id, "head": head})
+    else:
+        say(run_id)
+        note(f"it goes on; follow it: fleetform logs {environment} {run_id} -f")
     return 0
 
 

@@ -12,7 +12,9 @@ from fleet.session import Session
 from scripts.console_io import emit_json, note
 
 
-def follow_to_end(session: Session, run_id: str, *, as_json: bool = False, rank: int | None = None) -> int:
+def follow_to_end(
+    session: Session, run_id: str, *, as_json: bool = False, rank: int | None = None, new_only: bool = False
+) -> int:
     """Print the run's log and events until it ends; return 0 where it succeeded, else 1 with the cause said.
 
     With `as_json` the log goes to standard error, and the run as it ended is the answer.
@@ -22,7 +24,7 @@ def follow_to_end(session: Session, run_id: str, *, as_json: bool = False, rank:
     printer = LogPrinter(several=run.nodes > 1 and rank is None, to_error=as_json)
     last = ""
     try:
-        for item in follow(store, run_id, rank=rank):
+        for item in follow(store, run_id, rank=rank, new_only=new_only):
             if isinstance(item, LogText):
                 printer.show(item)
             else:

@@ -75,8 +75,8 @@ def make_specs(name: str, nodes: int) -> tuple[AccountSpec, EnvironmentSpec]:
     return account, spec
 
 
-def build(cloud: Cloud, project: Project, name: str, nodes: int) -> RunEnvironment:
-    """Make the environment and wait until its machines take commands."""
+def build(cloud: Cloud, project: Project, name: str, nodes: int, *, spot: bool = False) -> RunEnvironment:
+    """Make the environment and wait until its machines take commands; its nodes are spot if asked for."""
     account, spec = make_specs(name, nodes)
     session = Session(project, cloud, account, spec)
     bucket = naming.artifact_bucket(account.organization, name, REGION)
@@ -96,15 +96,23 @@ def build(cloud: Cloud, project: Project, name: str, nodes: int) -> RunEnvironme
         )
     profiles = make_profiles(cloud, name, {"artifacts": bucket, "datasets": datasets})
     _start(session, bucket, bundle, profiles["head"], "head", "", 1)
-    _start(session, bucket, bundle, profiles["node"], "node", "gpu", nodes)
+    _start(session, bucket, bundle, profiles["node"], "node", "gpu", nodes, spot=spot)
     _wait_until_online(ssm, session, 1 + nodes)
-    outputs = _outputs(name, bucket, nodes)
+    outputs = _outputs(name, bucket, nodes, "spot" if spot else "on_demand")
     ssm.put_parameter(Name=naming.outputs_parameter(name), Value=outputs.to_json(), Type="String")
     return RunEnvironment(session, outputs)
 
 
 def _start(
-    session: Session, bucket: str, bundle: Bundle, profile: str, role: str, fleet: str, count: int
+    session: Session,
+    bucket: str,
+    bundle: Bundle,
+    profile: str,
+    role: str,
+    fleet: str,
+    count: int,
+    *,
+    spot: bool = False,
 ) -> None:
     name = session.spec.name
     user_data = render(
@@ -129,6 +137,7 @@ def _start(
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = {naming.TAG_ENVIRONMENT: name, naming.TAG_ROLE: role, naming.TAG_FLEET: fleet}
     ec2.run_instances(
+        **({"InstanceMarketOptions": {"MarketType": "spot"}} if spot else {}),
         ImageId=image,
         InstanceType="m6i.large" if role == "head" else INSTANCE_TYPE,
         MinCount=count,
@@ -154,7 +163,7 @@ def _wait_until_online(ssm: Any, session: Session, count: int) -> None:
     raise TimeoutError(f"{session.spec.name}: the machines did not come online")
 
 
-def _outputs(name: str, bucket: str, nodes: int) -> EnvironmentOutputs:
+def _outputs(name: str, bucket: str, nodes: int, purchase: str) -> EnvironmentOutputs:
     return EnvironmentOutputs(
         environment=name,
         region=REGION,
@@ -175,6 +184,7 @@ def _outputs(name: str, bucket: str, nodes: int) -> EnvironmentOutputs:
                 max_nodes=nodes,
                 instance_type=INSTANCE_TYPE,
                 gpus_per_node=1,
+                purchase=purchase,
             )
         },
     )

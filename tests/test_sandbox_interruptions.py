@@ -52,6 +52,6 @@ def test_what_cannot_be_taken_back_is_named(sandbox: Cloud, sandbox_home: Path) 
     mine = start(sandbox)
     with pytest.raises(daemon.SandboxError, match=f"^{mine} is no spot instance"):
         daemon.interrupt(sandbox_home, mine, 120)
-    with pytest.raises(daemon.SandboxError, match="^there is no instance i-00000000000000000"):
+    with pytest.raises(daemon.SandboxError, match=r"^there is no instance i-00000000000000000"):
         daemon.interrupt(sandbox_home, "i-00000000000000000", 120)
     assert state(sandbox, mine) == "running"

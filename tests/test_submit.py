@@ -114,10 +114,17 @@ def test_a_run_is_under_way_though_nothing_more_could_be_written_after_the_comma
     assert desk.store.get_json(run_id, "submission.json") is None
     run = read_run(desk.store, run_id)
     assert not is_lost(desk.store, run)
-    desk.store.ssm.cancel_command(CommandId=(run_control._find_command(desk.store, run) or {})["command_id"])
+    desk.store.ssm.cancel_command(CommandId=_command_of(desk, run_id))
     wait_for(lambda: is_lost(desk.store, run))
     ended = run_control.cancel(desk.store, desk.session.ledger, run_id, "tests")
     assert ended.state == "CANCELLED"
+
+
+def _command_of(desk: RunEnvironment, run_id: str) -> str:
+    request = desk.store.get_json(run_id, "run.json") or {}
+    found = run_control._find_command(desk.store, read_run(desk.store, run_id), request)
+    assert found is not None
+    return found["command_id"]
 
 
 def test_a_dead_run_s_nodes_are_freed_for_the_next_one(desk: RunEnvironment, script: Path) -> None:

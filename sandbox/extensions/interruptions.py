@@ -1,8 +1,8 @@
 """EC2 takes spot instances back: a notice in their metadata, and their end some time later.
 
 `POST /_sandbox/interrupt` with `{"instance_id": "i-...", "after_s": 120}`, as Fault Injection Service's
-`aws:ec2:send-spot-instance-interruptions` does it. Seam: the node's `ends_at`, which sandbox/metadata.py shows, and
-`EC2Backend.terminate_instances`. moto takes no spot instance back; drop this when it does.
+`aws:ec2:send-spot-instance-interruptions` does it. Seam: the node's `ends_at`, which sandbox/metadata.py
+shows, and `EC2Backend.terminate_instances`. moto takes no spot instance back; drop this when it does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""Resumes a run that has ended too early: the same job in the same run directory, as its next attempt.
+
+`run.json` says which attempt is on; whoever changes it first, by a conditional write, has the run. What the
+head and the nodes wrote about the attempt before moves to `attempts/<n>/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.clock import utc_now
+from fleet.errors import ActError
+from fleet.head import find_head
+from fleet.run_store import RunStore, open_runs
+from fleet.runs import RunStatus, read_run
+from fleet.session import Session
+from fleet.submit import bearing_with_the_cloud, make_room, send
+from stacks.outputs import EnvironmentOutputs
+from stacks.problems import Problem, UserError
+
+_OF_AN_ATTEMPT = ("receipt.json", "outputs/", "alive/", "stop.json", "cancel.json")
+"""What is about one attempt, and would be taken for the next one's."""
+_ALSO_GONE = ("outputs/", "alive/", "stop.json", "cancel.json")
+
+
+def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
+    """Start the run's next attempt and return the instance id of the head that was told.
+
+    The ledger has it as `run.resume`. Raises UserError where the run can't be resumed, and ActError, with
+    everything as it was, where it could not be started.
+    """
+    store = open_runs(session)
+    with session.ledger.act("run.resume", run_id) as act:
+        run = read_run(store, run_id)
+        found = store.read(run_id, "run.json")
+        assert found is not None, "it has just been read"
+        request = json.loads(found[0])
+        if problems := _problems(run, request, outputs):
+            raise UserError(problems)
+        attempt = act.details["attempt"] = run.attempt + 1
+        head = find_head(session)
+        known = (store.get_json(run_id, "submission.json") or {}).get("command_id")
+        earlier = [*request.get("earlier_commands", []), *([known] if known else [])]
+        changed = {
+            **request,
+            "attempt": attempt,
+            "resumed": utc_now(),
+            "resumed_by": session.caller,
+            "earlier_commands": earlier,
+        }
+        if not store.replace(run_id, "run.json", changed, found[1]):
+            raise ActError(f"the run {run_id} was resumed by somebody else just now")
+        head = _start(session, outputs, store, run_id, run.attempt, head, request)
+    make_room(session)
+    return head
+
+
+def _problems(run: RunStatus, request: Mapping[str, Any], outputs: EnvironmentOutputs) -> list[Problem]:
+    if run.active:
+        what = f"the run {run.run_id} is {run.state}"
+        return [Problem(what=what, do="wait for its end, or cancel it", path="--resume")]
+    if run.state == "SUCCEEDED":
+        what = f"the run {run.run_id} has succeeded: nothing is left to do"
+        return [Problem(what=what, do="start a new run", path="--resume")]
+    fleet = outputs.fleets.get(run.fleet)
+    has = fleet.nodes if fleet else 0
+    if has < run.nodes:
+        what = f"the run needs {run.nodes} nodes of the fleet {run.fleet}, which has {has}"
+        return [Problem(what=what, do="bring the fleet up to that size with `fleetform up`", path="--resume")]
+    if fleet is not None and fleet.instance_type != request["instance_type"]:
+        what = f"the run began on {request['instance_type']} nodes, and the fleet has {fleet.instance_type}"
+        return [Problem(what=what, do="start a new run", path="--resume")]
+    return []
+
+
+def _start(
+    session: Session,
+    outputs: EnvironmentOutputs,
+    store: RunStore,
+    run_id: str,
+    ended: int,
+    head: str,
+    request: dict[str, Any],
+) -> str:
+    """Put the ended attempt's files aside and send the command; where either fails, put all back."""
+    moved: dict[str, bytes] = {}
+    try:
+        moved = _set_aside(store, run_id, ended)
+        head, command_id = send(session, outputs.run_document, run_id, head)
+    except BaseException as error:
+        for name, body in moved.items():
+            store.s3.put_object(Bucket=store.bucket, Key=f"runs/{run_id}/{name}", Body=body)
+        store.put(run_id, "run.json", request)
+        if not isinstance(error, Exception) or isinstance(error, ActError | UserError):
+            raise
+        raise ActError(f"the run was not resumed: {error}") from error
+    with bearing_with_the_cloud():
+        store.put(run_id, "submission.json", {"instance_id": head, "command_id": command_id})
+    return head
+
+
+def _set_aside(store: RunStore, run_id: str, attempt: int) -> dict[str, bytes]:
+    """Copy what is about one attempt to `attempts/<n>/`, and delete what must not be taken for the next's.
+
+    Return what was deleted.
+    """
+    names = [name for each in _OF_AN_ATTEMPT for name in store.sizes(run_id, each) if _is_of(name, each)]
+    gone: dict[str, bytes] = {}
+    for name in names:
+        body = store.get(run_id, name)
+        if body is None:
+            continue
+        key = f"runs/{run_id}/attempts/{attempt}/{name}"
+        store.s3.put_object(Bucket=store.bucket, Key=key, Body=body)
+        if name.startswith(_ALSO_GONE):
+            store.delete(run_id, name)
+            gone[name] = body
+    return gone
+
+
+def _is_of(name: str, each: str) -> bool:
+    return name.startswith(each) if each.endswith("/") else name == each
