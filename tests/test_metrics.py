@@ -44,7 +44,8 @@ def test_lines_of_lost_steps_are_taken_out_and_values_that_are_none_are_left_out
 
 def test_what_was_logged_outlives_a_kill_9_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
     program = (
-        "import os, pathlib, sys\nfrom trainer.goodput import GoodputLog\nfrom trainer.metrics import MetricsLog\n"
+        "import os, pathlib, sys\nfrom trainer.goodput import GoodputLog\n"
+        "from trainer.metrics import MetricsLog\n"
         "root = pathlib.Path(sys.argv[1]); log = MetricsLog(root / 'metrics.jsonl', steps_done=0)\n"
         'log.log(1, loss=2.0); log._file.write(\'{"step": 2, "lo\'); log._file.flush()\n'
         "GoodputLog(root / 'goodput.jsonl').event('first_step', step=1)\n"
