@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export CHECKPOINT_DISABLE := 1
 
-.PHONY: help demo test lint types unit bench docs clean
+.PHONY: help demo test lint types unit bench bench-trainer docs clean
 
 help:
 	@echo "make demo    the whole round trip in the sandbox, with no cloud account"
 	@echo "make test    everything that must hold: lint, types, tests on the real parts"
 	@echo "make bench   the benchmarks behind docs/benchmarks.md"
+	@echo "make bench-trainer  those of the trainer alone, beside its peers"
 	@echo "make docs    write the generated pages again"
 
 demo: $(VENV)/demo.installed
@@ -32,6 +33,10 @@ unit: $(VENV)/dev.installed node_modules/.installed
 bench: $(VENV)/dev.installed node_modules/.installed
 	$(INSTALL) '.[benchmarks]'
 	$(BIN)/python -m benchmarks
+
+bench-trainer: $(VENV)/dev.installed
+	$(INSTALL) '.[benchmarks]'
+	$(BIN)/python -m benchmarks trainer
 
 docs: $(VENV)/dev.installed
 	$(BIN)/python -m stacks.reference

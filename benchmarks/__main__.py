@@ -24,6 +24,7 @@ BENCHMARKS = {
     "cycles": "Six environments, from nothing to nothing",
     "submit": "Submit to first training step",
     "scaling": "One process against two",
+    "trainer": "The trainer beside a bare loop and its peers",
 }
 HEAD = """\
 # Benchmarks
