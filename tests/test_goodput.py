@@ -134,6 +134,15 @@ def test_only_a_job_that_is_to_be_run_again_makes_the_time_until_then_a_recovery
     assert ledger.steps == 22 and ledger.lost_steps == 0
 
 
+@pytest.mark.parametrize(("last", "recovery"), [("stopped", 9.5), ("finished", 0.0)])
+def test_without_a_launcher_a_run_told_to_stop_is_waited_for_and_a_finished_one_is_not(
+    last: str, recovery: float, tmp_path: Path
+) -> None:
+    first = [*a_life(0, 1, pid=7, finished=False), (10.5, last, {"pid": 7})]
+    ledger = told(tmp_path, *first, *a_life(20, 12, pid=8, finished=True))
+    assert ledger.buckets["infrastructure_recovery"] == pytest.approx(recovery)
+
+
 def test_money_is_the_price_of_all_machines_for_the_seconds(tmp_path: Path) -> None:
     told(tmp_path, *a_life(0, 1, pid=7, finished=True))
     ledger = write_ledger(tmp_path, usd_per_hour=360.0)

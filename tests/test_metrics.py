@@ -144,7 +144,8 @@ def test_a_peak_is_the_devices_own_or_none(name: str, precision: str, expected: 
 def test_mfu_is_there_with_formula_and_denominator_or_not_at_all_with_the_reason() -> None:
     known = utilization(PER_SAMPLE, "NVIDIA H200", "bf16", 8)
     assert known.of(989e12 * 8 / 2e9) == pytest.approx(1.0)
-    about = known.describe()
+    about = known.describe(samples_per_s=989e12 / 2e9)
+    assert about["mfu"] == pytest.approx(1 / 8)
     assert about["formula"] == "2e9 a sample" and about["peak_flop_per_s_per_device"] == 989e12
     assert about["devices"] == 8 and "NVIDIA H200" in about["peak_of"] and about["peak_source"]
     for flops, device, why in [(None, "NVIDIA H200", "FLOP per sample"), (PER_SAMPLE, "cpu", "peak for cpu")]:

@@ -81,11 +81,12 @@ class Utilization:
             samples_per_s * self.flops.forward_backward_per_sample / (self.peak.flop_per_s * self.world_size)
         )
 
-    def describe(self) -> dict[str, Any]:
-        """Return what summary.json tells of it: formula, denominator, their sources, or why there is none."""
+    def describe(self, samples_per_s: float | None = None) -> dict[str, Any]:
+        """Return what summary.json tells: MFU, formula, denominator, their sources, or why there is none."""
         if self.flops is None or self.peak is None:
             return {"mfu": None, "why_none": self.why_none}
         return {
+            "mfu": None if samples_per_s is None else self.of(samples_per_s),
             "flop_per_sample": self.flops.forward_backward_per_sample,
             "formula": self.flops.formula,
             "formula_source": self.flops.source,

@@ -192,7 +192,7 @@ def _place(lives: Sequence[Life], jobs: Sequence[Job]) -> list[Job]:
         if any(begin <= life.begin <= end for begin, end in bounds):
             life.attempt = next((a for a in reversed(attempts) if a.begin <= life.begin + JITTER), None)
         if life.attempt is None:
-            code = 0 if life.finished else None
+            code = 0 if life.finished else STOPPED if life.of("stopped") else None
             alone.append(Job(life.begin, life.last.time, code))
     return alone
 

@@ -46,6 +46,7 @@ _STAGE_AFTER = {
     "steps": "other",
     "evaluation": "other",
     "checkpoint_wait": "other",
+    "stopped": "other",
     "finished": "other",
 }
 """What a process does after it has told that, until it tells the next thing."""

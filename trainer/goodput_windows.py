@@ -12,7 +12,13 @@ from trainer.spans import Span
 STEP = "step"
 """Stands for the time of steps until it is known how many of them count."""
 _TRAINS_AFTER = frozenset({"first_step", "steps", "evaluation", "checkpoint_wait"})
-_TIMED = _TRAINS_AFTER | {"setup_done", "evaluation_started", "checkpoint_wait_started", "finished"}
+_TIMED = _TRAINS_AFTER | {
+    "setup_done",
+    "evaluation_started",
+    "checkpoint_wait_started",
+    "stopped",
+    "finished",
+}
 """Events that begin or end something; the others only inform."""
 
 
