@@ -42,10 +42,9 @@ class Numbers:
 
 def run_one(folder: Path, seed: int, kill: bool) -> None:
     """Do one run to its end, or to its kill."""
-    from trainer.run import Run
-
     from trainer.data.sample_order import SampleOrder
     from trainer.data.step_data import StepData
+    from trainer.run import Run
 
     torch.manual_seed(seed)
     model: nn.Module = nn.Sequential(nn.Linear(16, 32), nn.Dropout(0.1), nn.ReLU(), nn.Linear(32, 1))

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trainer.run import Run
 
 from benchmarks.trainer import loops
 from benchmarks.trainer.hand_gpt import MEDIUM, HandGPT
 from benchmarks.trainer.told import Teller
+from trainer.run import Run
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ def bare() -> None:
 def ours() -> None:
     """Do a step by our engine."""
     import torch
+
     from trainer.run import Run
 
     run = Run(steps=1, device="cpu", checkpoint_every=0)
