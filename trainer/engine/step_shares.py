@@ -1,0 +1,89 @@
+"""How a step's time divides into computing and waiting for the other processes, measured while it trains.
+
+From that follows what the same job would take on one process: see node/speedup.py. Nothing is run for it, and
+nothing is waited for.
+
+On a CPU, computing is the processor time of the training thread from a micro-batch's forward pass to the end
+of its backward pass: while it waits for gloo, whose work threads of its own do, it takes none. On a GPU it is
+what DistributedDataParallel's own timers (CUDA events) give for forward and backward computation; DDP takes
+them in its first ten iterations and in every hundredth.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from typing import Any
+
+import torch
+from torch import nn
+
+WARM_UP_STEPS = 5
+"""Steps that are not counted: the first ones allocate, compile and choose kernels."""
+_KEPT = 4096
+_NS = 1e9
+
+
+class StepShares:
+    """The shares of one process's steps."""
+
+    def __init__(self, replica: nn.Module, device: torch.device) -> None:
+        """`replica` is what is called in the forward pass: DDP's module where there are several processes."""
+        self._on_gpu = device.type == "cuda"
+        self._replica = replica if hasattr(replica, "_get_ddp_logging_data") else None
+        self._computed: deque[float] = deque(maxlen=_KEPT)
+        self._others: deque[float] = deque(maxlen=_KEPT)
+        self._begun = self._sum = self._step_begun = 0.0
+        self._micro_batches = self._seen = self._iteration = 0
+
+    def begin_batch(self) -> None:
+        """Note that the data of a micro-batch is there and its forward pass is about to begin."""
+        self._begun = time.thread_time()
+        if self._micro_batches == 0:
+            if self._seen > WARM_UP_STEPS + 1 and not self._on_gpu:
+                self._others.append(self._begun - self._step_begun - self._computed[-1])
+            self._step_begun = self._begun
+
+    def end_batch(self) -> None:
+        """Note that a micro-batch's backward pass has ended."""
+        self._sum += time.thread_time() - self._begun
+        self._micro_batches += 1
+
+    def end_step(self) -> None:
+        """Note that a step's last backward pass has ended."""
+        self._seen += 1
+        if self._on_gpu:
+            self._read_timers()
+        elif self._seen > WARM_UP_STEPS:
+            self._computed.append(self._sum)
+        self._sum, self._micro_batches = 0.0, 0
+
+    def values(self, step_seconds: float) -> dict[str, float]:
+        """Return `compute_seconds` and `other_seconds` of a step; empty where they could not be measured.
+
+        Both are medians: forward and backward computation, and what each process does alone whatever their
+        number is (update, data). What is missing to `step_seconds` was waiting for other processes.
+        """
+        if not self._computed:
+            return {}
+        computed = statistics.median(self._computed)
+        if self._on_gpu:  # what is kept there is the wait that no computation hides
+            other = step_seconds - computed - statistics.median(self._others)
+        else:
+            other = statistics.median(self._others) if self._others else 0.0
+        return {"compute_seconds": computed, "other_seconds": max(0.0, other)}
+
+    def _read_timers(self) -> None:
+        """Take what DDP's timers say of the newest iteration that they were read in, once."""
+        if self._replica is None or not (self._seen <= 12 or self._seen % 100 <= 1):
+            return
+        found: dict[str, Any] = self._replica._get_ddp_logging_data()  # type: ignore[operator]
+        iteration, forward = found.get("iteration", 0), found.get("forward_compute_time", 0)
+        if iteration == self._iteration or not forward or self._seen <= WARM_UP_STEPS:
+            return
+        self._iteration = iteration
+        backward, sent = found.get("backward_compute_time", 0), found.get("backward_comm_time", 0)
+        hidden = found.get("backward_compute_comm_overlap_time", 0)
+        self._computed.append(float(forward + backward) / _NS * self._micro_batches)
+        self._others.append(max(0.0, float(sent - hidden)) / _NS)
