@@ -1,0 +1,248 @@
+"""Machine 0's part of a job: when an attempt begins and ends, what it ended of, and whether another follows.
+
+An attempt runs on all machines or on none. The first rank that fails ends it everywhere; a new one begins,
+with a new store, once every machine is there and has reaped its ranks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from trainer.launch.causes import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    Death,
+    exit_status,
+    first_cause,
+)
+from trainer.launch.hang import Standing
+from trainer.launch.inquiry import HangInquiry
+from trainer.launch.options import Options
+from trainer.launch.policy import Failure, History, decide, failure_of
+from trainer.launch.report import Report, say
+from trainer.launch.wire import Message
+
+_SETTLE_SECONDS = 0.3
+"""How long a rank that lost a peer waits for that peer's own end to be known."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a job ended."""
+
+    code: int
+    text: str
+    """The last line, its first word included: `failed: ...`, `stopped: ...`, `done`."""
+
+
+class Coordinator:
+    """Takes in what the machines tell and orders what follows; `verdict` is set when the job is over."""
+
+    def __init__(self, options: Options, send: Callable[[int, Message], None], report: Report) -> None:
+        """`send` reaches a machine by its number."""
+        self._options, self._send, self._report = options, send, report
+        self.verdict: Verdict | None = None
+        self._state: Literal["gathering", "running", "stopping"] = "gathering"
+        self._since = time.monotonic()
+        self._not_before = 0.0
+        self._connected: set[int] = set()
+        self._next_store: tuple[int, int] | None = None
+        self._store = -1
+        self._attempt = -1
+        self._awaited: set[int] = set()
+        self._deaths: list[Death] = []
+        self._fault = ""
+        self._asked: tuple[str, int] | None = None
+        self._kill_at: float | None = None
+        self._inquiry: HangInquiry | None = None
+        self._silent: dict[int, float] = {}
+        self._counts_steps = False
+        self._history = History()
+
+    def joined(self, node: int) -> None:
+        """A machine's launcher is there, for the first time or again: it has no ranks."""
+        if node in self._connected:
+            self.lost(node)
+        self._connected.add(node)
+        self._begin_if_ready()
+
+    def lost(self, node: int) -> None:
+        """A machine's launcher is gone, and its ranks with it."""
+        self._connected.discard(node)
+        if self._state != "gathering":
+            self._awaited.discard(node)
+            self._end_attempt(f"node {node} was lost: its launcher ended or cannot be reached")
+            self._conclude_if_over()
+
+    def ask_stop(self, why: str, code: int, grace: float) -> None:
+        """Somebody wants the job to end: kindly, within so many seconds; 0 at once."""
+        self._asked = self._asked or (why, code)
+        say(f"{why}: the ranks have {grace:g} s to stop")
+        if self._state == "gathering":
+            self._finish(EXIT_STOPPED if self._counts_steps else code, f"stopped: {why}")
+            return
+        self._order_stop(grace)
+
+    def on_message(self, node: int, message: Message) -> None:
+        """Take in a message; KeyError, TypeError or ValueError where it is malformed."""
+        kind = message["is"]
+        if kind == "store":
+            self._next_store = (int(message["id"]), int(message["port"]))
+            self._begin_if_ready()
+        elif kind == "store_lost":
+            self._on_store_lost(int(message["id"]), str(message["why"]))
+        elif kind == "asked":
+            self.ask_stop(str(message["why"]), int(message["code"]), float(message["grace"]))
+        elif kind == "broken":
+            self._finish(EXIT_FAILED, f"failed: node {node}: {message['why']}")
+        elif kind == "silent":
+            self._on_silence(node, float(message["seconds"]))
+        elif message["attempt"] == self._attempt and self._state != "gathering":
+            self._on_attempt_message(node, kind, message)
+
+    def _on_attempt_message(self, node: int, kind: str, message: Message) -> None:
+        if kind == "ended":
+            self._on_rank_ended(int(message["code"]), str(message["text"]), bool(message["told"]))
+        elif kind == "stuck":
+            self._on_stuck(float(message["seconds"]))
+        elif kind == "stacks" and self._inquiry is not None:
+            self._inquiry.hear(node, [Standing(*standing) for standing in message["standings"]])
+        elif kind == "stopped":
+            self._deaths += [Death.from_message(death) for death in message["deaths"]]
+            self._awaited.discard(node)
+            self._conclude_if_over()
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        if self._state == "gathering":
+            self._begin_if_ready()
+            if now - max(self._since, self._not_before) > self._options.join_seconds and self.verdict is None:
+                missing = sorted(set(range(self._options.nnodes)) - self._connected)
+                what = (
+                    f"node {', '.join(map(str, missing))} did not come"
+                    if missing
+                    else "no store could be made"
+                )
+                self._finish(EXIT_FAILED, f"failed: {what} within {self._options.join_seconds:g} s")
+        elif self._kill_at is not None and now > self._kill_at:
+            self._end_attempt("")
+        elif self._inquiry is not None and self._state == "running" and self._inquiry.complete(now):
+            self._end_attempt(self._inquiry.judge())
+
+    def _begin_if_ready(self) -> None:
+        everybody = len(self._connected) == self._options.nnodes
+        if not everybody or self._next_store is None or self._state != "gathering" or self.verdict:
+            return
+        if time.monotonic() < self._not_before:
+            return
+        (self._store, port), self._next_store = self._next_store, None
+        self._state, self._since = "running", time.monotonic()
+        self._attempt += 1
+        self._awaited = set(range(self._options.nnodes))
+        self._deaths, self._fault, self._kill_at = [], "", None
+        self._inquiry, self._silent = None, {}
+        self._report.attempt_started(self._attempt)
+        self._to_all({"do": "start", "attempt": self._attempt, "port": port})
+
+    def _on_rank_ended(self, code: int, text: str, told: bool) -> None:
+        if told or self._state != "running":
+            return
+        if code == EXIT_STOPPED:  # somebody told it, and the others too; the launcher was not asked
+            self._kill_at = self._kill_at or time.monotonic() + self._options.grace
+        elif Death(0, 0, code, None, "", text, 0.0, False, False).lost_a_peer:
+            self._kill_at = self._kill_at or time.monotonic() + _SETTLE_SECONDS
+        else:
+            self._end_attempt("")
+
+    def _on_store_lost(self, store: int, why: str) -> None:
+        if self._next_store is not None and self._next_store[0] == store:
+            self._next_store = None
+        elif store == self._store and self._state == "running":
+            self._end_attempt(f"the ranks' store was lost: {why}")
+
+    def _on_stuck(self, seconds: float) -> None:
+        """Have all machines say where their ranks stand."""
+        if self._state == "running" and self._inquiry is None:
+            self._inquiry = HangInquiry(seconds, self._connected, time.monotonic())
+            self._to_all({"do": "dump", "attempt": self._attempt})
+
+    def _on_silence(self, node: int, seconds: float) -> None:
+        """A job that counts no steps hangs when all of its machines are silent."""
+        limit = self._options.hang_seconds
+        if limit is None or self._state != "running":
+            return
+        self._silent[node] = seconds
+        if len(self._silent) == self._options.nnodes and min(self._silent.values()) > limit:
+            self._to_all({"do": "dump", "attempt": self._attempt})
+            self._end_attempt(f"the ranks hung (no output for {min(self._silent.values()):.0f} s)")
+
+    def _order_stop(self, grace: float) -> None:
+        self._state = "stopping"
+        self._to_all({"do": "stop", "attempt": self._attempt, "grace": grace})
+
+    def _to_all(self, order: Message) -> None:
+        for node in self._connected:
+            self._send(node, order)
+
+    def _end_attempt(self, fault: str) -> None:
+        """Kill all ranks; `fault` is the cause where no rank's own end is."""
+        self._fault, self._kill_at = self._fault or fault, None
+        self._order_stop(0.0)
+
+    def _conclude_if_over(self) -> None:
+        if self._awaited or self._state == "gathering":
+            return
+        codes = {death.code for death in self._deaths}
+        failure = failure_of(self._fault, self._deaths, time.monotonic() - self._since)
+        self._counts_steps = self._counts_steps or failure.step is not None
+        self._state, self._since = "gathering", time.monotonic()
+        well = not self._fault and codes <= {0, EXIT_STOPPED}
+        cause = "" if well else failure.cause
+        if self._asked:
+            cause = cause or self._asked[0]
+        self._report.attempt_ended(self._attempt, self._deaths, cause)
+        if well:
+            self._finish_well(EXIT_STOPPED in codes)
+        elif self._asked:
+            self._finish_asked(failure)
+        else:
+            self._restart_or_finish(failure)
+
+    def _finish_well(self, stopped: bool) -> None:
+        restarts = self._history.restarts
+        again = f" after {restarts} restart{'s' if restarts != 1 else ''}" if restarts else ""
+        if stopped:
+            why = self._asked[0] if self._asked else "the ranks stopped by themselves"
+            self._finish(EXIT_STOPPED, f"stopped: {why}; saved, run the same command again to go on{again}")
+        else:
+            self._finish(0, f"done{again}")
+
+    def _finish_asked(self, failure: Failure) -> None:
+        """Somebody asked for the end, and it was no clean one."""
+        assert self._asked is not None, "this is how an asked-for end is told"
+        why, code = self._asked
+        failed = first_cause(self._deaths)
+        if failed is None or failed.text == "":
+            self._finish(code, f"stopped: {why}; not every rank saved in time")
+        else:
+            self._finish(exit_status(failure.code), f"failed: while stopping: {failure.cause}")
+
+    def _restart_or_finish(self, failure: Failure) -> None:
+        decision = decide(self._history, failure, self._options.max_restarts)
+        if not decision.restart:
+            why = f" ({decision.why_not})" if decision.why_not else ""
+            self._finish(exit_status(failure.code), f"failed: {failure.cause}{why}")
+            return
+        self._history = decision.history
+        self._not_before = time.monotonic() + decision.pause_seconds
+        say(f"attempt {self._attempt + 1} ended: {failure.cause}; restart {decision.history.restarts}")
+        self._begin_if_ready()
+
+    def _finish(self, code: int, text: str) -> None:
+        if self.verdict is None:
+            self.verdict = Verdict(code, text)
+            self._report.job_ended(code, text)
+            self._to_all({"do": "finish", "code": code, "text": text})

@@ -1,0 +1,192 @@
+"""The process that has torch imported and forks the ranks: `python -u zygote.py SOCKET KIND TARGET [ARGS]`.
+
+It never runs the user's code and never touches a GPU, so that what it forks is as good as new. Orders come in
+through a socket of whole messages, each one JSON object, with the file descriptors that it names; out go
+`ready`, `forked`, `ended` and `store`. When the other end closes, everything that it started is killed.
+KIND is `script` or `module`, TARGET and its arguments are what the ranks run; they stand on the command line
+so that `ps` shows whose ranks these are. With `rank` for SOCKET it is itself a rank, in a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# This file is run by its path, so that its folder stands first in sys.path; a rank's own will.
+if not sys.flags.safe_path:
+    del sys.path[0]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from trainer.launch import kernel, script
+
+del sys.path[0]
+
+LARGEST_MESSAGE = 65536
+MAX_FDS = 8
+_WARM = (
+    "numpy",
+    "torch.distributed",
+    "torch.nn.parallel",
+    "torch.utils.data",
+    "torch.distributed.checkpoint",
+    "torch.distributed.fsdp",
+)
+"""Imported while the first ranks run, so that those of a restart find them: none opens a device."""
+_IDLE_SECONDS = 3.0
+"""How long the ranks run before that begins: they start up on the same cores."""
+
+
+class Zygote:
+    """Takes orders until it is told to fork a rank, in the rank; in itself until the other end closes."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._children: set[int] = set()
+        self._cold = list(_WARM)
+        self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        self._wake_end = wake_end
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the launcher alone decides
+
+    def serve(self) -> dict[str, Any]:
+        """Carry orders out; returns in a forked rank, with the order that made it."""
+        self._send({"is": "ready"})
+        while True:
+            patience = _IDLE_SECONDS if self._cold and self._children else None
+            watched: list[Any] = [self._channel, self._wake]
+            readable = select.select(watched, [], [], patience)[0]
+            if not readable:
+                self._warm_up()
+            if self._wake in readable:
+                os.read(self._wake, 4096)
+                self._reap()
+            if self._channel in readable:
+                data, fds, _, _ = socket.recv_fds(self._channel, LARGEST_MESSAGE, MAX_FDS)
+                if not data:
+                    self._end()
+                order = json.loads(data)
+                if self._fork(order, fds):
+                    return {**order, "fds": fds}
+                for fd in fds:
+                    os.close(fd)
+
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> bool:
+        """Fork a rank or a store; returns True in the rank."""
+        gc.collect()
+        gc.freeze()  # what is here now is shared with the child; its collector need not touch it
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._children.add(pid)
+            self._send({"is": "forked", "id": order["id"], "pid": pid})
+            return False
+        os.setsid()
+        kernel.die_with_parent()
+        if os.getppid() != parent:  # it died before the kernel knew
+            os._exit(1)
+        signal.set_wakeup_fd(-1)
+        os.close(self._wake)
+        os.close(self._wake_end)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if order["do"] == "store":
+            self._host_store(order["id"])
+        self._channel.close()
+        return True
+
+    def _host_store(self, order_id: int) -> None:
+        """Be the TCP store of one attempt until killed; the kernel chooses its port."""
+        store_type: Any = importlib.import_module("torch.distributed").TCPStore
+
+        kernel.set_name("rank store")
+        # Clients connect to whatever address the node has; the server listens on all.
+        store = store_type("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        self._send({"is": "store", "id": order_id, "port": store.port})
+        self._channel.close()
+        while True:
+            signal.pause()
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            self._children.discard(pid)
+            self._send({"is": "ended", "pid": pid, "code": os.waitstatus_to_exitcode(status)})
+
+    def _warm_up(self) -> None:
+        """Import one of the modules that a restarted rank will want."""
+        name = self._cold.pop(0)
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # the ranks will say so where they need it
+            print(f"launcher: {name} cannot be imported ahead: {error}", file=sys.stderr)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            self._channel.send(json.dumps({**message, "time": time.monotonic()}).encode())
+        except OSError:
+            self._end()
+
+    def _end(self) -> None:
+        """The launcher is gone: leave nothing behind."""
+        for pid in self._children:
+            kernel.kill_group(pid)
+        os._exit(0)
+
+
+def dress(order: dict[str, Any]) -> None:
+    """Give the forked process the environment, the descriptors and the randomness of a rank."""
+    names = order["fd_names"]
+    for name, fd in zip(names, order["fds"], strict=True):
+        if name in ("stdout", "stderr"):
+            os.dup2(fd, 1 if name == "stdout" else 2)
+            os.close(fd)
+        else:
+            os.environ[name] = str(fd)
+    os.environ.update(order["environment"])
+    kernel.set_name(f"rank {os.environ['RANK']}")
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:  # Python's own generator reseeds itself in a fork, numpy's does not
+        numpy_random.seed()
+
+
+def main() -> None:
+    """Serve; what returns is a rank, which runs the script."""
+    kind, target, *arguments = sys.argv[2:]
+    if sys.argv[1] != "rank":
+        serve(socket.socket(fileno=int(sys.argv[1])))
+    script.run_script(target, arguments, is_module=kind == "module")
+
+
+def serve(channel: socket.socket) -> None:
+    """Be the zygote; returns in each rank that is forked."""
+    kernel.die_with_parent()  # until it reads its socket: importing takes seconds
+    start = channel.recv(LARGEST_MESSAGE).decode()
+    if start == "fork":
+        importlib.import_module("torch")
+    kernel.die_with_parent(0)
+    order = Zygote(channel).serve()
+    dress(order)
+    if start == "spawn":
+        for name in order["fd_names"]:
+            if name not in ("stdout", "stderr"):
+                os.set_inheritable(int(os.environ[name]), True)
+        command = [sys.executable, "-u", __file__, "rank", *sys.argv[2:]]
+        os.execv(sys.executable, command)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main()
