@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,23 @@ class Report:
     def intact(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+
+def find_tail(exists_after: Callable[[int], bool], known: int = 0) -> int:
+    """Return the number of the last entry, `known` where none is newer; `exists_after` tells of any number.
+
+    Doubling steps, then halving: about 2 log2(n) small questions for n new entries, and one for none.
+    """
+    if not exists_after(known):
+        return known
+    low, step = known, 1
+    while exists_after(low + step):
+        low, step = low + step, step * 2
+    high = low + step  # nothing after `high`, something after `low`
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if exists_after(middle) else (low, middle)
+    return high
 
 
 def entry_name(sequence: int) -> str:

@@ -130,21 +130,10 @@ class Ledger:
         return True
 
     def _find_tail(self) -> tuple[int, str]:
-        """Return the last entry's number and hash, searching upwards from the last one that we know.
-
-        Doubling steps, then halving: about 2 log2(n) small requests for n new entries, and one for none.
-        """
-        sequence, _ = self._tail
-        if not self._exists_after(sequence):
-            return self._tail
-        low, step = sequence, 1
-        while self._exists_after(low + step):
-            low, step = low + step, step * 2
-        high = low + step  # nothing after `high`, something after `low`
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._exists_after(middle) else (low, middle)
-        self._tail = (high, json.loads(self._get(chain.entry_name(high)))["hash"])
+        """Return the last entry's number and hash, searching upwards from the last one that we know."""
+        last = chain.find_tail(self._exists_after, self._tail[0])
+        if last != self._tail[0]:
+            self._tail = (last, json.loads(self._get(chain.entry_name(last)))["hash"])
         return self._tail
 
     def _exists_after(self, sequence: int) -> bool:

@@ -64,18 +64,12 @@ class Record:
         return True
 
     def _tail(self) -> tuple[int, str]:
-        """Return the last entry's number and hash, by doubling steps and then halving (fleet/ledger.py)."""
-        low, step = 0, 1
-        if not self._exists_after(0):
+        """Return the last entry's number and hash."""
+        last = chain.find_tail(self._exists_after)
+        if not last:
             return 0, chain.GENESIS
-        while self._exists_after(low + step):
-            low, step = low + step, step * 2
-        high = low + step  # nothing after `high`, something after `low`
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._exists_after(middle) else (low, middle)
-        body = self._s3.get_object(Bucket=self._bucket, Key=PREFIX + chain.entry_name(high))["Body"].read()
-        return high, str(json.loads(body)["hash"])
+        body = self._s3.get_object(Bucket=self._bucket, Key=PREFIX + chain.entry_name(last))["Body"].read()
+        return last, str(json.loads(body)["hash"])
 
     def _exists_after(self, sequence: int) -> bool:
         start = PREFIX + chain.entry_name(sequence)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.console_io import emit_json, live, note, say, warn
-from scripts.options import cloud_option, environment_argument, json_option, yes_option
+from scripts.options import cloud_option, environment_argument, json_option, machines_options, yes_option
 
 if TYPE_CHECKING:
     from fleet.lease import Extension, LeaseStatus
@@ -56,12 +56,7 @@ def show(environment: str, as_json: bool, cloud: str | None) -> int:
 @environment_argument
 @click.option("--until", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The new last day, in UTC.")
 @click.option("--reason", required=True, help="Why; it is put on record.")
-@click.option(
-    "--wait", default=None, type=click.FloatRange(min=0), help="Seconds to wait for the machines; 0: none."
-)
-@click.option(
-    "--anyway", metavar="REASON", help="End nodes even while a run is on them; the reason is recorded."
-)
+@machines_options
 @yes_option
 @json_option
 @cloud_option

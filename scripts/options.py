@@ -33,3 +33,17 @@ def json_option(command: Command) -> Command:
 def yes_option(command: Command) -> Command:
     """Add `--yes`: do not ask."""
     return click.option("--yes", "-y", is_flag=True, help="Act without asking.")(command)
+
+
+def machines_options(command: Command) -> Command:
+    """Add `--wait SECONDS` and `--anyway REASON`, of a verb that builds machines or ends some."""
+    wait = click.option(
+        "--wait",
+        default=None,
+        type=click.FloatRange(min=0),
+        help="Seconds to wait for the machines; 0: none.",
+    )
+    anyway = click.option(
+        "--anyway", metavar="REASON", help="End nodes even while a run is on them; the reason is recorded."
+    )
+    return wait(anyway(command))

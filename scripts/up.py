@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.console_io import emit_json, live, say, table, warn
-from scripts.options import cloud_option, environment_argument, json_option, yes_option
+from scripts.options import cloud_option, environment_argument, json_option, machines_options, yes_option
 
 if TYPE_CHECKING:
     from fleet.plan_report import PlanReport
@@ -26,12 +26,7 @@ FORMAT = "fleetform-up/1"
 @click.option(
     "--account", is_flag=True, help="Bring the account's stack up to date too, where it stands already."
 )
-@click.option(
-    "--wait", default=None, type=click.FloatRange(min=0), help="Seconds to wait for the machines; 0: none."
-)
-@click.option(
-    "--anyway", metavar="REASON", help="End nodes even while a run is on them; the reason is recorded."
-)
+@machines_options
 @json_option
 @cloud_option
 def command(

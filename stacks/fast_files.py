@@ -13,7 +13,7 @@ from stacks.aws.layer import Resource
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
-from stacks.policies import statement
+from stacks.policies import KEY_USE, statement
 from stacks.storage_buckets import Buckets
 from stacks.storage_security import StorageGroup
 
@@ -148,13 +148,7 @@ def key_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:
         statement(
             "LinkedFileSystems",
             principal={"AWS": "*"},
-            actions=[
-                "kms:Decrypt",
-                "kms:DescribeKey",
-                "kms:Encrypt",
-                "kms:GenerateDataKey*",
-                "kms:ReEncrypt*",
-            ],
+            actions=KEY_USE,
             resources=["*"],
             conditions={
                 "ArnLike": {"aws:PrincipalArn": f"{roles}/AWSServiceRoleForFSxS3Access_fs-*"},

@@ -10,7 +10,7 @@ from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.fast_files import key_statements
 from stacks.place import Place
-from stacks.policies import policy, statement
+from stacks.policies import KEY_USE, policy, statement
 
 KEY_DELETION_DAYS = 7
 """How long a deleted key can still be brought back; the least that KMS allows."""
@@ -49,13 +49,7 @@ def key_policy(spec: EnvironmentSpec, place: Place) -> str:
         statement(
             "Logs",
             principal={"Service": f"logs.{place.region}.amazonaws.com"},
-            actions=[
-                "kms:Decrypt",
-                "kms:DescribeKey",
-                "kms:Encrypt",
-                "kms:GenerateDataKey*",
-                "kms:ReEncrypt*",
-            ],
+            actions=KEY_USE,
             resources=["*"],
             conditions={
                 "ArnLike": {

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from stacks import naming
 from stacks.app import read_declarations, synthesize
 from stacks.entry_paths import TABLE_FILE, as_text
 from stacks.environment import environment_files
-from tests.golden_synth import BUNDLE
+from tests.golden_synth import BUNDLE, stack_text, user_data
 
 GOLDEN = Path(__file__).parent / "golden" / "environments"
 DECLARED = GOLDEN / "declared"
@@ -40,11 +39,8 @@ def golden_texts(out: Path) -> dict[str, str]:
     """Return the text of every golden file by its name, from what was synthesized below `out`."""
     texts: dict[str, str] = {}
     for stack in stack_names():
-        folder = out / "stacks" / stack
-        texts[f"{stack}.tf.json"] = (folder / "cdk.tf.json").read_text(encoding="utf-8")
-        templates = json.loads(texts[f"{stack}.tf.json"]).get("resource", {}).get("aws_launch_template", {})
-        for name, each in templates.items():
-            script = base64.b64decode(each["user_data"]).decode()
+        texts[f"{stack}.tf.json"] = stack_text(out, stack)
+        for name, script in user_data(out, stack).items():
             texts[f"{stack}-{name}.user-data.sh"] = script
     for name in NAMES:
         table = json.loads(

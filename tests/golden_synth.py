@@ -25,21 +25,26 @@ def synthesize_golden(out: Path) -> None:
     synthesize(account, specs, BUNDLE, out)
 
 
+def stack_text(out: Path, stack: str) -> str:
+    """Return the text of a synthesized stack."""
+    return (out / "stacks" / stack / "cdk.tf.json").read_text(encoding="utf-8")
+
+
 def stack_json(out: Path, stack: str) -> dict[str, Any]:
     """Return a synthesized stack."""
-    content: dict[str, Any] = json.loads((out / "stacks" / stack / "cdk.tf.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(stack_text(out, stack))
     return content
 
 
-def user_data(out: Path) -> dict[str, str]:
-    """Return the script of each machine of the fleet stack by its name."""
-    templates = stack_json(out, "vision-fleet")["resource"]["aws_launch_template"]
+def user_data(out: Path, stack: str = "vision-fleet") -> dict[str, str]:
+    """Return the script of each machine of a stack by its name."""
+    templates = stack_json(out, stack).get("resource", {}).get("aws_launch_template", {})
     return {name: base64.b64decode(each["user_data"]).decode() for name, each in templates.items()}
 
 
 def golden_files(out: Path) -> dict[str, str]:
     """Return the text of every golden file by its name, from what was synthesized below `out`."""
-    texts = {f"{stack}.tf.json": (out / "stacks" / stack / "cdk.tf.json").read_text() for stack in STACKS}
+    texts = {f"{stack}.tf.json": stack_text(out, stack) for stack in STACKS}
     texts |= {f"user-data-{name}.sh": text for name, text in user_data(out).items()}
     return texts
 
