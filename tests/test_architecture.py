@@ -40,12 +40,14 @@ SPECS = {
         "policies",
     )
 }
+LEDGER = {"trainer.goodput", "trainer.goodput_events", "trainer.goodput_ledger", "trainer.closing"}
+"""What reads a run's time and says it in words: the standard library alone."""
 ARROWS: dict[str, set[str]] = {
     "stacks": {"templates"},
     "templates": set(),
     "trainer": set(),
     "node": set(),
-    "fleet": {*SPECS, "templates", "trainer.config"},
+    "fleet": {*SPECS, "templates", "trainer.config", "node.speedup", *LEDGER},
     "scripts": {"fleet", *SPECS, "sandbox.daemon"},
     "console": {"fleet", "templates"},
     "sandbox": set(),
@@ -60,6 +62,7 @@ DOORS: dict[str, set[str]] = {
     "jinja2": {"templates/engine.py"},
     "torch": {"trainer/"},
     "click": {"scripts/"},
+    "matplotlib": {"fleet/charts.py"},
     "fastapi": {"console/"},
     "moto": {"sandbox/"},
     "boto3": {"fleet/aws.py", "node/aws.py", "reaper/aws.py", "trainer/aws.py", "sandbox/"},
@@ -164,6 +167,7 @@ def test_only_the_terraform_door_starts_terraform() -> None:
         "fleet/synth.py",  # python -m stacks.app
         "fleet/datasets.py",  # python -m trainer.prepare
         "fleet/submit.py",
+        "fleet/speedup_runs.py",  # python -m trainer.launch, for trials on this machine
         "fleet/checkov.py",  # the door of checkov, whose pins forbid importing it
     }
     wrong = [
@@ -217,6 +221,8 @@ def test_an_exception_that_has_become_short_enough_is_no_exception_any_more() ->
         ("fleet.submit", {"cdktf", "torch"}),
         ("fleet.teardown", {"cdktf", "torch"}),
         ("trainer.config", {"torch", "numpy"}),
+        ("trainer.closing", {"torch", "numpy", "matplotlib"}),
+        ("fleet.goodput_report", {"torch", "matplotlib", "cdktf"}),
         ("sandbox.daemon", {"moto", "flask", "boto3"}),
     ],
 )

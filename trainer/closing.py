@@ -32,7 +32,12 @@ def closing_lines(run_dir: Path, ledger: Ledger) -> list[str]:
         summary = json.loads((run_dir / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         summary = {}
-    return [_time(ledger), _speed(summary if isinstance(summary, dict) else {}), _goodput(ledger)]
+    return summary_lines(summary if isinstance(summary, dict) else {}, ledger)
+
+
+def summary_lines(summary: Mapping[str, Any], ledger: Ledger) -> list[str]:
+    """Return the three lines from what summary.json holds, nothing where there is none, and the ledger."""
+    return [_time(ledger), _speed(summary), _goodput(ledger)]
 
 
 def _time(ledger: Ledger) -> str:
