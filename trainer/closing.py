@@ -12,7 +12,7 @@ from trainer.goodput_ledger import Ledger
 WORDS = {
     "productive": "steps that count",
     "runtime": "the program's own time",
-    "wasted_progress": "steps lost and done again",
+    "wasted_progress": "work lost and done again",
     "data_loading": "waiting for data",
     "checkpoint_save": "blocked by saving",
     "checkpoint_restore": "restoring",

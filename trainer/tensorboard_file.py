@@ -60,24 +60,34 @@ class EventFile:
 
 
 def crc32c(data: bytes) -> int:
-    """Return the CRC-32C (Castagnoli) of the data: RFC 3720, B.4."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = (value >> 8) ^ _TABLE[(value ^ byte) & 0xFF]
+    """Return the CRC-32C (Castagnoli) of the data: RFC 3720, B.4; four bytes at a time."""
+    first, second, third, fourth = _TABLES
+    value, words = 0xFFFFFFFF, len(data) // 4
+    for word in struct.unpack_from(f"<{words}I", data):
+        value ^= word
+        value = (
+            fourth[value & 0xFF] ^ third[value >> 8 & 0xFF] ^ second[value >> 16 & 0xFF] ^ first[value >> 24]
+        )
+    for byte in data[4 * words :]:
+        value = (value >> 8) ^ first[(value ^ byte) & 0xFF]
     return value ^ 0xFFFFFFFF
 
 
-def _table() -> list[int]:
-    table = []
+def _tables() -> tuple[list[int], ...]:
+    """Return what each byte adds to the checksum where 0 to 3 bytes follow it in its word."""
+    first = []
     for byte in range(256):
         value = byte
         for _ in range(8):
             value = (value >> 1) ^ (_CRC32C if value & 1 else 0)
-        table.append(value)
-    return table
+        first.append(value)
+    tables = [first]
+    while len(tables) < 4:
+        tables.append([(value >> 8) ^ first[value & 0xFF] for value in tables[-1]])
+    return tuple(tables)
 
 
-_TABLE = _table()
+_TABLES = _tables()
 
 
 def _checksum(data: bytes) -> bytes:
