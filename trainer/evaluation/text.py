@@ -1,0 +1,94 @@
+"""What held-out windows say about a model of text: loss, bits a byte, perplexity, and others' beside them."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.evaluation.intervals import Interval, bootstrap, bootstrap_mean, metric
+
+COMPRESSOR_TEXT = 2**20
+"""Bytes of training text, the last ones, that a compressor has read before it comes to the held-out text."""
+
+
+def report_windows(
+    losses: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    tokens_each: int,
+    references: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return val_loss, perplexity, bits_per_byte, held_out_tokens and the `report` of held-out windows.
+
+    `losses` are the windows' mean nats a token [n], `sizes` the bytes that their targets stand for [n]. Bits
+    a byte compare models of different tokenizers; `references` are what other methods reach on the same text.
+    """
+    windows, total = len(losses), len(losses) * tokens_each
+    loss, interval = float(losses.mean()), bootstrap_mean(losses)
+    bits = losses * tokens_each / math.log(2)
+
+    def resampled(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+        ratio: NDArray[np.float64] = bits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+        return ratio
+
+    perplexity = Interval(math.exp(interval.low), math.exp(interval.high), interval.method)
+    metrics = {
+        "val_loss": metric(loss, interval, windows, "nats a token"),
+        "perplexity": metric(math.exp(loss), perplexity, windows),
+        "bits_per_byte": metric(bits.sum() / sizes.sum(), bootstrap(resampled, windows), windows),
+    }
+    return {
+        **{name: entry["value"] for name, entry in metrics.items()},
+        "held_out_tokens": float(total),
+        "report": {
+            "kind": "text",
+            "metrics": metrics,
+            "counted": f"{windows} windows of {tokens_each} tokens, {int(sizes.sum())} bytes",
+            "baseline": references[0] if references else None,
+            "references": references[1:],
+        },
+    }
+
+
+def unigram_reference(
+    train: NDArray[Any], targets: NDArray[Any], vocabulary_size: int, size: float
+) -> dict[str, Any]:
+    """Return what the targets [n] cost where each token has its share of the training tokens, anywhere.
+
+    The shares are smoothed by one count a token. `size` is the bytes that the targets stand for.
+    """
+    counts = np.bincount(train, minlength=vocabulary_size) + 1.0
+    nats = -np.log(counts / counts.sum())[targets]
+    return {
+        "name": "each token by its share of the training text",
+        "metrics": {
+            "val_loss": metric(nats.mean(), None, len(targets), "nats a token"),
+            "bits_per_byte": metric(nats.sum() / math.log(2) / size, None, len(targets)),
+        },
+    }
+
+
+def compressor_references(train: bytes, text: bytes) -> list[dict[str, Any]]:
+    """Return the bits a byte of the text that zlib and xz leave, having read the end of the training text.
+
+    The cost of the text is what it adds to the compressed length.
+    """
+    train = train[-COMPRESSOR_TEXT:]
+    references = [_compressor("zlib, level 9", lambda data: zlib.compress(data, 9), train, text)]
+    try:
+        import lzma
+    except ImportError:  # a Python that was built without it
+        return references
+    return [*references, _compressor("xz, preset 6", lambda data: lzma.compress(data), train, text)]
+
+
+def _compressor(name: str, compress: Any, train: bytes, text: bytes) -> dict[str, Any]:
+    bits = 8 * (len(compress(train + text)) - len(compress(train))) / len(text)
+    return {
+        "name": f"{name}, after {len(train)} bytes of training text",
+        "metrics": {"bits_per_byte": metric(bits, None, len(text))},
+        "source": "measured in this run on the same held-out text",
+    }
