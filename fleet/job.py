@@ -94,7 +94,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
     """
     problems = [
         *_size_problems(job),
-        *_program_problems(job),
+        *program_problems(job),
         *file_system_problems(job.environment, job.fsx_gib, run_max_gib),
     ]
     name, fleet = _choose_fleet(job, fleets, problems)
@@ -168,7 +168,8 @@ def _size_problems(job: JobSpec) -> Iterator[Problem]:
         )
 
 
-def _program_problems(job: JobSpec) -> Iterator[Problem]:
+def program_problems(job: JobSpec) -> Iterator[Problem]:
+    """Yield what is wrong with what the job is to run."""
     if (job.recipe is None) == (job.script is None):
         yield Problem(
             what="neither a recipe nor a script is named" if job.recipe is None else "a recipe and a script",

@@ -73,7 +73,8 @@ class RunStore:
             for page in self._pages(query)
             for prefix in page.get("CommonPrefixes", [])
         ]
-        return sorted(found, reverse=True)
+        # `runs/.speedup/` holds trials, which are no run's.
+        return sorted((each for each in found if not each.startswith(".")), reverse=True)
 
     def sizes(self, run_id: str, prefix: str = "") -> dict[str, int]:
         """Return the size in bytes of each object of the run whose name starts so, by its name in the run."""

@@ -15,9 +15,11 @@ from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.head import find_head, running_head
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
+from fleet.job_digest import job_digest
 from fleet.run_control import end_lost_holders
 from fleet.run_store import open_runs
 from fleet.session import Session
+from fleet.speedup import known_trials
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import UserError
 
@@ -51,9 +53,12 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         s3 = session.client("s3")
         if dataset:
             datasets.upload(s3, outputs.dataset_bucket, dataset)
+        digest = job_digest(request, code.sha256 if code else "", dataset.sha256 if dataset else "")
         run = {
             "run_id": run_id,
             **request.to_dict(),
+            "job_digest": digest,
+            "trials": known_trials(s3, outputs.artifact_bucket, digest),
             "dataset": dataset.to_dict() if dataset else None,
             "code": {"sha256": code.sha256, "files": code.files} if code else None,
             "actor": session.caller,

@@ -8,6 +8,7 @@ from typing import Any
 
 from node.layout import attempt_name, epoch_seconds, output_name, run_key, utc_text
 from node.placement import Gang
+from node.speedup import speedup_of
 from node.store import Bucket
 from node.watch import Verdict
 
@@ -45,6 +46,7 @@ def make_receipt(
         "phases": phases,
         "seconds": seconds,
         "nodes": _nodes(bucket, run["run_id"], gang),
+        "speedup": _speedup(bucket, run, gang),
         "cost": _sum([each["cost"] for each in [*earlier, mine]]),
         **({"attempts": [*earlier, mine]} if earlier else {}),
         **({} if file_system is None else {"file_system": dict(file_system)}),
@@ -80,6 +82,27 @@ def phase_seconds(phases: Mapping[str, str]) -> dict[str, float]:
         for (name, begin), (following, end) in zip(moments, moments[1:])  # noqa: B905, RUF007 - Python 3.10, no strict
     }
     return {**spans, "total": round(moments[-1][1] - moments[0][1], 3)}
+
+
+def _speedup(bucket: Bucket, run: Mapping[str, Any], gang: Gang | None) -> dict[str, Any]:
+    """Return what its processes were worth; where the run tells no steps, its longest node counts."""
+    reports = (
+        [bucket.get(run_key(run["run_id"], output_name(rank))) for rank in range(len(gang.nodes))]
+        if gang
+        else []
+    )
+    walls = [
+        epoch_seconds(report["ended"]) - epoch_seconds(report["launched"])
+        for report in (json.loads(body) for body in reports if body)
+        if report.get("launched") and report.get("exit_code") == 0
+    ]
+    body = bucket.get(run_key(run["run_id"], "summary.json"))
+    try:
+        summary = json.loads(body) if body else None
+        return speedup_of(run, summary, max(walls, default=None))
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        # A script may write a summary.json of its own, of any form.
+        return speedup_of(run, None, max(walls, default=None)) | {"note": f"summary.json: {error!r}"}
 
 
 def earlier_attempts(bucket: Bucket, run: Mapping[str, Any]) -> list[dict[str, Any]]:

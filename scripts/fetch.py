@@ -21,6 +21,7 @@ def command(environment: str, run: str, to: Path | None, cloud: str | None) -> i
     from fleet.run_store import open_runs
     from fleet.runs import read_run
     from fleet.session import open_session
+    from scripts.run_output import receipt_lines
 
     session = open_session(environment, cloud)
     assert session.caller
@@ -37,4 +38,6 @@ def command(environment: str, run: str, to: Path | None, cloud: str | None) -> i
         f"{done.folder}: {done.files} files, {done.copied} copied ({done.copied_bytes / 1e6:.1f} MB), "
         f"{done.verified} verified by their SHA-256"
     )
+    for line in receipt_lines(store.get_json(run, "receipt.json")):
+        say(line)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from scripts.console_io import note
 from scripts.options import cloud_option, environment_argument
 
 
@@ -21,7 +22,7 @@ def command(environment: str, run: str, follow: bool, rank: int | None, cloud: s
     from fleet.run_store import open_runs
     from fleet.runs import read_run
     from fleet.session import open_session
-    from scripts.run_output import LogPrinter, follow_to_end
+    from scripts.run_output import LogPrinter, follow_to_end, receipt_lines
     from stacks.problems import UserError
 
     session = open_session(environment, cloud)
@@ -38,4 +39,6 @@ def command(environment: str, run: str, follow: bool, rank: int | None, cloud: s
     for piece in read_logs(store, run, rank=rank):
         printer.show(piece)
         printer.end_lines()
+    for line in receipt_lines(store.get_json(run, "receipt.json")):
+        note(line)
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from fleet.follow import EventSeen, LogText, follow
@@ -9,6 +11,7 @@ from fleet.run_control import settle_all
 from fleet.run_store import open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
+from node.speedup import speedup_lines
 from scripts.console_io import emit_json, note
 
 
@@ -39,9 +42,26 @@ def follow_to_end(
     run = read_run(store, run_id)
     if run.state != last:  # nobody carried it out any more, and it was ended just now
         note(f"{run.state}: {run.cause}")
+    receipt = store.get_json(run_id, "receipt.json")
+    for line in receipt_lines(receipt):
+        note(line)
     if as_json:
-        emit_json(run.to_dict())
+        emit_json({**run.to_dict(), "speedup": (receipt or {}).get("speedup")})
     return 0 if run.state == "SUCCEEDED" else 1
+
+
+def receipt_lines(receipt: dict[str, Any] | None) -> list[str]:
+    """Return what a run's receipt says for people: what its processes were worth, and what it cost."""
+    if receipt is None:
+        return []
+    lines = speedup_lines(receipt["speedup"]) if "speedup" in receipt else []
+    usd = receipt["cost"]["usd"]
+    if usd is not None:
+        attempts = f" in {len(receipt['attempts'])} attempts" if "attempts" in receipt else ""
+        lines.append(
+            f"the run cost ${usd:.2f}{attempts} at list price, from claiming its nodes to freeing them"
+        )
+    return lines
 
 
 class LogPrinter:

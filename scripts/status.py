@@ -19,7 +19,7 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
     from fleet.run_store import open_runs
     from fleet.runs import left_out, outputs_safe, read_events, read_run
     from fleet.session import open_session
-    from scripts.run_output import duration, size_text
+    from scripts.run_output import duration, receipt_lines, size_text
 
     session = open_session(environment, cloud)
     assert session.caller
@@ -43,6 +43,8 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
         say(f"  node {node['rank']}: {node['instance_id']}  {node['instance_type']}  {node['address']}")
     for phase, seconds in (receipt or {}).get("seconds", {}).items():
         say(f"  {phase}: {duration(seconds)}")
+    for line in receipt_lines(receipt):
+        say(f"  {line}")
     for each in left:
         say(f"  not uploaded: {each['path']} of node {each['rank']}: {each['why']}")
     for sentence in unsafe:

@@ -1,0 +1,31 @@
+"""Which runs are the same job, however many processes they have and however long they last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from fleet.job import LaunchRequest
+from trainer.config import load_config
+
+LENGTHS = ("samples", "program")
+"""Settings of a recipe that say how long it trains and what it leaves, not what a step is."""
+
+
+def job_digest(request: LaunchRequest, code: str, dataset: str) -> str:
+    """Return the SHA-256 of what decides a step's time on a process: program, settings, data, machine.
+
+    `code` and `dataset` are the digests of what travels with the job, "" for nothing.
+    """
+    about: dict[str, object] = {
+        "instance_type": request.instance_type,
+        "script": request.script,
+        "arguments": list(request.arguments),
+        "code": code,
+        "dataset": dataset,
+    }
+    if request.recipe:
+        settings = load_config(request.recipe, request.overrides).result_settings()
+        about["recipe"] = {name: value for name, value in settings.items() if name not in LENGTHS}
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

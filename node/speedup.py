@@ -1,0 +1,221 @@
+"""What several processes are worth: a job's time on one of them, the cut, the cost, where more stop paying.
+
+Pure arithmetic, also for `fleetform speedup`; docs/speedup.md says what each number means and how far off the
+projection was where both were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PROMISED_CUT = 0.30
+"""What the product promises of several GPUs: the training takes this part of the time less."""
+MOST_PROCESSES = 4096
+MEASURED, PROJECTED, ITSELF = "measured", "projected", "itself"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Amdahl's law (1967): seconds of a unit of work on n processes are `serial + parallel / n`."""
+
+    serial: float
+    parallel: float
+
+    def seconds(self, processes: int) -> float:
+        """Return the seconds on that many processes."""
+        return self.serial + self.parallel / processes
+
+
+def fit(points: Mapping[int, float]) -> Curve:
+    """Return the curve with the least squared relative error through two or more points (processes: seconds).
+
+    Neither part is negative.
+    """
+    assert len(points) >= 2
+    rows = [(1 / seconds, 1 / (processes * seconds)) for processes, seconds in points.items()]
+    a, b, c = (sum(x * x for x, _ in rows), sum(x * y for x, y in rows), sum(y * y for _, y in rows))
+    x, y = sum(x for x, _ in rows), sum(y for _, y in rows)
+    determinant = a * c - b * b
+    serial, parallel = (c * x - b * y) / determinant, (a * y - b * x) / determinant
+    if serial < 0:
+        return Curve(0.0, y / c)
+    return Curve(x / a, 0.0) if parallel < 0 else Curve(serial, parallel)
+
+
+def stops_paying(points: Mapping[int, float], measured: Collection[int]) -> dict[str, Any] | None:
+    """Return the first count whose doubling cuts the time by less than the promise, and how it is known.
+
+    Looked for among 1, 2, 4, ...; between two points, or else on the curve through all of them (`fit`), and
+    measured only where both counts were. None where there are fewer than two points, or no such count.
+    """
+    if len(points) < 2:
+        return None
+    curve, processes = fit(points), 1
+    while processes <= MOST_PROCESSES:
+        both = processes in points and 2 * processes in points
+        before, after = (points[each] if both else curve.seconds(each) for each in (processes, 2 * processes))
+        if after > (1 - PROMISED_CUT) * before:
+            known = both and {processes, 2 * processes} <= set(measured)
+            return {"processes": processes, "basis": MEASURED if known else PROJECTED}
+        processes *= 2
+    return None
+
+
+def projected_step(summary: Mapping[str, Any]) -> float | None:
+    """Return the seconds that a step would take on one process, or None where the run did not measure it.
+
+    One process computes what all do now, one after the other, and does once what each of them does for
+    itself; it waits for nobody: world_size * compute_seconds + other_seconds.
+    """
+    compute = summary.get("compute_seconds")
+    if compute is None:
+        return None
+    return float(summary["world_size"]) * float(compute) + float(summary.get("other_seconds", 0.0))
+
+
+def speedup_of(
+    run: Mapping[str, Any], summary: Mapping[str, Any] | None, wall_seconds: float | None
+) -> dict[str, Any]:
+    """Return the receipt's `speedup` of a run; `summary` is its summary.json, None where it wrote none.
+
+    `run.json` carries the trials of the same job (`trials`). Where the job tells no steps, what is compared
+    is `wall_seconds`, from the start of the processes to their end, with the trials' own.
+    """
+    trials = run.get("trials") or {}
+    steps = summary is not None and bool(summary.get("step_seconds"))
+    measure = "step" if steps else "run"
+    seconds = float(summary["step_seconds"]) if steps and summary is not None else wall_seconds
+    processes = int(run["nodes"]) * int(run["procs_per_node"])
+    points = {int(each["processes"]): float(each["seconds"]) for each in trials.get("points", ())}
+    if trials.get("measure") != measure:
+        points = {}
+    about = {"measure": measure, "processes": processes, "nodes": run["nodes"]}
+    projected = projected_step(summary) if steps and summary is not None else None
+    one = _one_process(processes, seconds, points, projected)
+    if not seconds or one is None:
+        why = "the run did not get far enough" if not seconds else "not measured: run `fleetform speedup`"
+        return {**about, "seconds": seconds, "why": why}
+    # This run's own time says best how its count fares; the trials tell of the others.
+    known = {**points, 1: float(one["seconds"]), processes: seconds}
+    measured = {*points, processes}
+    return {
+        **about,
+        "device": (summary or {}).get("device"),
+        "seconds": seconds,
+        "one_process": one,
+        **gains(processes, seconds, float(one["seconds"])),
+        "train_seconds": (summary or {}).get("train_seconds", wall_seconds),
+        "cost": _cost(run, summary or {}, measure, seconds, float(one["seconds"])),
+        "stops_paying": stops_paying(known, measured),
+    }
+
+
+def gains(processes: int, seconds: float, one: float) -> dict[str, Any]:
+    """Return speed-up, efficiency and cut of that many processes, and whether the promise was kept."""
+    cut = 1 - seconds / one
+    kept = "kept" if cut >= PROMISED_CUT else "missed"
+    return {
+        "speed_up": round(one / seconds, 3),
+        "efficiency_percent": round(100 * one / seconds / processes, 1),
+        "cut_percent": round(100 * cut, 1),
+        "promised_cut_percent": round(100 * PROMISED_CUT),
+        "promise": kept if processes > 1 else "not applicable",
+    }
+
+
+def _one_process(
+    processes: int, seconds: float | None, points: Mapping[int, float], projected: float | None
+) -> dict[str, Any] | None:
+    """Return the time on one process and what it rests on; None where nothing is known of it."""
+    if processes == 1:
+        return None if seconds is None else {"seconds": seconds, "basis": ITSELF}
+    if 1 in points:
+        off = {} if projected is None else {
+            "projected_seconds": projected,
+            "projection_error_percent": round(100 * (projected / points[1] - 1), 1),
+        }  # fmt: skip
+        return {"seconds": points[1], "basis": MEASURED, **off}
+    if projected is None:
+        return None
+    formula = "world_size * compute_seconds + other_seconds"
+    return {"seconds": projected, "basis": PROJECTED, "formula": formula}
+
+
+def _cost(
+    run: Mapping[str, Any], summary: Mapping[str, Any], measure: str, seconds: float, one: float
+) -> dict[str, Any] | None:
+    """Return what an epoch, 1,000 steps or the run costs both ways; None where the price is not known.
+
+    One process costs its part of a node's list price.
+    """
+    price = run.get("price_usd_per_hour")
+    if price is None:
+        return None
+    per, units = "run", 1.0
+    if measure == "step":
+        per, units = "1000 steps", 1000.0
+        if summary.get("epoch_samples") and summary.get("samples") and summary.get("steps"):
+            samples_per_step = float(summary["samples"]) / float(summary["steps"])
+            per, units = "epoch", float(summary["epoch_samples"]) / samples_per_step
+    return {
+        "per": per,
+        "usd": seconds * units / 3600 * price * int(run["nodes"]),
+        "usd_one_process": one * units / 3600 * price / int(run["procs_per_node"]),
+    }
+
+
+def speedup_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return a receipt's `speedup` in a few lines for people."""
+    several = f"{found['processes']} {_noun(found)}"
+    if "why" in found:
+        return [f"speed-up of {several}: {found['why']}"]
+    one, took = found["one_process"], float(found["train_seconds"])
+    head = f"training took {_time(took)} on {several}"
+    if found["processes"] == 1:
+        lines = [f"{head}; the promised cut of {found['promised_cut_percent']}% is for several"]
+    else:
+        alone = _time(took * float(found["speed_up"]))
+        lines = [
+            f"{head}; on one {alone} ({_basis(one)})",
+            f"{_cut(found['cut_percent'])}: the promise of {found['promised_cut_percent']}% is "
+            f"{found['promise']}; efficiency {found['efficiency_percent']}%",
+        ]
+    cost = found.get("cost")
+    if cost is not None:
+        alone = "" if found["processes"] == 1 else f", {_usd(cost['usd_one_process'])} on one"
+        per = "an epoch" if cost["per"] == "epoch" else cost["per"].replace("1000", "1,000")
+        lines.append(f"{per} cost{'s' if per == 'an epoch' else ''} {_usd(cost['usd'])}{alone} (list price)")
+    end = found.get("stops_paying")
+    if end is not None:
+        least = found["promised_cut_percent"]
+        lines.append(
+            f"more than {end['processes']} stop paying: the next doubling cuts less than {least}% "
+            f"({end['basis']})"
+        )
+    return lines
+
+
+def _cut(percent: float) -> str:
+    return f"the time is cut by {percent}%" if percent >= 0 else f"it takes {-percent}% more time"
+
+
+def _noun(found: Mapping[str, Any]) -> str:
+    noun = "process" if found.get("device") in (None, "cpu") else "GPU"
+    return noun if found["processes"] == 1 else {"process": "processes", "GPU": "GPUs"}[noun]
+
+
+def _basis(one: Mapping[str, Any]) -> str:
+    if one["basis"] != MEASURED:
+        return "projected from its share of computing"
+    error = one.get("projection_error_percent")
+    return "measured" if error is None else f"measured; the projection is off by {error:+}%"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.2f}" if amount >= 1 else f"${amount:.3g}"

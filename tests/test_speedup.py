@@ -1,0 +1,213 @@
+"""What several processes are worth: the arithmetic, its sentences, and the trials of `fleetform speedup`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.errors import ActError
+from fleet.job import JobSpec
+from fleet.job_digest import job_digest
+from fleet.speedup import (
+    NOISE_PERCENT,
+    Trial,
+    count_problems,
+    evaluate,
+    trial_job,
+    trial_of,
+    trial_order,
+    trial_overrides,
+)
+from fleet.speedup_runs import local_command, local_trials
+from node.speedup import Curve, fit, projected_step, speedup_lines, speedup_of, stops_paying
+from scripts import cli
+from stacks.problems import UserError
+from tests.test_job import request
+
+RUN: dict[str, Any] = {"nodes": 2, "procs_per_node": 4, "price_usd_per_hour": 36.0, "trials": None}
+SUMMARY: dict[str, Any] = {
+    "steps": 100, "samples": 25600, "epoch_samples": 2560, "step_seconds": 0.125, "train_seconds": 13.0,
+    "world_size": 8, "device": "NVIDIA H100", "compute_seconds": 0.1, "other_seconds": 0.01,
+}  # fmt: skip
+
+
+def test_the_curve_through_two_points_is_amdahl_s_and_no_part_of_it_is_negative() -> None:
+    curve = fit({1: 10.0, 2: 6.0})
+    assert (curve.serial, curve.parallel) == (pytest.approx(2.0), pytest.approx(8.0))
+    better_than_linear = fit({1: 10.0, 2: 4.0, 4: 2.0})
+    assert better_than_linear.serial == 0.0
+    assert fit({1: 5.0, 2: 6.0}).parallel == 0.0
+    for serial, parallel in ((0.5, 7.0), (0.0, 3.0)):
+        points = {n: serial + parallel / n for n in (1, 2, 4, 8)}
+        found = fit(points)
+        assert (found.serial, found.parallel) == (pytest.approx(serial), pytest.approx(parallel))
+
+
+def test_more_stop_paying_where_a_doubling_cuts_less_than_the_promise() -> None:
+    # 2 + 8/n: 10, 6 (-40 %), 4 (-33 %), 3 (-25 %)
+    curve = Curve(2.0, 8.0)
+    points = {n: curve.seconds(n) for n in (1, 2)}
+    assert stops_paying(points, points) == {"processes": 4, "basis": "projected"}
+    points = {n: curve.seconds(n) for n in (1, 2, 4, 8)}
+    assert stops_paying(points, points) == {"processes": 4, "basis": "measured"}
+    assert stops_paying(points, {1, 2, 4}) == {"processes": 4, "basis": "projected"}
+    assert stops_paying({1: 1.0, 2: 0.5}, {1, 2}) is None
+    assert stops_paying({2: 1.0}, {2}) is None
+
+
+def test_one_process_computes_all_and_waits_for_nobody() -> None:
+    assert projected_step(SUMMARY) == pytest.approx(8 * 0.1 + 0.01)
+    assert projected_step({"step_seconds": 1.0}) is None
+
+
+def test_a_receipt_without_trials_projects_and_says_so() -> None:
+    found = speedup_of(RUN, SUMMARY, 20.0)
+    assert found["one_process"]["basis"] == "projected"
+    assert found["speed_up"] == pytest.approx(0.81 / 0.125, abs=1e-3)
+    assert found["efficiency_percent"] == 81.0
+    assert (found["cut_percent"], found["promise"]) == (84.6, "kept")
+    # An epoch has ten steps; eight GPUs are two nodes, one is a quarter of a node.
+    assert found["cost"]["per"] == "epoch"
+    assert found["cost"]["usd"] == pytest.approx(10 * 0.125 / 3600 * 72)
+    assert found["cost"]["usd_one_process"] == pytest.approx(10 * 0.81 / 3600 * 9)
+    assert found["stops_paying"]["basis"] == "projected"
+    assert speedup_lines(found) == [
+        "training took 13.0 s on 8 GPUs; on one 84.2 s (projected from its share of computing)",
+        "the time is cut by 84.6%: the promise of 30% is kept; efficiency 81.0%",
+        "an epoch costs $0.025, $0.0203 on one (list price)",
+        f"more than {found['stops_paying']['processes']} stop paying: the next doubling cuts less than 30% "
+        "(projected)",
+    ]
+
+
+def test_a_receipt_with_trials_measures_and_says_how_far_the_projection_was_off() -> None:
+    points = [{"processes": 1, "seconds": 0.9}, {"processes": 4, "seconds": 0.24}]
+    found = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, SUMMARY, 20.0)
+    assert found["one_process"] == {
+        "seconds": 0.9, "basis": "measured", "projected_seconds": pytest.approx(0.81),
+        "projection_error_percent": -10.0,
+    }  # fmt: skip
+    assert found["speed_up"] == 7.2
+    assert "(measured; the projection is off by -10.0%)" in speedup_lines(found)[0]
+
+
+def test_a_slower_run_has_missed_the_promise_and_one_process_has_none_to_keep() -> None:
+    slow = {**SUMMARY, "step_seconds": 1.0}
+    found = speedup_of(RUN, slow, None)
+    assert found["promise"] == "missed" and found["cut_percent"] < 0
+    assert speedup_lines(found)[1].startswith("it takes 23.5% more time: the promise of 30% is missed")
+    alone = speedup_of({**RUN, "nodes": 1, "procs_per_node": 1}, {**SUMMARY, "world_size": 1}, None)
+    assert (alone["promise"], alone["cut_percent"], alone["stops_paying"]) == ("not applicable", 0.0, None)
+    assert speedup_lines(alone)[0] == "training took 13.0 s on 1 GPU; the promised cut of 30% is for several"
+
+
+def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
+    unknown = speedup_of(RUN, None, 50.0)
+    assert unknown["why"] == "not measured: run `fleetform speedup`"
+    assert speedup_lines(unknown) == ["speed-up of 8 processes: not measured: run `fleetform speedup`"]
+    points = [{"processes": 1, "seconds": 200.0}]
+    known = speedup_of({**RUN, "trials": {"measure": "run", "points": points}}, None, 50.0)
+    assert (known["speed_up"], known["measure"], known["cost"]["per"]) == (4.0, "run", "run")
+    # Steps are not compared with whole runs.
+    other = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, None, 50.0)
+    assert "why" in other
+    assert speedup_of(RUN, None, None)["why"] == "the run did not get far enough"
+
+
+def trials(*times: tuple[int, float], **changes: Any) -> list[Trial]:
+    return [Trial(count, count, "step", seconds, **changes) for count, seconds in times]
+
+
+def test_trials_go_up_and_down_and_make_a_table() -> None:
+    assert trial_order([1, 2, 4], 2) == [1, 2, 4, 4, 2, 1]
+    assert trial_order([1, 2], 3) == [1, 2, 2, 1, 1, 2]
+    found = evaluate(
+        trials((1, 1.0), (2, 0.55), (4, 0.325), (4, 0.325), (2, 0.55), (1, 1.02), epoch_steps=36.0), 10.0, 1
+    )
+    assert found["claimed"] and found["noise_percent"] == 2.0
+    one, two, four = found["points"]
+    assert (one["seconds"], one["promise"], "doubling" in one) == (1.01, "not applicable", False)
+    assert (two["speed_up"], two["efficiency_percent"]) == (1.836, 91.8)
+    assert two["usd"] == pytest.approx(0.55 * 36 * 2 * 10 / 3600)
+    assert four["doubling"] == {"less_time_percent": 40.9, "more_cost_percent": 18.2}
+    assert [row["processes"] for row in found["projected"]] == [8, 16, 32]
+    assert found["projected"][0]["doubling"]["less_time_percent"] > 0
+    assert found["cost_per"] == "epoch"
+
+
+def test_trials_that_differ_from_themselves_claim_nothing() -> None:
+    found = evaluate(trials((1, 1.0), (2, 0.5), (2, 0.5), (1, 1 + NOISE_PERCENT / 100 + 0.01)), 10.0, 1)
+    assert not found["claimed"]
+    assert found["projected"] == [] and "stops_paying" not in found
+    assert all("speed_up" not in row and "doubling" not in row for row in found["points"])
+
+
+def test_a_trial_keeps_the_job_and_shortens_a_recipe() -> None:
+    job = JobSpec(environment="e", recipe="digits", overrides=("samples=99999", "global_batch=64"), nodes=9)
+    assert trial_overrides("digits", job.overrides, 60) == (
+        "global_batch=64", "samples=3840", "program=false",
+    )  # fmt: skip
+    made = trial_job(job, 6, procs_per_node=4, steps=60)
+    assert (made.nodes, made.procs_per_node) == (2, 3)
+    with pytest.raises(UserError, match="can't be spread evenly"):
+        trial_job(job, 5, procs_per_node=4, steps=60)
+    assert local_command(job, 2, 60)[-6:] == [
+        "-m", "trainer", "digits", "global_batch=64", "samples=3840", "program=false",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("counts", "repeats", "steps", "paths"),
+    [
+        ([], 2, 60, {"--procs"}),
+        ([0, 1], 2, 60, {"--procs"}),
+        ([1, 1], 2, 60, {"--procs"}),
+        ([2, 4], 1, 5, {"--procs", "--repeats", "--steps"}),
+        ([1, 2], 2, 60, set()),
+    ],
+)
+def test_wrong_counts_are_all_named(counts: list[int], repeats: int, steps: int, paths: set[str]) -> None:
+    assert {problem.path for problem in count_problems(counts, repeats, steps)} == paths
+
+
+def test_the_same_job_has_the_same_digest_whatever_its_length_and_size() -> None:
+    first = job_digest(request(recipe="digits"), "", "d")
+    assert job_digest(request(recipe="digits", overrides=("samples=512",), nodes=2), "", "d") == first
+    assert job_digest(request(recipe="digits", overrides=("log_every=1",)), "", "d") == first
+    assert job_digest(request(recipe="digits", overrides=("global_batch=64",)), "", "d") != first
+    assert job_digest(request(recipe="digits"), "", "other") != first
+
+
+def test_a_run_s_receipt_and_summary_become_a_trial() -> None:
+    receipt = {"run_id": "r", "speedup": {"measure": "step", "seconds": 0.5}}
+    summary = {"epoch_samples": 1000, "steps": 10, "samples": 100, "samples_per_s": 20.0}
+    assert trial_of(2, 1, receipt, summary) == Trial(2, 1, "step", 0.5, "r", 20.0, 100.0)
+
+
+@pytest.mark.torch
+def test_a_script_without_steps_is_tried_on_this_machine_by_its_whole_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "work.py"
+    script.write_text("import os, time\ntime.sleep(8 / int(os.environ['WORLD_SIZE']))\n")
+    cli.main(["speedup", "--local", "--procs", "1,2", "--json", "--", str(script)])
+    found = json.loads(capsys.readouterr().out)
+    assert found["measure"] == "run"
+    one, two = found["points"]
+    assert one["seconds"] > 8 and two["seconds"] > 4
+    script.write_text("raise ValueError('no such column: price')\n")
+    job = JobSpec(environment="local", script=script)
+    with pytest.raises(ActError, match="no such column: price"):
+        local_trials(job, [1], steps=60, repeats=2, on_trial=lambda *told: None)
+
+
+def test_the_command_refuses_what_it_can_t_try(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["speedup"]) == 2
+    assert "no environment is named" in capsys.readouterr().err
+    assert cli.main(["speedup", "--local", "--recipe", "digit", "--procs", "2"]) == 2
+    assert "which is not among the counts" in capsys.readouterr().err
+    assert cli.main(["speedup", "--local", "--recipe", "digit", "--procs", "1,2"]) == 2
+    assert "did you mean 'digits'?" in capsys.readouterr().err
