@@ -194,14 +194,39 @@ def test_windows_of_steps_come_by_themselves_and_lose_no_step(
         now += 0.25 if number < 3000 else 2.0
         windows.step(number, data_wait_s=0.01, blocked_save_s=0.02)
     windows.flush()
+    now += 100.0
+    windows.flush()  # nothing new: no line
     found = lines(tmp_path / "goodput.jsonl")
     assert {line["event"] for line in found} == {"steps"} and found[0]["pid"] == os.getpid()
     assert [line["from"] for line in found] == [11, *(line["to"] + 1 for line in found[:-1])]
     assert found[-1]["to"] == 4010
-    assert sum(line["seconds"] for line in found) == pytest.approx(now - 5.0)
+    assert sum(line["seconds"] for line in found) == pytest.approx(now - 105.0)
     assert sum(line["data_wait_s"] for line in found) == pytest.approx(40)
     assert sum(line["blocked_save_s"] for line in found) == pytest.approx(80)
     assert 0.25 <= found[0]["seconds"] <= 0.5 and max(line["seconds"] for line in found) <= 12
+
+
+def test_an_interruption_within_a_step_takes_none_of_the_steps_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: 1000.0 + now)
+    windows = StepWindows(GoodputLog(tmp_path / "goodput.jsonl"))
+    windows.begin()
+    now += 0.125
+    windows.step(2)
+    now += 0.5  # the third step has begun and waits for data
+    windows.flush()
+    now += 30  # an evaluation
+    windows.begin()
+    now += 0.25
+    windows.step(3, data_wait_s=0.5)
+    windows.flush()
+    first, second = lines(tmp_path / "goodput.jsonl")
+    assert (first["begin"], first["time"], first["seconds"]) == (1000, 1000.125, 0.125)
+    assert (second["begin"], second["time"], second["seconds"]) == (1000.125, 1030.875, 0.75)
+    assert (second["from"], second["to"], second["data_wait_s"]) == (3, 3, 0.5)
 
 
 def test_a_log_without_a_path_writes_nothing() -> None:

@@ -49,36 +49,66 @@ class GoodputLog:
 
 
 class StepWindows:
-    """Gathers the steps of a process into `steps` events; a step in between costs under a microsecond."""
+    """Gathers the steps of a process into `steps` events; a step in between costs under a microsecond.
+
+    `begin` where the first step is to be timed from, `step` at the end of each. Whatever interrupts training
+    (an evaluation, also one within a step) stands between `flush` and another `begin`.
+    """
 
     def __init__(self, log: GoodputLog) -> None:
         self._log = log
-        self._born = self._begin = time.perf_counter()
+        self._born = self._mark = self._since = time.perf_counter()
+        self._paused_at: float | None = None
+        self._paused = self._data_wait = self._blocked = 0.0
         self._first = self._last = 0
-        self._data_wait = self._blocked = 0.0
-        self._due = float("inf")
+        self._due = 0.0
+        self._started = False
 
     def begin(self) -> None:
-        """Start the clock of the next window: before the first step, and after an evaluation or the like."""
-        self._begin = now = time.perf_counter()
-        self._due = now + min(max(WINDOW_SHARE * (now - self._born), SHORTEST_WINDOW), LONGEST_WINDOW)
+        """Start the clock, or go on after an interruption."""
+        now = time.perf_counter()
+        if not self._started:
+            self._started = True
+            self._since = self._mark = now
+        elif self._paused_at is not None:
+            self._paused += now - self._paused_at
+        self._paused_at = None
+        self._schedule(now)
 
     def step(self, number: int, data_wait_s: float = 0.0, blocked_save_s: float = 0.0) -> None:
         """Count a step that has just ended; its waits for data and for a save are within it."""
+        self._mark = time.perf_counter()
         self._first = self._first or number
         self._last = number
         self._data_wait += data_wait_s
         self._blocked += blocked_save_s
-        if time.perf_counter() >= self._due:
-            self.flush()
+        if self._mark >= self._due:
+            self._tell()
+            self._schedule(self._mark)
+
+    def _schedule(self, now: float) -> None:
+        self._due = now + min(max(WINDOW_SHARE * (now - self._born), SHORTEST_WINDOW), LONGEST_WINDOW)
 
     def flush(self) -> None:
-        """Write down the steps that no event tells of yet: before an evaluation, a stop, the end."""
-        now = time.perf_counter()
-        if self._first:
-            fields = {"from": self._first, "to": self._last, "seconds": round(now - self._begin, 6)}
-            waits = {"data_wait_s": round(self._data_wait, 6), "blocked_save_s": round(self._blocked, 6)}
-            self._log.event("steps", **fields, **waits)
+        """Write down the steps that have ended: before an interruption, a stop, the end."""
+        self._tell()
+        self._paused_at = time.perf_counter()
+
+    def _tell(self) -> None:
+        """Write the window up to the last step's end; what came after it belongs to the next one."""
+        if not self._first:
+            return
+        end = time.time() - (time.perf_counter() - self._mark)
+        span = self._mark - self._since
+        self._log.event(
+            "steps",
+            time_s=end,
+            begin=round(end - span, 6),
+            **{"from": self._first, "to": self._last},
+            seconds=round(max(0.0, span - self._paused), 6),
+            data_wait_s=round(self._data_wait, 6),
+            blocked_save_s=round(self._blocked, 6),
+        )
+        self._since = self._mark
         self._first = self._last = 0
-        self._data_wait = self._blocked = 0.0
-        self.begin()
+        self._paused = self._data_wait = self._blocked = 0.0

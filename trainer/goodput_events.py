@@ -42,6 +42,8 @@ class Attempt:
     first_output: float | None = None
     failed: Event | None = None
     """The first process that ended as it should not have."""
+    last_step: int = 0
+    """The last step that one of its processes had done, as the launcher saw it."""
     cause: str = ""
 
 
@@ -159,8 +161,10 @@ def _jobs(events: Sequence[Event]) -> list[Job]:
         attempt = job.attempts[-1]
         if event.kind == "first_output" and attempt.first_output is None:
             attempt.first_output = event.time
-        elif event.kind == "rank_ended" and _is_failure(event) and attempt.failed is None:
-            attempt.failed = event
+        elif event.kind == "rank_ended":
+            attempt.last_step = max(attempt.last_step, int(event.number("step")))
+            if _is_failure(event) and attempt.failed is None:
+                attempt.failed = event
         elif event.kind in ("attempt_ended", "job_ended") and attempt.end is None:
             attempt.end, attempt.cause = event.time, str(event.fields.get("cause") or "")
     return jobs

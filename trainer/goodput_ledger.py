@@ -193,8 +193,8 @@ def _restarts(history: History) -> Iterator[dict[str, Any]]:
     for number, job in enumerate(history.jobs):
         for attempt in job.attempts:
             if (failed := attempt.failed) is not None:
-                cause = str(failed.fields.get("cause") or attempt.cause)
-                yield {"time": failed.time, "cause": cause, "step": failed.fields.get("step")}
+                cause = attempt.cause or str(failed.fields.get("cause") or "")
+                yield {"time": failed.time, "cause": cause, "step": attempt.last_step or None}
         if job.code is None and number + 1 < len(history.jobs):
             yield {"time": job.end, "cause": "the launcher was killed or its machine lost", "step": None}
         elif job.code == STOPPED:

@@ -72,7 +72,9 @@ def _window(
 
 
 def _before(event: Event, priority: int, key: str) -> Span:
-    return Span(event.time - event.number("seconds"), event.time, priority, key)
+    """Return the time that the event tells of; `begin`, where it is told, counts interruptions in."""
+    begin = event.number("begin") or event.time - event.number("seconds")
+    return Span(begin, event.time, priority, key)
 
 
 def _parts(event: Event, pace: float | None) -> tuple[tuple[str, float], ...]:
@@ -104,7 +106,7 @@ def _tail(
     if attempt is None or attempt.failed is None or told_last is None or told_last.kind not in _TRAINS_AFTER:
         return
     told = life.last_step
-    seen = max([told, int(attempt.failed.number("step")), *resumed[:1]])
+    seen = max([told, attempt.last_step, *resumed[:1]])
     untold = seen - told if pace else 0
     parts = (
         (STEP, untold * (pace or 0.0)),
