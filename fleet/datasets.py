@@ -99,7 +99,7 @@ def _version() -> str:
 
 
 def _run_trainer(name: str, folder: Path) -> dict[str, Any]:
-    command: Sequence[str] = [sys.executable, "-m", "trainer.prepare", name, "--out", str(folder)]
+    command: Sequence[str] = [sys.executable, "-m", "trainer.prepare", name, "--json", "--out", str(folder)]
     paths = [str(_SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)

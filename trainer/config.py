@@ -6,19 +6,37 @@ import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
+from trainer.data_configs import (
+    BUNDLED_SHAPES,
+    DATA_CONFIGS,
+    SHAPE_WORDS,
+    DataConfig,
+    Shape,
+    data_shape,
+    prepared_name,
+)
 from trainer.model_configs import MODEL_CONFIGS, DigitsCNNConfig, ModelConfig
 from trainer.optimizer_config import OptimizerConfig
 from trainer.settings import INCIDENTAL, RunSettings
 from trainer.settings import ConfigError as ConfigError  # what fleet/ sees of the trainer is this module
 from trainer.tables import Table, apply_overrides, nearest_hint, read_values
 
+Kind = TypeVar("Kind")
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
-_DATASET_OF_MODEL = {"digits_cnn": "digits", "gpt": "python_source"}
+SHAPE_OF_MODEL: Mapping[str, Shape] = {
+    "digits_cnn": "pictures",
+    "resnet": "pictures",
+    "vit": "pictures",
+    "mlp": "table",
+    "gpt": "tokens",
+    "text_classifier": "labelled_text",
+}
+"""What each kind of model trains on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +45,16 @@ class Config(RunSettings):
 
     recipe: str
     """Name of the recipe that this was made from."""
-    dataset: Literal["digits", "python_source"]
-    """What to train on; `python -m trainer.prepare` makes its file."""
+    dataset: str = ""
+    """Name of a bundled data set to train on; "" where the section [data] names data of your own."""
+    data: DataConfig | None = None
+    """Data of the user's own, by its kind (trainer/data_configs.py); exactly one of this and `dataset`."""
     samples: int
     """Training samples (pictures, or texts of `model.context` characters) over all processes and epochs."""
     global_batch: int
     """Samples of one optimizer step over all processes; at least one a process."""
+    program: bool = True
+    """Whether the finished model is also written as `model.pt2`, which torch alone runs; takes seconds."""
     model: ModelConfig = field(default_factory=DigitsCNNConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
@@ -41,21 +63,42 @@ class Config(RunSettings):
         """Optimizer steps of the whole run; the last one is smaller where samples do not divide evenly."""
         return -(-self.samples // self.global_batch)
 
+    @property
+    def data_name(self) -> str:
+        """Name of the folder that the data is prepared in."""
+        return self.dataset if self.data is None else prepared_name(self.data)
+
     def faults(self) -> Iterator[str]:
         """Yield each value that is out of its range or does not fit another."""
         for name in ("samples", "global_batch"):
             if getattr(self, name) < 1:
                 yield f"{name}: {getattr(self, name)} is not positive"
         yield from self.setting_faults()
-        if _DATASET_OF_MODEL[self.model.kind] != self.dataset:
-            wanted = _DATASET_OF_MODEL[self.model.kind]
-            yield f"dataset: a {self.model.kind} model trains on {wanted}, not on {self.dataset}"
+        yield from self._data_faults()
         yield from self.model.faults()
         yield from self.optimizer.faults()
 
+    def _data_faults(self) -> Iterator[str]:
+        if bool(self.dataset) == (self.data is not None):
+            both = "is given, and so is [data]: leave one of them out" if self.data else "is missing"
+            yield f"dataset: {both}; name one of {', '.join(BUNDLED_SHAPES)}, or describe data in [data]"
+            return
+        if self.dataset and self.dataset not in BUNDLED_SHAPES:
+            yield f"dataset: there is no {self.dataset!r}{nearest_hint(self.dataset, BUNDLED_SHAPES)}"
+            return
+        shape = data_shape(self.data) if self.data else BUNDLED_SHAPES[self.dataset]
+        wanted = SHAPE_OF_MODEL[self.model.kind]
+        given = f"data.kind: {self.data.kind}" if self.data else f"dataset: {self.dataset}"
+        if wanted != shape:
+            yield f"{given}: is {SHAPE_WORDS[shape]}; a {self.model.kind} model takes {SHAPE_WORDS[wanted]}"
+        elif self.model.kind == "digits_cnn" and self.dataset != "digits":
+            yield f"{given}: a digits_cnn model takes the digits alone; a resnet model takes any pictures"
+        if self.data:
+            yield from self.data.faults()
+
     def to_dict(self) -> Table:
         """Return the configuration as plain values, nested as in the TOML file."""
-        return dataclasses.asdict(self)
+        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
 
     def result_settings(self) -> Table:
         """Return, flat, the settings that decide the weights; a checkpoint resumes only under the same."""
@@ -83,15 +126,18 @@ def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Raises ConfigError with every mistake of the file and the overrides at once.
     """
-    path = _recipe_file(recipe)
+    path = recipe_file(recipe)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([f"{path}: cannot be read: {error}"]) from None
     problems: list[str] = []
     table = apply_overrides(table, overrides, problems)
-    values = read_values(Config, {"recipe": path.stem, **table}, problems, sections=("model", "optimizer"))
-    model = _read_model(table.get("model"), problems)
+    values = read_values(
+        Config, {"recipe": path.stem, **table}, problems, sections=("data", "model", "optimizer")
+    )
+    model = _read_kind(table.get("model"), MODEL_CONFIGS, "model", problems)
+    data = _read_kind(table["data"], DATA_CONFIGS, "data", problems) if "data" in table else None
     optimizer_table = table.get("optimizer", {})
     optimizer = read_values(
         OptimizerConfig,
@@ -101,13 +147,14 @@ def load_config(recipe: str | Path, overrides: Sequence[str] = ()) -> Config:
     )
     if problems or model is None:
         raise ConfigError(problems)
-    config = Config(**values, model=model, optimizer=OptimizerConfig(**optimizer))
+    config = Config(**values, data=data, model=model, optimizer=OptimizerConfig(**optimizer))
     if problems := list(config.faults()):
         raise ConfigError(problems)
     return config
 
 
-def _recipe_file(recipe: str | Path) -> Path:
+def recipe_file(recipe: str | Path) -> Path:
+    """Return the TOML file of a recipe's name or path; raises ConfigError where there is none."""
     if str(recipe) in recipe_names():
         return RECIPE_FOLDER / f"{recipe}.toml"
     path = Path(recipe)
@@ -117,12 +164,12 @@ def _recipe_file(recipe: str | Path) -> Path:
     return path
 
 
-def _read_model(table: Any, problems: list[str]) -> ModelConfig | None:
-    if not isinstance(table, dict) or table.get("kind") not in MODEL_CONFIGS:
-        kind = table.get("kind") if isinstance(table, dict) else None
-        problems.append(f"model.kind: {kind!r} is not one of {', '.join(MODEL_CONFIGS)}")
+def _read_kind(table: Any, kinds: Mapping[str, type[Kind]], section: str, problems: list[str]) -> Kind | None:
+    """Return a section that has a `kind`, as the class of that kind; None where it has mistakes."""
+    kind = str(table.get("kind")) if isinstance(table, dict) else ""
+    if not isinstance(table, dict) or kind not in kinds:
+        problems.append(f"{section}.kind: {kind!r} is not one of {', '.join(kinds)}")
         return None
-    kind_of_config = MODEL_CONFIGS[table["kind"]]
     before = len(problems)
-    values = read_values(kind_of_config, table, problems, path="model.")
-    return kind_of_config(**values) if len(problems) == before else None
+    values = read_values(kinds[kind], table, problems, path=f"{section}.")
+    return kinds[kind](**values) if len(problems) == before else None

@@ -11,7 +11,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Table = dict[str, Any]
 
-_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+TEXTS = tuple[str, ...]
+"""The one kind of list that a setting can be."""
+_TYPE_NAMES: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    TEXTS: 'a list of texts (["a", "b"])',
+}
 
 
 def nearest_hint(name: str, candidates: Iterable[str]) -> str:
@@ -74,7 +82,7 @@ def read_values(
         elif (fault := _type_fault(hints[key], value)) is not None:
             problems.append(f"{path}{key}: {fault}")
         else:
-            values[key] = float(value) if hints[key] is float else value
+            values[key] = _as_declared(hints[key], value)
     for name, field in fields.items():
         if field.default is dataclasses.MISSING and name not in table:
             problems.append(f"{path}{name}: is required and missing")
@@ -96,7 +104,15 @@ def _type_fault(expected: Any, value: Any) -> str | None:
     return f"expected {wanted}, got {value!r}"
 
 
+def _as_declared(kind: Any, value: Any) -> Any:
+    if kind is float:
+        return float(value)
+    return tuple(value) if kind == TEXTS else value
+
+
 def _is_of(kind: Any, value: Any) -> bool:
+    if kind == TEXTS:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     # bool is an int to Python, but `samples = true` is a mistake.
     return isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))

@@ -31,21 +31,37 @@ class Source(Protocol):
 class ArraySource:
     """Items that are rows of arrays in memory, or in mapped files: pictures with labels, rows of a table."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], noise_width: int = 0) -> None:
-        """Take arrays [num_items, ...] by name; with a noise_width above 0, batches have `noise` as well."""
-        self._arrays = {name: np.asarray(array) for name, array in arrays.items()}
-        lengths = {len(array) for array in self._arrays.values()}
-        assert len(lengths) == 1, f"every array has a row an item: {lengths}"
-        assert "noise" not in self._arrays, "noise is the name of the random numbers"
-        self.num_items = lengths.pop()
+    def __init__(
+        self, arrays: Mapping[str, NDArray[Any]] | Sequence[Mapping[str, NDArray[Any]]], noise_width: int = 0
+    ) -> None:
+        """Take arrays [items, ...] by name, or shards of them; with a noise_width, batches have `noise`."""
+        self._shards = [arrays] if isinstance(arrays, Mapping) else list(arrays)
+        lengths = [{len(array) for array in shard.values()} for shard in self._shards]
+        assert all(len(each) == 1 for each in lengths), f"every array has a row an item: {lengths}"
+        assert all("noise" not in shard for shard in self._shards), "noise is the name of the random numbers"
+        self._last_items = np.cumsum([each.pop() for each in lengths])
+        self.num_items = int(self._last_items[-1]) if self._shards else 0
         self.noise_width = noise_width
 
     def batch(self, items: NDArray[np.int64], noise: NDArray[np.float32]) -> dict[str, Tensor]:
         """Return a tensor an array, of its kind of numbers, and the noise."""
-        batch = {name: torch.from_numpy(array[items]) for name, array in self._arrays.items()}
+        if len(self._shards) == 1:
+            batch = {name: torch.from_numpy(array[items]) for name, array in self._shards[0].items()}
+        else:
+            batch = self._gather(items)
         if self.noise_width:
             batch["noise"] = torch.from_numpy(np.ascontiguousarray(noise))
         return batch
+
+    def _gather(self, items: NDArray[np.int64]) -> dict[str, Tensor]:
+        first = self._shards[0] if self._shards else {}
+        rows = {name: np.empty((len(items), *array.shape[1:]), array.dtype) for name, array in first.items()}
+        which, inside = locate(items, self._last_items)
+        for number in np.unique(which).tolist():
+            here = which == number
+            for name, array in self._shards[number].items():
+                rows[name][here] = array[inside[here]]
+        return {name: torch.from_numpy(array) for name, array in rows.items()}
 
 
 class TokenSource:
@@ -70,11 +86,7 @@ class TokenSource:
         """Return {"tokens": int64 [n, context + 1]}."""
         length = self.context + 1
         tokens = np.empty((len(items), length), np.int64)
-        if len(self._shards) == 1:
-            which, inside = np.zeros(len(items), np.int64), items
-        else:
-            which = np.searchsorted(self._last_items, items, side="right")
-            inside = items - np.where(which, self._last_items[which - 1], 0)
+        which, inside = locate(items, self._last_items)
         starts = inside * self.context
         if self.noise_width:
             starts = starts + ((noise[:, 0] + 1) / 2 * self.context).astype(np.int64)
@@ -82,3 +94,13 @@ class TokenSource:
         for row, shard, start in zip(tokens, which.tolist(), starts.tolist(), strict=True):
             row[:] = self._shards[shard][start : start + length]
         return {"tokens": torch.from_numpy(tokens)}
+
+
+def locate(
+    items: NDArray[np.int64], last_items: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each item's shard and its number in it; `last_items` are the shards' lengths, added up."""
+    if len(last_items) == 1:
+        return np.zeros(len(items), np.int64), items
+    which = np.searchsorted(last_items, items, side="right")
+    return which, items - np.where(which, last_items[which - 1], 0)

@@ -1,0 +1,38 @@
+"""What a cell of a table means: nothing, a number, or a category; for training and prediction alike."""
+
+from __future__ import annotations
+
+import math
+
+from trainer.data.rows import Cell
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+"""Texts that stand for nothing, in lower case."""
+
+
+def is_missing(cell: Cell) -> bool:
+    """Return whether the cell says nothing."""
+    if isinstance(cell, str):
+        return cell.strip().lower() in MISSING
+    return cell is None or (isinstance(cell, float) and math.isnan(cell))
+
+
+def number_of(cell: Cell) -> float | None:
+    """Return the cell as a finite number, None where it is none; true and false are categories."""
+    if cell is None or isinstance(cell, bool):
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    # Python reads 1_000 as a number, which nobody writes into a table.
+    return number if math.isfinite(number) and not (isinstance(cell, str) and "_" in cell) else None
+
+
+def text_of(cell: Cell) -> str:
+    """Return the cell as the name of a category: 3.0 and 3 are the same one."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()

@@ -1,0 +1,74 @@
+"""Decodes one picture to the bytes that training sees; prediction does the same. Pillow is an extra."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.data.errors import DatasetError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+class PictureError(ValueError):
+    """A picture that cannot be decoded; says why."""
+
+
+def decode_picture(
+    data: bytes,
+    height: int,
+    width: int,
+    colour: Literal["rgb", "grey"] = "rgb",
+    resize: Literal["crop", "squeeze"] = "crop",
+) -> NDArray[np.uint8]:
+    """Return the picture as uint8 [height, width, 3], grey [height, width, 1]; raises PictureError.
+
+    It is turned as its camera noted, laid on white where it is transparent; of several, the first.
+    DatasetError where Pillow is not installed.
+    """
+    image_module, operations = _pillow()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", image_module.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)  # of metadata that is not looked at
+            with image_module.open(io.BytesIO(data)) as opened:
+                opened.draft(None, (width * 2, height * 2))  # a JPEG is decoded at about the size asked for
+                opened.load()
+                image = _plain(operations.exif_transpose(opened), colour, image_module)
+    except image_module.UnidentifiedImageError:
+        raise PictureError("is no picture of a kind that is known") from None
+    except (image_module.DecompressionBombWarning, image_module.DecompressionBombError):
+        raise PictureError("has too many pixels") from None
+    except Exception as error:  # Pillow's decoders raise whatever a broken file brings about
+        raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from None
+    bicubic = image_module.Resampling.BICUBIC
+    if resize == "crop":
+        image = operations.fit(image, (width, height), bicubic)
+    elif image.size != (width, height):
+        image = image.resize((width, height), bicubic)
+    pixels: NDArray[np.uint8] = np.asarray(image, np.uint8).reshape(height, width, -1)
+    return pixels
+
+
+def _plain(image: Any, colour: str, image_module: Any) -> Any:
+    """Return the picture in three channels or one, of 8 bits each."""
+    if image.mode.startswith(("I", "F")):  # 16 bits and more, which Pillow would cut off at 255
+        values = np.asarray(image, np.float64)
+        brightest = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+        image = image_module.fromarray((values * (255 / brightest)).clip(0, 255).astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        over = image.convert("RGBA")
+        image = image_module.alpha_composite(image_module.new("RGBA", over.size, "white"), over)
+    return image.convert("RGB" if colour == "rgb" else "L")
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise DatasetError("to decode pictures: pip install pillow") from None
+    return Image, ImageOps

@@ -1,0 +1,118 @@
+"""Prepares any data that a configuration can name, bundled or the user's own, into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from trainer.data import rows
+from trainer.data.bundled_sets import make_bundled
+from trainer.data.dataset import ABOUT, open_dataset
+from trainer.data.decode import SUFFIXES as PICTURE_SUFFIXES
+from trainer.data.errors import DatasetError
+from trainer.data.places import Place, fingerprint, list_places
+from trainer.data.prepare_own import prepare_own
+from trainer.data.prepared import write_prepared
+from trainer.data.quarantine import Quarantine
+from trainer.data.references import references
+from trainer.data_configs import (
+    DataConfig,
+    PicturesConfig,
+    prepared_name,
+)
+from trainer.durable import write_durably
+
+VERSION = 1
+"""Raised whenever the same data and settings would be prepared otherwise than before."""
+
+
+VERSION_FILE = ".prepared"
+"""Says, beside the data set, what it was prepared from and by."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """The data that a configuration names: a bundled data set, or the user's own."""
+
+    dataset: str = ""
+    data: DataConfig | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the folder that it is prepared in."""
+        return self.dataset if self.data is None else prepared_name(self.data)
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The files of the user's data; raises DatasetError where there are none."""
+        assert self.data is not None, "bundled data has no files of the user's"
+        if isinstance(self.data, PicturesConfig):
+            places = list_places(self.data.path, PICTURE_SUFFIXES)
+            return places + (list_places(self.data.labels, rows.SUFFIXES) if self.data.labels else [])
+        return list_places(self.data.path, rows.SUFFIXES)
+
+    def version(self) -> str:
+        """Return what changes when the prepared data would: 12 hexadecimal digits."""
+        if self.data is None:
+            digest = hashlib.sha256(platform.python_version().encode())
+            for file in _code_of_bundled():
+                digest.update(file.read_bytes())
+            return digest.hexdigest()[:12]
+        return hashlib.sha256(f"{VERSION} {fingerprint(self.places)}".encode()).hexdigest()[:12]
+
+
+def prepare_data(request: Request, folder: Path) -> Path:
+    """Prepare the data into the folder, unless it is there as it is now, and return the folder.
+
+    What was killed in the middle goes on. Raises DatasetError; the folder's quarantine.jsonl then names all
+    that is broken.
+    """
+    version = request.version()
+    if _is_of(folder, version) and (folder / ABOUT).is_file():
+        try:
+            open_dataset(folder)
+        except DatasetError:
+            _clear(folder)
+        else:
+            return folder
+    elif not _is_of(folder, version):
+        _clear(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / VERSION_FILE, version)
+    if request.data is None:
+        made = make_bundled(request.dataset)
+        made = replace(made, about={**made.about, **references(made.shape, made.about, made.parts)})
+        return write_prepared(folder, made, request.dataset, {})
+    quarantine = Quarantine(
+        request.data.max_bad_share, "files" if request.data.kind == "pictures" else "rows"
+    )
+    try:
+        return prepare_own(request.name, request.data, request.places, folder, quarantine)
+    finally:
+        quarantine.write(folder)
+
+
+def _is_of(folder: Path, version: str) -> bool:
+    try:
+        return (folder / VERSION_FILE).read_text(encoding="utf-8") == version
+    except OSError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    """Take away what an earlier preparation left; about.json first, so that the rest is no data set."""
+    (folder / ABOUT).unlink(missing_ok=True)
+    for pattern in ("*-[0-9]*.safetensors", "*-[0-9]*.bin", ".unit-*.json", ".*.partial"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _code_of_bundled() -> list[Path]:
+    """Return the modules that decide what the bundled data sets are made into."""
+    trainer = Path(__file__).parents[1]
+    names = ("bundled_sets", "bundled_tables", "cells", "prepared", "split", "table_check", "table_encoder")
+    here = [trainer / "data" / f"{name}.py" for name in (*names, "table_prepare", "table_scan")]
+    return [*here, trainer / "text_sets.py", trainer / "tokenizer.py", trainer / "evaluation/references.py"]

@@ -1,0 +1,18 @@
+"""What well-known methods reach on the same split, where the packages for them are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.data_configs import Shape
+
+
+def references(shape: Shape, about: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what well-known methods reach on the held-out part, where the packages for it are installed."""
+    if shape not in ("pictures", "table") or importlib.util.find_spec("torch") is None:
+        return {}
+    from trainer.evaluation.references import measure_references
+
+    return {"references": measure_references(shape, about, parts["train"], parts["held_out"])}

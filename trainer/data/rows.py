@@ -1,0 +1,124 @@
+"""Reads the rows of CSV, TSV, JSONL and Parquet files, one by one, and names those that are malformed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.data.errors import DatasetError
+from trainer.data.quarantine import Quarantine
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+DELIMITERS = ",;\t|"
+LONGEST_CELL = 64 * 2**20
+"""Characters of a cell of a CSV file; the csv module's own limit is 131,072."""
+
+Cell = str | float | int | bool | None
+Row = tuple[str, int, dict[str, Cell]]
+"""The file's name, the row's number in it, counted from 1 and without the header, and its cells by column."""
+
+
+def read_rows(files: Sequence[tuple[str, Path]], quarantine: Quarantine) -> Iterator[Row]:
+    """Yield every whole row of the files (their names and where they lie); malformed ones are quarantined."""
+    for name, path in files:
+        if path.suffix == ".parquet":
+            yield from _read_parquet(name, path, quarantine)
+        elif path.suffix in (".jsonl", ".ndjson"):
+            yield from _read_json_lines(name, path, quarantine)
+        else:
+            yield from _read_csv(name, path, quarantine)
+
+
+def _read_csv(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
+    csv.field_size_limit(LONGEST_CELL)
+    # What is not UTF-8 comes through as lone surrogates, so that one bad byte costs its row alone.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
+        header = [column.strip() for column in next(reader, [])]
+        _check_header(name, header)
+        number = 0
+        while True:
+            number, before = number + 1, reader.line_num
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # A quote that is never closed swallows every line to the file's end.
+                lines = range(before + 1, max(reader.line_num, before + 1) + 1)
+                for each, line in enumerate(lines):
+                    quarantine.add(name, number + each, f"line {line}: {error}")
+                number += len(lines) - 1
+                continue
+            if not cells:  # an empty line
+                number -= 1
+            elif len(cells) != len(header):
+                quarantine.add(name, number, f"has {len(cells)} cells, the header has {len(header)}")
+            elif any("\udc80" <= character <= "\udcff" for cell in cells for character in _strange(cell)):
+                quarantine.add(name, number, "is not UTF-8")
+            else:
+                yield name, number, dict(zip(header, cells, strict=True))
+
+
+def _strange(cell: str) -> str:
+    return "" if cell.isascii() else cell
+
+
+def _delimiter(path: Path) -> str:
+    """Return what parts the cells: a tab in .tsv files, else whatever the first line has most of."""
+    if path.suffix == ".tsv":
+        return "\t"
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+    return max(DELIMITERS, key=first.count)
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    if twice := sorted({column for column in header if header.count(column) > 1}):
+        raise DatasetError(f"{name}: the header has {', '.join(map(repr, twice))} more than once: rename one")
+    if "" in header:
+        raise DatasetError(f"{name}: column {header.index('') + 1} has no name in the header: give it one")
+
+
+def _read_json_lines(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                quarantine.add(name, number, f"is no JSON: {error}")
+                continue
+            if isinstance(row, dict):
+                yield name, number, {str(key): _cell(value) for key, value in row.items()}
+            else:
+                quarantine.add(name, number, "is no JSON object")
+
+
+def _read_parquet(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise DatasetError(f"{name}: to read Parquet files: pip install pyarrow") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=4096):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield name, number, {key: _cell(value) for key, value in row.items()}
+    except (ArrowException, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        quarantine.add(name, number + 1 if number else None, f"cannot be read as Parquet: {reason}")
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return json.dumps(value, default=str, sort_keys=True)

@@ -1,0 +1,20 @@
+"""Decides what is held out from training: the same each time, on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+
+from trainer.data_configs import Split
+
+
+def is_held_out(split: Split, share: float, number: int, content: bytes) -> bool:
+    """Return whether item `number`, counted from 0, of that content is held out.
+
+    `content` looks at nothing else, so copies are in one part and an item stays in its part as data grows.
+    """
+    if split == "every_nth":
+        nth = max(round(1 / share), 2)
+        return number % nth == nth - 1
+    key = content if split == "content" else b"random %d" % number
+    drawn = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
+    return drawn < share * 2**64
