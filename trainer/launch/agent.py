@@ -10,7 +10,7 @@ from typing import Any
 from trainer.launch import kernel
 from trainer.launch.attempt import Attempt
 from trainer.launch.causes import signal_name
-from trainer.launch.fork_server import ForkServer, kill_orphans
+from trainer.launch.fork_server import ForkServer
 from trainer.launch.options import Options
 from trainer.launch.output import Output
 from trainer.launch.pulse import PulsePage
@@ -40,7 +40,8 @@ class Agent:
             for rank in range(options.nproc_per_node)
         }
         self._attempt: Attempt | None = None
-        self._store_order: int | None = None
+        self._store_order = 0
+        """The order of the next attempt's store."""
         self._store_pids: dict[int, int] = {}
         self._unready = 0
 
@@ -132,9 +133,8 @@ class Agent:
         if self._unready >= _BROKEN_AFTER:
             self._send({"is": "broken", "why": f"no process with torch can be started: {_ended(code)}"})
             return
-        for store in self._store_pids.values():
-            self._send({"is": "store_lost", "id": store, "why": "its parent ended"})
         self._store_pids.clear()
+        self._send({"is": "store_lost", "id": self._store_order, "why": "its parent ended"})
         if self._attempt is not None:
             self._attempt.on_zygote_gone(code)
         self._server.start()
@@ -145,7 +145,7 @@ class Agent:
         """End an attempt whose ranks have all ended: nothing of it stays behind."""
         if self._attempt is None or not self._attempt.over:
             return
-        kill_orphans(keep={self._server.pid})
+        kernel.kill_children(keep={self._server.pid})
         for pid in [pid for pid, order in self._store_pids.items() if order != self._store_order]:
             del self._store_pids[pid]
             kernel.kill_group(pid)
@@ -169,7 +169,7 @@ class Agent:
         """Kill whatever is left of this machine's part."""
         self.abandon()
         self._server.kill()
-        kill_orphans(keep=set())
+        kernel.kill_children()
 
 
 def _ended(code: int) -> str:

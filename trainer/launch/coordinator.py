@@ -11,13 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.launch.causes import (
-    EXIT_FAILED,
-    EXIT_STOPPED,
-    Death,
-    exit_status,
-    first_cause,
-)
+from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, first_cause
 from trainer.launch.hang import Standing
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import Options
@@ -111,8 +105,11 @@ class Coordinator:
         elif kind == "stacks" and self._inquiry is not None:
             self._inquiry.hear(node, [Standing(*standing) for standing in message["standings"]])
         elif kind == "stopped":
-            self._deaths += [Death.from_message(death) for death in message["deaths"]]
+            deaths = [Death.from_message(death) for death in message["deaths"]]
+            self._deaths += deaths
             self._awaited.discard(node)
+            for death in deaths:  # of a machine whose ranks ended all at once
+                self._on_rank_ended(death.code, death.text, death.told)
             self._conclude_if_over()
 
     def tick(self, now: float) -> None:
@@ -148,7 +145,7 @@ class Coordinator:
         self._to_all({"do": "start", "attempt": self._attempt, "port": port})
 
     def _on_rank_ended(self, code: int, text: str, told: bool) -> None:
-        if told or self._state != "running":
+        if told or not code or self._state != "running":
             return
         if code == EXIT_STOPPED:  # somebody told it, and the others too; the launcher was not asked
             self._kill_at = self._kill_at or time.monotonic() + self._options.grace

@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.launch import kernel
-
 _LARGEST_MESSAGE = 65536
 _PROGRAM = Path(__file__).with_name("zygote.py")
 
@@ -94,20 +92,3 @@ class ForkServer:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
-
-
-def kill_orphans(keep: set[int]) -> None:
-    """Kill and reap every child of this process that is not to be kept: what ranks have left behind.
-
-    Whatever a killed one has started becomes a child of this process in turn (kernel.adopt_orphans).
-    """
-    for _ in range(100):
-        left = [pid for pid in kernel.children(os.getpid()) if pid not in keep]
-        if not left:
-            return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Collection
 from pathlib import Path
 
 # linux/prctl.h
@@ -45,6 +46,23 @@ def kill_group(pid: int) -> None:
     """Kill the process group that `pid` leads, if there still is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def kill_children(keep: Collection[int] = ()) -> None:
+    """Kill and reap every child of this process that is not to be kept.
+
+    For one that adopts orphans this ends all that the killed ones have started, too.
+    """
+    for _ in range(100):
+        left = [pid for pid in children(os.getpid()) if pid not in keep]
+        if not left:
+            return
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def kills_for_memory() -> int:

@@ -55,7 +55,7 @@ def _forget_ourselves() -> None:
 
 def _execute(target: str, is_module: bool) -> None:
     main = types.ModuleType("__main__")
-    main.__dict__["__builtins__"] = builtins
+    main.__dict__.update({"__builtins__": builtins, "__annotations__": {}})
     sys.modules["__main__"] = main
     if is_module:
         _first_on_path(str(Path.cwd()))

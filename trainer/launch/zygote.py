@@ -142,8 +142,8 @@ class Zygote:
 
     def _end(self) -> None:
         """The launcher is gone: leave nothing behind."""
-        for pid in self._children:
-            kernel.kill_group(pid)
+        kernel.adopt_orphans()
+        kernel.kill_children()
         os._exit(0)
 
 
@@ -158,9 +158,11 @@ def dress(order: dict[str, Any]) -> None:
             os.environ[name] = str(fd)
     os.environ.update(order["environment"])
     kernel.set_name(f"rank {os.environ['RANK']}")
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:  # Python's own generator reseeds itself in a fork, numpy's does not
-        numpy_random.seed()
+    # Python's own generator seeds itself anew in a fork; numpy's and torch's would be the same in every rank.
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 def main() -> None:
