@@ -166,8 +166,8 @@ def recipe_file(recipe: str | Path) -> Path:
 
 def _read_kind(table: Any, kinds: Mapping[str, type[Kind]], section: str, problems: list[str]) -> Kind | None:
     """Return a section that has a `kind`, as the class of that kind; None where it has mistakes."""
-    kind = str(table.get("kind")) if isinstance(table, dict) else ""
-    if not isinstance(table, dict) or kind not in kinds:
+    kind: Any = table.get("kind") if isinstance(table, dict) else None
+    if kind not in kinds:
         problems.append(f"{section}.kind: {kind!r} is not one of {', '.join(kinds)}")
         return None
     before = len(problems)

@@ -13,10 +13,10 @@ Shape = Literal["pictures", "table", "labelled_text", "tokens"]
 """What a data set's items are once it is prepared; a model trains on one of these."""
 
 SHAPE_WORDS: Mapping[Shape, str] = {
-    "pictures": "pictures with classes",
+    "pictures": "pictures",
     "table": "rows of a table",
-    "labelled_text": "texts with classes",
-    "tokens": "text to be continued",
+    "labelled_text": "texts with labels",
+    "tokens": "a text's tokens",
 }
 BUNDLED_SHAPES: Mapping[str, Shape] = {
     "breast_cancer": "table",
