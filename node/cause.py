@@ -19,7 +19,7 @@ _TORCHRUN = re.compile(
 )
 _LAUNCHER = re.compile(r"^launcher: (?:(failed|stopped): )?(.*)")
 """What the launcher says itself; its last word is why it failed, or was stopped."""
-_BARE_CODE = re.compile(r"\bexit code \d+$")
+_BARE_CODE = re.compile(r"\bended with exit code \d+")
 _CHILD_EXIT = re.compile(r"^\s+exitcode\s*:\s*(-?\d+)", re.MULTILINE)
 _SUMMARY = re.compile(r"^\S*ChildFailedError:", re.MULTILINE)
 _INNER = re.compile(r"^\s|^Traceback \(most recent call last\)|^\[rank\d+\]:(\s{2,}|\s?Traceback)")

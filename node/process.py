@@ -31,7 +31,7 @@ class JobProcess:
         """Start it in a session of its own; `on_end` is called from another thread once it has ended.
 
         Systems Manager's agent cancels with SIGKILL to its own process group. The session keeps the job out
-        of that group, and the parent-death signal tells torchrun to stop its workers when the runner was
+        of that group, and the parent-death signal tells the launcher to stop its ranks when the runner was
         killed so.
         """
         self._environment = environment

@@ -200,7 +200,9 @@ class Watch:
             return epoch_seconds(report["ended"]) if report else float("inf")
 
         first = min(failed, key=lambda part: (ended(part), part.rank))
-        return f"node {first.rank}: {self._cause(first, reports[first.rank])}"
+        cause = self._cause(first, reports[first.rank])
+        # The launcher names the process that was first to end, and its node.
+        return cause if cause.startswith("rank ") else f"node {first.rank}: {cause}"
 
     def _report(self, rank: int) -> dict[str, Any] | None:
         body = self._bucket.get(run_key(self._run_id, output_name(rank)))

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchScript:
-    """`launch.sh`: torchrun with a static rendezvous, on the trainer or on the user's script.
+    """`launch.sh`: the trainer's launcher (docs/launcher.md), on a recipe or on the user's script.
 
     It names no run, machine or address: those come from the FLEETFORM_ variables, so that the script that
     `--dry-run` prints is the script that runs.

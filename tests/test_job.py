@@ -85,7 +85,7 @@ def test_arguments_reach_the_script_as_they_were_typed(script: Path, tmp_path: P
     import json
 
     assert json.loads(done.stdout) == [
-        "-m", "torch.distributed.run", "--nnodes=1", "--nproc-per-node=4", "--node-rank=3",
+        "-P", "-m", "trainer.launch", "--nnodes=1", "--nproc-per-node=4", "--node-rank=3",
         "--master-addr=10.0.0.9", "--master-port=20123", f"{tmp_path}/my train.py", *arguments,
     ]  # fmt: skip
 

@@ -128,6 +128,18 @@ Root Cause (first observed failure):
             1,
             "out of memory (exit code 1)",
         ),
+        (
+            "step 3\nlauncher: oh\nlauncher: failed: rank 1 (node 0) was ended by SIGKILL in step 4\n",
+            1,
+            "rank 1 (node 0) was ended by SIGKILL in step 4",
+        ),
+        (
+            "no such file: x.csv\nlauncher: failed: rank 0 (node 0) ended with exit code 3\n",
+            3,
+            "no such file: x.csv (rank 0 (node 0) ended with exit code 3)",
+        ),
+        ("step 3\nlauncher: stopped: SIGTERM\n", 75, "SIGTERM"),
+        ("step 3\nlauncher: starting again\n", 137, "step 3 (ended by signal 9)"),
         ("", 137, "ended by signal 9"),
         ("", None, "no exit code"),
     ],

@@ -99,7 +99,7 @@ def test_following_a_run_that_fails_ends_with_exit_code_1_and_its_cause(
 ) -> None:
     assert cli.main(["run", "shop", "--follow", "--procs-per-node", "1", "--", "bad.py"]) == 1
     said = capsys.readouterr()
-    assert "FAILED: node 0: ValueError: no such column: price (exit code 1)" in said.err
+    assert "FAILED: rank 0 (node 0): ValueError: no such column: price" in said.err
 
 
 @pytest.mark.torch

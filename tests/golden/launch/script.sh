@@ -4,7 +4,8 @@
 set -euo pipefail
 
 cd "$FLEETFORM_CODE_DIR"
-exec "$FLEETFORM_PYTHON" -m torch.distributed.run \
+# -P: a trainer.py of the job's own must not hide the launcher.
+exec "$FLEETFORM_PYTHON" -P -m trainer.launch \
   --nnodes=1 \
   --nproc-per-node=4 \
   --node-rank="$FLEETFORM_NODE_RANK" \
