@@ -66,10 +66,8 @@ def draw_goodput(run: RunNumbers, axes: Axes) -> None:
 def _title(run: RunNumbers) -> str:
     ledger = run.ledger
     assert ledger is not None
-    share = (
-        f"Goodput {ledger.goodput_percent:.1f} %"
-        if ledger.goodput_percent is not None
-        else "Goodput unknown: the program reports no steps"
-    )
-    title = f"{share} of {seconds_text(ledger.wall_seconds)}"
+    wall = seconds_text(ledger.wall_seconds)
+    title = f"Goodput {ledger.goodput_percent or 0:.1f} % of {wall}"
+    if ledger.goodput_percent is None:
+        title = f"{wall}, goodput unknown: the program reports no steps"
     return title if ledger.usd is None else f"{title}, {money(sum(ledger.usd.values()))} at list price"

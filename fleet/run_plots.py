@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 _HELD_OUT = ("val_loss", "held_out_loss", "eval_loss", "test_loss")
 """Names under which programs log the loss on data that they do not train on."""
-_CAUSE_LETTERS = 48
+_CAUSE_LETTERS = 40
 _FEW_MARKS = 40
+_STEP_OF_CAUSE = re.compile(r" (in|at) step \d+")
 
 
 def plot_run(run: RunNumbers, folder: Path) -> list[Path]:
@@ -63,8 +65,7 @@ def _headline(run: RunNumbers) -> str:
         parts.append(f"{steps:,.0f} steps")
     if run.ledger is not None:
         parts.append(seconds_text(run.ledger.wall_seconds))
-        count = len(run.ledger.restarts)
-        parts.append(f"{count} restart{'' if count == 1 else 's'}" if count else "no restart")
+        parts.append(_counted(len(run.ledger.restarts), "restart"))
         if run.ledger.goodput_percent is not None:
             parts.append(f"goodput {run.ledger.goodput_percent:.1f} %")
     return "   ".join(parts)
@@ -119,10 +120,12 @@ def draw_step_time(run: RunNumbers, axes: Axes) -> None:
     top = min(max(values), 2.4 * middle)
     axes.set_ylim(0, top * factor * 1.2 or 1)
     above = sum(value > 1.2 * top for value in values)
-    notes = [(f"{above} above the frame", charts.BLUE)] if above else []
-    _annotate(axes, [*notes, *_restarts(run, axes), *_saves(run, axes)])
+    failures, notes = _restarts(run, axes), _saves(run, axes)
+    if above:
+        notes.append(f"{_counted(above, 'point')} above the frame")
     _corner(axes, text)
     _finish(axes, f"Step time, {unit}", run)
+    axes.set_xlabel("\n".join(filter(None, ["optimizer step", *failures, "   ".join(notes)])))
 
 
 def draw_learning_rate(run: RunNumbers, axes: Axes) -> None:
@@ -160,41 +163,35 @@ def draw_memory(run: RunNumbers, axes: Axes) -> None:
     _finish(axes, f"Peak memory of rank 0, {unit}", run)
 
 
-def _saves(run: RunNumbers, axes: Axes) -> list[tuple[str, str]]:
+def _saves(run: RunNumbers, axes: Axes) -> list[str]:
     """Mark the checkpoints at the foot of the plot where they are few; return what to say of them."""
     saves = sorted({event.number("step") for event in run.events if event.kind == "saved"})
     if not saves:
         return []
-    said = f"{len(saves)} checkpoint{'' if len(saves) == 1 else 's'}"
+    said = _counted(len(saves), "checkpoint")
     if len(saves) > _FEW_MARKS:
-        return [(said, charts.GREEN)]
+        return [said]
     axes.plot(saves, [0.0] * len(saves), linestyle="none", marker="^", markersize=6,
               color=charts.GREEN, clip_on=False, zorder=5)  # fmt: skip
-    return [(f"{said} \N{BLACK UP-POINTING TRIANGLE}", charts.GREEN)]
+    return [f"{said} (\N{BLACK UP-POINTING TRIANGLE})"]
 
 
-def _restarts(run: RunNumbers, axes: Axes) -> list[tuple[str, str]]:
+def _restarts(run: RunNumbers, axes: Axes) -> list[str]:
     """Draw a line at the step that each failed attempt had come to; return what to say of them."""
     restarts = [each for each in (run.ledger.restarts if run.ledger else ()) if each["step"]]
     if not restarts:
         return []
     for each in restarts:
         axes.axvline(each["step"], color=charts.RED, linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-    causes = Counter(str(each["cause"]) for each in restarts)
+    causes = Counter(_STEP_OF_CAUSE.sub("", str(each["cause"])) for each in restarts)
     cause, count = causes.most_common(1)[0]
     cause = cause if len(cause) <= _CAUSE_LETTERS else f"{cause[: _CAUSE_LETTERS - 3]}..."
-    said = f"{len(restarts)} restart{'' if len(restarts) == 1 else 's'} (dotted): {cause}"
-    return [(said if count == len(restarts) else f"{said} and others", charts.RED)]
+    said = f"{_counted(len(restarts), 'restart')} (dotted lines): {cause}"
+    return [said if count == len(restarts) else f"{said} and others"]
 
 
-def _annotate(axes: Axes, notes: list[tuple[str, str]]) -> None:
-    """Write short notes below each other into the upper right of the plot."""
-    for number, (text, color) in enumerate(notes):
-        axes.annotate(
-            text, (0.99, 0.96), xycoords="axes fraction", xytext=(0, -12 * number),
-            textcoords="offset points", ha="right", va="top", color=color, fontsize=8.5,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
-        )  # fmt: skip
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _corner(axes: Axes, text: str) -> None:

@@ -73,7 +73,7 @@ class Story:
                 return
             if end != "done":
                 self.spend("infrastructure_recovery", self.random.uniform(0.3, 6))
-                self.tell("attempt_ended", attempt=self.attempt, cause="killed")
+                self.tell("attempt_ended", attempt=self.attempt, cause="rank 1 ended by SIGKILL")
                 self.spend("infrastructure_recovery", 0.1)
         self.tell("rank_ended", rank=0, code=0, signal=None, cause="", step=NUM_STEPS)
         self.spend("other", 0.2)

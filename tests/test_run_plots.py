@@ -67,8 +67,8 @@ def test_a_run_has_a_plot_for_each_thing_that_it_tells_and_one_of_them_all(tmp_p
     written = {name: texts(path) for name, path in zip(ALL, paths, strict=True)}
     assert "held out 1.111" in written["loss"] and "training 1.01" in written["loss"]
     assert "MFU 47.0 %" in written["throughput"] and "Throughput, tokens a second" in written["throughput"]
-    assert "1 above the frame" in written["step-time"] and "120 checkpoints" in written["step-time"]
-    assert "1 restart (dotted): rank 1 ended by SIGKILL" in written["step-time"]
+    assert "1 point above the frame" in written["step-time"] and "120 checkpoints" in written["step-time"]
+    assert "1 restart (dotted lines): rank 1 ended by SIGKILL" in written["step-time"]
     assert "at most 41 GB" in written["memory"] and "3e-4" in written["learning-rate"]
     ledger = run.ledger
     assert ledger is not None and ledger.usd is not None
@@ -101,7 +101,7 @@ def test_a_program_without_metrics_still_has_its_time_plotted(tmp_path: Path) ->
     (tmp_path / "goodput.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     paths = plot_run(read_folder(tmp_path, name="blind"), tmp_path / "plots")
     assert [path.name for path in paths] == ["blind-goodput.svg", "blind-overview.svg"]
-    assert "Goodput unknown: the program reports no steps" in texts(paths[0])
+    assert "1 min 00 s, goodput unknown: the program reports no steps" in texts(paths[0])
 
 
 def test_plots_need_no_cloud_for_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
