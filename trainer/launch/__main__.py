@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import sys
 from collections.abc import Sequence
 
-from trainer.launch.launcher import Launcher
+from trainer.launch.environment import thread_default
+from trainer.launch.fork_server import Events, ForkServer
 from trainer.launch.options import parse_options
-from trainer.launch.report import say
 from trainer.settings import ConfigError
 
 
@@ -18,9 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse_options(arguments)
     except ConfigError as error:
         for problem in error.problems:
-            say(f"error: {problem}")
+            print(f"launcher: error: {problem}", file=sys.stderr)
         return 2
-    return Launcher(options).run()
+    os.environ.setdefault("OMP_NUM_THREADS", thread_default(options.nproc_per_node))
+    events: Events = queue.SimpleQueue()
+    server = ForkServer(options, lambda event: events.put(("fork", event)))
+    server.start()
+    # torch is being imported over there: the time for the rest of what is needed here.
+    from trainer.launch.launcher import Launcher
+
+    return Launcher(options, server, events).run()
 
 
 if __name__ == "__main__":

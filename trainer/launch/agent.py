@@ -25,15 +25,15 @@ class Agent:
     """Holds the zygote, the ranks' memory and the attempt that runs; for the launcher's main thread alone."""
 
     def __init__(
-        self, options: Options, send: Callable[[Message], None], put: Callable[[str, Any], None]
+        self,
+        options: Options,
+        server: ForkServer,
+        send: Callable[[Message], None],
+        on_print: Callable[[], None],
     ) -> None:
-        """`send` reaches the coordinator; `put` adds to the launcher's own events (`fork`, `printed`)."""
-        self._options, self._send = options, send
-        command = ("module" if options.is_module else "script", options.target, *options.arguments)
-        self._server = ForkServer(options.start, command, lambda event: put("fork", event))
-        self.output = Output(
-            prefix=options.log_prefix and options.world_size > 1, on_first=lambda: put("printed", None)
-        )
+        """`server` has been started; `send` reaches the coordinator; `on_print` is called from a thread."""
+        self._options, self._server, self._send = options, server, send
+        self.output = Output(prefix=options.log_prefix and options.world_size > 1, on_first=on_print)
         self._page = PulsePage(options.nproc_per_node)
         self._memory = {
             rank: os.memfd_create(f"fleetform-memory-{rank}", os.MFD_CLOEXEC)
@@ -46,9 +46,8 @@ class Agent:
         self._unready = 0
 
     def start(self) -> None:
-        """Start the zygote, which takes as long as importing torch does."""
+        """Begin to read what the ranks print, and have the first store made."""
         self.output.start()
-        self._server.start()
         self._order_store()
 
     def _order_store(self) -> None:

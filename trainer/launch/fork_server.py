@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -12,8 +13,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from trainer.launch.options import Options
+
+Events = queue.SimpleQueue[tuple[str, Any]]
+"""What happens to a launcher: the kind, and what belongs to it."""
 _LARGEST_MESSAGE = 65536
 _PROGRAM = Path(__file__).with_name("zygote.py")
 
@@ -23,15 +28,12 @@ class ForkServer:
 
     def __init__(
         self,
-        start: Literal["fork", "spawn"],
-        command: tuple[str, ...],
+        options: Options,
         on_event: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`command` is the kind, the target and its arguments; `on_event` is called from another thread.
-
-        The events: the zygote's own, and `gone` with the exit code once it has died.
-        """
-        self._start_kind, self._command, self._on_event = start, command, on_event
+        """`on_event` is called from another thread with the zygote's events, and `gone` once it has died."""
+        self._start_kind, self._on_event = options.start, on_event
+        self._command = ("module" if options.is_module else "script", options.target, *options.arguments)
         self._orders = 0
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import time
 from types import FrameType
 from typing import Any
 
-from trainer.launch import kernel, spot
+from trainer.launch import kernel
 from trainer.launch.agent import Agent
 from trainer.launch.causes import EXIT_FAILED, EXIT_USER_MISTAKE
 from trainer.launch.coordinator import Coordinator
-from trainer.launch.environment import thread_default
+from trainer.launch.fork_server import Events, ForkServer
 from trainer.launch.options import Options
 from trainer.launch.report import Report, say
 from trainer.launch.wire import PING_SECONDS, Client, Line, Message, Server
@@ -24,10 +23,10 @@ _TICK_SECONDS = 0.25
 class Launcher:
     """One machine's launcher; on machine 0 with the job's coordinator."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._agent = Agent(options, self._tell, self._put)
+    def __init__(self, options: Options, server: ForkServer, events: Events) -> None:
+        """`server` has been started, and puts `fork` events into the queue."""
+        self._options, self._events = options, events
+        self._agent = Agent(options, server, self._tell, lambda: self._put("printed", None))
         self._lines: dict[int, Line] = {}
         self._coordinator: Coordinator | None = None
         self._client: Client | None = None
@@ -43,15 +42,17 @@ class Launcher:
 
     def run(self) -> int:
         """Carry the job to its end and return the exit code."""
-        os.environ.setdefault("OMP_NUM_THREADS", thread_default(self._options.nproc_per_node))
         kernel.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._agent.start()
         try:
             self._connect()
-            if spot.wanted(self._options.spot):
-                spot.SpotWatch().start(lambda what, seconds: self._put("spot", (what, seconds)))
+            if self._options.watches_spot:
+                # Only here: it brings in urllib, and the start counts.
+                from trainer.launch.spot import SpotWatch
+
+                SpotWatch().start(lambda what, seconds: self._put("spot", (what, seconds)))
             while self._result is None:
                 self._step()
             return self._result

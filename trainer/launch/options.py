@@ -19,6 +19,8 @@ DEFAULT_PORT = 29500
 DEFAULT_GRACE_SECONDS = 25.0
 """Less than the 30 s that Slurm and a node's runner leave between SIGTERM and SIGKILL."""
 MAX_PROCS = 128
+ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+"""Base URL of the instance metadata service, as botocore reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,13 @@ class Options:
     def world_size(self) -> int:
         """All ranks of all nodes."""
         return self.nnodes * self.nproc_per_node
+
+    @property
+    def watches_spot(self) -> bool:
+        """Whether to look for a notice: auto does where $FLEETFORM_SPOT or the endpoint's variable is set."""
+        if self.spot == "auto":
+            return os.environ.get("FLEETFORM_SPOT") == "1" or ENDPOINT_VARIABLE in os.environ
+        return self.spot == "on"
 
 
 def parse_options(arguments: Sequence[str] | None) -> Options:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainer import goodput
+from trainer.closing import closing_lines
 from trainer.goodput_ledger import write_ledger
-from trainer.launch.causes import Death, exit_status, signal_name
+from trainer.launch.causes import EXIT_STOPPED, Death, exit_status, signal_name
 from trainer.launch.options import Options
 
 WORD = "launcher: "
@@ -67,4 +68,6 @@ class Report:
         """The job is over; the ledger is reckoned up."""
         self._log.event("job_ended", code=code, cause=cause)
         if self._run_dir is not None:
-            write_ledger(self._run_dir, self._options.usd_per_hour)
+            ledger = write_ledger(self._run_dir, self._options.usd_per_hour)
+            if ledger is not None and code in (0, EXIT_STOPPED):
+                print("\n".join(closing_lines(self._run_dir, ledger)), flush=True)

@@ -32,7 +32,6 @@ def run_script(target: str, arguments: Sequence[str], *, is_module: bool) -> Non
     faulthandler.register(STACKS_SIGNAL, file=2, all_threads=True)
     sys.orig_argv = [sys.executable, "-u", *(["-m"] if is_module else []), target, *arguments]
     sys.argv = ["-m" if is_module else target, *arguments]
-    _forget_ourselves()
     try:
         _execute(target, is_module)
     except SystemExit as ending:
@@ -47,7 +46,7 @@ def run_script(target: str, arguments: Sequence[str], *, is_module: bool) -> Non
         sys.exit(1)
 
 
-def _forget_ourselves() -> None:
+def forget_ourselves() -> None:
     """Take our modules out: `import trainer` in a script with a trainer.py beside it means that file."""
     for name in [name for name in sys.modules if name == "trainer" or name.startswith("trainer.")]:
         del sys.modules[name]
@@ -62,7 +61,7 @@ def _execute(target: str, is_module: bool) -> None:
         _run_as_main(target, alter_argv=True)
         return
     if not Path(target).is_file() or _is_archive(target):  # a folder or an archive with a __main__.py in it
-        _first_on_path(target)
+        _first_on_path(os.path.abspath(target))  # noqa: PTH100 - as Python does
         _run_as_main("__main__", alter_argv=False)
         return
     path = os.path.abspath(target)  # noqa: PTH100 - links in it stay, as in Python's own __file__

@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal
 
-ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+from trainer.launch.options import ENDPOINT_VARIABLE
+
 _DEFAULT_ENDPOINT = "http://169.254.169.254"
 POLL_SECONDS = 5.0
 """AWS recommends to look every five seconds; the notice comes two minutes before the end."""
@@ -21,13 +21,6 @@ _TOKEN_SECONDS = 21600
 _MARGIN_SECONDS = 10.0
 """Left between the ranks' deadline and the machine's end, for what must still be uploaded."""
 LONGEST_SECONDS = 110.0
-
-
-def wanted(choice: Literal["auto", "on", "off"]) -> bool:
-    """Whether to watch; auto does where $FLEETFORM_SPOT or the endpoint's variable is set."""
-    if choice == "auto":
-        return os.environ.get("FLEETFORM_SPOT") == "1" or ENDPOINT_VARIABLE in os.environ
-    return choice == "on"
 
 
 class SpotWatch:

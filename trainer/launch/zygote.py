@@ -26,23 +26,14 @@ if not sys.flags.safe_path:
     del sys.path[0]
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from trainer.launch import kernel, script
+from trainer.launch import ahead, kernel, script
 
 del sys.path[0]
 
 LARGEST_MESSAGE = 65536
 MAX_FDS = 8
-_WARM = (
-    "numpy",
-    "torch.distributed",
-    "torch.nn.parallel",
-    "torch.utils.data",
-    "torch.distributed.checkpoint",
-    "torch.distributed.fsdp",
-)
-"""Imported while the first ranks run, so that those of a restart find them: none opens a device."""
 _IDLE_SECONDS = 3.0
-"""How long the ranks run before that begins: they start up on the same cores."""
+"""How long the ranks run before more is imported for those of a restart: they start up on the same cores."""
 
 
 class Zygote:
@@ -51,7 +42,7 @@ class Zygote:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._children: set[int] = set()
-        self._cold = list(_WARM)
+        self._cold = list(ahead.LATER)
         self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
@@ -168,17 +159,21 @@ def dress(order: dict[str, Any]) -> None:
 def main() -> None:
     """Serve; what returns is a rank, which runs the script."""
     kind, target, *arguments = sys.argv[2:]
-    if sys.argv[1] != "rank":
-        serve(socket.socket(fileno=int(sys.argv[1])))
+    if sys.argv[1] == "rank":
+        script.forget_ourselves()
+    else:
+        serve(socket.socket(fileno=int(sys.argv[1])), ahead.ours(target, kind == "module"))
     script.run_script(target, arguments, is_module=kind == "module")
 
 
-def serve(channel: socket.socket) -> None:
-    """Be the zygote; returns in each rank that is forked."""
+def serve(channel: socket.socket, modules: tuple[str, ...]) -> None:
+    """Be the zygote, with these modules of ours; returns in each rank that is forked."""
     kernel.die_with_parent()  # until it reads its socket: importing takes seconds
     start = channel.recv(LARGEST_MESSAGE).decode()
     if start == "fork":
         importlib.import_module("torch")
+        if not modules or not ahead.import_ours(modules):
+            script.forget_ourselves()
     kernel.die_with_parent(0)
     order = Zygote(channel).serve()
     dress(order)
