@@ -16,7 +16,8 @@ import pytest
 from fleet.charts import short_number
 from fleet.cloud import Cloud
 from fleet.run_numbers import read_folder, read_stored
-from fleet.run_plots import PANELS, plot_run
+from fleet.run_panels import PANELS
+from fleet.run_plots import plot_run
 from fleet.run_store import RunStore
 from scripts import cli
 from stacks.problems import UserError
@@ -93,6 +94,17 @@ def test_a_run_of_one_step_without_events_is_plotted_as_far_as_it_tells(tmp_path
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.0, "lr": 0, "acc": "high", "x": NaN}\n')
     paths = plot_run(read_folder(tmp_path, name="one"), tmp_path / "plots")
     assert [path.name for path in paths] == ["one-loss.svg", "one-learning-rate.svg", "one-overview.svg"]
+
+
+def test_metrics_of_the_programs_own_are_plotted_where_they_change(tmp_path: Path) -> None:
+    values = [
+        {"step": n, "loss": 1 / n, "Word error rate (%)": 90 / n, "held_out_samples": 7} for n in (1, 2, 3)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in values))
+    paths = plot_run(read_folder(tmp_path, name="own"), tmp_path / "plots")
+    names = [path.name for path in paths]
+    assert names == ["own-loss.svg", "own-metric-word-error-rate.svg", "own-overview.svg"]
+    assert "Word error rate (%)" in texts(paths[1]) and "30" in texts(paths[1])
 
 
 def test_a_program_without_metrics_still_has_its_time_plotted(tmp_path: Path) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 PALM = "Chowdhery et al., PaLM, arXiv 2204.02311, appendix B"
 
@@ -123,20 +119,3 @@ def transformer_flops(
         f"N={parameters}, L={num_layers}, d={width}, T={context}, V={vocabulary_size}"
     )
     return Flops(float(context * (dense + attention + head)), formula, PALM)
-
-
-def counted_flops(samples: int, forward: Callable[[], Tensor]) -> Flops:
-    """Return what `forward`, which gives the loss of so many samples, costs: counted by torch while it runs.
-
-    Matrix products, convolutions and attention count; what works element by element does not. Runs the
-    forward and backward pass once: give it a model whose gradients are to be dropped.
-    """
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        forward().backward()  # type: ignore[no-untyped-call]
-    total = counter.get_total_flops()
-    formula = (
-        f"{total:.4g} counted in the forward and backward pass of {samples} samples, divided by {samples}"
-    )
-    return Flops(total / samples, formula, "torch.utils.flop_counter")
