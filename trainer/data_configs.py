@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Shape = Literal["pictures", "table", "labelled_text", "tokens"]
+Shape = Literal["pictures", "table", "labelled_text", "tokens", "documents"]
 """What a data set's items are once it is prepared; a model trains on one of these."""
 
 SHAPE_WORDS: Mapping[Shape, str] = {
@@ -17,6 +17,7 @@ SHAPE_WORDS: Mapping[Shape, str] = {
     "table": "rows of a table",
     "labelled_text": "texts with labels",
     "tokens": "a text's tokens",
+    "documents": "documents",
 }
 BUNDLED_SHAPES: Mapping[str, Shape] = {
     "breast_cancer": "table",
@@ -155,6 +156,25 @@ class TextConfig(_Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DocumentsConfig(_Common):
+    """Documents that stay text, for a model that brings its own tokenizer: files, or rows of a table."""
+
+    kind: Literal["documents"] = "documents"
+    text_column: str = "text"
+    """Column of a CSV, JSONL or Parquet file with the text to learn: where there are prompts, the answer."""
+    prompt_column: str = ""
+    """Column with the prompt that comes before the text and is not learned; "" where there is none."""
+    split: Split = "content"
+    """How documents are held out, as for text."""
+
+    def faults(self) -> Iterator[str]:
+        """Yield each value that is out of its range."""
+        yield from self._common_faults()
+        if not self.text_column:
+            yield "data.text_column: is empty: name the column with the text"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokensConfig(_Common):
     """Shards of tokens that exist already: raw little-endian numbers in .bin files."""
 
@@ -171,11 +191,12 @@ class TokensConfig(_Common):
             yield f"data.vocabulary: {self.vocabulary} is not between 0 and 2**32"
 
 
-DataConfig = PicturesConfig | TableConfig | TextConfig | TokensConfig
+DataConfig = PicturesConfig | TableConfig | TextConfig | DocumentsConfig | TokensConfig
 DATA_CONFIGS: Mapping[str, type[DataConfig]] = {
     "pictures": PicturesConfig,
     "table": TableConfig,
     "text": TextConfig,
+    "documents": DocumentsConfig,
     "tokens": TokensConfig,
 }
 

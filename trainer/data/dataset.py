@@ -124,7 +124,7 @@ def _open_file(path: Path, file: Mapping[str, Any]) -> Arrays:
     if path.suffix != ".bin":
         return map_safetensors(path)
     kind = np.dtype(file["dtype"]).newbyteorder("<")
-    count, rest = divmod(file["bytes"], kind.itemsize)
-    if rest or kind.kind != "u":
-        raise DatasetError(f"{path} holds no whole number of {file['dtype']} tokens: prepare the data again")
-    return {"tokens": map_array(path, kind.str, (count,))}
+    offset, count = file.get("offset", 0), file["items"]
+    if kind.kind != "u" or offset + count * kind.itemsize > file["bytes"]:
+        raise DatasetError(f"{path} does not hold {count} tokens of {kind.name}: prepare the data again")
+    return {"tokens": map_array(path, kind.str, (count,), offset)}

@@ -12,6 +12,7 @@ from trainer.data import rows
 from trainer.data.bundled_sets import make_bundled
 from trainer.data.dataset import ABOUT, open_dataset
 from trainer.data.decode import SUFFIXES as PICTURE_SUFFIXES
+from trainer.data.documents import SUFFIXES as TEXT_SUFFIXES
 from trainer.data.errors import DatasetError
 from trainer.data.places import Place, fingerprint, list_places
 from trainer.data.prepare_own import prepare_own
@@ -20,7 +21,10 @@ from trainer.data.quarantine import Quarantine
 from trainer.data.references import references
 from trainer.data_configs import (
     DataConfig,
+    DocumentsConfig,
     PicturesConfig,
+    TextConfig,
+    TokensConfig,
     prepared_name,
 )
 from trainer.durable import write_durably
@@ -29,6 +33,8 @@ VERSION = 1
 """Raised whenever the same data and settings would be prepared otherwise than before."""
 
 
+THINGS = {"pictures": "files", "table": "rows"}
+"""What is counted as broken or whole, where it is not documents."""
 VERSION_FILE = ".prepared"
 """Says, beside the data set, what it was prepared from and by."""
 
@@ -49,6 +55,12 @@ class Request:
     def places(self) -> list[Place]:
         """The files of the user's data; raises DatasetError where there are none."""
         assert self.data is not None, "bundled data has no files of the user's"
+        if isinstance(self.data, TokensConfig):
+            return list_places(self.data.path, (".bin",))
+        if isinstance(self.data, TextConfig | DocumentsConfig):
+            labelled = isinstance(self.data, TextConfig) and self.data.label_column
+            prompted = isinstance(self.data, DocumentsConfig) and self.data.prompt_column
+            return list_places(self.data.path, rows.SUFFIXES if labelled or prompted else TEXT_SUFFIXES)
         if isinstance(self.data, PicturesConfig):
             places = list_places(self.data.path, PICTURE_SUFFIXES)
             return places + (list_places(self.data.labels, rows.SUFFIXES) if self.data.labels else [])
@@ -86,9 +98,7 @@ def prepare_data(request: Request, folder: Path) -> Path:
         made = make_bundled(request.dataset)
         made = replace(made, about={**made.about, **references(made.shape, made.about, made.parts)})
         return write_prepared(folder, made, request.dataset, {})
-    quarantine = Quarantine(
-        request.data.max_bad_share, "files" if request.data.kind == "pictures" else "rows"
-    )
+    quarantine = Quarantine(request.data.max_bad_share, THINGS.get(request.data.kind, "documents"))
     try:
         return prepare_own(request.name, request.data, request.places, folder, quarantine)
     finally:
@@ -105,7 +115,7 @@ def _is_of(folder: Path, version: str) -> bool:
 def _clear(folder: Path) -> None:
     """Take away what an earlier preparation left; about.json first, so that the rest is no data set."""
     (folder / ABOUT).unlink(missing_ok=True)
-    for pattern in ("*-[0-9]*.safetensors", "*-[0-9]*.bin", ".unit-*.json", ".*.partial"):
+    for pattern in ("*.safetensors", "*.bin", ".unit-*.json", ".tokenizer.json", ".*.partial"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
 

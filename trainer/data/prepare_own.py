@@ -15,8 +15,17 @@ from trainer.data.quarantine import Quarantine
 from trainer.data.references import references
 from trainer.data.rows import read_rows
 from trainer.data.table_prepare import prepare_table
+from trainer.data.text_prepare import prepare_documents, prepare_labelled, prepare_tokens
+from trainer.data.tokens_import import import_tokens
 from trainer.data.units import forget_units
-from trainer.data_configs import DataConfig, PicturesConfig, TableConfig, content_settings
+from trainer.data_configs import (
+    DataConfig,
+    DocumentsConfig,
+    PicturesConfig,
+    TableConfig,
+    TextConfig,
+    content_settings,
+)
 
 
 def prepare_own(
@@ -25,8 +34,20 @@ def prepare_own(
     """Prepare the files into the folder under that name, and return the folder; raises DatasetError."""
     if isinstance(data, PicturesConfig):
         return _pictures(name, data, folder, quarantine)
-    assert isinstance(data, TableConfig)
-    return _table(name, data, places, folder, quarantine)
+    if isinstance(data, TableConfig):
+        return _table(name, data, places, folder, quarantine)
+    settings = content_settings(data)
+    if isinstance(data, DocumentsConfig):
+        return write_prepared(folder, prepare_documents(data, places, quarantine), name, settings)
+    if isinstance(data, TextConfig) and data.label_column:
+        return write_prepared(folder, prepare_labelled(data, places, quarantine), name, settings)
+    if isinstance(data, TextConfig):
+        files, about, report = prepare_tokens(folder, data, places, quarantine)
+    else:
+        files, about, report = import_tokens(folder, data, places)
+    finish(folder, name=name, kind="tokens", files=files, about=about, report=report, settings=settings)
+    forget_units(folder)
+    return folder
 
 
 def _pictures(name: str, data: PicturesConfig, folder: Path, quarantine: Quarantine) -> Path:

@@ -69,7 +69,5 @@ class Quarantine:
         rest = f"\n  and {bad - SHOWN} more" if bad > SHOWN else ""
         if not good and not bad:
             raise DatasetError(f"there are no {self._things} in the data")
-        limit = (
-            f"max_bad_share = {self._max_bad_share:g} allows fewer; mend them, or raise data.max_bad_share"
-        )
+        limit = f"data.max_bad_share = {self._max_bad_share:g} allows fewer: mend them, or raise it"
         raise DatasetError(f"{bad} of {good + bad} {self._things} are broken ({limit}):{first}{rest}")

@@ -12,8 +12,8 @@ NAMES = {
     "pictures": "pictures",
     "documents": "documents",
     "tokens": "tokens",
-    "bad_rows": "broken rows left out",
-    "bad_files": "broken files left out",
+    "bad_rows": "broken and left out",
+    "bad_files": "broken and left out",
     "copies": "copies within a part",
     "duplicates_over_split": "held out and also in training",
 }

@@ -30,7 +30,7 @@ def do_units(folder: Path, count: int, work: Callable[[int], Note]) -> Iterator[
 
 def forget_units(folder: Path) -> None:
     """Remove the notes, once about.json has what they say."""
-    for path in folder.glob(".unit-*.json"):
+    for path in (*folder.glob(".unit-*.json"), folder / ".tokenizer.json"):
         path.unlink(missing_ok=True)
 
 

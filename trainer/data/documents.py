@@ -1,0 +1,113 @@
+"""Reads documents: files of text, or rows of a table with a text each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.data import rows
+from trainer.data.cells import is_missing, text_of
+from trainer.data.errors import DatasetError
+from trainer.data.places import Place, on_this_machine
+from trainer.data.quarantine import Quarantine
+from trainer.data.split import is_held_out
+from trainer.data_configs import DocumentsConfig, TextConfig
+from trainer.tables import nearest_hint
+
+TEXT_SUFFIXES = (
+    *(".txt", ".text", ".md", ".rst", ".tex", ".html", ".py", ".pyi", ".c", ".h", ".cpp", ".hpp", ".cu"),
+    *(
+        ".java",
+        ".js",
+        ".ts",
+        ".go",
+        ".rs",
+        ".rb",
+        ".sh",
+        ".sql",
+        ".r",
+        ".jl",
+        ".css",
+        ".toml",
+        ".yaml",
+        ".yml",
+    ),
+)
+"""Files that are a document each."""
+SUFFIXES = (*TEXT_SUFFIXES, *rows.SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text, and what is known of it."""
+
+    text: str
+    held_out: bool
+    file: str
+    row: int | None
+    """Row of the file; None where the document is all of it."""
+    label: str = ""
+    prompt: str = ""
+
+
+def read_documents(
+    places: Sequence[Place], config: TextConfig | DocumentsConfig, quarantine: Quarantine
+) -> Iterator[Document]:
+    """Yield the documents of the files in order, each with its part; broken ones are quarantined."""
+    number = 0
+    for place in places:
+        with on_this_machine([place]) as files:
+            (name, path) = files[0]
+            found = (
+                _of_rows(name, path, config, quarantine)
+                if _is_table(place)
+                else _whole(name, path, quarantine)
+            )
+            for text, row, label, prompt in found:
+                content = f"{prompt}\x1f{text}" if prompt else text
+                held = is_held_out(config.split, config.held_out, number, content.encode(errors="replace"))
+                yield Document(text, held, name, row, label, prompt)
+                number += 1
+
+
+def _is_table(place: Place) -> bool:
+    return place.name.lower().endswith(rows.SUFFIXES)
+
+
+def _whole(name: str, path: Path, quarantine: Quarantine) -> Iterator[tuple[str, None, str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        quarantine.add(name, None, f"is not UTF-8: byte {error.start + 1}")
+        return
+    if text.strip():
+        yield text, None, "", ""
+
+
+def _of_rows(
+    name: str, path: Path, config: TextConfig | DocumentsConfig, quarantine: Quarantine
+) -> Iterator[tuple[str, int, str, str]]:
+    if is_text := isinstance(config, TextConfig):
+        key, optional = "label_column", config.label_column
+    else:
+        key, optional = "prompt_column", config.prompt_column
+    first = True
+    for _, number, row in rows.read_rows([(name, path)], quarantine):
+        for setting, column in (("text_column", config.text_column), (key, optional)):
+            if column and column not in row:
+                if first:
+                    hint = nearest_hint(column, row)
+                    raise DatasetError(f"data.{setting}: {name} has no column {column!r}{hint}")
+                quarantine.add(name, number, f"has no {column!r}")
+        first = False
+        if quarantine.has(name, number):
+            continue
+        if is_missing(row[config.text_column]):
+            quarantine.add(name, number, f"{config.text_column!r} is empty")
+        elif optional and is_missing(row[optional]):
+            quarantine.add(name, number, f"{optional!r} is empty")
+        else:
+            other = text_of(row[optional]) if optional else ""
+            text = str(row[config.text_column])
+            yield (text, number, other, "") if is_text else (text, number, "", other)
