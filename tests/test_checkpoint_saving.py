@@ -1,0 +1,180 @@
+"""Checkpoints on a disk: exact, whole or absent, and readable without us."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
+from torch.distributed.checkpoint.state_dict_loader import load
+
+from tests.checkpoint_ranks import SETTINGS, digest_at, new_checkpointer, progress, small_state
+from trainer.checkpoints.checkpointer import Checkpointer
+from trainer.distributed import World
+from trainer.settings import ConfigError
+
+pytestmark = pytest.mark.torch
+ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def saver(tmp_path: Path) -> Iterator[Checkpointer]:
+    """A checkpointer that has prepared for the small state."""
+    checkpointer = new_checkpointer(ALONE, tmp_path)
+    yield checkpointer
+    checkpointer.close()
+
+
+def save(checkpointer: Checkpointer, *steps: int) -> None:
+    """Save the small state of those steps, each committed before the next."""
+    state: Any = small_state()
+    checkpointer.prepare(state)
+    for step in steps:
+        state.set(step)
+        checkpointer.save(progress(step))
+        state.set(-1)  # what is saved is the state of the call, not of the write
+        assert checkpointer.wait()
+
+
+def resumed(tmp_path: Path, **more: Any) -> tuple[int, str, str]:
+    """Resume the small state by another checkpointer; return its step, its digest and where it came from."""
+    checkpointer, state = new_checkpointer(ALONE, tmp_path, **more), small_state()
+    try:
+        found = checkpointer.resume(state)  # type: ignore[arg-type]
+        assert found is None or found == progress(found.step)
+        return found.step if found else 0, state.digest(), checkpointer.source
+    finally:
+        checkpointer.close()
+
+
+def names(tmp_path: Path) -> list[str]:
+    """Return what lies in the checkpoints' folder."""
+    return sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+
+
+def test_every_kind_of_tensor_comes_back_bit_for_bit(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 3)
+    assert resumed(tmp_path) == (3, digest_at(3), "folder")
+    assert saver.costs.saves == 1 and saver.costs.committed_step == 3 and saver.costs.failures == 0
+    manifest = json.loads((tmp_path / "checkpoints" / "step-3" / "manifest.json").read_text())
+    assert (manifest["step"], manifest["data_cursor"], manifest["world_size"]) == (3, 30, 1)
+    assert set(manifest["files"]) == {".metadata", "__0_0.distcp"}
+    assert saver.costs.bytes == sum(entry["bytes"] for entry in manifest["files"].values())
+
+
+def test_torch_reads_a_checkpoint_without_this_package(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 3)
+    folder = tmp_path / "checkpoints" / "step-3"
+    dcp_to_torch_save(folder, tmp_path / "state.pt")
+    read, state = torch.load(tmp_path / "state.pt"), small_state()
+    state.set(3)
+    for group, tensors in state.tensors().items():
+        assert read[group].keys() == tensors.keys()
+        assert all(torch.equal(read[group][name], tensor) for name, tensor in tensors.items())
+    blank = small_state().tensors()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is ")
+        load(blank, checkpoint_id=folder)
+    assert torch.equal(blank["model"]["transposed"], state.tensors()["model"]["transposed"])
+
+
+def test_the_newest_are_kept_and_what_was_left_unfinished_goes(saver: Checkpointer, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / ".step-9.partial").mkdir(parents=True)
+    save(saver, 1, 2, 3)
+    assert names(tmp_path) == ["step-2", "step-3"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest", "unfinished", "metadata"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
+    damage: str, saver: Checkpointer, tmp_path: Path
+) -> None:
+    save(saver, 4, 5)
+    folder = tmp_path / "checkpoints" / "step-5"
+    numbers = folder / "__0_0.distcp"
+    content = bytearray(numbers.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+        numbers.write_bytes(content)
+    elif damage == "cut":
+        numbers.write_bytes(content[:-1])
+    elif damage == "missing":
+        numbers.unlink()
+    elif damage == "manifest":
+        (folder / "manifest.json").write_text('{"step": 5}')
+    elif damage == "unfinished":
+        (folder / "manifest.json").unlink()
+    else:
+        (folder / ".metadata").write_bytes(b"\x80")
+    with pytest.warns(UserWarning, match="step-5 is left out: "):
+        assert resumed(tmp_path) == (4, digest_at(4), "folder")
+    assert names(tmp_path) == ["damaged-step-5", "step-4"]
+    save(saver, 6)
+    assert names(tmp_path) == ["damaged-step-5", "step-4", "step-6"]
+
+
+def test_at_most_one_damaged_checkpoint_is_kept(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 4, 5)
+    for step in (4, 5):
+        (tmp_path / "checkpoints" / f"step-{step}" / "__0_0.distcp").write_bytes(b"")
+    with pytest.warns(UserWarning, match="is left out"):
+        assert resumed(tmp_path)[0] == 0
+    assert names(tmp_path) == ["damaged-step-4"]
+
+
+def test_resuming_under_other_settings_is_refused_by_name(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 1)
+    with pytest.raises(ConfigError) as refused:
+        resumed(tmp_path, settings=SETTINGS | {"seed": 2, "new": 1}, config_digest="other")
+    assert [problem.split(":")[0] for problem in refused.value.problems] == ["new", "seed"]
+
+
+def test_a_state_of_other_tensors_is_refused_by_name(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 1)
+    path = tmp_path / "checkpoints"
+    checkpointer, state = new_checkpointer(ALONE, tmp_path), small_state()
+    state._tensors["model"] |= {"half": torch.zeros(4, dtype=torch.float16), "more": torch.zeros(1)}
+    with pytest.raises(ConfigError) as refused:
+        checkpointer.resume(state)  # type: ignore[arg-type]
+    checkpointer.close()
+    assert [problem.split(":")[0] for problem in refused.value.problems] == ["model.half", "model.more"]
+    assert names(tmp_path) == ["step-1"] and path.is_dir()
+
+
+def test_an_older_checkpoint_that_cannot_be_deleted_is_reported_and_the_save_counts(
+    saver: Checkpointer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(saver, 1, 2)
+    stuck = tmp_path / "checkpoints" / "step-1"
+    (stuck / "manifest.json").unlink()
+    (stuck / "manifest.json").mkdir()  # which unlink refuses
+    with pytest.warns(UserWarning, match="step-1 cannot be deleted"):
+        save(saver, 3)
+    assert saver.costs.committed_step == 3
+    assert resumed(tmp_path)[0] == 3
+
+
+def test_clearing_leaves_nothing_to_resume_from(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 1)
+    (tmp_path / "checkpoints" / "damaged-step-1").mkdir()
+    saver.clear()
+    assert names(tmp_path) == []
+    assert saver.resume(small_state()) is None  # type: ignore[arg-type]
+
+
+def test_a_state_that_gets_another_tensor_is_planned_anew(tmp_path: Path, saver: Checkpointer) -> None:
+    state: Any = small_state()
+    saver.prepare(state)
+    saver.save(progress(1))
+    state._tensors["tracked"] = {"ema": torch.ones(3)}
+    saver.save(progress(2))
+    assert saver.wait()
+    shutil.rmtree(tmp_path / "checkpoints" / "step-1")
+    state._tensors["tracked"]["ema"].zero_()
+    assert saver.resume(state) == progress(2)
+    assert state._tensors["tracked"]["ema"].tolist() == [1, 1, 1]

@@ -1,0 +1,219 @@
+"""Checkpoints of a run: taken while it trains, written beside it, and found again after anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Literal
+
+from trainer.checkpoints.agree import gather
+from trainer.checkpoints.costs import SaveCosts
+from trainer.checkpoints.folder import CheckpointFolder
+from trainer.checkpoints.plan import Plan, make_plan
+from trainer.checkpoints.remote import Remote, check_url
+from trainer.checkpoints.restore import OldMemory, from_folder, from_memory
+from trainer.checkpoints.saving import Saving, Terms
+from trainer.checkpoints.snapshots import Snapshots
+from trainer.checkpoints.state_copy import StateCopy, choose_num_slots
+from trainer.checkpoints.writer_process import WriterProcess
+from trainer.distributed import World
+from trainer.settings import ConfigError
+from trainer.state import Progress, State
+
+MEMORY_VARIABLE = "FLEETFORM_MEMORY_FD"
+"""Names the descriptor of a memory that outlives this process, where the launcher gives one."""
+
+
+_NOT_SHARED = (
+    "the machines do not share this folder, and a sharded state takes all of their files: put the run "
+    "directory on a file system that all of them see, or set FLEETFORM_CHECKPOINTS_URL=s3://bucket/prefix"
+)
+
+
+class Checkpointer:
+    """Saves a run's state while it trains and takes it back.
+
+    `resume`, `prepare`, `save`, `commit`, `wait` and `clear` are called by every process at once; the others
+    talk to nobody. One save is under way at a time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        world: World,
+        *,
+        keep: int,
+        settings: dict[str, Any],
+        config_digest: str,
+        memory: Literal["auto", "every_step", "off"] = "auto",
+        remote: str | None = None,
+        bytes_per_second: float | None = None,
+    ) -> None:
+        """Start the writer; `bytes_per_second` bounds what each rank writes and sends, None does not."""
+        if remote is not None:
+            check_url(remote)
+        self.costs = SaveCosts()
+        self.source = ""
+        """Where `resume` found the state: `memory`, `folder` or `remote`, "" where it found none."""
+        self._path, self._world, self._keep = folder, world, keep
+        self._settings, self._digest = settings, config_digest
+        self._snapshots_wanted, self._remote, self._rate = memory != "off", remote, bytes_per_second
+        given = os.environ.get(MEMORY_VARIABLE)
+        self._memory = int(given) if given else os.memfd_create("fleetform-state", os.MFD_CLOEXEC)
+        self._writer = WriterProcess(self._memory)
+        self._where: Path | None = None
+        self._copy: StateCopy | None = None
+        self._snapshots: Snapshots | None = None
+        self._state: State | None = None
+        self._saving: Saving | None = None
+
+    def resume(self, state: State) -> Progress | None:
+        """Load the newest whole state into `state`, in place; return where it goes on, None to begin.
+
+        Raises ConfigError, on every process, where the newest checkpoint is of other settings.
+        """
+        tensors, world = state.tensors(), self._world
+        plan = make_plan(tensors, world)
+        folder = CheckpointFolder(self._root(), self._keep)
+        newest = gather(folder.newest_step() if world.is_main else 0, world)[0]
+        memory = OldMemory(self._memory, plan, self._digest)
+        found = from_memory(tensors, plan, world, memory, newest)
+        found = found or from_folder(tensors, plan, world, folder, self._settings, self._remote)
+        memory.forget_others(found.progress.step if found else 0)
+        self.source = found.source if found else ""
+        return found.progress if found else None
+
+    def prepare(self, state: State) -> None:
+        """Plan the saves and get the memory for them, once the state has all of its tensors."""
+        world, plan = self._world, make_plan(state.tensors(), self._world)
+        num_here = plan.machines.count(plan.machines[world.rank])
+        wanted = choose_num_slots(plan.layout.image_bytes, num_here, snapshots=self._snapshots_wanted)
+        self._state = state
+        self._copy = StateCopy(self._memory, plan, self._digest, min(gather(wanted, world)), world.device)
+        self._snapshots = Snapshots(state, plan, self._copy)
+        terms = Terms(
+            settings=self._settings,
+            config_digest=self._digest,
+            writes=plan.writes,
+            local=not plan.sharded or self._one_folder(plan),
+            remote=self._remote is not None,
+        )
+        if not terms.local and not terms.remote:
+            raise ConfigError([f"{self._root()}: {_NOT_SHARED}"])
+        self._saving = Saving(world, self._writer, self._snapshots, self.costs, terms)
+        self._writer.plan(
+            {
+                "root": str(self._root()),
+                "keep": self._keep,
+                "memory_bytes": self._copy.slots.shape.file_bytes(),
+                "extents": [dataclasses.asdict(extent) for extent in plan.layout.extents],
+                "bytes_per_second": self._rate,
+                "remote": self._remote,
+            },
+            plan.metadata,
+        )
+
+    def save(self, about: Progress) -> float:
+        """Copy the state and have it written; return the seconds that this took.
+
+        When it returns the state may be changed, on a GPU after `before_update`. Where the save before is not
+        committed yet, that is waited for.
+        """
+        begun = time.perf_counter()
+        assert self._saving is not None and self._snapshots is not None, "prepare() comes first"
+        if self._saving.busy:
+            self.wait()
+        slot = self._snapshots.take(about, held=None)
+        if slot is None:  # the state has other tensors than before, on every rank alike
+            assert self._state is not None
+            self.wait()
+            self.prepare(self._state)
+            slot = self._snapshots.take(about, held=None)
+        assert slot is not None, "the writer reads none"
+        self._saving.begin(about, slot)
+        self.costs.blocked_seconds = time.perf_counter() - begun
+        self.costs.first_blocked_seconds = self.costs.first_blocked_seconds or self.costs.blocked_seconds
+        return self.costs.blocked_seconds
+
+    def remember(self, about: Progress) -> bool:
+        """Copy the state into memory alone, where it outlives this process but not its launcher.
+
+        Return False where it was left out: no slot is free but the newest whole one, the state has other
+        tensors than at its last save, or none was asked for.
+        """
+        if not self._snapshots_wanted or self._snapshots is None or self._saving is None:
+            return False
+        begun = time.perf_counter()
+        slot = self._snapshots.take(about, held=self._saving.held_slot)
+        self.costs.snapshot_seconds = time.perf_counter() - begun
+        return slot is not None
+
+    def before_update(self) -> None:
+        """Have the update of the weights that follows wait for a copy that is still under way."""
+        if self._snapshots is not None and self._saving is not None:
+            self._snapshots.hold_updates()
+            self._saving.tell()
+
+    def written(self) -> bool:
+        """Return whether a save waits for `commit` and this rank's part of it is done, well or not.
+
+        Where there is a remote, it is True a second time when the part has been sent.
+        """
+        return self._saving is not None and self._saving.written()
+
+    def commit(self) -> None:
+        """Make a checkpoint of the parts that are written; by every process, when all have `written`.
+
+        Rank 0's writer does the rest in the background: the manifest last, then older checkpoints go. A part
+        that failed is a warning on rank 0, and the save is given up.
+        """
+        assert self._saving is not None
+        self._saving.commit()
+
+    def wait(self, seconds: float = math.inf) -> bool:
+        """Wait until all that was saved is committed and sent, at most so long.
+
+        Return, the same on every process, whether all of it is.
+        """
+        return self._saving is None or self._saving.wait(seconds)
+
+    def clear(self) -> None:
+        """Delete every checkpoint of the run and give up what memory holds."""
+        root = self._root()
+        if self._world.is_main:
+            CheckpointFolder(root, self._keep).clear()
+            if self._remote:
+                Remote(self._remote).clear()
+        os.ftruncate(self._memory, 0)
+        self._world.barrier()
+
+    def close(self) -> None:
+        """End the writer; what is not committed is given up."""
+        self._writer.close()
+        if self._copy is not None:
+            self._copy.close()
+
+    def _root(self) -> Path:
+        """Return the folder of this machine's ranks: that of the first of them; by every process at once."""
+        if self._where is None:
+            world = self._world
+            self._where = Path(gather(str(self._path.absolute()), world)[world.rank - world.local_rank])
+        return self._where
+
+    def _one_folder(self, plan: Plan) -> bool:
+        """Return whether all machines see one and the same folder, which one file tells."""
+        if len(set(plan.machines)) == 1:
+            return True
+        token = self._root() / f".seen-by-all-{gather(uuid.uuid4().hex, self._world)[0]}"
+        if self._world.is_main:
+            token.parent.mkdir(parents=True, exist_ok=True)
+            token.touch()
+        self._world.barrier()
+        seen = all(gather(token.exists(), self._world))
+        if self._world.is_main:
+            token.unlink()
+        return seen

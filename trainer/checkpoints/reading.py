@@ -1,0 +1,95 @@
+"""Checkpoints read into the live tensors, whatever number of processes wrote them and whatever reads."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.distributed.checkpoint._nested_dict import flatten_state_dict
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load, load_state_dict
+
+from trainer.checkpoints.agree import broadcast
+from trainer.checkpoints.layout import pieces_of
+from trainer.checkpoints.plan import Plan
+from trainer.distributed import World
+
+
+def read_folder(state: Mapping[str, Any], folder: Path, world: World) -> None:
+    """Read what this process has to of a checkpoint into the state's tensors, in place, asking nobody.
+
+    Each reads its own shards, and rank 0 the tensors that all hold whole; `spread_whole` gives them on.
+    """
+    flat, _ = flatten_state_dict(dict(state))
+    shards = {piece.name for piece, _ in pieces_of(flat) if piece.sharded}
+    wanted = {name: tensor for name, tensor in flat.items() if name in shards}
+    if world.rank == 0:
+        wanted |= _whole(flat)
+    if wanted:
+        _load_alone(wanted, folder)
+
+
+def spread_whole(state: Mapping[str, Any], world: World) -> None:
+    """Give the tensors that all processes hold whole the values that they have on rank 0."""
+    flat, _ = flatten_state_dict(dict(state))
+    broadcast(list(_whole(flat).values()), 0, world)
+
+
+def _whole(flat: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in flat.items() if not hasattr(tensor, "__create_chunk_list__")}
+
+
+def mismatches(state: Mapping[str, Any], folder: Path) -> list[str]:
+    """Return a problem for each tensor of the state that the checkpoint lacks or has in another shape."""
+    flat, _ = flatten_state_dict(dict(state))
+    saved = FileSystemReader(folder).read_metadata().state_dict_metadata
+    problems = []
+    for name, tensor in flat.items():
+        entry = saved.get(name)
+        if not isinstance(entry, TensorStorageMetadata):
+            problems.append(f"{name}: is not in the checkpoint {folder}")
+        elif tuple(entry.size) != tuple(tensor.shape):
+            problems.append(
+                f"{name}: has the shape {tuple(tensor.shape)}, in the checkpoint {folder} {tuple(entry.size)}"
+            )
+    return problems
+
+
+def spread_from_memory(
+    state: Mapping[str, Any], plan: Plan, sources: Mapping[int, int], world: World
+) -> None:
+    """Give the tensors that all hold whole the values that they have where they were taken from memory.
+
+    `sources` holds for each local rank the rank that gives what local ranks of that number copy.
+    """
+    flat, _ = flatten_state_dict(dict(state))
+    for owner, source in sorted(sources.items()):
+        broadcast([flat[name] for name, local in plan.owners.items() if local == owner], source, world)
+
+
+def _load_alone(state: dict[str, Any], folder: Path) -> None:
+    """Read the folder's tensors into those of `state`, in place, without asking other processes.
+
+    `load` of torch 2.6 cannot be told that this process is alone and would wait; the older function can.
+    """
+    with _quiet():
+        if "no_dist" in inspect.signature(load).parameters:
+            load(state, checkpoint_id=folder, no_dist=True)
+        else:
+            load_state_dict(state, FileSystemReader(folder), no_dist=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out the warnings that one process alone loads, and that older torch uses what is older still."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is ", category=UserWarning)
+        warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*_state_dict` is deprecated", category=FutureWarning)
+        yield
