@@ -56,8 +56,8 @@ def show_shards(
         ranks = ", ".join(str(rank) for rank, sees in enumerate(seen) if not sees)
         raise ConfigError(
             [f"{folder.path(manifest.step)}: ranks {ranks} do not see this checkpoint, of which each has to "
-             f"read its part ({fault}): put the run directory on a file system that all machines share, or set "
-             "FLEETFORM_CHECKPOINTS_URL"]
+             f"read its part ({fault}): put the run directory on a file system that all machines share, or "
+             "set FLEETFORM_CHECKPOINTS_URL"]
         )  # fmt: skip
 
 
