@@ -3,17 +3,19 @@
 From that follows what the same job would take on one process: see node/speedup.py. Nothing is run for it, and
 nothing is waited for.
 
-On a CPU, computing is the processor time of the training thread from a micro-batch's forward pass to the end
-of its backward pass: while it waits for gloo, whose work threads of its own do, it takes none. On a GPU it is
-what DistributedDataParallel's own timers (CUDA events) give for forward and backward computation; DDP takes
-them in its first ten iterations and in every hundredth.
+On a CPU, computing is the time from a micro-batch's forward pass to the end of its backward pass in which the
+training thread runs on a processor, or waits for one to become free: while it waits for gloo, whose work
+threads of its own do, it sleeps. On a GPU it is what DistributedDataParallel's own timers (CUDA events) give
+for forward and backward computation; DDP takes them in its first ten iterations and in every hundredth.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ from torch import nn
 
 WARM_UP_STEPS = 5
 """Steps that are not counted: the first ones allocate, compile and choose kernels."""
+EVERY = 4
+"""On a CPU one step of so many is looked at, for a look costs 5 us."""
 _KEPT = 4096
 _NS = 1e9
 
@@ -34,20 +38,26 @@ class StepShares:
         self._replica = replica if hasattr(replica, "_get_ddp_logging_data") else None
         self._computed: deque[float] = deque(maxlen=_KEPT)
         self._others: deque[float] = deque(maxlen=_KEPT)
+        self._clock = processor_clock()
+        self._looked_at = False
         self._begun = self._sum = self._step_begun = 0.0
         self._micro_batches = self._seen = self._iteration = 0
 
     def begin_batch(self) -> None:
         """Note that the data of a micro-batch is there and its forward pass is about to begin."""
-        self._begun = time.thread_time()
-        if self._micro_batches == 0:
-            if self._seen > WARM_UP_STEPS + 1 and not self._on_gpu:
-                self._others.append(self._begun - self._step_begun - self._computed[-1])
-            self._step_begun = self._begun
+        if self._micro_batches == 0 and not self._on_gpu and self._seen >= WARM_UP_STEPS:
+            before, self._looked_at = self._looked_at, self._seen % EVERY == 0
+            if before:  # the step before was looked at, and ends where this one begins
+                self._others.append(self._clock() - self._step_begun - self._computed[-1])
+            if self._looked_at:
+                self._step_begun = self._clock()
+        if self._looked_at:
+            self._begun = self._clock()
 
     def end_batch(self) -> None:
         """Note that a micro-batch's backward pass has ended."""
-        self._sum += time.thread_time() - self._begun
+        if self._looked_at:
+            self._sum += self._clock() - self._begun
         self._micro_batches += 1
 
     def end_step(self) -> None:
@@ -55,7 +65,7 @@ class StepShares:
         self._seen += 1
         if self._on_gpu:
             self._read_timers()
-        elif self._seen > WARM_UP_STEPS:
+        elif self._looked_at:
             self._computed.append(self._sum)
         self._sum, self._micro_batches = 0.0, 0
 
@@ -87,3 +97,21 @@ class StepShares:
         hidden = found.get("backward_compute_comm_overlap_time", 0)
         self._computed.append(float(forward + backward) / _NS * self._micro_batches)
         self._others.append(max(0.0, float(sent - hidden)) / _NS)
+
+
+def processor_clock() -> Callable[[], float]:
+    """Return a clock of the calling thread that stands still while it sleeps, in seconds.
+
+    It counts the time on a processor and the time of waiting for one (proc(5), schedstat), as far as the
+    kernel tells the latter.
+    """
+    try:
+        file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+    except OSError:
+        return time.thread_time
+
+    def seconds() -> float:
+        # The file's own running time lags behind by up to a tick of the kernel.
+        return time.thread_time() + int(os.pread(file, 96, 0).split()[1]) / _NS
+
+    return seconds
