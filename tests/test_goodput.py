@@ -193,6 +193,19 @@ def test_a_process_killed_while_it_evaluates_was_evaluating_until_then(tmp_path:
     assert ledger.buckets["other"] == pytest.approx(2) and ledger.buckets["infrastructure_recovery"] == 0
 
 
+def test_waits_for_data_count_as_such_before_and_in_the_first_step(tmp_path: Path) -> None:
+    ledger = told(
+        tmp_path,
+        (0, "process_started", {}), (1, "setup_done", {}), (3, "restored", {"seconds": 2, "step": 4}),
+        (7, "data_wait", {"begin": T + 3, "end": T + 7}),
+        (10, "first_step", {"step": 5, "seconds": 3, "data_wait_s": 2}),
+        (12, "steps", {"from": 6, "to": 9, "begin": T + 10, "seconds": 2}), (12, "finished", {}),
+    )  # fmt: skip
+    assert nonzero(ledger) == {
+        "productive": 2.5, "data_loading": 6, "checkpoint_restore": 2, "program_startup": 1.5,
+    }  # fmt: skip
+
+
 def test_a_large_file_is_reckoned_in_a_moment(tmp_path: Path) -> None:
     events = a_life(0, 1, pid=7, finished=False)
     for number in range(30_000):

@@ -50,6 +50,10 @@ _STAGE_AFTER = {
     "finished": "other",
 }
 """What a process does after it has told that, until it tells the next thing."""
+_INTERRUPTION = {
+    "evaluation": "evaluation", "checkpoint_wait": "checkpoint_save", "data_wait": "data_loading"
+}  # fmt: skip
+"""Events that tell of a time from `begin` to `end`."""
 _GAP, _JOB, _ATTEMPT, _LIFE, _STEPS, _PAUSE = range(6)
 """Which of two accounts of the same moment holds: the later one in this list."""
 
@@ -176,8 +180,7 @@ def _life_spans(history: History) -> Iterator[Span]:
             yield Span(event.time, following, _LIFE, stage)
             if event.kind == "restored":
                 yield Span(event.time - event.number("seconds"), event.time, _PAUSE, "checkpoint_restore")
-            elif event.kind in ("evaluation", "checkpoint_wait"):
-                bucket = "evaluation" if event.kind == "evaluation" else "checkpoint_save"
+            elif (bucket := _INTERRUPTION.get(event.kind)) is not None:
                 yield Span(event.number("begin"), event.number("end"), _PAUSE, bucket)
 
 

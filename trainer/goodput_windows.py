@@ -80,7 +80,8 @@ def _before(event: Event, priority: int, key: str) -> Span:
 def _parts(event: Event, pace: float | None) -> tuple[tuple[str, float], ...]:
     """Return what a window's seconds went to: of the first step, what it took longer than the others."""
     if event.kind == "first_step":
-        return (STEP, math.inf if pace is None else pace), ("program_startup", math.inf)
+        step = (STEP, math.inf if pace is None else pace), ("program_startup", math.inf)
+        return ("data_loading", event.number("data_wait_s")), *step
     waits = ("data_loading", event.number("data_wait_s")), ("checkpoint_save", event.number("blocked_save_s"))
     return *waits, (STEP, math.inf)
 
