@@ -28,7 +28,7 @@ def rooms(root: Path) -> Path:
     for name in ("node", "trainer/recipes"):
         (root / name).mkdir(parents=True)
     (root / "node/runner.py").write_text("print('runner')\n")
-    (root / "trainer/loop.py").write_text("x = 1\n")
+    (root / "trainer/train.py").write_text("x = 1\n")
     (root / "trainer/recipes/digits.toml").write_text("a = 1\n")
     return root
 
@@ -167,12 +167,12 @@ def test_a_bundle_that_is_not_the_one_declared_is_not_unpacked(tmp_path: Path) -
 def test_the_command_runs_the_bundles_own_module(tmp_path: Path) -> None:
     bundle_rooms = rooms(tmp_path / "rooms")
     (bundle_rooms / "node/runner.py").write_text(
-        "import sys, trainer.loop\nprint(sys.argv[1:], trainer.loop.__file__)\n"
+        "import sys, trainer.train\nprint(sys.argv[1:], trainer.train.__file__)\n"
     )
     machine = Machine(tmp_path, build_bundle(bundle_rooms))
     machine.boot()
     ran = machine.run("runner", "--run-id", "a b")
-    assert ran.stdout.strip() == f"['--run-id', 'a b'] {machine.root}/opt/fleetform/trainer/loop.py", (
+    assert ran.stdout.strip() == f"['--run-id', 'a b'] {machine.root}/opt/fleetform/trainer/train.py", (
         ran.stderr
     )
 

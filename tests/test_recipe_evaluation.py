@@ -68,7 +68,7 @@ def test_many_items_are_resampled_in_parts_and_less_often() -> None:
 def test_accuracy_confusion_recall_and_auc_are_those_of_scikit_learn() -> None:
     columns = classified(500, 2)
     labels, predicted = columns[:, 0], columns[:, 1]
-    result = report_classes(columns, ["no", "yes"], {"class_counts": [10, 20]})
+    result = report_classes(columns, ["no", "yes"], [10, 20])
     report = result["report"]
     assert result["accuracy"] == pytest.approx((labels == predicted).mean())
     assert report["confusion"]["counts"] == confusion_matrix(labels, predicted).tolist()
@@ -82,7 +82,7 @@ def test_accuracy_confusion_recall_and_auc_are_those_of_scikit_learn() -> None:
 
 def test_a_class_that_is_not_held_out_has_no_recall_and_spoils_no_mean() -> None:
     columns = classified(60, 3)
-    result = report_classes(columns, ["a", "b", "c", "never"], {"class_counts": [1, 1, 1, 9]})
+    result = report_classes(columns, ["a", "b", "c", "never"], [1, 1, 1, 9])
     report = result["report"]
     assert report["per_class"][3] == {"class": "never", "n": 0, "recall": None, "precision": None}
     known = balanced_accuracy_score(columns[:, 0], columns[:, 1])
@@ -102,7 +102,7 @@ def test_errors_of_numbers_are_those_of_scikit_learn_and_the_baseline_says_the_t
     generator = np.random.default_rng(1)
     targets = generator.normal(100, 20, 300)
     predicted = targets + generator.normal(0, 5, 300)
-    result = report_numbers(targets, predicted, {"target": {"mean": 90.0}})
+    result = report_numbers(targets, predicted, 90.0)
     assert result["mae"] == pytest.approx(mean_absolute_error(targets, predicted))
     assert result["r2"] == pytest.approx(r2_score(targets, predicted))
     baseline = result["report"]["baseline"]["metrics"]["mae"]["value"]
@@ -130,9 +130,7 @@ def test_the_document_names_the_baseline_and_the_references_beside_each_metric()
         "metrics": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}},
         "source": "here",
     }
-    metrics = report_classes(
-        classified(100, 3), ["a", "b", "c"], {"class_counts": [3, 2, 1], "references": [reference]}
-    )
+    metrics = report_classes(classified(100, 3), ["a", "b", "c"], [3, 2, 1], [reference])
     document = evaluation_document("some", {"name": "d"}, metrics)
     assert document["format"] == "fleetform-evaluation/1"
     assert "| accuracy | " in metrics_table(document) and "always 'a'" in metrics_table(document)

@@ -1,4 +1,4 @@
-"""The model's file and the checkpoint's, as others read them and as every torch from 2.6 on writes them."""
+"""The model's file as others read it, and what differs between the torch versions."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.distributed.checkpoint.state_dict_loader import load_state_dict
-from torch.distributed.checkpoint.state_dict_saver import save_state_dict
 
 from tests.trainer_runs import TINY, TINY_GPT, run
 from tests.trainer_runs import own_surroundings as own_surroundings
-from trainer import dcp
 from trainer.config import load_config
 from trainer.distributed import World
+from trainer.engine.parallel import replicate
 from trainer.export import ModelFolderError, load_model, load_tensors, save_tensors
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
@@ -71,55 +69,29 @@ def test_a_model_file_that_is_cut_is_refused(tmp_path: Path) -> None:
 def test_the_trainer_needs_no_package_but_torch_and_numpy() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('safetensors', 'sklearn', 'scipy', 'boto3')));"
-        "import trainer.loop, trainer.predict, trainer.tasks.text, trainer.tasks.digits"
+        "import trainer.train, trainer.predict, trainer.tasks.text, trainer.tasks.pictures"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
-def test_a_checkpoint_of_older_torch_s_functions_and_one_of_the_newer_ones_are_read_by_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = {"model": {"a": torch.arange(4.0)}, "optimizer": {"a.step": torch.tensor(3.0)}}
-    dcp.save_alone(state, tmp_path / "newer")
-    as_older_torch(monkeypatch)
-    dcp.save_alone(state, tmp_path / "older")
-    for older in (True, False):
-        if not older:
-            monkeypatch.undo()
-        for folder in ("newer", "older"):
-            read = {"model": {"a": torch.zeros(4)}, "optimizer": {"a.step": torch.tensor(0.0)}}
-            a = read["model"]["a"]
-            dcp.load_alone(read, tmp_path / folder)
-            assert a.tolist() == [0, 1, 2, 3] and float(read["optimizer"]["a.step"]) == 3
-
-
-def as_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give `save` and `load` the parameters that torch 2.6 has; a call with more of them fails."""
-
-    def older(state_dict: object, *, checkpoint_id: object = None, process_group: object = None) -> None:
-        raise AssertionError("this waits for the other processes")
-
-    # What they replace was there already, and can be told.
-    assert dcp.takes_no_dist(save_state_dict) and dcp.takes_no_dist(load_state_dict)
-    monkeypatch.setattr("torch.distributed.checkpoint.state_dict_saver.save", older)
-    monkeypatch.setattr("torch.distributed.checkpoint.state_dict_loader.load", older)
-
-
 @pytest.mark.parametrize("switch", ["broadcast_buffers", "forward_sync_buffers"])
-def test_buffers_are_not_sent_in_the_forward_pass_whatever_torch_calls_that(
+def test_constant_buffers_are_not_sent_in_the_forward_pass_whatever_torch_calls_that(
     switch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: dict[str, object] = {}
 
     def newer(module: object, device_ids: object = None, gradient_as_bucket_view: bool = False,
-              broadcast_buffers: object = None, forward_sync_buffers: object = None) -> None:  # fmt: skip
+              find_unused_parameters: bool = False, broadcast_buffers: object = None,
+              forward_sync_buffers: object = None) -> None:  # fmt: skip
         told.update(broadcast_buffers=broadcast_buffers, forward_sync_buffers=forward_sync_buffers)
 
     def older(module: object, device_ids: object = None, broadcast_buffers: object = None,
+              find_unused_parameters: bool = False,
               gradient_as_bucket_view: bool = False) -> None:  # fmt: skip
         told.update(broadcast_buffers=broadcast_buffers)
 
     replica = older if switch == "broadcast_buffers" else newer
-    monkeypatch.setattr("trainer.distributed.DistributedDataParallel", replica)
-    World(rank=0, local_rank=0, world_size=2, device=torch.device("cpu")).replicate(torch.nn.Linear(1, 1))
+    monkeypatch.setattr("trainer.engine.parallel.DistributedDataParallel", replica)
+    world = World(rank=0, local_rank=0, world_size=2, device=torch.device("cpu"))
+    replicate(torch.nn.Linear(1, 1), world, None)
     assert {name for name, value in told.items() if value is False} == {switch}

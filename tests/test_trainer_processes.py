@@ -17,7 +17,7 @@ pytestmark = pytest.mark.torch
 
 JOB = [
     "digits", "samples=8000", "global_batch=32", "model.channels=16", "log_every=1", "checkpoint_every=20",
-    "optimizer.learning_rate=1e-2", "device=cpu",
+    "optimizer.learning_rate=1e-2", "device=cpu", "program=false",
 ]  # fmt: skip
 NUM_STEPS = 250
 
@@ -115,7 +115,7 @@ def test_after_kill_9_the_same_command_goes_on_to_the_same_losses_bit_for_bit(
     assert not (tmp_path / "summary.json").exists()
     launch.finish(tmp_path)
     resumed_from = summary(tmp_path)["resumed_from_step"]
-    assert resumed_from in range(40, NUM_STEPS, 20)
+    assert resumed_from in range(20, NUM_STEPS, 20)  # that of step 40 may still be on its way to the disk
     assert logged(tmp_path) == logged(whole[num_processes])
     weights = [
         (folder / "model" / "model.safetensors").read_bytes() for folder in (tmp_path, whole[num_processes])

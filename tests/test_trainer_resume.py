@@ -18,6 +18,11 @@ from trainer.metrics import MetricsLog
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 
 
+def whole(checkpoints: Path) -> list[str]:
+    """Return the names of the checkpoints' folders, without the last damaged one, which is set aside."""
+    return sorted(path.name for path in checkpoints.iterdir() if not path.name.startswith("damaged-"))
+
+
 @pytest.mark.parametrize(("recipe", "overrides"), [("digits", TINY), ("gpt", TINY_GPT)])
 def test_a_stopped_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     recipe: str, overrides: list[str], tmp_path: Path
@@ -64,7 +69,7 @@ def test_only_the_newest_checkpoints_are_kept_and_each_says_where_to_go_on(tmp_p
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-10", "step-8"]
     manifest = json.loads((tmp_path / "checkpoints" / "step-8" / "manifest.json").read_text())
     assert (manifest["step"], manifest["data_cursor"]) == (8, 256)
-    assert manifest["config_digest"] == config.digest()
+    assert config.result_settings().items() <= manifest["settings"].items()
     assert set(manifest["files"]) == {".metadata", "__0_0.distcp"}
 
 
@@ -75,22 +80,22 @@ def test_a_checkpoint_just_saved_outlives_an_unfinished_one_of_a_later_step(tmp_
     (checkpoints / "step-8" / "__0_0.distcp").write_bytes(b"half")
     with pytest.warns(UserWarning, match="step-8 is left out"):
         run(config, tmp_path, stop_after=2)  # told to stop in step 6
-    assert [path.name for path in checkpoints.iterdir()] == ["step-6"]
+    assert whole(checkpoints) == ["step-6"]
     assert run(config, tmp_path)["resumed_from_step"] == 6
 
 
 def test_damaged_checkpoints_do_not_count_among_the_newest_that_are_kept(tmp_path: Path) -> None:
     config, checkpoints = tiny("keep_checkpoints=2"), tmp_path / "checkpoints"
     run(config, tmp_path, stop_after=6)
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-4", "step-6"]
+    assert whole(checkpoints) == ["step-4", "step-6"]
     (checkpoints / "step-5").mkdir()
     (checkpoints / "step-5" / "manifest.json").write_text("{}")
     run(config, tmp_path, stop_after=1)
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-6", "step-7"]
+    assert whole(checkpoints) == ["step-6", "step-7"]
     (checkpoints / "step-7" / "__0_0.distcp").write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="step-7 is left out"):
         run(config, tmp_path, stop_after=2)
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-6", "step-8"]
+    assert whole(checkpoints) == ["step-6", "step-8"]
 
 
 class Listed(Bucket):

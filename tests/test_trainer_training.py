@@ -15,12 +15,11 @@ from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer import predict
 from trainer.config import ConfigError, load_config
-from trainer.data.data_file import DataFile
-from trainer.data.sample_order import StepSamples
+from trainer.data.dataset import Dataset
+from trainer.engine.failures import DivergedError
 from trainer.export import load_model
-from trainer.loop import DivergedError
 from trainer.model_configs import GPTConfig
-from trainer.state import set_learning_rate
+from trainer.optimizer import set_learning_rate
 from trainer.tasks.text import TextTask
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
@@ -46,9 +45,9 @@ def test_the_command_leaves_a_whole_run_directory(
 ) -> None:
     monkeypatch.setenv("FLEETFORM_RUN_DIR", str(tmp_path / "run"))
     assert command.main(["digits", *TINY, "log_every=4"]) == 0
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoints", "metrics.jsonl", "model", "summary.json",
-    ]  # fmt: skip
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"checkpoints", "evaluation.json", "goodput.json", "goodput.jsonl", "metrics.jsonl", "model",
+            "summary.json", "tensorboard"} <= left  # fmt: skip
     assert list(losses(tmp_path / "run")) == [1, 4, 8, 10]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["samples"], summary["world_size"], summary["device"]) == (320, 1, "cpu")
@@ -91,10 +90,10 @@ def test_the_saved_model_predicts_what_its_summary_says(
     assert result["correct"] / result["count"] == pytest.approx(summary["metrics"]["accuracy"])
     assert predict.main([str(tmp_path / "model"), "--count", "2"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("predicted ") == 2 and "of 2 held-out digits right" in shown
+    assert shown.count("predicted ") == 2 and "of 2 held-out items right" in shown
     description = load_model(tmp_path / "model")[1]
     assert description["metrics"] == summary["metrics"]
-    assert "load_model" in (tmp_path / "model" / "README.md").read_text()
+    assert "Predictor.load" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_text_model_goes_on_writing_the_same_for_the_same_seed(
@@ -148,10 +147,13 @@ def test_the_largest_seed_trains(tmp_path: Path) -> None:
     assert run(tiny(f"seed={2**63 - 1}", "samples=64"), tmp_path)["steps"] == 2
 
 
-def text(train: int, held_out: int) -> DataFile:
+def text(train: int, held_out: int) -> Dataset:
     """Return a data set of so many characters."""
-    arrays = {"train": np.zeros(train, np.uint8), "held_out": np.zeros(held_out, np.uint8)}
-    return DataFile(arrays=arrays, about={"characters": "ab"})
+    shards = {
+        part: ({"tokens": np.zeros(size, np.uint8)},)
+        for part, size in (("train", train), ("held_out", held_out))
+    }
+    return Dataset("text", "tokens", "", {"characters": "ab"}, {}, shards)
 
 
 @pytest.mark.parametrize(("train", "held_out", "longest"), [(101, 1000, 50), (102, 1000, 50), (1000, 60, 59)])
@@ -159,14 +161,15 @@ def test_the_longest_context_of_a_text_trains_and_is_evaluated_and_a_longer_one_
     train: int, held_out: int, longest: int
 ) -> None:
     config = GPTConfig(context=longest, num_layers=1, num_heads=1, width=2)
-    task = TextTask(config, text(train, held_out), torch.device("cpu"))
+    task = TextTask(config, text(train, held_out))
     model = task.build_model()
-    last = StepSamples(np.array([task.num_items - 1]), np.ones((1, 4), np.float32), 1)
+    noise = np.ones((1, task.source.noise_width), np.float32)
+    last = task.source.batch(np.array([task.source.num_items - 1]), noise)
     with torch.no_grad():
-        assert float(task.loss_sum(model, last)) > 0
+        assert float(task.loss(model, last)[0]) > 0
         assert task.evaluate(model, ALONE)["val_loss"] > 0
     with pytest.raises(ConfigError, match=f"model.context: {longest + 1} .* at most {longest}"):
-        TextTask(replace(config, context=longest + 1), text(train, held_out), torch.device("cpu"))
+        TextTask(replace(config, context=longest + 1), text(train, held_out))
 
 
 def test_a_context_longer_than_the_text_ends_the_command_with_exit_2_and_one_line(

@@ -13,7 +13,9 @@ import torch
 
 from trainer.config import Config, load_config
 from trainer.distributed import World
-from trainer.loop import StopRequest, train
+from trainer.engine.stop import StopRequest
+from trainer.launch.pulse import Pulse
+from trainer.train import start, train
 
 ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
 TINY = [
@@ -23,10 +25,12 @@ TINY = [
     "log_every=1",
     "checkpoint_every=4",
     "device=cpu",
+    "program=false",
 ]
 TINY_GPT = [
     "samples=48", "global_batch=8", "model.context=32", "model.num_layers=1", "model.width=32", "log_every=1",
     "checkpoint_every=2", "device=cpu", "model.dropout=0.1",
+    "program=false",
 ]  # fmt: skip
 
 
@@ -49,6 +53,7 @@ class StopAfter(StopRequest):
     """A SIGTERM that arrives during the given step."""
 
     def __init__(self, step: int) -> None:
+        super().__init__(Pulse(None, 0))
         self.left = step
 
     @property
@@ -71,5 +76,10 @@ def losses(run_dir: Path) -> dict[int, float]:
 
 def run(config: Config, run_dir: Path, stop_after: int = 10**9) -> dict[str, Any]:
     """Train until the end, or as if SIGTERM came in the given step; return the summary."""
-    run_dir.mkdir(exist_ok=True)
-    return train(config, ALONE, run_dir, StopAfter(stop_after)).summary
+    engine = start(config, run_dir)
+    engine.around.stop.close()
+    engine.around.stop = StopAfter(stop_after)
+    try:
+        return train(config, engine).summary
+    finally:
+        engine.close()

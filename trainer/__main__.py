@@ -1,9 +1,8 @@
-"""Trains a recipe: `python -m trainer RECIPE_OR_TOML [key=value ...]`, alone or under torchrun."""
+"""Trains a recipe: `python -m trainer RECIPE_OR_TOML [key=value ...]`, alone or under a launcher."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -11,7 +10,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trainer.config import Config, ConfigError, load_config, recipe_names
+from trainer.print_config import config_text
 
+OPTIONS = {
+    "--list": "print the names of the bundled recipes and exit",
+    "--print-config": "print every setting as TOML, with where it is from, and exit",
+}
 EXIT_FAILED = 1
 EXIT_USER_MISTAKE = 2
 EXIT_PREEMPTED = 75
@@ -19,14 +23,14 @@ EXIT_PREEMPTED = 75
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 trained, 1 failed, 2 the user's mistake, 75 told to stop and saved."""
+    """Run the command; 0 trained, 1 failed, 2 the user's mistake, 75 stopped and saved, 76 out of memory."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument("recipe", nargs="?", help="a bundled recipe's name, or a .toml file")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings, as `samples=1000 model.channels=32`"
     )
-    parser.add_argument("--list", action="store_true", help="print the names of the bundled recipes and exit")
-    parser.add_argument("--print-config", action="store_true", help="print every setting as TOML and exit")
+    for option, what in OPTIONS.items():
+        parser.add_argument(option, action="store_true", help=what)
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(recipe_names()))
@@ -36,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load_config(options.recipe, options.overrides)
         if options.print_config:
-            print(toml_text(config.to_dict()), end="")
+            print(config_text(config, options.recipe, options.overrides), end="")
             return 0
         return run(config)
     except ConfigError as error:
@@ -47,34 +51,45 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: Config) -> int:
     """Join the other processes, train, and write the summary; returns the exit code."""
     # torch takes seconds to import: not for --list, --print-config or a mistyped key.
-    from trainer.data.errors import DatasetError
-    from trainer.distributed import NoDeviceError, join_world
-    from trainer.loop import DivergedError, StopRequest, train
+    from trainer.train import start
 
-    stop = StopRequest()
-    try:
-        world = join_world(config.device)
-    except NoDeviceError as error:
-        return fail(str(error), code=EXIT_USER_MISTAKE)
     run_dir = run_directory(config)
     try:
-        if world.is_main:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            print(
-                f"{config.recipe}: {world.world_size} x {world.device.type}, run directory {run_dir}",
-                flush=True,
-            )
-        result = train(config, world, run_dir, stop)
+        engine = start(config, run_dir)
+    except OSError as error:
+        return fail(f"the run directory cannot be used: {error}", code=EXIT_FAILED)
+    try:
+        if engine.world.is_main:
+            processes = f"{engine.world.world_size} x {engine.device.type}"
+            print(f"{config.recipe}: {processes}, run directory {run_dir}", flush=True)
+        return attempt(config, engine)
+    finally:
+        engine.close()
+
+
+def attempt(config: Config, engine: Any) -> int:
+    """Train with an engine that has joined the others; returns the exit code."""
+    from trainer.data.errors import DatasetError
+    from trainer.engine.failures import DivergedError, is_out_of_memory
+    from trainer.train import train
+
+    is_main = engine.world.is_main
+    try:
+        result = train(config, engine)
     except DivergedError as error:
-        return fail(*([str(error)] if world.is_main else []), code=EXIT_FAILED)
+        return fail(*([str(error)] if is_main else []), code=EXIT_FAILED)
     except DatasetError as error:
         return fail(str(error), code=EXIT_USER_MISTAKE)
     except OSError as error:
         return fail(f"the run directory or the data cannot be used: {error}", code=EXIT_FAILED)
-    if world.is_main and result.finished:
-        write_summary(run_dir, result.summary)
-    elif world.is_main:
-        print(f"told to stop: saved after step {result.summary['steps']}; run again to go on", flush=True)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        line, code = engine.out_of_memory()
+        print(line, file=sys.stderr, flush=True)
+        return int(code)
+    if result.finished and is_main:
+        tell_result(engine.run_dir, result.summary, written=result.written)
     return 0 if result.finished else EXIT_PREEMPTED
 
 
@@ -84,32 +99,15 @@ def run_directory(config: Config) -> Path:
     return Path(given) if given else Path("runs") / f"{config.recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json and print the result; the summary of an attempt that had steps to do is kept."""
-    from trainer.checkpoint import write_durably
-    from trainer.metrics import SUMMARY, seconds_since_process_start
-
-    path = run_dir / SUMMARY
-    if summary["resumed_from_step"] == summary["steps"] and path.exists():
-        print(f"already trained: {path} is left as it is", flush=True)
+def tell_result(run_dir: Path, summary: dict[str, Any], *, written: bool) -> None:
+    """Print the result; that of an attempt with nothing left to do was told by the one before."""
+    if not written:
+        print(f"already trained: {run_dir / 'summary.json'} is left as it is", flush=True)
         return
-    summary = summary | {"wall_seconds": seconds_since_process_start()}
-    write_durably(path, json.dumps(summary, indent=1) + "\n")
-    metrics = "  ".join(f"{name} {value:.5g}" for name, value in summary["metrics"].items())
-    print(
-        f"done: {metrics}  train {summary['train_seconds']:.1f} s, wall {summary['wall_seconds']:.1f} s",
-        flush=True,
-    )
-
-
-def toml_text(table: dict[str, Any]) -> str:
-    """Return the configuration as TOML that `python -m trainer FILE.toml` reads back."""
-    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
-    for section, inner in table.items():
-        if isinstance(inner, dict):
-            lines += ["", f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in inner.items())]
-    return "\n".join(lines) + "\n"
+    shown = {name: value for name, value in summary["metrics"].items() if isinstance(value, int | float)}
+    metrics = "  ".join(f"{name} {value:.5g}" for name, value in shown.items())
+    train, wall = summary["train_seconds"], summary["wall_seconds"]
+    print(f"done: {metrics}  train {train:.1f} s, wall {wall:.1f} s", flush=True)
 
 
 def fail(*problems: str, code: int) -> int:

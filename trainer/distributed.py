@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Literal
 
 import torch
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import distributed
+
+START_SECONDS = 300.0
+"""Seconds that a collective may take before this process's first step: others may still be compiling."""
+STEP_SECONDS = 100.0
+"""Seconds that one may take between GPUs afterwards."""
+PHASE_SECONDS = 1800.0
+"""Seconds that one may take while some save or evaluate."""
 
 
 class NoDeviceError(Exception):
@@ -45,6 +51,14 @@ class World:
         distributed.all_reduce(tensor)
         return [float(value) for value in tensor.tolist()]
 
+    def largest(self, values: Sequence[float]) -> list[float]:
+        """Return the largest of each value over all processes; waits for all of them."""
+        if self.world_size == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+        return [float(value) for value in tensor.tolist()]
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         self.sum([0.0])
@@ -58,16 +72,12 @@ class World:
                 distributed.broadcast(sent, src=0)
                 tensor.copy_(sent)
 
-    def replicate(self, model: nn.Module) -> nn.Module:
-        """Return the model such that a backward pass averages its gradients over all processes."""
-        if self.world_size == 1:
-            return model
-        device_ids = [self.device] if self.device.type == "cuda" else None
-        # The models' buffers are constants. torch 2.13 renamed the switch and deprecates the old name.
-        known = inspect.signature(DistributedDataParallel).parameters
-        switch = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-        buffers: dict[str, Any] = {switch: False}
-        return DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True, **buffers)
+    def wait_at_most(self, seconds: float) -> None:
+        """Set how long a GPU's collective may take before it fails; on CPUs the launcher watches."""
+        if self.world_size > 1 and self.device.type == "cuda":
+            setter = getattr(distributed.distributed_c10d, "_set_pg_timeout", None)
+            if setter is not None:
+                setter(timedelta(seconds=seconds), distributed.group.WORLD)
 
     def device_name(self) -> str:
         """Return what trains: `cpu`, or the GPU's own name."""
@@ -80,19 +90,25 @@ def join_world(device: Literal["auto", "cpu", "cuda"]) -> World:
     Gradients travel over nccl between GPUs, over gloo between CPUs. Raises NoDeviceError where cuda is asked
     for and missing.
     """
+    # Fragments of the GPU's memory would otherwise end runs that fit.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     chosen = _choose_device(device, local_rank, processes_here)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+        torch.set_float32_matmul_precision(
+            "high"
+        )  # TF32: what is left in single precision runs on tensor cores
     elif "RANK" in os.environ and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)  # several processes that each take all cores are slower than one
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size > 1:
+    if world_size > 1 and not distributed.is_initialized():
+        patience = timedelta(seconds=START_SECONDS)
         if chosen.type == "cuda":
-            distributed.init_process_group("nccl", device_id=chosen)
+            distributed.init_process_group("nccl", device_id=chosen, timeout=patience)
         else:
-            distributed.init_process_group("gloo")
+            distributed.init_process_group("gloo", timeout=patience)
     return World(
         rank=int(os.environ.get("RANK", "0")), local_rank=local_rank, world_size=world_size, device=chosen
     )

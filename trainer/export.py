@@ -1,27 +1,35 @@
-"""The finished model on disk: safetensors weights, a config.json and a README that says how to load it."""
+"""The finished model on disk: weights, config.json, the program for torch alone, the card; and loading."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainer.checkpoint import write_durably
 from trainer.config import Config
-from trainer.model_configs import MODEL_CONFIGS, GPTConfig
+from trainer.durable import write_durably
+from trainer.evaluation.document import FILE as EVALUATION_FILE
+from trainer.evaluation.document import evaluation_document, plain_metrics
+from trainer.export_program import save_program
+from trainer.model_card import model_card
+from trainer.model_configs import MODEL_CONFIGS
+from trainer.picture_model_configs import PictureModelConfig
 from trainer.safetensors_file import Array, read_header, write_safetensors
+from trainer.table_model_configs import MLPConfig
+from trainer.tasks.task import Task
+from trainer.text_model_configs import GPTConfig, TextClassifierConfig
 
+FORMAT = "fleetform-model/1"
 MODEL_FOLDER = "model"
 _DTYPES = {
     "F64": torch.float64, "I64": torch.int64, "F32": torch.float32, "I32": torch.int32, "F16": torch.float16,
     "BF16": torch.bfloat16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-_CARD = Path(__file__).parent / "model_card.md"
 
 
 class ModelFolderError(Exception):
@@ -29,31 +37,49 @@ class ModelFolderError(Exception):
 
 
 def save_model(
-    run_dir: Path, model: nn.Module, config: Config, about: dict[str, Any], metrics: dict[str, float]
+    run_dir: Path, weights: Mapping[str, Tensor], config: Config, task: Task, metrics: Mapping[str, Any]
 ) -> Path:
-    """Write `model/` into the run directory and return its path; `about` is the task's own description."""
+    """Write `model/` and evaluation.json into the run directory; return the former's path.
+
+    `weights` is the whole model's state dict; `metrics` is what the task's `evaluate` returned.
+    """
     folder = run_dir / MODEL_FOLDER
     folder.mkdir(exist_ok=True)
-    save_tensors(folder / "model.safetensors", model.state_dict())
+    save_tensors(folder / "model.safetensors", weights)
+    about = task.describe()
+    data = about.pop("data", {"name": config.dataset or "own data", "digest": "not known"})
     description = {
+        "format": FORMAT,
         "model": dataclasses.asdict(config.model),
-        "dataset": config.dataset,
+        "dataset": data["name"],
+        "data": data,
         "about": about,
-        "metrics": metrics,
+        "metrics": plain_metrics(metrics),
+        "interval": (metrics.get("report") or {}).get("interval"),
+        "torch": torch.__version__,
         "training": config.to_dict(),
     }
     write_durably(folder / "config.json", json.dumps(description, indent=1) + "\n")
-    card = Template(_CARD.read_text(encoding="utf-8")).substitute(
-        recipe=config.recipe,
-        kind=config.model.kind,
-        parameters=f"{sum(parameter.numel() for parameter in model.parameters()):,}",
-        dataset=config.dataset,
-        samples=f"{config.samples:,}",
-        metrics=", ".join(f"{name} {value:.4g}" for name, value in metrics.items()),
-        folder=MODEL_FOLDER,
-    )
+    document = evaluation_document(config.recipe, data, metrics)
+    write_durably(run_dir / EVALUATION_FILE, json.dumps(document, indent=1) + "\n")
+    model = fresh_model(task, weights)
+    if hasattr(task, "save_files"):
+        task.save_files(folder, model)
+    exportable = task.exportable(model) if config.program else None
+    if exportable is not None and save_program(folder, exportable) is None:
+        exportable = None
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    card = model_card(config, description, document, parameters, exportable)
     write_durably(folder / "README.md", card)
     return folder
+
+
+def fresh_model(task: Task, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the task's model on the CPU with the weights, ready to predict, nothing wrapped around it."""
+    with torch.random.fork_rng(devices=[]):
+        model = task.build_model()
+    model.load_state_dict({name: tensor.detach().cpu() for name, tensor in weights.items()})
+    return model.eval().requires_grad_(False)
 
 
 def load_model(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -72,7 +98,7 @@ def load_model(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return model.eval(), description
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write the tensors as a safetensors file, each with bytes of its own."""
     names = {dtype: name for name, dtype in _DTYPES.items()}
     arrays = {
@@ -101,10 +127,21 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 
 def _build(config: Any, about: dict[str, Any]) -> nn.Module:
-    if isinstance(config, GPTConfig):
-        from trainer.models.gpt import GPT
+    """Return the model that a configuration and a task's description name; its module is imported here."""
+    if isinstance(config, PictureModelConfig):
+        from trainer.tasks.pictures import build_picture_model
 
-        return GPT(config, vocabulary_size=len(about["characters"]))
-    from trainer.models.digits_cnn import DigitsCNN
+        shape = about["channels"], about["height"], about["width"]
+        return build_picture_model(config, shape, len(about["classes"]))
+    if isinstance(config, MLPConfig):
+        from trainer.tasks.table import build_table_model
 
-    return DigitsCNN(config)
+        return build_table_model(config, about)
+    if isinstance(config, TextClassifierConfig):
+        from trainer.models.text_classifier import TextClassifier
+
+        return TextClassifier(config, about["vocabulary_size"], len(about["classes"]), about["padding"])
+    assert isinstance(config, GPTConfig)
+    from trainer.models.gpt import GPT
+
+    return GPT(config, vocabulary_size=about["vocabulary_size"])

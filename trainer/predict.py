@@ -1,53 +1,143 @@
-"""Puts a trained model to work: `python -m trainer.predict MODEL_DIR` reads digits, or goes on writing."""
+"""Puts a trained model to work: `python -m trainer.predict MODEL_DIR`, or `Predictor.load(MODEL_DIR)`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from trainer.data.data_file import find_data, open_data
 from trainer.data.errors import DatasetError
 from trainer.export import ModelFolderError, load_model
-from trainer.models.gpt import GPT
-from trainer.tasks.digits import BRIGHTEST_PIXEL, held_out_mask
+from trainer.predictors.contract import Answer, InputError, KindPredictor
+from trainer.predictors.show import answers_text, examples_text
+from trainer.settings import ConfigError
 
-SHADES = " .:-=+*#%@"
-"""Characters from no ink to most."""
-TEMPERATURE = 0.8
-"""Below 1, likely characters are drawn more often than the model's own share for them."""
+EXIT_USER_MISTAKE = 2
+
+
+class Predictor:
+    """A trained model: what it wants to know, and what it answers. A page needs nothing else of it."""
+
+    def __init__(self, kind: KindPredictor, description: dict[str, Any], folder: Path) -> None:
+        """Take a loaded model; `load` makes one from a folder."""
+        self.kind = kind
+        self.description = description
+        self.folder = folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """Return the predictor of a run's model/ folder; raises ModelFolderError where it holds no model."""
+        model, description = load_model(folder)
+        return cls(_of_kind(model, description, Path(folder)), description, Path(folder))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what an input consists of (`fields`: name, type, choices, range) and what an answer has."""
+        return self.kind.describe() | {"metrics": self.description.get("metrics", {})}
+
+    def predict(self, inputs: Sequence[Any]) -> list[Answer]:
+        """Return an answer for each input, as JSON knows it; raises InputError where one cannot be used.
+
+        Pictures: a path, a file's bytes, or rows of pixels. Tables: a dict of column to value. Text: a text,
+        or a dict with `prompt`.
+        """
+        return self.kind.predict(inputs)
+
+
+def _of_kind(model: Any, description: dict[str, Any], folder: Path) -> KindPredictor:
+    kind = description["model"]["kind"]
+    if kind in ("digits_cnn", "resnet", "vit"):
+        from trainer.predictors.pictures import PicturePredictor
+
+        return PicturePredictor(model, description)
+    if kind == "mlp":
+        from trainer.predictors.table import TablePredictor
+
+        return TablePredictor(model, description)
+    from trainer.predictors.text import TextClassPredictor, TextGenerator
+
+    if kind == "text_classifier":
+        return TextClassPredictor(model, description, folder)
+    return TextGenerator(model, description, folder)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Predict with the model of a folder; 0 done, 2 where the folder or the data is not what it should be."""
+    """Predict with the model of a folder; 0 done, 2 where the folder or an input is not what it should be."""
+    options = _parser().parse_args(arguments)
+    try:
+        predictor = Predictor.load(options.model)
+        if options.describe:
+            print(json.dumps(predictor.describe(), indent=1))
+            return 0
+        result, text = _run(predictor, options)
+    except (ModelFolderError, DatasetError, InputError, ConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER_MISTAKE
+    print(json.dumps(result) if options.json else text)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m trainer.predict", description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="a run's model/ folder")
-    parser.add_argument("--count", type=positive, default=5, help="held-out digits to show (default 5)")
+    parser.add_argument("--describe", action="store_true", help="print what an input consists of, as JSON")
+    parser.add_argument("--input", metavar="JSON", help="an input, or a list of them")
+    parser.add_argument("--picture", action="append", default=[], metavar="FILE", help="a picture's file")
+    parser.add_argument("--rows", type=Path, metavar="FILE", help="rows as CSV, TSV, JSONL or Parquet")
+    parser.add_argument("--count", type=positive, default=5, help="held-out items to show (default 5)")
     parser.add_argument("--prompt", default="def ", help="text to go on from")
-    parser.add_argument("--length", type=positive, default=300, help="characters to write (default 300)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the characters drawn")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--length", type=positive, default=300, help="tokens to write (default 300)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="of the draw (default 0.8)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of what is drawn")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _run(predictor: Predictor, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Return the answers to what the command line gives, and as a text; without input, to held-out items."""
+    inputs = _inputs(options)
+    if inputs:
+        answers = predictor.predict(inputs)
+        return {"answers": answers}, answers_text(answers)
+    if "prompt" in {field["name"] for field in predictor.describe()["fields"]}:
+        names = ("prompt", "length", "temperature", "seed")
+        answer = predictor.predict([{name: getattr(options, name) for name in names}])[0]
+        return answer, str(answer["text"])
+    from trainer.predictors.examples import held_out_examples
+
+    result = held_out_examples(predictor.kind, predictor.description, options.count)
+    return {key: value for key, value in result.items() if key != "pictures"}, examples_text(result)
+
+
+def _inputs(options: argparse.Namespace) -> list[Any]:
+    inputs: list[Any] = list(options.picture)
+    if options.input is not None:
+        try:
+            given = json.loads(options.input)
+        except ValueError as error:
+            raise InputError(f"--input: is no JSON: {error}") from None
+        inputs += given if isinstance(given, list) else [given]
+    if options.rows is not None:
+        inputs += read_table(options.rows)
+    return inputs
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a CSV, TSV, JSONL or Parquet file; raises InputError where one is malformed."""
+    from trainer.data.quarantine import Quarantine
+    from trainer.data.rows import SUFFIXES, read_rows
+
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"--rows: {path} is none of {', '.join(SUFFIXES)}")
+    quarantine = Quarantine(0)
     try:
-        model, description = load_model(options.model)
-        if isinstance(model, GPT):
-            result = continue_text(model, description, options.prompt, options.length, options.seed)
-            text = str(result["text"])
-        else:
-            result = classify_digits(model, options.count)
-            text = digits_text(result)
-    except (ModelFolderError, DatasetError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(
-        json.dumps({key: value for key, value in result.items() if key != "images"}) if options.json else text
-    )
-    return 0
+        rows = [dict(row) for _, _, row in read_rows([(path.name, path)], quarantine)]
+    except OSError as error:
+        raise InputError(f"--rows: {error}") from None
+    quarantine.check(len(rows))
+    return rows
 
 
 def positive(text: str) -> int:
@@ -56,47 +146,6 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
-
-
-def classify_digits(model: nn.Module, count: int) -> dict[str, Any]:
-    """Return `predictions` of the first `count` held-out digits, how many of them are right, and `images`."""
-    path = find_data("digits", may_prepare=True)
-    assert path is not None, "find_data prepares what it does not find"
-    arrays = open_data(path).arrays
-    held_out = held_out_mask(len(arrays["labels"]))
-    images, labels = arrays["images"][held_out][:count], arrays["labels"][held_out][:count].tolist()
-    with torch.no_grad():
-        shares = model(torch.tensor(images / BRIGHTEST_PIXEL, dtype=torch.float32)).softmax(dim=1)
-    predictions = [
-        {"predicted": predicted, "label": label, "probability": round(share, 4)}
-        for predicted, label, share in zip(
-            shares.argmax(dim=1).tolist(), labels, shares.max(dim=1).values.tolist(), strict=True
-        )
-    ]
-    correct = sum(entry["predicted"] == entry["label"] for entry in predictions)
-    return {"predictions": predictions, "correct": correct, "count": len(labels), "images": images.tolist()}
-
-
-def digits_text(result: dict[str, Any]) -> str:
-    """Return each digit as a picture of characters beside what it was taken for, then the count."""
-    lines = []
-    for entry, image in zip(result["predictions"], result["images"], strict=True):
-        verdict = "right" if entry["predicted"] == entry["label"] else "WRONG"
-        lines += ["".join(SHADES[pixel * (len(SHADES) - 1) // 16] * 2 for pixel in row) for row in image]
-        lines += [f"predicted {entry['predicted']}, is {entry['label']}: {verdict}", ""]
-    return "\n".join([*lines, f"{result['correct']} of {result['count']} held-out digits right"])
-
-
-def continue_text(
-    model: GPT, description: dict[str, Any], prompt: str, length: int, seed: int
-) -> dict[str, Any]:
-    """Return the prompt and `length` characters after it as `text`; the same for the same seed."""
-    characters = description["about"]["characters"]
-    # Token 0 stands for every character that the training text did not spell out.
-    tokens = [max(characters.find(character), 0) for character in prompt] or [characters.index("\n")]
-    generator = torch.Generator().manual_seed(seed)
-    drawn = model.generate(torch.tensor([tokens]), length, TEMPERATURE, generator)[0, len(tokens) :].tolist()
-    return {"prompt": prompt, "text": prompt + "".join(characters[token] for token in drawn)}
 
 
 if __name__ == "__main__":

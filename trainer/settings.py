@@ -45,6 +45,8 @@ class RunSettings:
     """Largest norm of a step's gradient; 0 turns clipping off."""
     log_every: int = 10
     """Steps between two lines of metrics.jsonl; the first and the last step are always logged."""
+    eval_every: int = 0
+    """Steps between two evaluations on held-out data; 0 evaluates at the end only."""
     checkpoint_every: int | Literal["auto"] = "auto"
     """Steps between two checkpoints; 0 saves only at the end and when told to stop; auto weighs what a
     save has cost against how often machines fail."""
@@ -67,6 +69,8 @@ class RunSettings:
             yield f"micro_batch: {self.micro_batch} is not positive"
         if self.checkpoint_every != "auto" and self.checkpoint_every < 0:
             yield f"checkpoint_every: {self.checkpoint_every} is negative"
+        if self.eval_every < 0:
+            yield f"eval_every: {self.eval_every} is negative"
         if not 0 <= self.gradient_clip < float("inf"):
             yield f"gradient_clip: {self.gradient_clip} is not zero or more"
         if self.hang_minutes != "auto" and not 0 < self.hang_minutes < float("inf"):
@@ -83,11 +87,13 @@ INCIDENTAL = frozenset(
         "micro_batch",
         "activation_checkpointing",
         "log_every",
+        "eval_every",
         "checkpoint_every",
         "keep_checkpoints",
         "memory_snapshot",
         "hang_minutes",
         "fresh",
+        "program",
     }
 )
 """The settings that do not decide what is learned: a checkpoint resumes under any of them."""

@@ -1,129 +1,151 @@
-"""The state that a run resumes from: weights and optimizer moments as named tensors."""
+"""The state that a run resumes from: weights and moments as named tensors, the rest as JSON."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
-
-from trainer.checkpoint import CheckpointFolder, Manifest
-from trainer.config import Config, ConfigError
-from trainer.distributed import World
-from trainer.optimizer_config import OptimizerConfig
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far the attempts before this one have come; the seconds and the time are rank 0's to know."""
+    """How far a run has come, alike on every process but for the seconds and the time, which rank 0 knows."""
 
     step: int = 0
     """Optimizer steps done."""
+    samples: int = 0
+    """Training samples consumed; the next step begins with this one. 0 where the data does not count them."""
     train_seconds: float = 0.0
-    """Seconds of training that led there."""
+    """Seconds of training that led there, over all attempts."""
     first_step_time: str | None = None
     """When the first of these attempts had done its first step, ISO 8601 in UTC."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Where the data goes on, as JSON."""
+    random: dict[str, Any] = field(default_factory=dict)
+    """How random numbers go on. Here they are a function of seed, step and rank, so the seed is all."""
+    extras: dict[str, Any] = field(default_factory=dict)
+    """What else goes on (State.extras), as JSON."""
 
 
-class TrainingState:
-    """A model and its optimizer, and the way of both into and out of a checkpoint."""
+class State:
+    """Everything that a run goes on from: the model, its optimizers and what else is tracked.
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    Tensors are named as torch names them, `model.<parameter>` and `optimizer.<parameter>.<moment>`, and are
+    the live ones: to copy out of, and to load into in place. All else is small and goes as JSON.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, *, save_frozen: bool = True
+    ) -> None:
+        """`save_frozen=False` leaves out weights that are not trained: whoever resumes has them already."""
         self.model = model
         self.optimizer = optimizer
+        self.tracked: dict[str, Any] = {}
+        """What else has `state_dict` and `load_state_dict`, by name."""
+        frozen = set() if save_frozen else {n for n, p in model.named_parameters() if not p.requires_grad}
+        self._left_out = frozen
+        self._tracked_now: dict[str, Any] = {}
 
-    def tensors(self) -> dict[str, dict[str, Any]]:
-        """Return the live tensors by name: `model.<parameter>` and `optimizer.<parameter>.<moment>`."""
-        moments = {
-            f"{name}.{moment}": tensor
-            for name, parameter in self.model.named_parameters()
-            for moment, tensor in self.optimizer.state[parameter].items()
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """Return the live tensors: `model`, `optimizer` and, where there are any, `tracked`."""
+        state = self.model.state_dict()
+        found = {
+            "model": {n: t for n, t in state.items() if isinstance(t, Tensor) and n not in self._left_out},
+            "optimizer": {
+                f"{name}.{moment}": value
+                for name, parameter in self._parameters()
+                for moment, value in self.optimizer.state.get(parameter, {}).items()
+                if isinstance(value, Tensor)
+            },
         }
-        return {"model": self.model.state_dict(), "optimizer": moments}
+        # Some objects make their state anew each time; what was loaded into must be what they are given back.
+        self._tracked_now = {name: each.state_dict() for name, each in self.tracked.items()}
+        tracked = {
+            f"{name}.{path}": value
+            for name, each in self._tracked_now.items()
+            for path, value in _leaves(each)
+            if isinstance(value, Tensor)
+        }
+        return found | ({"tracked": tracked} if tracked else {})
 
-    def restore(self, checkpoints: CheckpointFolder, manifest: Manifest | None, world: World) -> None:
-        """Take rank 0's checkpoint on every process; only rank 0 needs its manifest and files."""
-        self._make_moments()
-        if world.is_main:
-            assert manifest is not None
-            checkpoints.load(manifest, self.tensors())
-        named = self.tensors()
-        world.broadcast([*named["model"].values(), *named["optimizer"].values()])
+    def extras(self) -> dict[str, Any]:
+        """Return what is no tensor: the optimizer's settings (learning rates), the tracked objects' state."""
+        groups = [
+            {key: value for key, value in group.items() if key != "params" and _is_plain(value)}
+            for group in self.optimizer.param_groups
+        ]
+        tracked = {name: _without_tensors(each.state_dict()) for name, each in self.tracked.items()}
+        return {"groups": groups} | ({"tracked": tracked} if tracked else {})
 
-    def _make_moments(self) -> None:
-        """Let the optimizer make its moments: a step of no gradient at no learning rate moves nothing."""
+    def load_extras(self, extras: Mapping[str, Any]) -> None:
+        """Put back what `extras` returned; the tensors have been loaded in place before."""
+        for group, saved in zip(self.optimizer.param_groups, extras.get("groups", ()), strict=False):
+            # JSON has no tuples.
+            group |= {k: tuple(v) if isinstance(group.get(k), tuple) else v for k, v in saved.items()}
+        for name, saved in extras.get("tracked", {}).items():
+            if name in self.tracked:
+                now = self._tracked_now.get(name, {})
+                self.tracked[name].load_state_dict(_with_tensors(saved, now))
+
+    def make_moments(self) -> None:
+        """Let the optimizer make its moments, to load into: a step of no gradient at no learning rate."""
         rates = [group["lr"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups:
-            group["lr"] = 0.0
+            group["lr"] = torch.zeros_like(group["lr"]) if isinstance(group["lr"], Tensor) else 0.0
             for parameter in group["params"]:
-                parameter.grad = torch.zeros_like(parameter)
+                if parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter)
         self.optimizer.step()
-        self.optimizer.zero_grad()
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def forget_moments(self) -> None:
+        """Drop what `make_moments` made: there was nothing to load."""
+        self.optimizer.state.clear()
+
+    def _parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the optimizer's parameters with their names in the model, or by group and place."""
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        for number, group in enumerate(self.optimizer.param_groups):
+            for place, parameter in enumerate(group["params"]):
+                yield names.get(id(parameter), f"group{number}.{place}"), parameter
 
 
-def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return AdamW over the model; only weights of two and more dimensions decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
-
-
-def set_learning_rate(
-    optimizer: torch.optim.Optimizer, config: OptimizerConfig, step: int, num_steps: int
-) -> float:
-    """Set and return the learning rate of a step, counted from 1: linear warm-up, then half a cosine down."""
-    warmup = max(1, round(config.warmup_fraction * num_steps))
-    if step <= warmup:
-        share = step / warmup
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
     else:
-        done = (step - warmup) / max(1, num_steps - warmup)
-        share = config.final_fraction + (1 - config.final_fraction) * (1 + math.cos(math.pi * done)) / 2
-    for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * share
-    return config.learning_rate * share
+        yield path, value
 
 
-def resume(state: TrainingState, checkpoints: CheckpointFolder, config: Config, world: World) -> Progress:
-    """Take the newest whole checkpoint of the run directory, if there is one; return how far it is.
-
-    Raises ConfigError, on every process, where the checkpoint is of settings that give other weights.
-    """
-    manifest, problems = (
-        None,
-        [f"resume: rank 0 found a checkpoint of another configuration (rank {world.rank})"],
-    )
-    if world.is_main:
-        if config.fresh:
-            checkpoints.clear()
-        manifest = checkpoints.newest_valid()
-        problems = _differences(manifest, config) if manifest else []
-    done, refused = world.sum(
-        [float(manifest.step if manifest else 0), float(world.is_main and bool(problems))]
-    )
-    if refused:
-        raise ConfigError(problems)
-    if done:
-        state.restore(checkpoints, manifest, world)
-    if manifest is None:
-        return Progress(step=int(done))
-    return Progress(
-        step=manifest.step, train_seconds=manifest.train_seconds, first_step_time=manifest.first_step_time
-    )
+def _is_plain(value: Any) -> bool:
+    """Return whether JSON can hold the value."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    return value is None or isinstance(value, bool | int | float | str)
 
 
-def _differences(manifest: Manifest, config: Config) -> list[str]:
-    """Return a problem for each setting that is not what the checkpoint was made with."""
-    now, then = config.result_settings(), manifest.settings
-    return [
-        f"{key}: the run directory's checkpoint was made with {then.get(key)!r}, not {now.get(key)!r}; "
-        "set it back, use another run directory, or fresh=true to start over"
-        for key in sorted(now.keys() | then.keys())
-        if now.get(key) != then.get(key)
-    ]
+def _without_tensors(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state without its tensors and without what JSON cannot hold."""
+    return {
+        key: _without_tensors(value) if isinstance(value, Mapping) else value
+        for key, value in state.items()
+        if isinstance(value, Mapping) or _is_plain(value)
+    }
+
+
+def _with_tensors(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what now stands in a state (tensors, and what was not saved) with the saved values put in."""
+    merged = dict(now)
+    for key, value in saved.items():
+        inner = now.get(key)
+        merged[key] = _with_tensors(value, inner) if isinstance(inner, Mapping) else value
+    return merged

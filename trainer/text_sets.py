@@ -21,8 +21,8 @@ Made = tuple[dict[str, Array], dict[str, Any]]
 Labelled = tuple[str, str]
 """A text and the name of its class."""
 
-SOURCE_VOCABULARY = 2048
-"""Tokens for Python's source: 3.0 bytes a token, and their table stays small beside a small GPT."""
+SOURCE_VOCABULARY = 1024
+"""Tokens for Python's source: few, so that a GPT for one core learns them all in minutes."""
 PACKAGES_VOCABULARY = 4096
 HELD_OUT_EVERY = 5
 """Every fifth file is held out from training."""

@@ -34,12 +34,15 @@ def score_columns(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def report_classes(
-    columns: NDArray[np.float64], classes: Sequence[str], about: Mapping[str, Any]
+    columns: NDArray[np.float64],
+    classes: Sequence[str],
+    class_counts: Sequence[int],
+    references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return accuracy, log_loss, held_out_samples and the `report` of the items' `score_columns` [n, 5].
 
-    `about` is the data set's: by the `class_counts` of its training part, the trivial baseline always says
-    the most frequent class; `references` are what other methods reached on the same held-out part.
+    `class_counts` are those of the training part: the trivial baseline always says its most frequent class.
+    `references` are what other methods reached on the same held-out part.
     """
     total = len(columns)
     labels, predicted = columns[:, 0].astype(np.int64), columns[:, 1].astype(np.int64)
@@ -57,8 +60,8 @@ def report_classes(
     report: dict[str, Any] = {
         "kind": "classes",
         "metrics": metrics,
-        "baseline": majority_baseline(labels, classes, about["class_counts"]),
-        "references": list(about.get("references", ())),
+        "baseline": majority_baseline(labels, classes, class_counts),
+        "references": list(references),
         "calibration": calibration,
         "per_class": _per_class(labels, predicted, classes),
     }

@@ -86,6 +86,7 @@ def bootstrap_mean(values: Sequence[float] | NDArray[np.float64], seed: int = 0)
 def metric(value: float, interval: Interval | None, num_items: int, unit: str = "") -> dict[str, Any]:
     """Return a metric as evaluation.json holds it: value, interval where there is one, n and unit."""
     entry: dict[str, Any] = {"value": float(value), "n": int(num_items)}
-    if interval is not None:
+    # A bootstrap of items that are all alike has no width, which would pass for certainty.
+    if interval is not None and interval.low < interval.high:
         entry |= interval.to_dict()
     return entry | ({"unit": unit} if unit else {})

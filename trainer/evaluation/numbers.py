@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,17 @@ COVERAGE = 0.9
 
 
 def report_numbers(
-    targets: NDArray[np.float64], predicted: NDArray[np.float64], about: Mapping[str, Any]
+    targets: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    training_mean: float,
+    references: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return mae, rmse, r2, held_out_samples and the `report` of predictions [n] of targets [n].
 
-    `about` is the data set's: the trivial baseline always says the training part's mean of its `target`;
-    `references` are what other methods reached on the same held-out part.
+    The trivial baseline always says the training part's mean. `references` are what other methods reached on
+    the same held-out part.
     """
-    total, training_mean = len(targets), float(about["target"]["mean"])
+    total = len(targets)
     errors = predicted - targets
     metrics = _metrics(targets, errors)
     reach = conformal_reach(np.abs(errors))
@@ -37,7 +40,7 @@ def report_numbers(
                 "name": f"always the training mean, {training_mean:.6g}",
                 "metrics": _metrics(targets, training_mean - targets),
             },
-            "references": list(about.get("references", ())),
+            "references": list(references),
             "interval": {"share": COVERAGE, "reach": reach, "checked": _checked_coverage(np.abs(errors))},
             "worst": _worst(targets, predicted),
         },

@@ -53,6 +53,42 @@ def report_windows(
     }
 
 
+def report_learned(after: NDArray[np.float64], before: NDArray[np.float64]) -> dict[str, Any]:
+    """Return val_loss, perplexity, held_out_tokens and the `report` of a fine-tuned model.
+
+    Both are sums of nats and counts of learned tokens, by held-out sample [n, 2]: of the model as it is, and
+    of the one before it was fine-tuned.
+    """
+    metrics = _learned_metrics(after)
+    old = _learned_metrics(before)
+    return {
+        **{name: entry["value"] for name, entry in metrics.items()},
+        "val_loss_before": old["val_loss"]["value"],
+        "held_out_tokens": float(after[:, 1].sum()),
+        "report": {
+            "kind": "text",
+            "metrics": metrics,
+            "baseline": {"name": "the model before it was fine-tuned", "metrics": old},
+            "references": [],
+        },
+    }
+
+
+def _learned_metrics(columns: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+    sums, counts = columns[:, 0], columns[:, 1]
+
+    def resampled(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+        ratio: NDArray[np.float64] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        return ratio
+
+    loss, interval = float(sums.sum() / counts.sum()), bootstrap(resampled, len(sums))
+    perplexity = Interval(math.exp(interval.low), math.exp(interval.high), interval.method)
+    return {
+        "val_loss": metric(loss, interval, len(sums), "nats a token"),
+        "perplexity": metric(math.exp(loss), perplexity, len(sums)),
+    }
+
+
 def unigram_reference(
     train: NDArray[Any], targets: NDArray[Any], vocabulary_size: int, size: float
 ) -> dict[str, Any]:

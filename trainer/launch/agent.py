@@ -18,7 +18,7 @@ from trainer.launch.wire import Message
 
 _DRAIN_SECONDS = 0.5
 _BROKEN_AFTER = 3
-"""Zygotes in a row that ended before they could fork: torch cannot be imported here."""
+"""Zygotes or stores in a row that ended before they were ready: torch does not work here."""
 
 
 class Agent:
@@ -43,7 +43,8 @@ class Agent:
         self._store_order = 0
         """The order of the next attempt's store."""
         self._store_pids: dict[int, int] = {}
-        self._unready = 0
+        self._ready_stores: set[int] = set()
+        self._failures = 0
 
     def start(self) -> None:
         """Begin to read what the ranks print, and have the first store made."""
@@ -99,11 +100,14 @@ class Agent:
         """Take in what the zygote says."""
         kind = event["is"]
         if kind == "ready":
-            self._unready = 0
+            if self._options.node_rank:
+                self._failures = 0
         elif kind == "forked":
             if self._attempt is None or not self._attempt.on_forked(event["id"], event["pid"]):
                 self._store_pids[event["pid"]] = event["id"]
         elif kind == "store":
+            self._failures = 0
+            self._ready_stores.add(event["id"])
             self._send({"is": "store", "id": event["id"], "port": event["port"]})
         elif kind == "ended":
             self._on_ended(event["pid"], event["code"])
@@ -113,9 +117,7 @@ class Agent:
     def _on_ended(self, pid: int, code: int) -> None:
         store = self._store_pids.pop(pid, None)
         if store is not None:
-            self._send({"is": "store_lost", "id": store, "why": _ended(code)})
-            if store == self._store_order:  # the next attempt's
-                self._order_store()
+            self._on_store_ended(store, code)
             return
         local_rank = None if self._attempt is None else self._attempt.on_ended(pid, code)
         if self._attempt is None or local_rank is None:
@@ -126,11 +128,23 @@ class Agent:
             )
         self._close_if_over()
 
+    def _on_store_ended(self, store: int, code: int) -> None:
+        """Tell of it, and order the next attempt's anew if it was that one."""
+        self._send({"is": "store_lost", "id": store, "why": _ended(code)})
+        if store == self._store_order and (store in self._ready_stores or not self._broken(code)):
+            self._order_store()
+
+    def _broken(self, code: int) -> bool:
+        """Count a failure to start; returns whether there have been too many, which ends the job."""
+        self._failures += 1
+        if self._failures < _BROKEN_AFTER:
+            return False
+        self._send({"is": "broken", "why": f"no process with torch can be started: {_ended(code)}"})
+        return True
+
     def _on_gone(self, code: int) -> None:
         """Replace a zygote that has died; with it went its stores and every rank."""
-        self._unready += 1
-        if self._unready >= _BROKEN_AFTER:
-            self._send({"is": "broken", "why": f"no process with torch can be started: {_ended(code)}"})
+        if self._broken(code):
             return
         self._store_pids.clear()
         self._send({"is": "store_lost", "id": self._store_order, "why": "its parent ended"})

@@ -45,7 +45,7 @@ class Failure:
 
     def same_as(self, other: Failure) -> bool:
         """Whether both ended alike at the same step; numbers such as ports and addresses are passed over."""
-        alike = [re.sub(r"\d+|0x[0-9a-f]+", "#", each.text) for each in (self, other)]
+        alike = [re.sub(r"0x[0-9a-f]+|\d+", "#", each.text) for each in (self, other)]
         return alike[0] == alike[1] and (self.code, self.step) == (other.code, other.step)
 
 

@@ -39,10 +39,11 @@ _IDLE_SECONDS = 3.0
 class Zygote:
     """Takes orders until it is told to fork a rank, in the rank; in itself until the other end closes."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, later: tuple[str, ...]) -> None:
+        """`later` are modules to import while ranks run."""
         self._channel = channel
         self._children: set[int] = set()
-        self._cold = list(ahead.LATER)
+        self._cold = list(later)
         self._wake, wake_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
@@ -119,11 +120,7 @@ class Zygote:
 
     def _warm_up(self) -> None:
         """Import one of the modules that a restarted rank will want."""
-        name = self._cold.pop(0)
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # the ranks will say so where they need it
-            print(f"launcher: {name} cannot be imported ahead: {error}", file=sys.stderr)
+        ahead.import_all([self._cold.pop(0)])
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -162,22 +159,23 @@ def main() -> None:
     if sys.argv[1] == "rank":
         script.forget_ourselves()
     else:
-        serve(socket.socket(fileno=int(sys.argv[1])), ahead.ours(target, kind == "module"))
+        serve(socket.socket(fileno=int(sys.argv[1])), target, kind == "module")
     script.run_script(target, arguments, is_module=kind == "module")
 
 
-def serve(channel: socket.socket, modules: tuple[str, ...]) -> None:
-    """Be the zygote, with these modules of ours; returns in each rank that is forked."""
+def serve(channel: socket.socket, target: str, is_module: bool) -> None:
+    """Be the zygote for this program; returns in each rank that is forked."""
     kernel.die_with_parent()  # until it reads its socket: importing takes seconds
     start = channel.recv(LARGEST_MESSAGE).decode()
     if start == "fork":
         importlib.import_module("torch")
-        if not modules or not ahead.import_ours(modules):
+        ours = ahead.ours(target, is_module)
+        if not ours or not ahead.import_all(ours):
             script.forget_ourselves()
     kernel.die_with_parent(0)
-    order = Zygote(channel).serve()
+    order = Zygote(channel, ahead.later(target, is_module) if start == "fork" else ()).serve()
     dress(order)
-    if start == "spawn":
+    if start == "spawn" or ahead.gpu_is_open():
         for name in order["fd_names"]:
             if name not in ("stdout", "stderr"):
                 os.set_inheritable(int(os.environ[name]), True)

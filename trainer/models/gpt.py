@@ -1,17 +1,16 @@
-"""A decoder-only transformer (GPT) with rotary positions, RMS norm and a tied output layer."""
+"""A decoder-only transformer (GPT) with rotary positions and RMS norm."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.model_configs import GPTConfig
+from trainer.models.token_loss import linear_cross_entropy
+from trainer.models.transformer import Block, KeyValueCache, RMSNorm, initialize, narrowed, rotary_tables
+from trainer.text_model_configs import GPTConfig
 
-_INITIAL_STD = 0.02
-"""Standard deviation of the first weights, as in GPT-2."""
-_ROTARY_BASE = 10_000.0
-"""Longest wavelength of the rotary positions: Su et al., RoFormer, arXiv 2104.09864."""
+VOCABULARY_MULTIPLE = 64
+"""The scores' matrix is made that even: tensor cores are slow at others. Padding tokens are never seen."""
 
 
 class GPT(nn.Module):
@@ -19,84 +18,43 @@ class GPT(nn.Module):
 
     def __init__(self, config: GPTConfig, vocabulary_size: int) -> None:
         super().__init__()
+        shape = config.shape
         self.config = config
-        self.embedding = nn.Embedding(vocabulary_size, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
-        self.norm = nn.RMSNorm(config.width)
+        self.context = shape.context
+        self.vocabulary_size = vocabulary_size
+        rows = -(-vocabulary_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+        self.embedding = nn.Embedding(rows, shape.width)
+        self.blocks = nn.ModuleList(
+            Block(shape.width, shape.num_heads, feed_forward=config.feed_forward, dropout=config.dropout)
+            for _ in range(shape.num_layers)
+        )
+        self.norm = RMSNorm(shape.width)
+        # With tied weights the scores use the embedding itself: safetensors refuses a second name for it.
+        self.scores = None if config.tied else nn.Linear(shape.width, rows, bias=False)
         self.dropout = nn.Dropout(config.dropout)
-        cosine, sine = rotary_tables(config.context, config.width // config.num_heads)
+        cosine, sine = rotary_tables(shape.context, shape.width // shape.num_heads)
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
-        self.apply(self._initialize)
+        initialize(self, shape.num_layers)
 
-    def _initialize(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=_INITIAL_STD)
+    def forward(
+        self, tokens: Tensor, targets: Tensor | None = None, caches: list[KeyValueCache] | None = None
+    ) -> Tensor:
+        """Return the scores [n, length, rows] of the token after each of tokens [n, length].
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return the scores [n, length, vocabulary] of the token after each of tokens [n, length]."""
-        length = tokens.shape[1]
+        With targets [n, length], return the mean cross-entropy in nats instead; it is made here so that what
+        wraps the model (FSDP) has the scores' weights at hand. With caches, one a block, the tokens go on
+        from those that the caches have seen.
+        """
         assert isinstance(self.cosine, Tensor) and isinstance(self.sine, Tensor)
-        rotary = self.cosine[:length], self.sine[:length]
-        x = self.dropout(self.embedding(tokens))
-        for block in self.blocks:
-            x = block(x, rotary)
-        # The output layer is the embedding itself; a second name for it would make safetensors refuse.
-        return functional.linear(self.norm(x), self.embedding.weight)
-
-    @torch.no_grad()
-    def generate(self, tokens: Tensor, count: int, temperature: float, generator: torch.Generator) -> Tensor:
-        """Return tokens [1, length] followed by `count` tokens drawn from the model's own predictions."""
-        for _ in range(count):
-            scores = self(tokens[:, -self.config.context :])[:, -1] / temperature
-            drawn = torch.multinomial(functional.softmax(scores, dim=-1), 1, generator=generator)
-            tokens = torch.cat((tokens, drawn), dim=1)
-        return tokens
-
-
-class Block(nn.Module):
-    """One layer: causal self-attention, then a feed-forward network, each added to what came in."""
-
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.num_heads = config.num_heads
-        self.dropout = config.dropout
-        self.attention_norm = nn.RMSNorm(config.width)
-        self.query_key_value = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.attention_out = nn.Linear(config.width, config.width, bias=False)
-        self.feed_forward_norm = nn.RMSNorm(config.width)
-        self.feed_forward_in = nn.Linear(config.width, 4 * config.width, bias=False)
-        self.feed_forward_out = nn.Linear(4 * config.width, config.width, bias=False)
-
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the block's output [n, length, width] for x of that shape."""
-        x = x + self._drop(self._attention(self.attention_norm(x), rotary))
-        hidden = functional.gelu(self.feed_forward_in(self.feed_forward_norm(x)), approximate="tanh")
-        return x + self._drop(self.feed_forward_out(hidden))
-
-    def _attention(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-        size, length, width = x.shape
-        heads = self.query_key_value(x).view(size, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = heads.unbind(0)
-        mixed = functional.scaled_dot_product_attention(
-            rotate(query, rotary), rotate(key, rotary), value, is_causal=True
-        )
-        out: Tensor = self.attention_out(mixed.transpose(1, 2).reshape(size, length, width))
-        return out
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training)
-
-
-def rotary_tables(length: int, head_width: int) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines [length, head_width // 2] of each position's rotation."""
-    frequencies = _ROTARY_BASE ** (-torch.arange(0, head_width // 2) / max(head_width // 2, 1))
-    angles = torch.outer(torch.arange(length), frequencies)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Return x [n, heads, length, head_width] with each half-pair turned by its position's angle."""
-    cosine, sine = (table.to(x.dtype) for table in rotary)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1)
+        past = caches[0].parts[0][0].shape[2] if caches and caches[0].parts else 0
+        span = slice(past, past + tokens.shape[1])
+        rotary = self.cosine[span], self.sine[span]
+        x = self.dropout(narrowed(self.embedding(tokens)))
+        for number, block in enumerate(self.blocks):
+            x = block(x, rotary) if caches is None else block(x, rotary, None, caches[number])
+        x = self.norm(x)
+        weight = self.embedding.weight if self.scores is None else self.scores.weight
+        if targets is None:
+            return functional.linear(x, weight)
+        return linear_cross_entropy(x.flatten(0, 1), weight, targets.flatten())

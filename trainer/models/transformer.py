@@ -152,6 +152,7 @@ def narrowed(x: Tensor) -> Tensor:
 
     What blocks add up is then half as many bytes to move; torch keeps an embedding's output as it is.
     """
-    if torch.is_autocast_enabled(x.device.type):
+    # Operations are counted on the meta device, which autocast does not know.
+    if not x.is_meta and torch.is_autocast_enabled(x.device.type):
         return x.to(torch.get_autocast_dtype(x.device.type))
     return x

@@ -37,12 +37,15 @@ class ViT(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
         self.apply(_initialize)
+        # As large as the positions, which would drown the picture otherwise.
+        nn.init.normal_(self.patches.weight, std=(channels * patch**2) ** -0.5)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return the class scores [n, classes] of pictures [n, channels, height, width]."""
         assert isinstance(self.positions, Tensor)
-        x = self.patches(pictures).flatten(2).transpose(1, 2)
+        # Pixels from 0 to 1 become numbers about 0.
+        x = self.patches((pictures - 0.5) / 0.25).flatten(2).transpose(1, 2)
         x = x + self.positions.to(x.dtype)
         for block in self.blocks:
             x = block(x)

@@ -1,0 +1,89 @@
+"""The ends of a run that are told in one line and by an exit code of their own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from trainer.settings import ConfigError
+
+EXIT_FAILED = 1
+EXIT_USER_MISTAKE = 2
+EXIT_PREEMPTED = 75
+"""Told to stop, checkpoint saved: run the same command again (EX_TEMPFAIL of sysexits.h)."""
+EXIT_OUT_OF_MEMORY = 76
+"""The memory did not suffice: run the same command again, it goes on with a smaller micro-batch."""
+
+
+class DivergedError(Exception):
+    """The loss or its gradient is no longer a number; going on would only spoil the checkpoints."""
+
+
+class Preempted(SystemExit):
+    """Told to stop: the checkpoint is saved, and the process is to end with code 75."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(EXIT_PREEMPTED)
+        self.step = step
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """Return the exit code of an end that is told in one line; None for any other exception."""
+    if isinstance(error, ConfigError):
+        return EXIT_USER_MISTAKE
+    return EXIT_FAILED if isinstance(error, DivergedError) else None
+
+
+def tell(error: BaseException, *, silent: bool) -> None:
+    """Print an error's sentences, one a line; a silent process leaves that to another."""
+    for line in () if silent else getattr(error, "problems", None) or (str(error),):
+        print(f"error: {line}", file=sys.stderr, flush=True)
+
+
+Hook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
+
+
+class ExceptHook:
+    """Ends a script of the user's own by the same codes and lines as `python -m trainer`.
+
+    `out_of_memory` is asked what becomes of an exception that the device's memory has caused; it returns the
+    line to print and the exit code. Every other exception goes where it went before.
+    """
+
+    def __init__(self, out_of_memory: Callable[[], tuple[str, int]], *, silent: bool) -> None:
+        self._out_of_memory = out_of_memory
+        self._silent = silent
+        self._before: Hook = sys.excepthook
+        sys.excepthook = self
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Handle an exception that nothing has caught."""
+        code = exit_code_of(error)
+        if code is not None:
+            tell(error, silent=self._silent)
+            raise SystemExit(code)
+        if is_out_of_memory(error):
+            self._before(kind, error, trace)
+            line, code = self._out_of_memory()
+            print(line, file=sys.stderr, flush=True)
+            raise SystemExit(code)
+        self._before(kind, error, trace)
+
+    def remove(self) -> None:
+        """Put back the hook that was there before, unless somebody has put another on top."""
+        if sys.excepthook is self:
+            sys.excepthook = self._before
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the device's memory did not suffice, also where that is the cause of another error."""
+    import torch
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, torch.OutOfMemoryError):
+            return True
+        seen = seen.__cause__
+    return False

@@ -1,0 +1,61 @@
+"""The start of a run: its settings, its processes, its directory, and who listens and writes from then on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer.distributed import NoDeviceError, World, join_world
+from trainer.engine.memory import NOTE
+from trainer.engine.recorder import Recorder
+from trainer.engine.stop import StopRequest
+from trainer.engine.surroundings import Surroundings
+from trainer.launch.pulse import Pulse
+from trainer.settings import ConfigError, RunSettings
+from trainer.tables import read_values
+
+
+def settings_of(dials: dict[str, Any]) -> RunSettings:
+    """Return the settings with these fields; raises ConfigError with all that is wrong with them."""
+    problems: list[str] = []
+    settings = RunSettings(**read_values(RunSettings, dials, problems))
+    if problems := problems or list(settings.setting_faults()):
+        raise ConfigError(problems)
+    return settings
+
+
+def default_run_dir() -> Path:
+    """Return `runs/` and the script's name: the same for the same command, which therefore resumes."""
+    return Path("runs") / (Path(sys.argv[0]).stem or "run")
+
+
+def join(settings: RunSettings) -> tuple[Pulse, StopRequest, World]:
+    """Join the other processes; raises ConfigError where the device is missing."""
+    pulse = Pulse.open()
+    stop = StopRequest(pulse)
+    try:
+        return pulse, stop, join_world(settings.device)
+    except NoDeviceError as error:
+        raise ConfigError([str(error)]) from None
+
+
+def surround(
+    settings: RunSettings, world: World, run_dir: Path, identity: dict[str, Any], pulse: Pulse,
+    stop: StopRequest, begun: float,
+) -> Surroundings:  # fmt: skip
+    """Return what the run has from here on; `begun` is when its own code began (epoch seconds)."""
+    if world.is_main:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        if settings.fresh:
+            (run_dir / NOTE).unlink(missing_ok=True)
+    learned = {name: getattr(settings, name) for name in ("seed", "precision", "gradient_clip")} | identity
+    return Surroundings(
+        settings=settings,
+        world=world,
+        run_dir=run_dir,
+        identity=learned,
+        pulse=pulse,
+        stop=stop,
+        recorder=Recorder(run_dir, world, begun),
+    )

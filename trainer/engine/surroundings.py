@@ -1,0 +1,41 @@
+"""What a run has from its start on: settings, processes, directory, and who listens and writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainer.distributed import World
+from trainer.engine.hooks import Hooks
+from trainer.engine.recorder import Recorder
+from trainer.engine.stop import StopRequest
+from trainer.flops import Flops
+from trainer.launch.pulse import Pulse
+from trainer.settings import RunSettings
+
+
+@dataclass
+class Surroundings:
+    """What a run has from its start on."""
+
+    settings: RunSettings
+    world: World
+    run_dir: Path
+    identity: dict[str, Any]
+    """The settings that decide what is learned."""
+    pulse: Pulse
+    stop: StopRequest
+    recorder: Recorder
+    hooks: Hooks = field(default_factory=Hooks)
+    unit: str = "samples"
+    units_per_sample: int = 1
+    flops: Flops | None = None
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Return the SHA-256 of settings as canonical JSON."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
