@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from fleet import aws
 from fleet.errors import ActError
 from fleet.project import Project
+from trainer.config import load_config
 
 _SOURCE = Path(__file__).parents[1] / "trainer"
 
@@ -48,16 +50,25 @@ class Dataset:
         return {"name": self.name, "sha256": self.sha256, "files": [asdict(file) for file in self.files]}
 
 
-def prepare(project: Project, name: str) -> Dataset:
+def prepare(
+    project: Project,
+    name: str,
+    recipe: str = "",
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Dataset:
     """Return the dataset, made by `python -m trainer.prepare` unless this project has it already.
 
-    Raises ActError with the trainer's own words where it can't be made.
+    What a recipe's section [data] names is looked at each time: its files may have changed, and are then
+    prepared again. `environment` is that of the cloud, where those files may be. Raises ActError with the
+    trainer's own words where it can't be made.
     """
-    folder = project.home / "data" / f"{name}-{_version()}"
+    own = bool(recipe) and load_config(recipe, overrides).data is not None
+    folder = project.home / "data" / (name if own else f"{name}-{_version()}")
     listing = folder / "files.json"
-    if not listing.is_file():
+    if own or not listing.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        made = _run_trainer(name, folder)
+        made = _run_trainer([recipe, *overrides] if own else [name], folder, environment or os.environ)
         entries = sorted(
             (Path(file["path"]).relative_to(folder).as_posix(), int(file["bytes"]), str(file["sha256"]))
             for file in made["files"]
@@ -91,19 +102,39 @@ def _size(s3: Any, bucket: str, key: str) -> int | None:
 
 
 def _version() -> str:
-    """Return a digest of what makes a dataset: the trainer's code for it, and this Python's own library."""
+    """Return a digest of what makes a bundled dataset: the trainer's code, and this Python's own library."""
     digest = hashlib.sha256(sys.version.encode())
-    for file in (_SOURCE / "prepare.py", *sorted((_SOURCE / "data").glob("*.py"))):
+    text = (_SOURCE / "text_sets.py", _SOURCE / "tokenizer.py")
+    for file in (*sorted((_SOURCE / "data").glob("*.py")), *text):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def _run_trainer(name: str, folder: Path) -> dict[str, Any]:
-    command: Sequence[str] = [sys.executable, "-m", "trainer.prepare", name, "--json", "--out", str(folder)]
-    paths = [str(_SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
-    if done.returncode != 0:
-        raise ActError(f"the dataset {name} can't be prepared: {done.stderr.strip() or done.returncode}")
-    made: dict[str, Any] = json.loads(done.stdout)
+def _run_trainer(what: Sequence[str], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Prepare a dataset by its name, or by a recipe and its settings; return what the trainer told of it.
+
+    What it says of how far it is goes on to this process's standard error.
+    """
+    command = [sys.executable, "-m", "trainer.prepare", *what, "--json", "--out", str(folder)]
+    paths = [str(_SOURCE.parent), *filter(None, [environment.get("PYTHONPATH")])]
+    variables = {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+    errors: list[str] = []
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(
+            command, stdout=told, stderr=subprocess.PIPE, text=True, errors="replace", env=variables
+        ) as process,
+    ):
+        assert process.stderr is not None, "it is a pipe"
+        for line in process.stderr:
+            # An error is the last that it says, and may have several lines.
+            if errors or line.startswith("error: ") or line.startswith("Traceback"):
+                errors.append(line.removeprefix("error: "))
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+        if process.wait() != 0:
+            said = "".join(errors).strip() or f"it ended with {process.returncode}"
+            raise ActError(f"the dataset {what[0]} can't be prepared: {said}")
+        told.seek(0)
+        made: dict[str, Any] = json.load(told)
     return made

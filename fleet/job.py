@@ -67,7 +67,7 @@ class LaunchRequest:
     """"" where a script runs."""
     overrides: tuple[str, ...]
     dataset: str
-    """Name of the recipe's dataset; "" for a script."""
+    """Name of the recipe's dataset, or of the folder that its own data is prepared in; "" for a script."""
     script: str
     """The script's name in its folder; "" where a recipe runs."""
     arguments: tuple[str, ...]
@@ -130,7 +130,7 @@ def _dataset(job: JobSpec, problems: list[Problem]) -> str:
     if job.recipe not in recipe_names():
         return ""
     try:
-        return load_config(str(job.recipe), job.overrides).dataset
+        return load_config(str(job.recipe), job.overrides).data_name
     except ConfigError as error:
         do = f"see `python -m trainer {job.recipe} --print-config`"
         problems += [Problem(what=what, do=do, path="key=value") for what in error.problems]

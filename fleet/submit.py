@@ -48,7 +48,15 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         request = build_request(job, outputs.fleets, outputs.run_max_gib)
         run_id = act.details["run_id"] = new_run_id()
         code = code_archive.pack(request.code_root) if request.code_root else None
-        dataset = datasets.prepare(session.project, request.dataset) if request.dataset else None
+        dataset = None
+        if request.dataset:
+            dataset = datasets.prepare(
+                session.project,
+                request.dataset,
+                request.recipe,
+                request.overrides,
+                session.cloud.process_environment(),
+            )
         head = find_head(session)
         s3 = session.client("s3")
         if dataset:
