@@ -1,4 +1,4 @@
-"""Writes down what a script can see of how it was started: `facts.py FILE ARGUMENT [torch]`."""
+"""Writes down what a script can see of how it was started: `facts.py FILE ARGUMENT [torch [fork|spawn]]`."""
 
 import json
 import multiprocessing
@@ -35,10 +35,8 @@ def with_torch():
         total = torch.ones(1)
         dist.all_reduce(total)
         dist.destroy_process_group()
-        loaded = {}
-        for method in ("fork", "spawn") if os.environ["RANK"] == "0" else ():
-            loader = DataLoader(Numbers(), batch_size=2, num_workers=1, multiprocessing_context=method)
-            loaded[method] = [batch.tolist() for batch in loader]
+        workers = {"num_workers": 1, "multiprocessing_context": sys.argv[-1]} if len(sys.argv) > 4 else {}
+        loaded = [batch.tolist() for batch in DataLoader(Numbers(), batch_size=2, **workers)]
         return {"sum": total.item(), "loaded": loaded, "seed": torch.initial_seed()}
 
     return compute()
