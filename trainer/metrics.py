@@ -159,27 +159,3 @@ class StepMeter:
     def seconds(self) -> float:
         """Return the seconds since the training of this process began, and those of the attempts before."""
         return self._seconds_before + time.perf_counter() - self._started
-
-
-class Throughput:
-    """Units (samples, tokens) a second between two log lines, and the seconds of all attempts' loops."""
-
-    def __init__(self, seconds_before: float) -> None:
-        self._seconds_before = seconds_before
-        self._started = self._mark = time.perf_counter()
-        self._units = 0
-
-    def add(self, units: int) -> None:
-        """Count the units of a step."""
-        self._units += units
-
-    def rate(self) -> float:
-        """Return the units a second since the last call."""
-        now = time.perf_counter()
-        rate = self._units / max(now - self._mark, 1e-9)
-        self._mark, self._units = now, 0
-        return rate
-
-    def seconds(self) -> float:
-        """Return the seconds since the loop was started, and those of the attempts before."""
-        return self._seconds_before + time.perf_counter() - self._started
