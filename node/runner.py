@@ -40,6 +40,8 @@ _STOP_EVERY = 2.0
 _GRACE_SECONDS = 30.0
 _PATIENCE_SECONDS = 60.0
 """How long the last uploads are tried again where the bucket refuses them."""
+_CHECKPOINT_SECONDS = 60.0
+"""For how long after its manifest a checkpoint is left to the trainer, which sends its own."""
 _NICE = 5
 """The runner steps behind the job on a busy machine."""
 
@@ -76,7 +78,7 @@ class Runner:
             return self._give_up(f"fetching the run failed: {error}")
         log = self._run_dir / log_name(self._rank)
         log.parent.mkdir(parents=True, exist_ok=True)
-        sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank)
+        sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank, _CHECKPOINT_SECONDS)
         environment = job_environment(self._config, self._arguments, inputs)
         environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
         try:

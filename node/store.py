@@ -99,6 +99,17 @@ class Bucket:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", [])}
 
+    def noted_digest(self, key: str) -> tuple[int, str] | None:
+        """Return the object's size, and the SHA-256 that whoever sent it noted on it; None without either."""
+        try:
+            answer = self.s3.head_object(Bucket=self.name, Key=key)
+        except aws_errors() as error:
+            if error_code(error) in _MISSING:
+                return None
+            raise
+        digest = answer["Metadata"].get("sha256")
+        return (int(answer["ContentLength"]), str(digest)) if digest else None
+
     def upload(self, path: Path, key: str) -> tuple[int, str]:
         """Upload a file and return the size and the SHA-256 of what went up; checkpoints get their tag.
 

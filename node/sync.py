@@ -46,8 +46,12 @@ class Sent:
 class FolderSync:
     """One node's run directory and what the bucket already has of it."""
 
-    def __init__(self, bucket: Bucket, run_id: str, folder: Path, rank: int) -> None:
+    def __init__(
+        self, bucket: Bucket, run_id: str, folder: Path, rank: int, checkpoint_seconds: float = 0.0
+    ) -> None:
+        """Leave a checkpoint, which the trainer sends itself, until its manifest is so many seconds old."""
         self._bucket, self._run_id, self._folder, self._rank = bucket, run_id, folder, rank
+        self._checkpoint_seconds = checkpoint_seconds
         self._sent: dict[str, Sent] = {}
         self._resume_at = 0.0
 
@@ -79,7 +83,8 @@ class FolderSync:
         try:
             names, _ = files_to_send(self._folder, final=False)
             for name in names:
-                self._send(name, now, final=False)
+                if not self._is_fresh_checkpoint(name):
+                    self._send(name, now, final=False)
             self._forget_removed_checkpoints(set(names))
         except failures() as error:
             print(f"uploading the run directory failed, trying again: {error}", file=sys.stderr)
@@ -130,9 +135,35 @@ class FolderSync:
                 rest = max(FRESH_SECONDS, status.st_size / BYTES_PER_SECOND)
                 if stamp == last.stamp or (not final and now - last.at < rest):
                     return
+            if (there := self._sent_by_trainer(name)) is not None:
+                self._sent[name] = Sent(*there, stamp, now)
+                return
             key = self.key(name)
             size, sha256 = self._bucket.upload(path, key)
             self._sent[name] = Sent(key, size, sha256, stamp, now)
+
+    def _is_fresh_checkpoint(self, name: str) -> bool:
+        """Return whether the file is of a checkpoint that the trainer may still be sending."""
+        if not name.startswith("checkpoints/") or name in self._sent or not self._checkpoint_seconds:
+            return False
+        manifest = self._folder / "checkpoints" / name.split("/")[1] / MANIFEST
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - manifest.stat().st_mtime < self._checkpoint_seconds
+        return False
+
+    def _sent_by_trainer(self, name: str) -> tuple[str, int, str] | None:
+        """Return key, size and SHA-256 of a checkpoint's file that lies in the bucket as it is here, or None.
+
+        The trainer of every rank sends to the run's one `checkpoints/`, and notes what it has verified.
+        """
+        if not name.startswith("checkpoints/"):
+            return None
+        path, key = self._folder / name, run_key(self._run_id, name)
+        noted = self._bucket.noted_digest(key)
+        if noted is None or noted[0] != path.stat().st_size:
+            return None
+        found = file_digest(path)
+        return (key, *found) if found == noted else None
 
     def _forget_removed_checkpoints(self, present: set[str]) -> None:
         """Remove from the bucket what the trainer has removed here to keep its last checkpoints only."""

@@ -272,3 +272,33 @@ def _json(data: object) -> bytes:
     import json
 
     return json.dumps(data).encode()
+
+
+def test_what_the_trainer_has_sent_itself_is_not_sent_again_but_listed(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = "checkpoints/step-4"
+    for name in ("__0_0.distcp", "__1_0.distcp", "manifest.json"):
+        write(tmp_path, f"{folder}/{name}", name)
+    for name, body in (("__0_0.distcp", b"__0_0.distcp"), ("__1_0.distcp", b"another one!")):
+        digest = hashlib.sha256(body).hexdigest()
+        key = f"runs/r/{folder}/{name}"
+        bucket.s3.put_object(Bucket=bucket.name, Key=key, Body=body, Metadata={"sha256": digest})
+    uploaded: list[str] = []
+    upload = Bucket.upload
+
+    def counted(self: Bucket, path: Path, key: str) -> tuple[int, str]:
+        uploaded.append(key)
+        return upload(self, path, key)
+
+    monkeypatch.setattr(Bucket, "upload", counted)
+    syncing = FolderSync(bucket, "r", tmp_path, 1, checkpoint_seconds=3600)
+    syncing.step()
+    assert uploaded == []  # the trainer may still be at it
+    syncing._checkpoint_seconds = 0.0
+    syncing.step()
+    assert uploaded == [f"runs/r/node-1/{folder}/{name}" for name in ("__1_0.distcp", "manifest.json")]
+    listed = {file["key"]: file["sha256"] for file in syncing.finish(1)}
+    own = hashlib.sha256(b"__0_0.distcp").hexdigest()
+    assert listed[f"runs/r/{folder}/__0_0.distcp"] == own
+    assert len(uploaded) == 2 and len(listed) == 3
