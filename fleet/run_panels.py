@@ -112,7 +112,7 @@ def draw_step_time(run: RunNumbers, axes: Axes) -> None:
         notes.append(f"{counted(above, 'point')} above the frame")
     _corner(axes, text)
     _finish(axes, f"Step time, {unit}", run)
-    axes.set_xlabel("\n".join(filter(None, ["optimizer step", *failures, "   ".join(notes)])))
+    axes.set_xlabel("\n".join(filter(None, ["optimizer step", *failures, ", ".join(notes)])))
 
 
 def draw_learning_rate(run: RunNumbers, axes: Axes) -> None:

@@ -48,7 +48,7 @@ def _overview(run: RunNumbers, panels: Mapping[str, Panel], path: Path) -> None:
 
 def _headline(run: RunNumbers) -> str:
     steps = max((line["step"] for line in run.metrics), default=None)
-    parts = [run.name]
+    parts = []
     if steps is not None:
         parts.append(f"{steps:,.0f} steps")
     if run.ledger is not None:
@@ -56,4 +56,4 @@ def _headline(run: RunNumbers) -> str:
         parts.append(counted(len(run.ledger.restarts), "restart"))
         if run.ledger.goodput_percent is not None:
             parts.append(f"goodput {run.ledger.goodput_percent:.1f} %")
-    return "   ".join(parts)
+    return f"{run.name}: {', '.join(parts)}" if parts else run.name

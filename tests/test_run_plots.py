@@ -77,7 +77,7 @@ def test_a_run_has_a_plot_for_each_thing_that_it_tells_and_one_of_them_all(tmp_p
     assert f"Goodput {ledger.goodput_percent:.1f} %" in written["goodput"]
     assert f"${sum(ledger.usd.values()):,.2f} at list price" in written["goodput"]
     assert "waiting for data" in written["goodput"] and "%" in written["goodput"]
-    for name in ("Loss", "Learning rate", "Goodput", "night   2,000 steps"):
+    for name in ("Loss", "Learning rate", "Goodput", "night: 2,000 steps, "):
         assert name in written["overview"]
 
 
