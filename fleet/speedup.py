@@ -192,19 +192,27 @@ def keep(s3: Any, bucket: str, digest: str, found: Mapping[str, Any]) -> str:
 
 
 def known_trials(s3: Any, bucket: str, digest: str) -> dict[str, Any] | None:
-    """Return what receipts need of the job's last trials that were claimed, or None."""
+    """Return what receipts need of the job's last trials that were claimed, or None.
+
+    Where there are none, its last run on one process stands in for them.
+    """
+    found = _read(s3, bucket, _key(digest))
+    if found is None or not found["claimed"]:
+        return _read(s3, bucket, _key(digest, ".one"))
+    points = [{"processes": row["processes"], "seconds": row["seconds"]} for row in found["points"]]
+    return {"source": f"trials of {found['time'][:10]}", "measure": found["measure"], "points": points}
+
+
+def _read(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(s3.get_object(Bucket=bucket, Key=_key(digest))["Body"].read())
+        found: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except Exception as error:
         if aws.error_code(error) in _MISSING:
             return None
         raise
-    if not found["claimed"]:
-        return None
-    points = [{"processes": row["processes"], "seconds": row["seconds"]} for row in found["points"]]
-    return {"time": found["time"], "measure": found["measure"], "points": points}
+    return found
 
 
-def _key(digest: str) -> str:
-    # Below runs/, where those who may start runs may write; no run's id begins with a dot.
-    return f"runs/.speedup/{digest}.json"
+def _key(digest: str, what: str = "") -> str:
+    # node/layout.py's speedup_key: below runs/, where those who may start runs may write.
+    return f"runs/.speedup/{digest}{what}.json"

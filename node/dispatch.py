@@ -24,10 +24,21 @@ from node.config import NodeConfig, read_node_config
 from node.dispatch_files import DispatchFiles
 from node.events import EventLog, NotTheWriterError
 from node.instances import Instance, online, running_nodes
-from node.layout import CANCELLED, FAILED, PROVISIONING, QUEUED, RUNNING, SUCCEEDED, run_key, utc_now
+from node.layout import (
+    CANCELLED,
+    FAILED,
+    PROVISIONING,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    run_key,
+    speedup_key,
+    utc_now,
+)
 from node.patience import persist
 from node.placement import Gang, place
 from node.receipt import make_receipt
+from node.speedup import point_of
 from node.store import Bucket
 from node.watch import Part, Verdict, Watch
 
@@ -203,6 +214,10 @@ class Dispatch:
             self._bucket, self._run, self._gang, self._times, verdict, self._files.receipt()
         )
         self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
+        point = point_of(self._run, receipt["speedup"]) if verdict.event == SUCCEEDED else None
+        if point is not None:
+            key = speedup_key(self._run["job_digest"], one=True)
+            self._bucket.put(key, json.dumps(point).encode())
 
     def _ec2(self) -> Any:
         return client("ec2", self._config.region)

@@ -57,6 +57,14 @@ def log_name(rank: int) -> str:
     return f"logs/node-{rank}.log"
 
 
+def speedup_key(digest: str, *, one: bool = False) -> str:
+    """Return the key of a job's trials, or (`one`) of what its last run on one process took.
+
+    It lies below `runs/`, where those who may start runs may write; no run's id begins with a dot.
+    """
+    return f"runs/.speedup/{digest}{'.one' if one else ''}.json"
+
+
 def claim_key(instance_id: str) -> str:
     """Return the key whose existence says that a run holds the node."""
     return f"nodes/{instance_id}.json"

@@ -96,6 +96,8 @@ def speedup_of(
     one = _one_process(processes, seconds, points, projected)
     if not seconds or one is None:
         why = "the run did not get far enough" if not seconds else "not measured: run `fleetform speedup`"
+        if summary is None and run.get("recipe"):
+            why = "known once the run is done"
         return {**about, "seconds": seconds, "why": why}
     # This run's own time says best how its count fares; the trials tell of the others.
     known = {**points, 1: float(one["seconds"]), processes: seconds}
@@ -104,12 +106,20 @@ def speedup_of(
         **about,
         "device": (summary or {}).get("device"),
         "seconds": seconds,
-        "one_process": one,
+        "one_process": one | ({"source": trials["source"]} if one["basis"] == MEASURED else {}),
         **gains(processes, seconds, float(one["seconds"])),
         "train_seconds": (summary or {}).get("train_seconds", wall_seconds),
         "cost": _cost(run, summary or {}, measure, seconds, float(one["seconds"])),
         "stops_paying": stops_paying(known, measured),
     }
+
+
+def point_of(run: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a run on one process tells the receipts of later runs of the same job, or None."""
+    if found["processes"] != 1 or not found.get("seconds") or "job_digest" not in run:
+        return None
+    points = [{"processes": 1, "seconds": found["seconds"]}]
+    return {"source": f"run {run['run_id']}", "measure": found["measure"], "points": points}
 
 
 def gains(processes: int, seconds: float, one: float) -> dict[str, Any]:
@@ -210,7 +220,8 @@ def _basis(one: Mapping[str, Any]) -> str:
     if one["basis"] != MEASURED:
         return "projected from its share of computing"
     error = one.get("projection_error_percent")
-    return "measured" if error is None else f"measured; the projection is off by {error:+}%"
+    source = f"measured by {one['source']}" if one.get("source") else "measured"
+    return source if error is None else f"{source}; the projection is off by {error:+}%"
 
 
 def _time(seconds: float) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from node.speedup import speedup_lines
 from scripts.console_io import say, table
 from scripts.demo_lock import HOME, LOCK, UNFINISHED, end_leftover_command, take_over
 
@@ -119,7 +120,7 @@ class Demo:
         return [newest[1], newest[2]]
 
     def compare(self) -> None:
-        """Fetch both runs and print their accuracy and times side by side."""
+        """Fetch both runs, print their accuracy and times side by side, and what the receipt says of two."""
         rows = []
         for run in self.finished_runs():
             self.fleetform("fetch", ENVIRONMENT, str(run["run_id"]))
@@ -138,7 +139,12 @@ class Demo:
                 right=(1, 2, 3, 4),
             )
         )  # fmt: skip
-        say(f"two nodes cut the training time by {cut:.0%}")
+        say(f"two nodes cut the training time by {cut:.0%}; the receipt, by the median time of a step:")
+        receipt = json.loads(
+            (HOME / "runs" / str(self.finished_runs()[1]["run_id"]) / "receipt.json").read_text()
+        )
+        for line in speedup_lines(receipt["speedup"]):
+            say(f"  {line}")
 
     def use_model(self) -> None:
         """Classify a few held-out digits with the model that two nodes trained."""

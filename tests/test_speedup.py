@@ -14,6 +14,7 @@ from fleet.job_digest import job_digest
 from fleet.speedup import (
     NOISE_PERCENT,
     Trial,
+    _key,
     count_problems,
     evaluate,
     trial_job,
@@ -22,7 +23,8 @@ from fleet.speedup import (
     trial_overrides,
 )
 from fleet.speedup_runs import local_command, local_trials
-from node.speedup import Curve, fit, projected_step, speedup_lines, speedup_of, stops_paying
+from node.layout import speedup_key
+from node.speedup import Curve, fit, point_of, projected_step, speedup_lines, speedup_of, stops_paying
 from scripts import cli
 from stacks.problems import UserError
 from tests.test_job import request
@@ -85,13 +87,15 @@ def test_a_receipt_without_trials_projects_and_says_so() -> None:
 
 def test_a_receipt_with_trials_measures_and_says_how_far_the_projection_was_off() -> None:
     points = [{"processes": 1, "seconds": 0.9}, {"processes": 4, "seconds": 0.24}]
-    found = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, SUMMARY, 20.0)
+    found = speedup_of(
+        {**RUN, "trials": {"source": "run r", "measure": "step", "points": points}}, SUMMARY, 20.0
+    )
     assert found["one_process"] == {
         "seconds": 0.9, "basis": "measured", "projected_seconds": pytest.approx(0.81),
-        "projection_error_percent": -10.0,
+        "projection_error_percent": -10.0, "source": "run r",
     }  # fmt: skip
     assert found["speed_up"] == 7.2
-    assert "(measured; the projection is off by -10.0%)" in speedup_lines(found)[0]
+    assert "(measured by run r; the projection is off by -10.0%)" in speedup_lines(found)[0]
 
 
 def test_a_slower_run_has_missed_the_promise_and_one_process_has_none_to_keep() -> None:
@@ -109,12 +113,27 @@ def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
     assert unknown["why"] == "not measured: run `fleetform speedup`"
     assert speedup_lines(unknown) == ["speed-up of 8 processes: not measured: run `fleetform speedup`"]
     points = [{"processes": 1, "seconds": 200.0}]
-    known = speedup_of({**RUN, "trials": {"measure": "run", "points": points}}, None, 50.0)
+    known = speedup_of({**RUN, "trials": {"source": "run r", "measure": "run", "points": points}}, None, 50.0)
     assert (known["speed_up"], known["measure"], known["cost"]["per"]) == (4.0, "run", "run")
     # Steps are not compared with whole runs.
     other = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, None, 50.0)
     assert "why" in other
     assert speedup_of(RUN, None, None)["why"] == "the run did not get far enough"
+    assert speedup_of({**RUN, "recipe": "digits"}, None, 50.0)["why"] == "known once the run is done"
+
+
+def test_a_run_on_one_process_measures_for_the_larger_ones_of_its_job() -> None:
+    one = {**RUN, "nodes": 1, "procs_per_node": 1, "run_id": "r", "job_digest": "d"}
+    point = point_of(one, speedup_of(one, SUMMARY, None))
+    assert point == {
+        "source": "run r", "measure": "step", "points": [{"processes": 1, "seconds": 0.125}],
+    }  # fmt: skip
+    assert (speedup_key("d"), speedup_key("d", one=True)) == (_key("d"), _key("d", ".one"))
+    assert point_of({**RUN, "run_id": "r", "job_digest": "d"}, speedup_of(RUN, SUMMARY, None)) is None
+    known = speedup_of(
+        {**RUN, "trials": {**point, "points": [{"processes": 1, "seconds": 1.0}]}}, SUMMARY, None
+    )
+    assert (known["speed_up"], known["one_process"]["source"]) == (8.0, "run r")
 
 
 def trials(*times: tuple[int, float], **changes: Any) -> list[Trial]:
