@@ -33,7 +33,7 @@ KILLED = Failure("killed", -9, step=50)
 RAISED = Failure("raised", 1, step=50, text="ValueError: shard 3 of 0x7f01")
 
 
-def decisions(*failures: Failure, max_restarts: int = 10) -> list[Decision]:
+def decisions(*failures: Failure, max_restarts: int | None = None) -> list[Decision]:
     """Return what is decided about failures that follow one another."""
     history, made = History(), []
     for failure in failures:
@@ -48,11 +48,30 @@ def test_progress_renews_the_budget_for_ever() -> None:
     assert made[-1].history.restarts == 199
 
 
-def test_a_job_that_gets_no_step_further_ends_after_three_restarts_with_growing_pauses() -> None:
-    made = decisions(KILLED, KILLED, KILLED, KILLED, KILLED)
+def test_a_program_that_fails_without_a_step_more_has_three_restarts_with_growing_pauses() -> None:
+    made = decisions(*(Failure("raised", 1, step=50, text=f"{kind}Error") for kind in "ABCDE"))
     assert [each.restart for each in made] == [True, True, True, False, False]
     assert [each.pause_seconds for each in made[:3]] == [0, 1, 2]
     assert made[3].why_not == "3 restarts brought it no further"
+
+
+def test_what_comes_from_outside_has_ten_restarts_and_the_users_own_number_wins() -> None:
+    hung = Failure("hung", 1, step=50, outside=True)
+    for failure in (KILLED, hung):
+        assert sum(each.restart for each in decisions(*[failure] * 14)) == 10
+        assert sum(each.restart for each in decisions(*[failure] * 14, max_restarts=5)) == 5
+    raised = [Failure("raised", 1, step=50, text=f"Error{chr(65 + n)}") for n in range(14)]
+    assert sum(each.restart for each in decisions(*raised, max_restarts=5)) == 5
+
+
+def test_a_script_that_trains_several_times_is_not_taken_for_one_that_stands_still() -> None:
+    second = [Failure("killed", -9, step=step, falls=1) for step in (5, 10, 20)]
+    third = [Failure("killed", -9, step=step, falls=2) for step in (3, 8)]
+    made = decisions(Failure("killed", -9, step=100), *second, *third, max_restarts=1)
+    assert all(each.restart and each.history.without_progress == 1 for each in made)
+    resumed = Failure("killed", -9, step=30)  # after a restart the trainings that are done may not count
+    assert decisions(*second, resumed, max_restarts=1)[-1].restart
+    assert not decisions(*[second[0]] * 3, max_restarts=1)[-1].restart
 
 
 def test_the_same_exception_at_the_same_step_is_not_tried_a_third_time() -> None:
@@ -87,7 +106,7 @@ def test_no_restarts_means_none() -> None:
 
 
 def death(rank: int, code: int, ago: float, text: str = "", **more: Any) -> Death:
-    values = {"step": 7, "phase": "training", "told": False, "short_of_memory": False, **more}
+    values = {"step": 7, "phase": "training", "told": False, "falls": 0, "short_of_memory": False, **more}
     return Death(rank=rank, node=0, code=code, text=text, seconds_ago=ago, **values)
 
 
@@ -129,7 +148,7 @@ def test_a_malformed_death_is_an_error_that_the_coordinator_expects(broken: dict
 
 
 def reading(step: int, beat: float, phase: str = "training", hang_after: float = 0.0) -> Reading:
-    return Reading(step, beat, phase, hang_after, "", 0.0, 0)
+    return Reading(step, beat, phase, hang_after, "", 0.0, 0, 0)
 
 
 def test_a_rank_hangs_after_twenty_median_steps_or_a_minute() -> None:
@@ -225,7 +244,7 @@ def test_what_follows_the_script_is_the_scripts(tmp_path: Path) -> None:
     assert (options.nproc_per_node, options.nnodes) == (4, 1)
     assert options.arguments == ("--nnodes", "7", "-m") and not options.is_module
     module = parse_options(["-m", "pkg.train", "--max-restarts=3"])
-    assert module.is_module and module.target == "pkg.train" and module.max_restarts == 10
+    assert module.is_module and module.target == "pkg.train" and module.max_restarts is None
 
 
 def test_cores_are_counted_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,6 +303,7 @@ def test_a_pulse_tells_the_launcher_where_a_rank_stands(monkeypatch: pytest.Monk
     pulse = Pulse.open()
     assert pulse.listened_to and pulse.deadline() is None
     pulse.phase("saving")
+    pulse.beat(50)
     pulse.beat(41)
     pulse.hang_after(90.0)
     pulse.micro_batch(16)
@@ -291,9 +311,10 @@ def test_a_pulse_tells_the_launcher_where_a_rank_stands(monkeypatch: pytest.Monk
     pulse.cause("a later one")
     found = page.read(1)
     assert (found.step, found.phase, found.hang_after, found.micro_batch) == (41, "saving", 90.0, 16)
+    assert found.falls == 1
     assert found.cause.startswith("ValueError: ö") and "later" not in found.cause
     assert abs(found.beat - time.monotonic()) < 60
-    assert page.read(0) == Reading(0, 0.0, "starting", 0.0, "", 0.0, 0)
+    assert page.read(0) == Reading(0, 0.0, "starting", 0.0, "", 0.0, 0, 0)
     page.set_deadline(30.0)
     left = pulse.deadline()
     assert left is not None and 0 < left <= 30

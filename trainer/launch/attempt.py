@@ -195,6 +195,7 @@ class Attempt:
             text=text or rank.text,
             seconds_ago=max(0.0, now - said_at),
             told=rank.told,
+            falls=reading.falls,
             short_of_memory=short_of_memory and rank.code == -signal.SIGKILL,
         )
 

@@ -42,6 +42,8 @@ class Death:
     """How long before the report it said so, or ended."""
     told: bool
     """Whether it ended because the launcher told it to."""
+    falls: int
+    """How often its count of steps began anew."""
     short_of_memory: bool
     """Whether the kernel ended processes for want of memory meanwhile."""
 
@@ -61,6 +63,7 @@ class Death:
             text=str(table["text"])[:LONGEST_TEXT],
             seconds_ago=float(table["seconds_ago"]),
             told=bool(table["told"]),
+            falls=int(table["falls"]),
             short_of_memory=bool(table["short_of_memory"]),
         )
 
@@ -68,11 +71,6 @@ class Death:
     def failed(self) -> bool:
         """Whether it ended in a way that is no success and that nobody asked for."""
         return self.code not in (0, EXIT_STOPPED) and (bool(self.text) or not self.told)
-
-    @property
-    def lost_a_peer(self) -> bool:
-        """Whether it says that it ended because another rank did."""
-        return bool(_PEER_LOSS.search(self.text))
 
     def describe(self) -> str:
         """Return it in words: `rank 1 (node 0) was ended by SIGKILL in step 68`."""
@@ -94,6 +92,11 @@ class Death:
         )
 
 
+def lost_a_peer(text: str) -> bool:
+    """Return whether a rank says that it ended because another one did."""
+    return bool(_PEER_LOSS.search(text))
+
+
 def signal_name(number: int) -> str:
     """Return `SIGKILL` for 9; a number that has no name stays one."""
     try:
@@ -113,7 +116,7 @@ def first_cause(deaths: Sequence[Death]) -> Death | None:
     Those that say that they lost a peer come last; among the rest the earliest.
     """
     failed = [death for death in deaths if death.failed]
-    return min(failed, key=lambda death: (death.lost_a_peer, -death.seconds_ago), default=None)
+    return min(failed, key=lambda death: (lost_a_peer(death.text), -death.seconds_ago), default=None)
 
 
 def aborted_text(lines: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, first_cause
+from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, first_cause, lost_a_peer
 from trainer.launch.hang import Standing
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import Options
@@ -149,7 +149,7 @@ class Coordinator:
             return
         if code == EXIT_STOPPED:  # somebody told it, and the others too; the launcher was not asked
             self._kill_at = self._kill_at or time.monotonic() + self._options.grace
-        elif Death(0, 0, code, None, "", text, 0.0, False, False).lost_a_peer:
+        elif lost_a_peer(text):
             self._kill_at = self._kill_at or time.monotonic() + _SETTLE_SECONDS
         else:
             self._end_attempt("")

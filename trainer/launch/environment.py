@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from trainer.launch.options import Options
+from trainer.launch.policy import DEFAULT_RESTARTS
 
 MEMORY_VARIABLE = "FLEETFORM_MEMORY_FD"
 """Descriptor of memory that outlives a rank: the next one on its place finds what this one left there."""
@@ -33,7 +34,9 @@ def rank_environment(options: Options, local_rank: int, restarts: int, store_por
         "MASTER_PORT": str(store_port),
         "TORCHELASTIC_RUN_ID": options.run_id,
         "TORCHELASTIC_RESTART_COUNT": str(restarts),
-        "TORCHELASTIC_MAX_RESTARTS": str(options.max_restarts),
+        "TORCHELASTIC_MAX_RESTARTS": str(
+            DEFAULT_RESTARTS if options.max_restarts is None else options.max_restarts
+        ),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
         "TORCH_NCCL_ASYNC_ERROR_HANDLING": os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"),
     }

@@ -71,6 +71,8 @@ class HangWatch:
     def _learn(self, local_rank: int, reading: Reading) -> None:
         self._first.setdefault(local_rank, reading.step)
         step, beat = self._last.get(local_rank, (reading.step, reading.beat))
+        if reading.step < step:  # another training begins
+            self._first[local_rank] = reading.step
         if reading.step > step:
             self._durations.append((reading.beat - beat) / (reading.step - step))
         self._last[local_rank] = (reading.step, reading.beat)

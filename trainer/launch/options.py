@@ -36,7 +36,8 @@ class Options:
     master_addr: str = "127.0.0.1"
     master_port: int = DEFAULT_PORT
     run_id: str = "none"
-    max_restarts: int = 10
+    max_restarts: int | None = None
+    """Restarts in a row without progress; None leaves it to the policy."""
     grace: float = DEFAULT_GRACE_SECONDS
     """Seconds between SIGTERM and SIGKILL."""
     hang_seconds: float | None = None
@@ -127,7 +128,7 @@ _MACHINES: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 _CONDUCT: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--max-restarts", "--max_restarts"),
-        {"type": int, "default": 10, "help": "restarts in a row without progress (10)"},
+        {"type": int, "help": "restarts in a row without progress (10; 3 for errors of the program's own)"},
     ),
     (
         ("--grace",),
@@ -194,7 +195,7 @@ def _check(given: argparse.Namespace, cost: float | None, problems: list[str]) -
         )
     if not 0 < given.master_port < 65536:
         problems.append(f"--master-port: {given.master_port} is not between 1 and 65535")
-    if given.max_restarts < 0:
+    if given.max_restarts is not None and given.max_restarts < 0:
         problems.append(f"--max-restarts: {given.max_restarts} is negative")
     for name in ("grace", "hang_minutes", "join_minutes"):
         value = getattr(given, name)

@@ -9,8 +9,10 @@ from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV
 
 from trainer.launch.causes import EXIT_FAILED, EXIT_SMALLER_BATCH, EXIT_USER_MISTAKE, Death, first_cause
 
-WITHOUT_PROGRESS = 3
-"""Restarts in a row without a step more that a job which counts its steps gets."""
+DEFAULT_RESTARTS = 10
+"""Restarts in a row without progress, where the command line says nothing else."""
+REPEATED_RESTARTS = 3
+"""The same where the program itself is the likely reason and counts its steps."""
 _SMALLER_BATCHES = 24
 """More halvings than any micro-batch has; beyond them the exit code means something else."""
 _LONG_SECONDS = 300.0
@@ -31,6 +33,8 @@ class Failure:
     """Exit code of the rank that failed first; minus the number for a signal."""
     step: int | None = None
     """Most steps that any rank had done; None where none counts them."""
+    falls: int = 0
+    """How often that count had begun anew: the script trains several times, one after the other."""
     seconds: float = 0.0
     """How long the attempt lasted."""
     text: str = ""
@@ -46,16 +50,21 @@ class Failure:
     def same_as(self, other: Failure) -> bool:
         """Whether both ended alike at the same step; numbers such as ports and addresses are passed over."""
         alike = [re.sub(r"0x[0-9a-f]+|\d+", "#", each.text) for each in (self, other)]
-        return alike[0] == alike[1] and (self.code, self.step) == (other.code, other.step)
+        return alike[0] == alike[1] and (self.code, self.step, self.falls) == (
+            other.code,
+            other.step,
+            other.falls,
+        )
 
 
 def failure_of(fault: str, deaths: Sequence[Death], seconds: float) -> Failure:
     """Return what ended an attempt that lasted so long; `fault` is the cause where no rank's own end is."""
     step = max((death.step for death in deaths if death.step is not None), default=None)
+    falls = max((death.falls for death in deaths), default=0)
     death = first_cause(deaths)
     if fault or death is None:
-        return Failure(fault or "not all ranks stopped", EXIT_FAILED, step, seconds, outside=True)
-    return Failure(death.describe(), death.code, step, seconds, death.text)
+        return Failure(fault or "not all ranks stopped", EXIT_FAILED, step, falls, seconds, outside=True)
+    return Failure(death.describe(), death.code, step, falls, seconds, death.text)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,8 @@ class Decision:
     pause_seconds: float = 0.0
 
 
-def decide(history: History, failure: Failure, max_restarts: int) -> Decision:
-    """Return what follows a failure; `max_restarts` are those without progress that are allowed at most."""
+def decide(history: History, failure: Failure, max_restarts: int | None = None) -> Decision:
+    """Return what follows a failure; `max_restarts` are those without progress that the user allows."""
     if failure.code == EXIT_USER_MISTAKE or failure.text.startswith(_NEVER):
         return Decision(False, history, "it would fail in the same way again")
     if max_restarts == 0:
@@ -93,8 +102,9 @@ def decide(history: History, failure: Failure, max_restarts: int) -> Decision:
     if not progress and failure.may_repeat and history.last is not None and failure.same_as(history.last):
         return Decision(False, history, "twice in a row the same, and no step further")
     used = 0 if progress else history.without_progress
-    allowed = max_restarts if failure.step is None else min(max_restarts, WITHOUT_PROGRESS)
-    if used >= allowed:
+    counted_program = failure.may_repeat and failure.step is not None
+    default = REPEATED_RESTARTS if counted_program else DEFAULT_RESTARTS
+    if used >= (default if max_restarts is None else max_restarts):
         return Decision(False, history, f"{used} restarts brought it no further")
     pause = 0.0 if used == 0 else min(_LONGEST_PAUSE, 2.0 ** (used - 1))
     return Decision(True, _next(history, failure, without_progress=used + 1), pause_seconds=pause)
@@ -103,13 +113,17 @@ def decide(history: History, failure: Failure, max_restarts: int) -> Decision:
 def _progressed(history: History, failure: Failure) -> bool:
     if failure.step is None:
         return failure.seconds >= _LONG_SECONDS
+    if failure.falls:  # one training was done and the next begun: progress, unless it was so the last time
+        last = history.last
+        return last is None or (failure.falls, failure.step) != (last.falls, last.step)
     return failure.step > (history.best_step or 0)
 
 
 def _next(
     history: History, failure: Failure, *, without_progress: int | None = None, smaller_batches: int = 0
 ) -> History:
-    steps = [step for step in (history.best_step, failure.step) if step is not None]
+    before = None if failure.falls else history.best_step
+    steps = [step for step in (before, failure.step) if step is not None]
     return replace(
         history,
         restarts=history.restarts + 1,

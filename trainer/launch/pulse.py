@@ -17,10 +17,10 @@ VARIABLE = "FLEETFORM_PULSE_FD"
 """Environment variable with the page's file descriptor."""
 PHASES = ("starting", "restoring", "training", "saving", "evaluating", "finishing")
 SLOT_BYTES = 512
-_CAUSE_AT = 48
+_CAUSE_AT = 64
 _CAUSE_BYTES = SLOT_BYTES - _CAUSE_AT - 1
 # Words of eight bytes in a slot. The header holds the deadline alone, in its first word.
-_STEP, _BEAT, _PHASE, _HANG_AFTER, _CAUSE_TIME, _MICRO_BATCH = range(6)
+_STEP, _BEAT, _PHASE, _HANG_AFTER, _CAUSE_TIME, _MICRO_BATCH, _FALLS = range(7)
 assert sys.byteorder == "little", "the page is written in the machine's own order"
 
 
@@ -41,6 +41,8 @@ class Reading:
     """CLOCK_MONOTONIC of `cause`."""
     micro_batch: int
     """Samples of a micro-batch that the ranks have agreed on, 0 before they have."""
+    falls: int
+    """How often the step has fallen: a script may train several times, one after the other."""
 
 
 class _Page:
@@ -74,6 +76,8 @@ class Pulse:
     def beat(self, step: int) -> None:
         """Say that `step` optimizer steps are done."""
         if self._page is not None:
+            if step < self._page.words[self._at + _STEP]:
+                self._page.words[self._at + _FALLS] += 1
             self._page.words[self._at + _STEP] = step
             self._page.numbers[self._at + _BEAT] = time.monotonic()
 
@@ -139,4 +143,5 @@ class PulsePage:
             cause=text.decode(errors="replace") if said else "",
             cause_time=numbers[at + _CAUSE_TIME],
             micro_batch=words[at + _MICRO_BATCH],
+            falls=words[at + _FALLS],
         )
