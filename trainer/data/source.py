@@ -91,8 +91,9 @@ class TokenSource:
         if self.noise_width:
             starts = starts + ((noise[:, 0] + 1) / 2 * self.context).astype(np.int64)
         # One pass a window copies and widens its tokens: quicker than one gather of all, which does so twice.
+        shards = self._shards
         for row, shard, start in zip(tokens, which.tolist(), starts.tolist(), strict=True):
-            row[:] = self._shards[shard][start : start + length]
+            row[:] = shards[shard][start : start + length]
         return {"tokens": torch.from_numpy(tokens)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -23,8 +22,10 @@ Gathered = tuple[int, int, Batch, float]
 
 SLOW_GATHER = 0.3e-3
 """Seconds of a gather above which a thread reads ahead; to hand a batch over costs some 0.03 ms."""
+QUICK_GATHER = SLOW_GATHER / 3
+"""Seconds below which it does so no more."""
 GATHERS_TO_JUDGE = 9
-"""Gathers whose median is judged by: one that a busy machine interrupted says nothing."""
+"""Gathers of which most must be so: one that a busy machine interrupted says nothing."""
 AHEAD = 3
 """Micro-batches that are kept ready."""
 
@@ -45,18 +46,18 @@ class Share(Protocol):
 class StepBatches:
     """The micro-batches of one step, fetched as they are come to; how many there are is known before."""
 
-    __slots__ = ("_data", "_ranges", "step")
+    __slots__ = ("_data", "_parts", "step")
 
-    def __init__(self, data: StepData, step: int, ranges: list[tuple[int, int]]) -> None:
+    def __init__(self, data: StepData, step: int, parts: list[tuple[int, int]]) -> None:
         self._data = data
-        self._ranges = ranges
+        self._parts = parts
         self.step = step
 
     def __len__(self) -> int:
-        return len(self._ranges)
+        return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        for index, (first, last) in enumerate(self._ranges):
+        for index, (first, last) in enumerate(self._parts):
             yield self._data.fetch(self.step, index, first, last)
 
 
@@ -84,7 +85,7 @@ class StepData:
         """Seconds that training has waited for data so far."""
         self._world = world
         self._parts: dict[int, list[tuple[int, int]]] = {}
-        self._gather_seconds: list[float] = []
+        self._gathers = self._slow = self._quick = 0
         self._ahead: ReadAhead[Gathered] | None = None
 
     @property
@@ -98,13 +99,17 @@ class StepData:
 
     def step_batches(self, step: int) -> StepBatches:
         """Return this process's micro-batches of a step, counted from 1."""
-        return StepBatches(self, step, self._ranges(step))
+        return StepBatches(self, step, self._parts_of(self.order.size(step)))
+
+    def largest_part(self) -> int:
+        """Return the samples of this process's largest micro-batch."""
+        return max(last - first for first, last in self._parts_of(self.order.size(1)))
 
     def fetch(self, step: int, index: int, first: int, last: int) -> Batch:
-        """Return one micro-batch: part `index` of the step, the samples first to last - 1, on the device."""
+        """Return one micro-batch: part `index` of the step, its samples first to last - 1, on the device."""
         begin = time.perf_counter()
         if self._ahead is None:
-            batch = self._gather(first, last)
+            batch = self._gather(step, first, last)
             self.wait_seconds += (seconds := time.perf_counter() - begin)
         else:
             batch, seconds = self._await(step, index)
@@ -119,11 +124,7 @@ class StepData:
         if self._ahead is not None:
             self._ahead.stop()
             self._ahead = None
-        self._gather_seconds.clear()
-
-    def _ranges(self, step: int) -> list[tuple[int, int]]:
-        begin = (step - 1) * self.order.global_batch
-        return [(begin + first, begin + last) for first, last in self._parts_of(self.order.size(step))]
+        self._gathers = self._slow = self._quick = 0
 
     def _parts_of(self, size: int) -> list[tuple[int, int]]:
         """Return this process's parts of a step of `size` samples, counted from the step's first."""
@@ -137,7 +138,9 @@ class StepData:
         self._parts[size] = parts = list(itertools.pairwise(cuts))
         return parts
 
-    def _gather(self, first: int, last: int) -> Batch:
+    def _gather(self, step: int, first: int, last: int) -> Batch:
+        begin = (step - 1) * self.order.global_batch
+        first, last = begin + first, begin + last
         noise = self.order.noise(first, last, self.source.noise_width)
         batch = self.source.batch(self.order.items(first, last), noise)
         if self.device.type == "cuda":
@@ -146,14 +149,18 @@ class StepData:
 
     def _judge(self, step: int, index: int, seconds: float) -> None:
         """Read ahead after this part where gathering has turned out to be slow, no more where it is quick."""
-        self._gather_seconds.append(seconds)
-        if len(self._gather_seconds) < GATHERS_TO_JUDGE:
+        self._gathers += 1
+        if seconds > SLOW_GATHER:
+            self._slow += 1
+        elif seconds < QUICK_GATHER:
+            self._quick += 1
+        if self._gathers < GATHERS_TO_JUDGE:
             return
-        median = statistics.median(self._gather_seconds)
-        self._gather_seconds.clear()
-        if self._ahead is None and median > SLOW_GATHER:
+        mostly_slow, mostly_quick = (2 * count > self._gathers for count in (self._slow, self._quick))
+        self._gathers = self._slow = self._quick = 0
+        if self._ahead is None and mostly_slow:
             self._ahead = ReadAhead(self._gathered(step, index + 1), AHEAD)
-        elif self._ahead is not None and median < SLOW_GATHER / 3:
+        elif self._ahead is not None and mostly_quick:
             self._ahead.stop()
             self._ahead = None
 
@@ -162,10 +169,10 @@ class StepData:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # else this thread's pinned memory is bound to the first GPU
         for at in range(step, self.num_steps + 1):
-            for part, (first, last) in enumerate(self._ranges(at)):
+            for part, (first, last) in enumerate(self._parts_of(self.order.size(at))):
                 if at > step or part >= index:
                     begin = time.perf_counter()
-                    batch = self._gather(first, last)
+                    batch = self._gather(at, first, last)
                     yield at, part, batch, time.perf_counter() - begin
 
     def _await(self, step: int, index: int) -> tuple[Batch, float]:
