@@ -158,3 +158,26 @@ def test_whenever_a_rank_is_killed_in_a_save_a_whole_checkpoint_is_found(
     names = run_ranks(save_steps, 1, tmp_path, "whole", step + 1)[0][0]
     assert "manifest.json" in names
     assert not list((tmp_path / "checkpoints").glob(".*.partial"))
+
+
+def save_in_a_hurry(world: World, folder: Path, last: int) -> list[str]:
+    """Save every step, each as soon as the one before is committed, not yet finished by rank 0's writer."""
+    state: Any = small_state()
+    saver = new_checkpointer(world, folder, keep=9)
+    saver.resume(state)
+    saver.prepare(state)
+    for step in range(1, last + 1):
+        state.set(step)
+        saver.save(progress(step))
+        while world.sum([float(saver.written())])[0] < world.world_size:
+            pass
+        assert saver.commit()
+    assert saver.wait() and not saver.costs.failures
+    saver.close()
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+def test_what_one_rank_writes_of_the_next_save_outlives_the_commit_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints" / ".step-99.partial").mkdir(parents=True)
+    answers = run_ranks(save_in_a_hurry, 2, tmp_path, 9)
+    assert answers == [([f"step-{step}" for step in range(1, 10)], [])] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import time
@@ -79,8 +80,12 @@ class Checkpointer:
         tensors, world = state.tensors(), self._world
         plan = make_plan(tensors, world)
         folder = CheckpointFolder(self._root(), self._keep)
-        newest = gather(folder.newest_step() if world.is_main else 0, world)[0]
-        memory = OldMemory(self._memory, plan, self._digest)
+        newest = 0
+        if world.is_main:
+            folder.drop_partials()
+            newest = folder.newest_step()
+        newest = gather(newest, world)[0]
+        memory = OldMemory(self._memory, plan, self._identity())
         found = from_memory(tensors, plan, world, memory, newest)
         found = found or from_folder(tensors, plan, world, folder, self._settings, self._remote)
         memory.forget_others(found.progress.step if found else 0)
@@ -93,7 +98,7 @@ class Checkpointer:
         num_here = plan.machines.count(plan.machines[world.rank])
         wanted = choose_num_slots(plan.layout.image_bytes, num_here, snapshots=self._snapshots_wanted)
         self._state = state
-        self._copy = StateCopy(self._memory, plan, self._digest, min(gather(wanted, world)), world.device)
+        self._copy = StateCopy(self._memory, plan, self._identity(), min(gather(wanted, world)), world.device)
         self._snapshots = Snapshots(state, plan, self._copy)
         terms = Terms(
             settings=self._settings,
@@ -165,14 +170,16 @@ class Checkpointer:
         """
         return self._saving is not None and self._saving.written()
 
-    def commit(self) -> None:
+    def commit(self) -> bool:
         """Make a checkpoint of the parts that are written; by every process, when all have `written`.
+
+        Return, the same on every process, whether no save is left to commit.
 
         Rank 0's writer does the rest in the background: the manifest last, then older checkpoints go. A part
         that failed is a warning on rank 0, and the save is given up.
         """
         assert self._saving is not None
-        self._saving.commit()
+        return self._saving.commit()
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait until all that was saved is committed and sent, at most so long.
@@ -196,6 +203,10 @@ class Checkpointer:
         self._writer.close()
         if self._copy is not None:
             self._copy.close()
+
+    def _identity(self) -> str:
+        """Return what a memory must be of: these settings in this run directory."""
+        return hashlib.sha256(f"{self._digest} {self._root()}".encode()).hexdigest()
 
     def _root(self) -> Path:
         """Return the folder of this machine's ranks: that of the first of them; by every process at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -84,15 +85,17 @@ class CheckpointFolder:
                 kept += 1
             elif _number(folder) != protected and (failure := _delete(folder)):
                 failures.append(failure)
-        for partial in self._partials():
-            if partial != self.partial(step):
-                _delete(partial)
+        self.drop_partials(step)
         return failures
 
-    def drop_partials(self) -> None:
-        """Delete what was left unfinished."""
+    def drop_partials(self, below: float = math.inf) -> None:
+        """Delete what was left unfinished of steps before the given one.
+
+        While training goes on, other ranks' writers may be at work on a later step already.
+        """
         for partial in self._partials():
-            _delete(partial)
+            if int(partial.name.split("-")[1].removesuffix(".partial")) < below:
+                _delete(partial)
 
     def clear(self) -> None:
         """Delete every checkpoint, finished, damaged or not."""

@@ -34,11 +34,11 @@ class Found:
 class OldMemory:
     """What an earlier process of this rank has left in the memory, if that was of the same state."""
 
-    def __init__(self, descriptor: int, plan: Plan, config_digest: str) -> None:
+    def __init__(self, descriptor: int, plan: Plan, run_digest: str) -> None:
         self._plan = plan
         self._slots: Slots | None = None
         shape = read_shape(descriptor)
-        if shape and (shape.layout_digest, shape.config_digest) == (plan.digest, config_digest):
+        if shape and (shape.layout_digest, shape.run_digest) == (plan.digest, run_digest):
             self._slots = Slots(descriptor, shape)
 
     def steps(self) -> set[int]:

@@ -101,11 +101,16 @@ class Saving:
         stage = self._save or self._upload
         return stage is not None and stage.part is not None
 
-    def commit(self) -> None:
-        """Bring the save, or else the upload, of which all ranks have their part a stage further."""
+    def commit(self) -> bool:
+        """Bring the save, or else the upload, a stage further; return whether no save is left to commit.
+
+        Nothing happens where a rank does not have its part yet, as after a `wait` that came in between.
+        """
         stage = self._save or self._upload
-        assert stage is not None and stage.part is not None, "every rank has written"
-        parts = gather(stage.part, self._world)
+        gathered = gather(stage.part if stage else None, self._world)
+        parts = [part for part in gathered if part is not None]
+        if stage is None or stage.part is None or len(parts) < self._world.world_size:
+            return self._save is None
         errors = [f"rank {rank}: {part['error']}" for rank, part in enumerate(parts) if part["error"]]
         if stage is self._save:
             self._save = None
@@ -115,6 +120,7 @@ class Saving:
         else:
             self._upload = None
             self._commit_upload(stage, errors)
+        return self._save is None
 
     def wait(self, seconds: float) -> bool:
         """Wait until all is committed and sent, at most so long; return whether nothing failed or is left."""

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAGIC = b"fleetform state 1"
-_HEADER = struct.Struct(
-    "<24s64s64sQQ"
-)  # magic, layout digest, config digest, number of slots, bytes an image
+_HEADER = struct.Struct("<24s64s64sQQ")  # magic, layout digest, run digest, number of slots, bytes an image
 _SLOT = struct.Struct("<QQQ")  # sequence (odd: being written), step, bytes of the JSON that follows
 PAGE = 4096
 """Images begin on a page, as writing past the page cache (O_DIRECT) wants."""
@@ -28,7 +26,8 @@ class Shape:
 
     layout_digest: str
     """Says which tensors lie where, of which rank of how many."""
-    config_digest: str
+    run_digest: str
+    """Says of which run and under which settings."""
     num_slots: int
     image_bytes: int
 
@@ -116,12 +115,12 @@ def read_shape(descriptor: int) -> Shape | None:
         return None
     return Shape(
         layout_digest=layout.rstrip(b"\0").decode(),
-        config_digest=config.rstrip(b"\0").decode(),
+        run_digest=config.rstrip(b"\0").decode(),
         num_slots=num_slots,
         image_bytes=image_bytes,
     )
 
 
 def _pack(shape: Shape) -> bytes:
-    digests = (shape.layout_digest.encode()[:64], shape.config_digest.encode()[:64])
+    digests = (shape.layout_digest.encode()[:64], shape.run_digest.encode()[:64])
     return _HEADER.pack(_MAGIC, *digests, shape.num_slots, shape.image_bytes)

@@ -27,11 +27,11 @@ class StateCopy:
     """
 
     def __init__(
-        self, memory: int, plan: Plan, config_digest: str, num_slots: int, device: torch.device
+        self, memory: int, plan: Plan, run_digest: str, num_slots: int, device: torch.device
     ) -> None:
         shape = Shape(
             layout_digest=plan.digest,
-            config_digest=config_digest,
+            run_digest=run_digest,
             num_slots=num_slots,
             image_bytes=plan.layout.image_bytes,
         )

@@ -56,8 +56,8 @@ class Saving:
         return self._pending is not None
 
     def written(self) -> bool:
-        """Return whether this process's part of the checkpoint under way is on its disk."""
-        return self._pending is not None and self._checkpointer.written()
+        """Return whether this process's part of the checkpoint under way is on its disk, or at the remote."""
+        return self._checkpointer.written()
 
     def seconds(self) -> tuple[float, float]:
         """Return what the last checkpoint and the last snapshot have cost this process."""
@@ -65,8 +65,7 @@ class Saving:
 
     def commit_when_written(self, result: StepResult | None) -> None:
         """Make the checkpoint under way count, where every process's part of it is on its disk."""
-        if result is not None and result.all_written and self._pending is not None:
-            self._checkpointer.commit()
+        if result is not None and result.all_written and self._checkpointer.commit():
             self._pending = None
         self._tell_committed()
 
