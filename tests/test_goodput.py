@@ -117,6 +117,11 @@ def test_steps_done_again_make_the_first_ones_wasted_even_before_they_are_caught
     assert ledger.wall_seconds == pytest.approx(25)
 
 
+def test_a_run_that_follows_a_finished_one_takes_none_of_its_steps(tmp_path: Path) -> None:
+    ledger = told(tmp_path, *a_life(0, 1, pid=7, finished=True), *a_life(20, 1, pid=7, finished=True))
+    assert ledger.steps == 22 and ledger.lost_steps == 0 and ledger.wall_seconds == pytest.approx(21)
+
+
 @pytest.mark.parametrize(("code", "recovery"), [(0, 0.0), (1, 0.0), (2, 0.0), (75, 89.0), (None, 90.0)])
 def test_only_a_job_that_is_to_be_run_again_makes_the_time_until_then_a_recovery(
     code: int | None, recovery: float, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,8 +51,7 @@ def find_windows(history: History, priority: int) -> list[Window]:
     """Return the windows of all processes; their spans' keys are unlike each other's."""
     windows: list[Window] = []
     for number, life in enumerate(history.lives):
-        after = [each.resumed_at for each in history.lives[number + 1 :]]
-        resumed = [step for step in after if step is not None]
+        resumed = _resumed_at(history.lives[number:])
         kept_until = min(resumed, default=math.inf)
         pace = _pace([life]) or _pace(history.lives)
         for event in life.of("first_step", "steps"):
@@ -61,6 +61,17 @@ def find_windows(history: History, priority: int) -> list[Window]:
             windows.append(_window(span, _parts(event, pace), first, last, kept_until))
         windows += _tail(life, pace, resumed, priority, f"tail {number}")
     return windows
+
+
+def _resumed_at(lives: Sequence[Life]) -> list[int]:
+    """Return the steps from which the first of the lives was gone on after, up to one that came to its end."""
+    found: list[int] = []
+    for life, following in itertools.pairwise(lives):
+        if life.finished:  # what follows is another run
+            break
+        if (step := following.resumed_at) is not None:
+            found.append(step)
+    return found
 
 
 def _window(

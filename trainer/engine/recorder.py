@@ -29,11 +29,15 @@ STEP_TIMES = 4096
 class Recorder:
     """Rank 0's pen; on other processes it only keeps time."""
 
+    _seen = False
+
     def __init__(self, run_dir: Path, world: World, begun: float) -> None:
         """`begun` is when the run's own code began, in seconds since the epoch."""
         self.run_dir, self._world = run_dir, world
         self.ledger = GoodputLog(run_dir / FILE if world.is_main else None)
-        self.ledger.event("process_started", time_s=process_start_time())
+        # A process may do several runs, one after the other; only the first began with the process.
+        self.ledger.event("process_started", time_s=begun if Recorder._seen else process_start_time())
+        Recorder._seen = True
         self.ledger.event("imports_done", time_s=begun)
         self.ledger.event("device_ready", device=world.device_name())
         self._windows = StepWindows(self.ledger)
