@@ -64,7 +64,7 @@ def find_windows(history: History, priority: int) -> list[Window]:
 
 
 def _resumed_at(lives: Sequence[Life]) -> list[int]:
-    """Return the steps from which the first of the lives was gone on after, up to one that came to its end."""
+    """Return the steps after which the lives behind the first went on, up to one that came to its end."""
     found: list[int] = []
     for life, following in itertools.pairwise(lives):
         if life.finished:  # what follows is another run
