@@ -17,6 +17,8 @@ from fleet.project import Project
 from fleet.resume import resume
 from fleet.run_control import cancel, settle_all
 from fleet.runs import RunStatus, outputs_safe, read_events, read_run
+from fleet.speedup import evaluate
+from fleet.speedup_runs import fleet_trials, keep_trials
 from fleet.submit import submit
 from node.relaunch import LONG_SECONDS, MOST, Relaunches
 from stacks.problems import UserError
@@ -206,3 +208,40 @@ def test_restarts_without_progress_are_bounded_and_steps_renew_them(
     monkeypatch.setattr(time, "monotonic", lambda: now + LONG_SECONDS + 1)
     assert budget.allows(137)
     assert budget.total == 2 * MOST + 1
+
+
+def test_trials_on_the_fleet_are_runs_and_the_receipts_of_later_runs_use_them(
+    spot: RunEnvironment, tmp_path: Path
+) -> None:
+    (tmp_path / "job.py").write_text("")
+    job = JobSpec(environment="again", script=tmp_path / "job.py", checkpoints=True)
+    told: list[tuple[int, int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "fleet.submit.render_launch_script", lambda request: f"sleep {4 / request.nodes - 0.05}\n"
+        )
+        trials, request = fleet_trials(
+            spot.session,
+            spot.outputs,
+            job,
+            [1, 2],
+            procs_per_node=1,
+            steps=60,
+            repeats=2,
+            on_trial=lambda *each: told.append(each),
+        )
+        assert told == [(1, 4, 1), (2, 4, 2), (3, 4, 2), (4, 4, 1)]
+        assert [(trial.processes, trial.nodes, trial.measure) for trial in trials] == [
+            (1, 1, "run"), (2, 2, "run"), (2, 2, "run"), (1, 1, "run"),
+        ]  # fmt: skip
+        found = evaluate(trials, request["price_usd_per_hour"], 1) | {"claimed": True}
+        keep_trials(spot.store, request, found)
+        run_id = submit(spot.session, spot.outputs, job.model_copy(update={"nodes": 2})).run_id
+        ended(spot, run_id)
+    assert not any(run_id.startswith(".") for run_id in spot.store.run_ids())
+    receipt = spot.store.get_json(run_id, "receipt.json") or {}
+    speedup = receipt["speedup"]
+    assert speedup["one_process"]["seconds"] == pytest.approx(found["points"][0]["seconds"])
+    assert speedup["one_process"]["source"].startswith("trials of 20")
+    assert speedup["seconds"] > 1.9 and speedup["one_process"]["seconds"] > 3.9
+    assert speedup["cost"]["per"] == "run"
