@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -158,6 +159,7 @@ def test_a_stranger_is_told_nothing_and_does_no_harm(words: bytes) -> None:
             assert stranger.recv(100) == b""
     client = Client(HELLO, ("127.0.0.1", port), lambda kind, value: events.append((kind, value)))
     client.start()
+    client.be_free()
     wait_until(lambda: [kind for kind, _ in events if kind == "joined"], 10)
     client.close()
     wait_until(lambda: "lost" in [kind for kind, _ in events], 10)
@@ -177,3 +179,19 @@ def test_a_hello_with_other_numbers_is_answered_with_what_differs(fault: dict[st
         f"--{next(iter(fault)).replace('node', 'node-rank', 1) if 'node' in fault else 'nnodes'}"
         in answer["why"]
     )
+
+
+def test_a_launcher_joins_again_only_when_its_ranks_have_ended() -> None:
+    events: list[str] = []
+    port = free_port()
+    Server(HELLO, 2, lambda kind, value: kind == "joined" and value[1].close()).listen(port, 1.0)
+    client = Client(HELLO, ("127.0.0.1", port), lambda kind, value: events.append(kind))
+    client.start()
+    time.sleep(0.5)
+    assert events == []
+    for times in (1, 2):
+        client.be_free()
+        wait_until(lambda times=times: events == ["linked", "unlinked"] * times, 10)
+        time.sleep(0.5)
+        assert events == ["linked", "unlinked"] * times
+    client.close()

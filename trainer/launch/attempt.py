@@ -20,6 +20,8 @@ from trainer.launch.output import Output
 from trainer.launch.pulse import VARIABLE, PulsePage, Reading
 from trainer.launch.script import STACKS_SIGNAL
 
+_STUBBORN_SECONDS = 30.0
+"""After so long a rank that was killed and has not ended is spoken of: a driver holds it."""
 _DUMP_SECONDS = 0.3
 """How long a rank gets to write its stacks."""
 
@@ -56,7 +58,7 @@ class Attempt:
         self._orders: dict[int, _Rank] = {}
         self._stop_at: float | None = None
         self._kill_at: float | None = None
-        self._killed = False
+        self._killed_at: float | None = None
         self._memory_kills = kernel.kills_for_memory()
         page.clear()
         output.forget()
@@ -74,6 +76,10 @@ class Attempt:
     def over(self) -> bool:
         """Whether every rank has ended."""
         return all(rank.code is not None for rank in self._ranks.values())
+
+    @property
+    def _killed(self) -> bool:
+        return self._killed_at is not None
 
     @property
     def beating(self) -> bool:
@@ -130,9 +136,14 @@ class Attempt:
         """Kill what did not stop in time."""
         if self._kill_at is not None and now > self._kill_at and not self._killed:
             self._kill()
+        if self._killed_at is not None and now - self._killed_at > _STUBBORN_SECONDS:
+            pids = ", ".join(str(rank.pid) for rank in self._alive())
+            self._output.say(f"launcher: killed and not yet gone, inside the kernel: process {pids}")
+            self._killed_at = now
 
     def _kill(self) -> None:
-        self._killed = True
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
         for rank in self._alive():
             rank.told = True
             if rank.pid is not None:

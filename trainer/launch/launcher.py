@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import time
@@ -18,6 +19,7 @@ from trainer.launch.report import Report, say
 from trainer.launch.wire import PING_SECONDS, Client, Line, Message, Server
 
 _TICK_SECONDS = 0.25
+_FAREWELL_SECONDS = 5.0
 
 
 class Launcher:
@@ -55,9 +57,19 @@ class Launcher:
                 SpotWatch().start(lambda what, seconds: self._put("spot", (what, seconds)))
             while self._result is None:
                 self._step()
+            self._await_farewells()
             return self._result
         finally:
             self._agent.close()
+
+    def _await_farewells(self) -> None:
+        """Leave the others' connections open until they have read that the job is over."""
+        until = time.monotonic() + _FAREWELL_SECONDS
+        while self._lines and time.monotonic() < until:
+            with contextlib.suppress(queue.Empty):
+                kind, value = self._events.get(timeout=_TICK_SECONDS)
+                if kind == "lost" and self._lines.get(value[0]) is value[1]:
+                    del self._lines[value[0]]
 
     def _connect(self) -> None:
         options = self._options
@@ -79,6 +91,7 @@ class Launcher:
                 Server(hello, options.nnodes, self._put).listen(options.master_port, patience=10.0)
             except OSError as error:
                 say(f"failed: --master-port {options.master_port} cannot be used: {error}; choose another")
+                self._report.job_ended(EXIT_USER_MISTAKE, "its port is taken")
                 self._result = EXIT_USER_MISTAKE
         self._coordinator.joined(0)
 
@@ -103,6 +116,8 @@ class Launcher:
             self._last_ping = now
             self._ping()
         if self._client is not None and self._unlinked_since is not None:
+            if self._agent.idle:
+                self._client.be_free()
             self._give_up_if_late(now)
 
     # What the threads and the signals put into the queue, by the event's name.

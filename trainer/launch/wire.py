@@ -134,13 +134,15 @@ class Client:
         self._hello, self._address, self._put = hello, address, put
         self._line: Line | None = None
         self._over = False
+        self._free = threading.Event()
 
     def start(self) -> None:
-        """Connect, again and again until `close`."""
+        """Connect, again and again until `close`; each time only once `be_free` says so."""
         threading.Thread(target=self._keep_up, daemon=True, name="link").start()
 
     def _keep_up(self) -> None:
         while not self._over:
+            self._free.wait()
             try:
                 connection = socket.create_connection(self._address, timeout=_HELLO_SECONDS)
             except OSError:
@@ -155,8 +157,13 @@ class Client:
                     self._put("order", message)
             line.close()
             self._line = None
+            self._free.clear()
             self._put("unlinked", None)
             time.sleep(_RETRY_SECONDS)
+
+    def be_free(self) -> None:
+        """Say that no rank of an earlier attempt runs here any more: machine 0 takes that for granted."""
+        self._free.set()
 
     def send(self, message: Message) -> None:
         """Send it where there is a connection; without one nobody waits for it."""
