@@ -198,6 +198,11 @@ class Checkpointer:
         os.ftruncate(self._memory, 0)
         self._world.barrier()
 
+    @property
+    def writer_pid(self) -> int:
+        """The process id of the writer beside this process."""
+        return self._writer.pid
+
     def close(self) -> None:
         """End the writer; what is not committed is given up."""
         self._writer.close()
