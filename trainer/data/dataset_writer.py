@@ -65,7 +65,7 @@ def finish(
         "kind": kind,
         "settings": dict(settings),
         "about": dict(about),
-        "report": dict(report),
+        "report": {**({"source": settings["path"]} if "path" in settings else {}), **report},
         "files": sorted(files, key=lambda file: str(file["name"])),
     }
     write_durably(folder / ABOUT, json.dumps(table, indent=1, sort_keys=True) + "\n")

@@ -22,6 +22,8 @@ NAMES = {
 def report_lines(name: str, digest: str, report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines that tell somebody what a prepared data set holds and what to look at."""
     yield f"{name}  sha256 {digest[:12]}"
+    if source := report.get("source"):
+        yield f"  from {source}"
     for key, words in NAMES.items():
         if isinstance(count := report.get(key), Mapping):
             yield f"  {words}: {count['train']:,} to train on, {count['held_out']:,} held out"
