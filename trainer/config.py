@@ -35,6 +35,7 @@ SHAPE_OF_MODEL: Mapping[str, Shape] = {
     "mlp": "table",
     "gpt": "tokens",
     "text_classifier": "labelled_text",
+    "lora": "documents",
 }
 """What each kind of model trains on."""
 

@@ -16,6 +16,7 @@ from trainer.durable import write_durably
 from trainer.evaluation.document import FILE as EVALUATION_FILE
 from trainer.evaluation.document import evaluation_document, plain_metrics
 from trainer.export_program import save_program
+from trainer.lora_config import LoraConfig
 from trainer.model_card import model_card
 from trainer.model_configs import MODEL_CONFIGS
 from trainer.picture_model_configs import PictureModelConfig
@@ -45,7 +46,6 @@ def save_model(
     """
     folder = run_dir / MODEL_FOLDER
     folder.mkdir(exist_ok=True)
-    save_tensors(folder / "model.safetensors", weights)
     about = task.describe()
     data = about.pop("data", {"name": config.dataset or "own data", "digest": "not known"})
     description = {
@@ -62,7 +62,12 @@ def save_model(
     write_durably(folder / "config.json", json.dumps(description, indent=1) + "\n")
     document = evaluation_document(config.recipe, data, metrics)
     write_durably(run_dir / EVALUATION_FILE, json.dumps(document, indent=1) + "\n")
-    model = fresh_model(task, weights)
+    # What is fine-tuned lies on the disk in the form that its own library reads.
+    if hasattr(task, "save_weights"):
+        model = task.save_weights(folder, weights)
+    else:
+        save_tensors(folder / "model.safetensors", weights)
+        model = fresh_model(task, weights)
     if hasattr(task, "save_files"):
         task.save_files(folder, model)
     exportable = task.exportable(model) if config.program else None
@@ -90,6 +95,10 @@ def load_model(folder: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     try:
         description = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         model_config = MODEL_CONFIGS[description["model"]["kind"]](**description["model"])
+        if isinstance(model_config, LoraConfig):
+            from trainer.finetune.saved import load_finetuned
+
+            return load_finetuned(Path(folder), model_config.path), description
         weights = load_tensors(Path(folder) / "model.safetensors")
         model = _build(model_config, description["about"])
         model.load_state_dict(weights)

@@ -11,6 +11,7 @@ from trainer.config import Config
 from trainer.evaluation.document import metrics_table, reference_lines
 from trainer.export_program import FILE as PROGRAM_FILE
 from trainer.export_program import Exportable
+from trainer.lora_config import LoraConfig
 
 _CARD = Path(__file__).with_suffix(".md")
 _PROGRAM = """- `model.pt2`: the same model as a program for torch alone, without this package
@@ -22,6 +23,16 @@ model = torch.export.load("{file}").module()
 ```
 
 `model` takes {takes}. It gives {gives}."""
+WEIGHTS = "- `model.safetensors`: the weights, for any reader of safetensors"
+LORA_WEIGHTS = """- `adapter/`: the adapters by themselves, for peft; they belong to the model `{base}`
+- `merged/`: that model with the adapters added in (unless `model.merged` was false), for transformers:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("merged")
+model = AutoModelForCausalLM.from_pretrained("merged")
+```
+"""
 LIMITS = {
     "pictures": "It answers with one of its classes for any picture, also one of something else. Pictures "
     "are to be framed, sized and lit as those that it was trained on.",
@@ -30,6 +41,8 @@ LIMITS = {
     "range seen is answered all the same.",
     "tokens": "It continues text in the manner of its training text. What it writes is not checked for "
     "truth.",
+    "documents": "It has the limits of the model that was fine-tuned, whose card tells them; so it is with "
+    "its licence. What it writes is not checked for truth.",
     "labelled_text": "It answers with one of its classes for any text, also one of another subject or "
     "language.",
 }
@@ -59,6 +72,9 @@ def model_card(
         metrics=metrics_table(document),
         references=reference_lines(document),
         limits=LIMITS.get(data.get("kind", ""), "None are known but those of its data."),
+        weights=LORA_WEIGHTS.format(base=config.model.path)
+        if isinstance(config.model, LoraConfig)
+        else WEIGHTS,
         program=program,
         folder="model",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trainer.lora_config import LoraConfig as LoraConfig
 from trainer.picture_model_configs import DigitsCNNConfig as DigitsCNNConfig
 from trainer.picture_model_configs import ResNetConfig as ResNetConfig
 from trainer.picture_model_configs import ViTConfig as ViTConfig
@@ -11,7 +12,9 @@ from trainer.table_model_configs import MLPConfig as MLPConfig
 from trainer.text_model_configs import GPTConfig as GPTConfig
 from trainer.text_model_configs import TextClassifierConfig as TextClassifierConfig
 
-ModelConfig = DigitsCNNConfig | ResNetConfig | ViTConfig | MLPConfig | GPTConfig | TextClassifierConfig
+ModelConfig = (
+    DigitsCNNConfig | ResNetConfig | ViTConfig | MLPConfig | GPTConfig | TextClassifierConfig | LoraConfig
+)
 MODEL_CONFIGS: Mapping[str, type[ModelConfig]] = {
     "digits_cnn": DigitsCNNConfig,
     "resnet": ResNetConfig,
@@ -19,4 +22,5 @@ MODEL_CONFIGS: Mapping[str, type[ModelConfig]] = {
     "mlp": MLPConfig,
     "gpt": GPTConfig,
     "text_classifier": TextClassifierConfig,
+    "lora": LoraConfig,
 }

@@ -60,6 +60,10 @@ def _of_kind(model: Any, description: dict[str, Any], folder: Path) -> KindPredi
 
     if kind == "text_classifier":
         return TextClassPredictor(model, description, folder)
+    if kind == "lora":
+        from trainer.predictors.finetuned import FinetunedGenerator
+
+        return FinetunedGenerator(model, description, folder)
     return TextGenerator(model, description, folder)
 
 

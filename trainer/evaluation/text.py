@@ -17,36 +17,34 @@ COMPRESSOR_TEXT = 2**20
 
 def report_windows(
     losses: NDArray[np.float64],
-    sizes: NDArray[np.float64],
+    sizes: NDArray[np.float64] | None,
     tokens_each: int,
     references: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return val_loss, perplexity, bits_per_byte, held_out_tokens and the `report` of held-out windows.
 
-    `losses` are the windows' mean nats a token [n], `sizes` the bytes that their targets stand for [n]. Bits
-    a byte compare models of different tokenizers; `references` are what other methods reach on the same text.
+    `losses` are the windows' mean nats a token [n], `sizes` the bytes that their targets stand for [n], None
+    where nobody knows. Bits a byte compare models of different tokenizers; `references` are what other
+    methods reach on the same text.
     """
     windows, total = len(losses), len(losses) * tokens_each
     loss, interval = float(losses.mean()), bootstrap_mean(losses)
-    bits = losses * tokens_each / math.log(2)
-
-    def resampled(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        ratio: NDArray[np.float64] = bits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-        return ratio
-
     perplexity = Interval(math.exp(interval.low), math.exp(interval.high), interval.method)
     metrics = {
         "val_loss": metric(loss, interval, windows, "nats a token"),
         "perplexity": metric(math.exp(loss), perplexity, windows),
-        "bits_per_byte": metric(bits.sum() / sizes.sum(), bootstrap(resampled, windows), windows),
     }
+    counted = f"{windows} windows of {tokens_each} tokens"
+    if sizes is not None:
+        metrics["bits_per_byte"] = _ratio_metric(losses * tokens_each / math.log(2), sizes)
+        counted += f", {int(sizes.sum())} bytes"
     return {
         **{name: entry["value"] for name, entry in metrics.items()},
         "held_out_tokens": float(total),
         "report": {
             "kind": "text",
             "metrics": metrics,
-            "counted": f"{windows} windows of {tokens_each} tokens, {int(sizes.sum())} bytes",
+            "counted": counted,
             "baseline": references[0] if references else None,
             "references": references[1:],
         },
@@ -75,36 +73,35 @@ def report_learned(after: NDArray[np.float64], before: NDArray[np.float64]) -> d
 
 
 def _learned_metrics(columns: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
-    sums, counts = columns[:, 0], columns[:, 1]
+    loss = _ratio_metric(columns[:, 0], columns[:, 1])
+    limits = {key: math.exp(loss[key]) for key in ("value", "low", "high")}
+    return {"val_loss": loss | {"unit": "nats a token"}, "perplexity": loss | limits}
+
+
+def _ratio_metric(above: NDArray[np.float64], below: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the metric of a sum over the items over another; both have one value an item [n]."""
 
     def resampled(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-        ratio: NDArray[np.float64] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        ratio: NDArray[np.float64] = above[drawn].sum(axis=1) / below[drawn].sum(axis=1)
         return ratio
 
-    loss, interval = float(sums.sum() / counts.sum()), bootstrap(resampled, len(sums))
-    perplexity = Interval(math.exp(interval.low), math.exp(interval.high), interval.method)
-    return {
-        "val_loss": metric(loss, interval, len(sums), "nats a token"),
-        "perplexity": metric(math.exp(loss), perplexity, len(sums)),
-    }
+    return metric(float(above.sum() / below.sum()), bootstrap(resampled, len(above)), len(above))
 
 
 def unigram_reference(
-    train: NDArray[Any], targets: NDArray[Any], vocabulary_size: int, size: float
+    train: NDArray[Any], targets: NDArray[Any], vocabulary_size: int, size: float | None
 ) -> dict[str, Any]:
     """Return what the targets [n] cost where each token has its share of the training tokens, anywhere.
 
-    The shares are smoothed by one count a token. `size` is the bytes that the targets stand for.
+    The shares are smoothed by one count a token. `size` is the bytes that the targets stand for, if known.
     """
     counts = np.bincount(train, minlength=vocabulary_size) + 1.0
     nats = -np.log(counts / counts.sum())[targets]
-    return {
-        "name": "each token by its share of the training text",
-        "metrics": {
-            "val_loss": metric(nats.mean(), None, len(targets), "nats a token"),
-            "bits_per_byte": metric(nats.sum() / math.log(2) / size, None, len(targets)),
-        },
-    }
+    metrics = {"val_loss": metric(nats.mean(), None, len(targets), "nats a token")}
+    metrics["perplexity"] = metric(math.exp(nats.mean()), None, len(targets))
+    if size is not None:
+        metrics["bits_per_byte"] = metric(nats.sum() / math.log(2) / size, None, len(targets))
+    return {"name": "each token by its share of the training text", "metrics": metrics}
 
 
 def compressor_references(train: bytes, text: bytes) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def make_examples(
 
 
 def _plain(pairs: Sequence[Pair], tokenizer: Any) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield each prompt's and response's tokens; before and behind them the tokenizer's own first and last."""
+    """Yield each prompt's and response's tokens, between the tokenizer's own first and last."""
     first = [tokenizer.bos_token_id] if _begins_with_special(tokenizer) else []
     last = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
     texts = [text for pair in pairs for text in pair]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +70,32 @@ def add_adapters(model: Any, config: LoraConfig) -> Any:
         lora_alpha=alpha,
         target_modules=list(config.targets) or "all-linear",
         lora_dropout=config.dropout,
+        # GPT-2's own layers keep their matrices the other way round.
+        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         bias="none",
         task_type="CAUSAL_LM",
     )
     try:
-        return peft.get_peft_model(model, settings)
+        with warnings.catch_warnings():
+            # peft calls what transformers is about to rename: nothing to the user.
+            warnings.simplefilter("ignore", FutureWarning)
+            return peft.get_peft_model(model, settings)
     except ValueError as error:
         raise ConfigError([f"model.targets: {_line(error)}"]) from None
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """Let the model answer as it did before it was fine-tuned."""
+    layer = import_peft().tuners.tuners_utils.BaseTunerLayer
+    adapted = [module for module in model.modules() if isinstance(module, layer)]
+    for each in adapted:
+        each.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for each in adapted:
+            each.enable_adapters(True)
 
 
 def number_format_of(config: LoraConfig) -> str:

@@ -69,7 +69,7 @@ class PackedExamples:
 
 
 def cut(example: Example, context: int) -> list[Example]:
-    """Return the example in pieces of at most `context` tokens, those left out of which nothing is learned."""
+    """Return the example in pieces of at most `context` tokens, but those of which nothing is learned."""
     pieces = [
         Example(example.tokens[at : at + context], example.learned[at : at + context])
         for at in range(0, len(example.tokens), context)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.finetune.hugging_face import import_peft, load_causal_model, load_tokenizer, model_folder
+from trainer.finetune.hugging_face import import_peft, load_causal_model, model_folder
 
 ADAPTER = "adapter"
 """Folder as peft writes it: adapter_config.json, adapter_model.safetensors."""
@@ -20,6 +20,8 @@ def save_finetuned(folder: Path, model: nn.Module, tokenizer: Any, *, merged: bo
     """Write adapter/, and merged/ if wanted, each with the tokenizer; `model` is a CausalLoss."""
     peft_model: Any = model.peft
     peft_model.save_pretrained(str(folder / ADAPTER), safe_serialization=True, save_embedding_layers=False)
+    # peft's is a form to fill in; the card one folder up says it all.
+    (folder / ADAPTER / "README.md").unlink(missing_ok=True)
     tokenizer.save_pretrained(str(folder / ADAPTER))
     if merged:
         whole = copy.deepcopy(peft_model).merge_and_unload()
@@ -27,13 +29,13 @@ def save_finetuned(folder: Path, model: nn.Module, tokenizer: Any, *, merged: bo
         tokenizer.save_pretrained(str(folder / MERGED))
 
 
-def load_finetuned(folder: Path, base: str) -> tuple[Any, Any]:
-    """Return the fine-tuned model on the CPU, ready to predict, and its tokenizer.
+def load_finetuned(folder: Path, base: str) -> Any:
+    """Return the fine-tuned model of a model/ folder on the CPU, ready to predict.
 
-    Where there is no merged/, the adapters are put into the model at `base`, which has to be there still.
+    Where it has no merged/, the adapters are put into the model at `base`, which has to be there still.
     """
     if (folder / MERGED).is_dir():
-        return load_causal_model(folder / MERGED).eval(), load_tokenizer(folder / MERGED)
+        return load_causal_model(folder / MERGED).eval()
     model = load_causal_model(model_folder(base))
     adapted = import_peft().PeftModel.from_pretrained(model, str(folder / ADAPTER), local_files_only=True)
-    return adapted.merge_and_unload().eval(), load_tokenizer(folder / ADAPTER)
+    return adapted.merge_and_unload().eval()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.evaluation.blocks import evaluate_blocks
 from trainer.evaluation.text import report_learned
@@ -19,6 +19,7 @@ from trainer.export_program import Exportable
 from trainer.finetune.causal_loss import CausalLoss
 from trainer.finetune.examples import Pair, make_examples, uses_chat_template
 from trainer.finetune.hugging_face import (
+    adapters_off,
     add_adapters,
     load_causal_model,
     load_tokenizer,
@@ -58,8 +59,8 @@ class FinetuneTask:
             each for each in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0) if each is not None
         )
         self._before: NDArray[np.float64] | None = None
-        self.source = self._examples("train")
-        self.held_out = self._examples("held_out")
+        self.source: Source = self._examples("train")
+        self.held_out: Source = self._examples("held_out")
 
     def build_model(self) -> nn.Module:
         """Return the pretrained model with fresh adapters, which alone are trained."""
@@ -138,19 +139,6 @@ class FinetuneTask:
         if packed.num_items == 0:
             raise ConfigError([f"data: no document of the {part} part has a token to learn"])
         return packed
-
-
-@contextmanager
-def adapters_off(model: nn.Module) -> Iterator[None]:
-    """Let the model answer as it did before it was fine-tuned."""
-    layers: list[Any] = [module for module in model.modules() if hasattr(module, "enable_adapters")]
-    for layer in layers:
-        layer.enable_adapters(False)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.enable_adapters(True)
 
 
 def read_pairs(arrays: Mapping[str, NDArray[Any]]) -> list[Pair]:

@@ -11,6 +11,7 @@ from trainer.config import Config
 from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.flops import Flops
+from trainer.lora_config import LoraConfig
 from trainer.picture_model_configs import PictureModelConfig
 from trainer.table_model_configs import MLPConfig
 from trainer.text_model_configs import GPTConfig, TextClassifierConfig
@@ -103,6 +104,10 @@ def build_task(config: Config, data: Any) -> Task:
         from trainer.tasks.table import TableTask
 
         return TableTask(config.model, data)
+    if isinstance(config.model, LoraConfig):
+        from trainer.tasks.finetune import FinetuneTask
+
+        return FinetuneTask(config.model, data)
     if isinstance(config.model, TextClassifierConfig):
         from trainer.tasks.text_class import TextClassTask
 

@@ -55,7 +55,10 @@ class TextTask:
             raise ConfigError(
                 [f"model.context: {self.context} is too long for this text, which allows at most {longest}"]
             )
-        self.sizes = token_sizes(self.about)
+        pieces = token_pieces(self.about)
+        # Shards of somebody else's tokens can come without the tokenizer: then their bytes are not known.
+        self.vocabulary_size = int(self.about["vocabulary"]) if pieces is None else len(pieces)
+        self.pieces = pieces
         self.units_per_sample = self.context
         # Each epoch cuts the text at other places: a sample's noise moves its window by up to a context.
         self.source: Source = data.token_source("train", self.context, shifted=True)
@@ -63,7 +66,7 @@ class TextTask:
 
     def build_model(self) -> nn.Module:
         """Return the transformer with fresh weights."""
-        return GPT(self.config, vocabulary_size=len(self.sizes))
+        return GPT(self.config, vocabulary_size=self.vocabulary_size)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         """Return the mean cross-entropy in nats of the windows [n, context + 1], and the tokens predicted."""
@@ -76,14 +79,18 @@ class TextTask:
         count = min(EVALUATION_WINDOWS, self.held_out.num_items)
         places = np.linspace(0, self.held_out.num_items - 1, count).astype(np.int64)
         windows = self.held_out.batch(places, np.zeros((count, 0), np.float32))["tokens"]
-        rows = max(1, EVALUATION_SCORES // (self.context * len(self.sizes)))
+        rows = max(1, EVALUATION_SCORES // (self.context * self.vocabulary_size))
 
         def run_block(items: NDArray[np.int64]) -> Tensor:
             return window_losses(model, windows[items[0] : items[-1] + 1].to(world.device))
 
         losses = evaluate_blocks(count, min(rows, 64), world, run_block, columns=1).numpy()[:, 0]
         targets = windows[:, 1:].numpy()
-        sizes = self.sizes[targets].sum(axis=1)
+        if self.pieces is None:
+            first = self._first_tokens()
+            known = [unigram_reference(first, targets.ravel(), self.vocabulary_size, None)]
+            return report_windows(losses, None, self.context, known)
+        sizes = np.array([len(piece) for piece in self.pieces], dtype=np.float64)[targets].sum(axis=1)
         return report_windows(losses, sizes, self.context, self._references(targets, float(sizes.sum())))
 
     def describe(self) -> dict[str, Any]:
@@ -92,14 +99,14 @@ class TextTask:
         if "tokenizer" in self.about:
             kept |= {"tokenizer": TOKENIZER_FILE}
         return kept | {
-            "vocabulary_size": len(self.sizes),
+            "vocabulary_size": self.vocabulary_size,
             "data": describe_data(self.data),
         }
 
     def flops_per_sample(self) -> Flops:
         """Return what a window costs; attention counts in full, and the formula says what half of it is."""
         with torch.device("meta"):
-            model = GPT(self.config, vocabulary_size=len(self.sizes))
+            model = GPT(self.config, vocabulary_size=self.vocabulary_size)
         shape, rows = self.config.shape, model.embedding.num_embeddings
         matrices = sum(p.numel() for p in model.blocks.parameters() if p.dim() > 1)
         flops = transformer_flops(
@@ -125,13 +132,17 @@ class TextTask:
             (folder / TOKENIZER_FILE).write_text(self.about["tokenizer"], encoding="utf-8")
 
     def _references(self, targets: NDArray[np.int64], size: float) -> list[dict[str, Any]]:
-        first = self.data.tokens("train")[0][:REFERENCE_TOKENS]
-        pieces = token_pieces(self.about)
+        pieces, first = self.pieces, self._first_tokens()
+        assert pieces is not None, "there is text to compress"
         train, text = (b"".join(pieces[token] for token in part) for part in (first, targets.ravel()))
         return [
-            unigram_reference(first, targets.ravel(), len(self.sizes), size),
+            unigram_reference(first, targets.ravel(), self.vocabulary_size, size),
             *compressor_references(train, text),
         ]
+
+    def _first_tokens(self) -> NDArray[Any]:
+        tokens: NDArray[Any] = self.data.tokens("train")[0][:REFERENCE_TOKENS]
+        return tokens
 
 
 def window_losses(model: nn.Module, windows: Tensor) -> Tensor:
@@ -141,17 +152,20 @@ def window_losses(model: nn.Module, windows: Tensor) -> Tensor:
     return losses.double().mean(dim=1, keepdim=True)
 
 
-def token_pieces(about: dict[str, Any]) -> list[bytes]:
-    """Return the bytes of each token of a text with such an `about`: characters, or a tokenizer's JSON."""
+def token_pieces(about: dict[str, Any]) -> list[bytes] | None:
+    """Return the bytes of each token of a text with such an `about`: characters, or a tokenizer's JSON.
+
+    None where it has neither, or the tokenizer is not byte-level.
+    """
     if "tokenizer" in about:
-        return token_bytes(about["tokenizer"])
+        try:
+            return token_bytes(about["tokenizer"])
+        except ValueError:
+            return None
+    if "characters" not in about:
+        return None
     # Token 0 stands for characters that were not spelled out: whatever they were, it counts as one byte.
     return [b"?", *(character.encode() for character in about["characters"][1:])]
-
-
-def token_sizes(about: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the bytes that each token stands for [vocabulary]."""
-    return np.array([len(piece) for piece in token_pieces(about)], dtype=np.float64)
 
 
 def longest_context(train: int, held_out: int) -> int:
