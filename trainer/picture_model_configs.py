@@ -66,7 +66,7 @@ class ViTConfig(PictureModelConfig):
 
     kind: Literal["vit"] = "vit"
     size: Literal["nano", "tiny", "small", "base"] = "tiny"
-    """Layers, width, heads: nano 6, 96, 3 (for small pictures); tiny 12, 192, 3; small 12, 384, 6; base 12,
+    """Layers, width, heads: nano 4, 64, 2 (for small pictures); tiny 12, 192, 3; small 12, 384, 6; base 12,
     768, 12."""
     patch: int | Literal["auto"] = "auto"
     """Pixels of a patch's side, of which whole ones make a picture; auto is 16 from 96 pixels, else an eighth
@@ -89,7 +89,7 @@ RESNET_BLOCKS: Mapping[int, tuple[int, int, int, int]] = {
 }
 """Blocks of each stage by depth: table 1 of arXiv 1512.03385; 10 is 18 with half of its blocks."""
 VIT_SIZES: Mapping[str, tuple[int, int, int]] = {
-    "nano": (6, 96, 3),
+    "nano": (4, 64, 2),
     "tiny": (12, 192, 3),
     "small": (12, 384, 6),
     "base": (12, 768, 12),
