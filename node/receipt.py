@@ -12,6 +12,8 @@ from node.speedup import speedup_of
 from node.store import Bucket
 from node.watch import Verdict
 
+_GOODPUT = ("wall_seconds", "goodput_percent", "buckets", "lost_steps")
+"""What a receipt takes over from goodput.json (docs/numbers.md)."""
 PHASES = ("submitted", "dispatched", "claimed", "started", "first_step", "ended")
 
 
@@ -47,6 +49,7 @@ def make_receipt(
         "seconds": seconds,
         "nodes": _nodes(bucket, run["run_id"], gang),
         "speedup": _speedup(bucket, run, gang),
+        "goodput": _goodput(bucket, run["run_id"]),
         "cost": _sum([each["cost"] for each in [*earlier, mine]]),
         **({"attempts": [*earlier, mine]} if earlier else {}),
         **({} if file_system is None else {"file_system": dict(file_system)}),
@@ -103,6 +106,16 @@ def _speedup(bucket: Bucket, run: Mapping[str, Any], gang: Gang | None) -> dict[
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         # A script may write a summary.json of its own, of any form.
         return speedup_of(run, None, max(walls, default=None)) | {"note": f"summary.json: {error!r}"}
+
+
+def _goodput(bucket: Bucket, run_id: str) -> dict[str, Any] | None:
+    """Return where the time of all attempts went, as the launcher has reckoned; None where it did not."""
+    body = bucket.get(run_key(run_id, "goodput.json"))
+    try:
+        found = json.loads(body or b"null")
+        return None if found is None else {name: found[name] for name in _GOODPUT}
+    except (ValueError, KeyError, TypeError):  # a script may keep a file of that name
+        return None
 
 
 def earlier_attempts(bucket: Bucket, run: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -55,6 +55,12 @@ def receipt_lines(receipt: dict[str, Any] | None) -> list[str]:
     if receipt is None:
         return []
     lines = speedup_lines(receipt["speedup"]) if "speedup" in receipt else []
+    goodput = receipt.get("goodput") or {}
+    if goodput.get("goodput_percent") is not None:
+        wall, others = goodput["wall_seconds"], {**goodput["buckets"], "productive": 0.0}
+        name, lost = max(others.items(), key=lambda each: each[1])
+        share = f"{goodput['goodput_percent']:.0f}% of the job's time went into steps that count"
+        lines.append(f"{share}; the largest loss is {name.replace('_', ' ')} ({100 * lost / wall:.0f}%)")
     usd = receipt["cost"]["usd"]
     if usd is not None:
         attempts = f" in {len(receipt['attempts'])} attempts" if "attempts" in receipt else ""

@@ -75,6 +75,7 @@ def test_a_run_on_nodes_that_are_taken_back_goes_on_elsewhere_with_no_step_lost(
         assert steps(lab, run_id) == list(range(1, 81))
         receipt = lab.store.get_json(run_id, "receipt.json") or {}
         assert [attempt["outcome"] for attempt in receipt["attempts"]] == ["PREEMPTED", "SUCCEEDED"]
+        assert receipt["goodput"]["lost_steps"] == 0
         assert receipt["speedup"]["processes"] == 2 and receipt["speedup"]["cut_percent"] < 100
     finally:
         lab.remove()
