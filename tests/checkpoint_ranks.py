@@ -104,9 +104,18 @@ class Rank:
 
 
 def start_ranks(
-    function: Callable[..., Any], num_ranks: int, folder: Path, *arguments: Any, memories: Sequence[int] = ()
+    function: Callable[..., Any],
+    num_ranks: int,
+    folder: Path,
+    *arguments: Any,
+    memories: Sequence[int] = (),
+    machines: bool = False,
 ) -> list[Rank]:
-    """Start `function(world, folder, *arguments)` on so many ranks of one machine, joined over gloo."""
+    """Start `function(world, folder, *arguments)` on so many ranks, joined over gloo.
+
+    They are of one machine, or each of a machine of its own with a folder of its own below the given one.
+    """
+    folder.mkdir(exist_ok=True)
     number = len(list(folder.glob("store-*")))
     store = folder / f"store-{number}"
     store.touch()
@@ -114,9 +123,14 @@ def start_ranks(
     for rank in range(num_ranks):
         ours, theirs = FORK.Pipe()
         memory = memories[rank] if memories else None
-        process = FORK.Process(
-            target=_rank, args=(theirs, function, rank, num_ranks, store, folder, memory, arguments)
+        place = folder / f"machine-{rank}" if machines else folder
+        world = World(
+            rank=rank,
+            local_rank=0 if machines else rank,
+            world_size=num_ranks,
+            device=torch.device("cpu"),
         )
+        process = FORK.Process(target=_rank, args=(theirs, function, world, store, place, memory, arguments))
         process.start()
         theirs.close()
         ranks.append(Rank(process, ours))
@@ -133,8 +147,7 @@ def run_ranks(
 def _rank(
     told: Connection,
     function: Callable[..., Any],
-    rank: int,
-    num_ranks: int,
+    world: World,
     store: Path,
     folder: Path,
     memory: int | None,
@@ -145,9 +158,10 @@ def _rank(
     os.environ.pop(MEMORY_VARIABLE, None)
     if memory is not None:
         os.environ[MEMORY_VARIABLE] = str(memory)
-    if num_ranks > 1:
-        distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=num_ranks)
-    world = World(rank=rank, local_rank=rank, world_size=num_ranks, device=torch.device("cpu"))
+    if world.world_size > 1:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{store}", rank=world.rank, world_size=world.world_size
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

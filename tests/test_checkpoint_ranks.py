@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
 
 from tests.checkpoint_ranks import (
@@ -25,7 +25,7 @@ from tests.checkpoint_ranks import (
     start_ranks,
 )
 from trainer.distributed import World
-from trainer.settings import ConfigError
+from trainer.state import State
 
 pytestmark = pytest.mark.torch
 
@@ -181,3 +181,40 @@ def test_what_one_rank_writes_of_the_next_save_outlives_the_commit_of_the_one_be
     (tmp_path / "checkpoints" / ".step-99.partial").mkdir(parents=True)
     answers = run_ranks(save_in_a_hurry, 2, tmp_path, 9)
     assert answers == [([f"step-{step}" for step in range(1, 10)], [])] * 2
+
+
+def train_sharded(world: World, folder: Path, shard: bool, steps: int) -> tuple[int, list[float]]:
+    """Train a small model, sharded by FSDP2 or whole on each rank, and save at the end; return the losses."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    if shard:
+        mesh = init_device_mesh("cpu", (world.world_size,))
+        fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    state = State(model, optimizer)
+    state.make_moments()
+    saver = new_checkpointer(world, folder)
+    found = saver.resume(state)
+    saver.prepare(state)
+    begun, losses = found.step if found else 0, []
+    for step in range(begun + 1, begun + steps + 1):
+        inputs = torch.rand(6, 5, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        loss = (model(inputs) - inputs[:, :3]).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    saver.save(progress(begun + steps))
+    assert saver.wait()
+    saver.close()
+    return begun, losses
+
+
+def test_a_model_sharded_by_fsdp2_goes_on_whole_and_sharded_again(tmp_path: Path) -> None:
+    _, whole = run_ranks(train_sharded, 1, tmp_path / "reference", False, 9)[0][0]
+    got: list[float] = []
+    for num_ranks, shard in ((2, True), (1, False), (3, True)):
+        answers = [answer for answer, _ in run_ranks(train_sharded, num_ranks, tmp_path, shard, 3)]
+        assert answers[0][0] == len(got)
+        got += answers[0][1]
+    assert got == pytest.approx(whole, rel=1e-5)

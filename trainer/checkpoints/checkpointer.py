@@ -62,8 +62,9 @@ class Checkpointer:
         """Where `resume` found the state: `memory`, `folder` or `remote`, "" where it found none."""
         self._path, self._world, self._keep = folder, world, keep
         self._settings, self._digest = settings, config_digest
-        self._snapshots_wanted, self._remote, self._rate = memory != "off", remote, bytes_per_second
+        self._remote, self._rate = remote, bytes_per_second
         given = os.environ.get(MEMORY_VARIABLE)
+        self._snapshots_wanted = memory != "off" and given is not None  # else nothing would outlive this
         self._memory = int(given) if given else os.memfd_create("fleetform-state", os.MFD_CLOEXEC)
         self._writer = WriterProcess(self._memory)
         self._where: Path | None = None
