@@ -108,6 +108,7 @@ def speedup_of(
         "seconds": seconds,
         "one_process": one | ({"source": trials["source"]} if one["basis"] == MEASURED else {}),
         **gains(processes, seconds, float(one["seconds"])),
+        "steps": (summary or {}).get("steps") if measure == "step" else None,
         "train_seconds": (summary or {}).get("train_seconds", wall_seconds),
         "cost": _cost(run, summary or {}, measure, seconds, float(one["seconds"])),
         "stops_paying": stops_paying(known, measured),
@@ -181,14 +182,17 @@ def speedup_lines(found: Mapping[str, Any]) -> list[str]:
     several = f"{found['processes']} {_noun(found)}"
     if "why" in found:
         return [f"speed-up of {several}: {found['why']}"]
-    one, took = found["one_process"], float(found["train_seconds"])
-    head = f"training took {_time(took)} on {several}"
+    one, steps = found["one_process"], found.get("steps")
+    head = f"training took {_time(found['train_seconds'])} on {several}"
+    alone = f"on one {_time(one['seconds'])}"
+    if steps:
+        head += f": {steps:,} steps of {_time(found['seconds'])}"
+        alone += f" a step, {_time(steps * one['seconds'])} in all"
     if found["processes"] == 1:
         lines = [f"{head}; the promised cut of {found['promised_cut_percent']}% is for several"]
     else:
-        alone = _time(took * float(found["speed_up"]))
         lines = [
-            f"{head}; on one {alone} ({_basis(one)})",
+            f"{head}; {alone} ({_basis(one)})",
             f"{_cut(found['cut_percent'])}: the promise of {found['promised_cut_percent']}% is "
             f"{found['promise']}; efficiency {found['efficiency_percent']}%",
         ]
@@ -225,6 +229,8 @@ def _basis(one: Mapping[str, Any]) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1e3 * seconds:.3g} ms"
     return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
 
 

@@ -77,7 +77,8 @@ def test_a_receipt_without_trials_projects_and_says_so() -> None:
     assert found["cost"]["usd_one_process"] == pytest.approx(10 * 0.81 / 3600 * 9)
     assert found["stops_paying"]["basis"] == "projected"
     assert speedup_lines(found) == [
-        "training took 13.0 s on 8 GPUs; on one 84.2 s (projected from its share of computing)",
+        "training took 13.0 s on 8 GPUs: 100 steps of 125 ms; on one 810 ms a step, 81.0 s in all "
+        "(projected from its share of computing)",
         "the time is cut by 84.6%: the promise of 30% is kept; efficiency 81.0%",
         "an epoch costs $0.025, $0.0203 on one (list price)",
         f"more than {found['stops_paying']['processes']} stop paying: the next doubling cuts less than 30% "
@@ -105,7 +106,9 @@ def test_a_slower_run_has_missed_the_promise_and_one_process_has_none_to_keep() 
     assert speedup_lines(found)[1].startswith("it takes 23.5% more time: the promise of 30% is missed")
     alone = speedup_of({**RUN, "nodes": 1, "procs_per_node": 1}, {**SUMMARY, "world_size": 1}, None)
     assert (alone["promise"], alone["cut_percent"], alone["stops_paying"]) == ("not applicable", 0.0, None)
-    assert speedup_lines(alone)[0] == "training took 13.0 s on 1 GPU; the promised cut of 30% is for several"
+    assert speedup_lines(alone)[0] == (
+        "training took 13.0 s on 1 GPU: 100 steps of 125 ms; the promised cut of 30% is for several"
+    )
 
 
 def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
@@ -115,6 +118,9 @@ def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
     points = [{"processes": 1, "seconds": 200.0}]
     known = speedup_of({**RUN, "trials": {"source": "run r", "measure": "run", "points": points}}, None, 50.0)
     assert (known["speed_up"], known["measure"], known["cost"]["per"]) == (4.0, "run", "run")
+    assert speedup_lines(known)[0] == (
+        "training took 50.0 s on 8 processes; on one 200.0 s (measured by run r)"
+    )
     # Steps are not compared with whole runs.
     other = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, None, 50.0)
     assert "why" in other
