@@ -40,7 +40,7 @@ def save_program(folder: Path, exportable: Exportable) -> Path | None:
     example = tuple(
         tensor.expand(_EXAMPLE_ROWS, *tensor.shape[1:]).contiguous() for tensor in exportable.example
     )
-    rows = torch.export.Dim("rows", min=1)
+    rows = torch.export.Dim("rows")
     try:
         with warnings.catch_warnings():
             # torch's own deprecations on the way are nothing to the user.
