@@ -16,7 +16,7 @@ from trainer.launch import kernel
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "tests" / "launch_scripts"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 class Job:

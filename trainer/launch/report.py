@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -20,8 +21,9 @@ WORD = "launcher: "
 
 def say(text: str) -> None:
     """Write one line to standard error, whole."""
-    sys.stderr.write(f"{WORD}{text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # whoever read it is gone
+        sys.stderr.write(f"{WORD}{text}\n")
+        sys.stderr.flush()
 
 
 class Report:

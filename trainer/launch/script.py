@@ -9,7 +9,6 @@ import os
 import runpy
 import signal
 import sys
-import traceback
 import types
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
@@ -91,8 +90,9 @@ def _first_on_path(folder: str) -> None:
 
 def _report(error: BaseException, pulse: Pulse) -> None:
     """Tell the launcher and standard error; the traceback begins with the script's own frames."""
-    lines = traceback.format_exception_only(error)
-    pulse.cause(lines[-1].strip() if lines else type(error).__name__)
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    name = type(error).__name__
+    pulse.cause(f"{name}: {first.strip()}" if first else name)
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
