@@ -12,7 +12,7 @@ import pytest
 from fleet.cloud import Cloud
 from fleet.declare import declare
 from fleet.project import Project
-from scripts import cli
+from scripts import cli, speedup
 from tests.run_environment import INSTANCE_TYPE, REGION, RunEnvironment, build
 
 pytestmark = pytest.mark.sandbox
@@ -137,3 +137,40 @@ def test_a_run_can_be_followed_listed_shown_fetched_and_cancelled(
     events = [(entry["event"], entry["outcome"]) for entry in shop[1].session.ledger.entries()]
     assert events[-3:] == [("run.cancel", "started"), ("run.cancel", "succeeded"), ("run.ended", "recorded")]
     assert ("run.fetch", "succeeded") in events
+
+
+def test_a_job_is_tried_on_one_and_two_processes_and_the_table_is_printed(
+    shop: tuple[Path, RunEnvironment], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "fleet.submit.render_launch_script", lambda request: f"sleep {6 / request.procs_per_node}\n"
+    )
+    trials = ["speedup", "shop", "--procs", "1,2", "--procs-per-node", "2"]
+    code = cli.main([*trials, "--json", "--", "ok.py"])
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert code == (0 if found["claimed"] else 1)
+    assert [(row["processes"], row["nodes"], len(row["runs"])) for row in found["points"]] == [
+        (1, 1, 2), (2, 1, 2),
+    ]  # fmt: skip
+    assert "trial 4 of 4: 1 process" in said.err
+    one, two = found["points"]
+    # Half a node's price for twice the time, and the whole node's for half of it.
+    assert one["usd"] / two["usd"] == pytest.approx(one["seconds"] / two["seconds"] / 2)
+    stored = json.loads(
+        shop[1]
+        .store.s3.get_object(
+            Bucket=shop[1].store.bucket, Key=found["kept"].removeprefix(f"s3://{shop[1].store.bucket}/")
+        )["Body"]
+        .read()
+    )
+    assert (stored["instance_type"], stored["measure"]) == (INSTANCE_TYPE, "run")
+    assert cli.main([*trials[:3], "1,3", "--procs-per-node", "1", "--", "ok.py"]) == 2
+    assert "3 nodes are asked for, and the fleet gpu has 1" in capsys.readouterr().err
+    speedup._print(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "processes", "nodes", "run", "samples/s", "speed-up", "efficiency", "time", "cut", "a", "doubling",
+        "gives", "run", "costs",
+    ]  # fmt: skip
+    assert f"differed from itself by up to {found['noise_percent']:.1f}%" in "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fleet.runs import RunStatus, outputs_safe, read_run
 from fleet.submit import submit
 from sandbox import daemon
 from tests.run_environment import RunEnvironment, build
+from tests.sandbox_helpers import admin
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.torch]
 
@@ -64,6 +66,12 @@ def test_a_run_on_nodes_that_are_taken_back_goes_on_elsewhere_with_no_step_lost(
         assert outputs_safe(lab.store, run) == []
         reached = steps(lab, run_id)[-1]
         assert reached < 80, "it was done before the notice came"
+        sent = Counter(
+            call["about"]
+            for call in admin(sandbox, "GET", "calls")
+            if call["action"] == "PutObject" and run_id in call["about"] and ".distcp" in call["about"]
+        )
+        assert sent and set(sent.values()) == {1}, "a checkpoint went up twice"
         # The node that is about to end is not used again.
         lab.session.client("ec2").terminate_instances(InstanceIds=[taken])
         resume(lab.session, lab.outputs, run_id)
