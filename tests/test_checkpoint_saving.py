@@ -86,6 +86,8 @@ def test_torch_reads_a_checkpoint_without_this_package(saver: Checkpointer, tmp_
 
 def test_the_newest_are_kept_and_what_was_left_unfinished_goes(saver: Checkpointer, tmp_path: Path) -> None:
     (tmp_path / "checkpoints" / ".step-9.partial").mkdir(parents=True)
+    assert saver.resume(small_state()) is None  # type: ignore[arg-type]
+    (tmp_path / "checkpoints" / ".step-2.partial").mkdir()
     save(saver, 1, 2, 3)
     assert names(tmp_path) == ["step-2", "step-3"]
 
@@ -178,3 +180,28 @@ def test_a_state_that_gets_another_tensor_is_planned_anew(tmp_path: Path, saver:
     state._tensors["tracked"]["ema"].zero_()
     assert saver.resume(state) == progress(2)
     assert state._tensors["tracked"]["ema"].tolist() == [1, 1, 1]
+
+
+def test_the_page_s_program_of_one_s_own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    program = (
+        page.partition("## From a program of one's own")[2].partition("```python\n")[2].partition("```")[0]
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    taken: list[int] = []
+
+    def train_one(step: int) -> None:
+        taken.append(step)
+        model(torch.ones(1, 2)).sum().backward()
+
+    for _ in range(2):  # the second time there is nothing left to do
+        exec(program, {"model": model, "optimizer": optimizer, "train_one": train_one})
+    assert taken == list(range(1, 101))
+    assert sorted(path.name for path in (tmp_path / "runs/night/checkpoints").iterdir()) == [
+        "step-100",
+        "step-90",
+    ]

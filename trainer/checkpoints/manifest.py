@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +82,8 @@ def files_fault(folder: Path, files: Mapping[str, Mapping[str, Any]], *, digests
             return f"{name} is missing or of another size"
     if not digests:
         return ""
+    from concurrent.futures import ThreadPoolExecutor  # which a writer that only writes does not need
+
     with ThreadPoolExecutor(max_workers=4) as threads:
         found = threads.map(_digest, [folder / name for name in files])
         for (name, entry), digest in zip(files.items(), found, strict=True):
