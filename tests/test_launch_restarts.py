@@ -143,7 +143,7 @@ def test_sigterm_reaches_every_rank_with_the_deadline_and_ends_in_75(tmp_path: P
         assert job.wait() == 75
     left = [int(line.split()[2]) for line in job.lines if line.startswith("stopping with")]
     assert len(left) == 2 and all(0 < seconds <= 20 for seconds in left)
-    assert job.said[-1].startswith("stopped: SIGTERM on node 0; saved, run the same command again")
+    assert job.said[-1].startswith("stopped: SIGTERM on node 0; saved; the same command goes on")
 
 
 def test_ranks_that_do_not_stop_are_killed_after_the_grace_and_the_code_says_so(tmp_path: Path) -> None:
@@ -163,3 +163,10 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:
         job.wait_for(lambda job: job.said)
         job.process.send_signal(signal.SIGINT)
         assert job.wait() == 130
+
+
+def test_a_run_directory_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Job(STEPS, str(tmp_path), "1", FLEETFORM_RUN_DIR=str(tmp_path / "file" / "run")) as job:
+        assert job.wait() == 2
+    assert job.said[0].startswith("failed: the run directory cannot be written: ")

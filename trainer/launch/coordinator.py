@@ -213,7 +213,7 @@ class Coordinator:
         again = f" after {restarts} restart{'s' if restarts != 1 else ''}" if restarts else ""
         if stopped:
             why = self._asked[0] if self._asked else "the ranks stopped by themselves"
-            self._finish(EXIT_STOPPED, f"stopped: {why}; saved, run the same command again to go on{again}")
+            self._finish(EXIT_STOPPED, f"stopped: {why}; saved{again}; the same command goes on")
         else:
             self._finish(0, f"done{again}")
 

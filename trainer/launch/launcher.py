@@ -84,7 +84,12 @@ class Launcher:
             self._client = Client(hello, (options.master_addr, options.master_port), self._put)
             self._client.start()
             return
-        self._report = Report(options)
+        try:
+            self._report = Report(options)
+        except OSError as error:
+            say(f"failed: the run directory cannot be written: {error}")
+            self._result = EXIT_USER_MISTAKE
+            return
         self._coordinator = Coordinator(options, self._order, self._report)
         if options.nnodes > 1:
             try:
@@ -216,9 +221,8 @@ class Launcher:
             self._lines[node].send(order)
 
     def _ping(self) -> None:
-        silent = self._agent.silent_seconds
-        if silent and self._options.hang_seconds is not None:
-            self._tell({"is": "silent", "seconds": silent})
+        if self._options.hang_seconds is not None:
+            self._tell({"is": "silent", "seconds": self._agent.silent_seconds})
         if self._client is not None:
             self._client.send({"is": "ping"})
         for line in self._lines.values():
