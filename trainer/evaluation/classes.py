@@ -46,17 +46,9 @@ def report_classes(
     """
     total = len(columns)
     labels, predicted = columns[:, 0].astype(np.int64), columns[:, 1].astype(np.int64)
-    confidence, losses = columns[:, 2], columns[:, 3]
-    right = predicted == labels
-    calibration = calibration_table(confidence, right)
-    metrics = {
-        "accuracy": metric(right.mean(), wilson(int(right.sum()), total), total),
-        "log_loss": metric(losses.mean(), bootstrap_mean(losses), total, "nats"),
-        "balanced_accuracy": metric(*_balanced_accuracy(labels, right, len(classes)), total),
-        "calibration_error": metric(calibration["error"], None, total),
-    }
-    if len(classes) == 2 and 0 < labels.sum() < total:
-        metrics["auc"] = metric(*_auc_with_interval(labels, columns[:, 4]), total)
+    calibration = calibration_table(columns[:, 2], predicted == labels)
+    metrics = _metrics(columns, len(classes))
+    metrics["calibration_error"] = metric(calibration["error"], None, total)
     report: dict[str, Any] = {
         "kind": "classes",
         "metrics": metrics,
@@ -78,6 +70,21 @@ def report_classes(
         "held_out_samples": float(total),
         "report": report,
     }
+
+
+def _metrics(columns: NDArray[np.float64], num_classes: int) -> dict[str, dict[str, Any]]:
+    """Return accuracy, loss, the classes' mean recall and, of two classes, the area under the ROC curve."""
+    total, losses = len(columns), columns[:, 3]
+    labels = columns[:, 0].astype(np.int64)
+    right = columns[:, 1] == columns[:, 0]
+    metrics = {
+        "accuracy": metric(right.mean(), wilson(int(right.sum()), total), total),
+        "log_loss": metric(losses.mean(), bootstrap_mean(losses), total, "nats"),
+        "balanced_accuracy": metric(*_balanced_accuracy(labels, right, num_classes), total),
+    }
+    if num_classes == 2 and 0 < labels.sum() < total:
+        metrics["auc"] = metric(*_auc_with_interval(labels, columns[:, 4]), total)
+    return metrics
 
 
 def majority_baseline(
