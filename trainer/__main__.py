@@ -15,6 +15,7 @@ from trainer.print_config import config_text
 OPTIONS = {
     "--list": "print the names of the bundled recipes and exit",
     "--print-config": "print every setting as TOML, with where it is from, and exit",
+    "--dry-run": "print what auto becomes and what each process needs, after a trial step, and exit",
 }
 EXIT_FAILED = 1
 EXIT_USER_MISTAKE = 2
@@ -31,18 +32,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for option, what in OPTIONS.items():
         parser.add_argument(option, action="store_true", help=what)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--ranks", type=int, help="with --dry-run: processes to plan for (default 1)")
+    options = parser.parse_intermixed_args(arguments)
     if options.list:
         print("\n".join(recipe_names()))
         return 0
     if options.recipe is None:
         parser.error("name a recipe: " + ", ".join(recipe_names()))
+    if options.ranks is not None and (options.ranks < 1 or not options.dry_run):
+        parser.error("--ranks: a positive number, together with --dry-run")
     try:
         config = load_config(options.recipe, options.overrides)
         if options.print_config:
             print(config_text(config, options.recipe, options.overrides), end="")
-            return 0
-        return run(config)
+        if options.dry_run:
+            from trainer.dry_run import dry_run
+
+            print(dry_run(config, options.ranks or 1), end="")
+        return 0 if options.print_config or options.dry_run else run(config)
     except ConfigError as error:
         # Every process finds the same mistakes; one of them tells.
         return fail(*(error.problems if os.environ.get("RANK", "0") == "0" else ()), code=EXIT_USER_MISTAKE)
@@ -76,13 +83,14 @@ def attempt(config: Config, engine: Any) -> int:
     is_main = engine.world.is_main
     try:
         result = train(config, engine)
-    except DivergedError as error:
-        return fail(*([str(error)] if is_main else []), code=EXIT_FAILED)
-    except DatasetError as error:
-        return fail(str(error), code=EXIT_USER_MISTAKE)
-    except OSError as error:
-        return fail(f"the run directory or the data cannot be used: {error}", code=EXIT_FAILED)
     except Exception as error:
+        engine.around.pulse.cause(f"{type(error).__name__}: {error}")  # the launcher's word for it
+        if isinstance(error, DivergedError):
+            return fail(*([str(error)] if is_main else []), code=EXIT_FAILED)
+        if isinstance(error, DatasetError):
+            return fail(str(error), code=EXIT_USER_MISTAKE)
+        if isinstance(error, OSError):
+            return fail(f"the run directory or the data cannot be used: {error}", code=EXIT_FAILED)
         if not is_out_of_memory(error):
             raise
         line, code = engine.out_of_memory()

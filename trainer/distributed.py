@@ -94,7 +94,7 @@ def join_world(device: Literal["auto", "cpu", "cuda"]) -> World:
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     processes_here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    chosen = _choose_device(device, local_rank, processes_here)
+    chosen = choose_device(device, local_rank, processes_here)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
         torch.set_float32_matmul_precision(
@@ -114,9 +114,10 @@ def join_world(device: Literal["auto", "cpu", "cuda"]) -> World:
     )
 
 
-def _choose_device(
+def choose_device(
     device: Literal["auto", "cpu", "cuda"], local_rank: int, processes_here: int
 ) -> torch.device:
+    """Return the device of this machine's process `local_rank`; raises NoDeviceError where there is none."""
     num_gpus = 0 if device == "cpu" else torch.cuda.device_count()
     if device == "cuda" and num_gpus < processes_here:
         raise NoDeviceError(

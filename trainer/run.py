@@ -178,8 +178,10 @@ class Run:
     def on(self, moment: str) -> Callable[[H], H]:
         """Return a decorator that has a function called at a moment: see trainer.engine.hooks.MOMENTS."""
 
+        functions = self.around.hooks.at(moment)
+
         def add(function: H) -> H:
-            self.around.hooks.add(moment, function)
+            functions.append(function)
             return function
 
         return add
@@ -208,7 +210,10 @@ class Run:
         return written
 
     def close(self) -> None:
-        """Give back what the process lent: its handlers of SIGTERM and of exceptions."""
+        """Give back what the process lent: its handlers of SIGTERM and of exceptions, its collector."""
+        if self._session is not None:
+            self._session.release()
+        self.around.recorder.abandon()
         self.around.stop.close()
         self._hook.remove()
 

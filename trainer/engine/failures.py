@@ -17,6 +17,10 @@ EXIT_OUT_OF_MEMORY = 76
 """The memory did not suffice: run the same command again, it goes on with a smaller micro-batch."""
 
 
+_CPU_MEMORY = "DefaultCPUAllocator: "
+"""How torch's RuntimeError begins where the machine's own memory does not suffice."""
+
+
 class DivergedError(Exception):
     """The loss or its gradient is no longer a number; going on would only spoil the checkpoints."""
 
@@ -83,7 +87,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, torch.OutOfMemoryError):
+        if isinstance(seen, torch.OutOfMemoryError) or _CPU_MEMORY in str(seen):
             return True
         seen = seen.__cause__
     return False

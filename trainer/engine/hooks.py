@@ -29,11 +29,11 @@ class Hooks:
         self.each_step = self._functions["step"]
         """Those that are called after each step; looked at without a call."""
 
-    def add(self, moment: str, function: Hook) -> None:
-        """Add a function; raises ConfigError for a moment that there is not."""
+    def at(self, moment: str) -> list[Hook]:
+        """Return the moment's list, to add to; raises ConfigError for a moment that there is not."""
         if moment not in MOMENTS:
             raise ConfigError([f"run.on: there is no moment {moment!r}{nearest_hint(moment, MOMENTS)}"])
-        self._functions[moment].append(function)
+        return self._functions[moment]
 
     def call(self, moment: str, step: int) -> list[Any]:
         """Call the moment's functions and return what they returned."""

@@ -186,6 +186,13 @@ class Recorder:
         write_durably(path, json.dumps(_finite(summary), indent=1) + "\n")
         return True
 
+    def abandon(self) -> None:
+        """Close the files as they are, after a failure: the ledger tells its time from what is there."""
+        self.closed = True
+        if self._log is not None:
+            self._log.close()
+        self.ledger.close()
+
     def close(self, *, finished: bool) -> None:
         """Close the files; where no launcher does so, reckon up the ledger."""
         if self.closed:
@@ -193,9 +200,7 @@ class Recorder:
         self.closed = True
         self._windows.flush()
         self.ledger.event("finished" if finished else "stopped")
-        if self._log is not None:
-            self._log.close()
-        self.ledger.close()
+        self.abandon()
         if self._world.is_main and PULSE not in os.environ:
             from trainer.closing import closing_lines
             from trainer.goodput_ledger import write_ledger

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from math import inf
 
 from trainer.checkpoints.checkpointer import Checkpointer
 from trainer.checkpoints.interval import steps_between_saves, steps_between_snapshots
@@ -84,9 +85,8 @@ class Saving:
     def save(self, progress: Progress) -> float:
         """Hand the state over to be written; return the seconds that training stood still."""
         begin = time.perf_counter()
-        if self._pending is not None:
-            self.settle()
         self._checkpointer.save(progress)
+        self._tell_committed()  # it may have waited for the one before
         self._pending = self.last = self._last_snapshot = progress.step
         self._save_seconds = time.perf_counter() - begin
         return self._save_seconds
@@ -101,9 +101,9 @@ class Saving:
         self._snapshot_seconds = time.perf_counter() - begin
         return self._snapshot_seconds
 
-    def settle(self) -> None:
-        """Wait until the checkpoint under way counts."""
-        self._checkpointer.wait()
+    def settle(self, seconds: float | None = None) -> None:
+        """Wait until the checkpoint under way counts, and is uploaded, for at most so many seconds."""
+        self._checkpointer.wait(inf if seconds is None else seconds)
         self._pending = None
         self._tell_committed()
 

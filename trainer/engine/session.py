@@ -14,7 +14,7 @@ from trainer.engine.feed import Feed
 from trainer.engine.saving import Saving, checkpointer_of
 from trainer.engine.seeds import DERIVED
 from trainer.engine.stepper import Stepper, StepResult
-from trainer.engine.surroundings import Surroundings
+from trainer.engine.surroundings import Surroundings, begins_afresh
 from trainer.engine.update import Update
 from trainer.state import Progress, State
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 COLLECT_EVERY = 1000
 """Steps after which garbage is collected where nothing else pauses the run: on all processes at once."""
+LAST_SECONDS = 3.0
+"""Seconds of a stop's deadline that are kept for ending the process."""
 SETTLED = 3
 """Steps after which all that is compiled has been."""
 
@@ -40,17 +42,15 @@ class Session:
         self.stopping = False
         self.begun_at = 0
         self._count = 0
-        self._prepared = False
+        self._prepared = self._released = False
         self._began = self._waited = self._seconds = self._blocked = 0.0
-
-    # ------------------------------------------------------------------------------------------ before
 
     def resume(self, total: int | None) -> None:
         """Go on from the newest checkpoint, if there is one; raises ConfigError where it is another run's."""
         around, begin = self.around, time.perf_counter()
         around.pulse.phase("restoring")
         around.recorder.ledger.event("setup_done")
-        if around.settings.fresh:
+        if begins_afresh(around.settings):
             self.checkpointer.clear()
         stateless = not self._optimizer.state
         if stateless:
@@ -95,8 +95,6 @@ class Session:
         around.pulse.phase("training")
         self._waited = self.feed.wait_seconds
         self._began = time.perf_counter()
-
-    # ------------------------------------------------------------------------------------------ each step
 
     def _numbers(self) -> tuple[float, ...]:
         """Return what this process tells the others in this step: STOP and what follows it."""
@@ -205,8 +203,6 @@ class Session:
             around.pulse.phase("training")
             self._began = time.perf_counter()
 
-    # ------------------------------------------------------------------------------------------ the end
-
     def end(self) -> None:
         """Save the last state, if that is not done, and wait until it counts."""
         around = self.around
@@ -219,13 +215,16 @@ class Session:
         with self.phase("saving"):
             if self.step > self.begun_at and self.saving.last != self.step:
                 self.save()
-            self.saving.settle()
+            left = around.pulse.deadline()
+            self.saving.settle(None if left is None else max(left - LAST_SECONDS, 0.0))
 
     def release(self) -> None:
         """Give back what only the steps needed; at any time, more than once."""
-        self.feed.close()
-        self.checkpointer.close()
-        self._collector.resume()
+        if not self._released:
+            self._released = True
+            self.feed.close()
+            self.checkpointer.close()
+            self._collector.resume()
 
     @property
     def finished(self) -> bool:

@@ -10,7 +10,7 @@ from trainer.distributed import NoDeviceError, World, join_world
 from trainer.engine.memory import NOTE
 from trainer.engine.recorder import Recorder
 from trainer.engine.stop import StopRequest
-from trainer.engine.surroundings import Surroundings
+from trainer.engine.surroundings import Surroundings, begins_afresh
 from trainer.launch.pulse import Pulse
 from trainer.settings import ConfigError, RunSettings
 from trainer.tables import read_values
@@ -33,6 +33,8 @@ def default_run_dir() -> Path:
 def join(settings: RunSettings) -> tuple[Pulse, StopRequest, World]:
     """Join the other processes; raises ConfigError where the device is missing."""
     pulse = Pulse.open()
+    if settings.hang_minutes != "auto":
+        pulse.hang_after(settings.hang_minutes * 60)
     stop = StopRequest(pulse)
     try:
         return pulse, stop, join_world(settings.device)
@@ -47,7 +49,7 @@ def surround(
     """Return what the run has from here on; `begun` is when its own code began (epoch seconds)."""
     if world.is_main:
         run_dir.mkdir(parents=True, exist_ok=True)
-        if settings.fresh:
+        if begins_afresh(settings):
             (run_dir / NOTE).unlink(missing_ok=True)
     learned = {name: getattr(settings, name) for name in ("seed", "precision", "gradient_clip")} | identity
     return Surroundings(

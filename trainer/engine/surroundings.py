@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ class Surroundings:
     unit: str = "samples"
     units_per_sample: int = 1
     flops: Flops | None = None
+
+
+def begins_afresh(settings: RunSettings) -> bool:
+    """Return whether what an earlier run left is to go: where that was asked for, on the first start alone.
+
+    FLEETFORM_LAUNCH counts the launchers that a machine has started for the same command.
+    """
+    starts = (os.environ.get(name, "0") for name in ("TORCHELASTIC_RESTART_COUNT", "FLEETFORM_LAUNCH"))
+    return settings.fresh and all(count == "0" for count in starts)
 
 
 def digest(identity: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ class Update:
         self._clip = clip or math.inf
         self._parameters: list[nn.Parameter] = [p for g in optimizer.param_groups for p in g["params"]]
         self._sharded = any(is_sharded(parameter) for parameter in self._parameters)
-        self.fused = takes_scale(optimizer) and not self._sharded
+        self.fused = takes_scale(optimizer)
         self._on_gpu = world.device.type == "cuda"
         options: dict[str, Any] = {"device": world.device, "dtype": torch.float32}
         self._scale, self._no_number = torch.ones((), **options), torch.zeros((), **options)
