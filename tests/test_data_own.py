@@ -8,6 +8,9 @@ import itertools
 import json
 import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +383,41 @@ def test_text_becomes_shards_of_tokens_that_spell_it(
     assert spelled in {path.read_text() for path in folder.glob("[0-9]*.txt")}
     assert data.about["vocabulary"] > int(max(tokens))
     assert sum(data.report["documents"].values()) == 30
+
+
+PREPARE_SLOWLY = """
+import sys, time
+from pathlib import Path
+from trainer.data import text_prepare, units
+from trainer.data.prepare_data import Request, prepare_data
+from trainer.data_configs import TextConfig
+
+text_prepare.BYTES_PER_UNIT = 5000
+encode = text_prepare._encode_unit
+text_prepare._encode_unit = lambda *arguments: time.sleep(0.05) or encode(*arguments)
+prepare_data(Request(data=TextConfig(path=sys.argv[1], vocabulary=300)), Path(sys.argv[2]))
+"""
+
+
+def test_a_preparation_that_dies_by_kill_9_gives_what_an_uninterrupted_one_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TextConfig(path=str(library(tmp_path / "texts", 60)), vocabulary=300)
+    monkeypatch.setattr(text_prepare, "BYTES_PER_UNIT", 5000)
+    wanted, folder = made(config, tmp_path / "whole"), tmp_path / "killed"
+    command = [sys.executable, "-c", PREPARE_SLOWLY, config.path, str(folder)]
+    with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as process:
+        deadline = time.monotonic() + 60
+        while not (folder / ".unit-00003.json").is_file():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    before = (folder / "train-00000.bin").stat().st_mtime_ns
+    data = made(config, folder)
+    assert data.digest == wanted.digest
+    assert (folder / "train-00000.bin").stat().st_mtime_ns == before, "what was done is not done again"
+    assert not list(folder.glob(".unit-*")), "nothing is left lying"
 
 
 def test_labelled_text_keeps_each_text_s_tokens_and_label_together(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trainer.data.rows import Cell
 
@@ -36,3 +37,17 @@ def text_of(cell: Cell) -> str:
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
+
+
+def numbers_of(cells: Sequence[Cell]) -> list[float] | None:
+    """Return the cells as numbers where number_of finds one in each of them, else None; quick for many."""
+    kinds = set(map(type, cells))
+    if not kinds <= {str, int, float}:
+        return None
+    try:
+        numbers = list(map(float, cells))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    if not all(map(math.isfinite, numbers)) or (str in kinds and "_" in "".join(map(str, cells))):
+        return None
+    return numbers

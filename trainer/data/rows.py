@@ -57,14 +57,14 @@ def _read_csv(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
                 number -= 1
             elif len(cells) != len(header):
                 quarantine.add(name, number, f"has {len(cells)} cells, the header has {len(header)}")
-            elif any("\udc80" <= character <= "\udcff" for cell in cells for character in _strange(cell)):
+            elif _has_raw_bytes(",".join(cells)):
                 quarantine.add(name, number, "is not UTF-8")
             else:
                 yield name, number, dict(zip(header, cells, strict=True))
 
 
-def _strange(cell: str) -> str:
-    return "" if cell.isascii() else cell
+def _has_raw_bytes(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def _delimiter(path: Path) -> str:

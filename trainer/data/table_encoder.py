@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells import is_missing, number_of, text_of
+from trainer.data.cells import is_missing, number_of, numbers_of, text_of
 from trainer.data.rows import Cell
 
 
@@ -54,10 +54,34 @@ class TableEncoder:
 
     def encode(self, rows: Sequence[Mapping[str, Cell]]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the rows' standardised numbers [n, numbers] and codes [n, categories]; raises CellError."""
-        encoded = [self.encode_row(row) for row in rows]
-        numbers = np.array([each for each, _ in encoded], np.float64).reshape(len(rows), -1)
-        codes = np.array([each for _, each in encoded], np.int64).reshape(len(rows), -1)
+        numbers, codes, faults = self.encode_raw(rows)
+        if faults:
+            raise CellError(next(iter(faults.values())))
         return standardised(numbers, self.numbers), codes
+
+    def encode_raw(
+        self, rows: Sequence[Mapping[str, Cell]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[int, str]]:
+        """Return the rows' numbers as they are, their codes, and what is wrong with which of the rows."""
+        faults: dict[int, str] = {}
+        numbers = np.empty((len(rows), len(self._number_names)), np.float64)
+        for at, name in enumerate(self._number_names):
+            cells = [row.get(name) for row in rows]
+            numbers[:, at] = numbers_of(cells) or [
+                _number(cell, name, place, faults) for place, cell in enumerate(cells)
+            ]
+        codes = np.empty((len(rows), len(self._codes)), np.int64)
+        for at, (name, known) in enumerate(self._codes):
+            texts = ["" if is_missing(cell) else text_of(cell) for cell in (row.get(name) for row in rows)]
+            codes[:, at] = [known.get(text, 0) for text in texts]
+        return numbers, codes, dict(sorted(faults.items()))
+
+
+def _number(cell: Cell, name: str, place: int, faults: dict[int, str]) -> float:
+    number = number_of(cell)
+    if number is None and not is_missing(cell):
+        faults.setdefault(place, f"column {name!r}: {cell!r} is no number")
+    return math.nan if number is None else number
 
 
 def standardised(numbers: NDArray[np.float64], columns: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:

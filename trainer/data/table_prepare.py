@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.cells import is_missing, number_of, text_of
-from trainer.data.dataset import PARTS
+from trainer.data.dataset import PARTS, merged
 from trainer.data.errors import DatasetError
 from trainer.data.quarantine import Quarantine
 from trainer.data.rows import Cell, Row
@@ -21,6 +22,8 @@ from trainer.data.table_scan import Column, ColumnScan, categories, choose_colum
 from trainer.data_configs import Split, TableConfig
 
 Arrays = dict[str, NDArray[Any]]
+ROWS_AT_ONCE = 4096
+"""Rows whose columns are looked at together."""
 HELD_OUT_WORDS = frozenset({"held_out", "test", "valid", "validation", "val", "true", "yes", "1"})
 """What `held_out_column` may say, in lower case, of a row that is held out."""
 
@@ -33,13 +36,13 @@ def prepare_table(
     `rows` begins anew each time that it is called. Arrays: numbers float32 [n, N], categories int64 [n, C],
     target int64 or float32 [n]. Raises DatasetError.
     """
-    scans, trained = _scan(rows(), config)
+    seen = _scan(rows(), config)
+    scans = list(seen.scans.values())
     columns = choose_columns(scans, config)
-    target = next(scan for scan in scans if scan.name == config.target)
-    kind = target_kind(target, config)
-    described = [_described(column, trained) for column in columns if column.kind != "ignored"]
-    classes = sorted(trained[config.target]) if kind == "class" else []
-    parts = _encode(rows(), config, TableEncoder(described), classes, quarantine)
+    kind = target_kind(seen.scans[config.target], config)
+    described = [_described(column, seen.trained) for column in columns if column.kind != "ignored"]
+    classes = sorted(seen.trained[config.target].values) if kind == "class" else []
+    parts = _encode(rows(), config, TableEncoder(described), classes, seen.held_out, quarantine)
     quarantine.check(sum(len(part["target"]) for part in parts.values()))
     for part, arrays in parts.items():
         if not len(arrays["target"]):
@@ -49,43 +52,71 @@ def prepare_table(
     return parts, about, report
 
 
-def part_of(row: Mapping[str, Cell], number: int, config: TableConfig) -> str:
-    """Return the part that a row belongs to; `number` counts all rows from 0."""
-    if config.held_out_column:
-        said = text_of(row.get(config.held_out_column)).lower()
-        return "held_out" if said in HELD_OUT_WORDS else "train"
-    if config.group_column:
-        content = text_of(row.get(config.group_column))
-        split: Split = "content"
-    else:
-        content = "\x1f".join(f"{name}\x1e{text_of(cell)}" for name, cell in sorted(row.items()))
-        split = config.split
-    held = is_held_out(split, config.held_out, number, content.encode(errors="replace"))
-    return "held_out" if held else "train"
+class _Parts:
+    """Tells which part each row is of."""
+
+    def __init__(self, config: TableConfig) -> None:
+        self._config = config
+        self._names: dict[tuple[str, ...], tuple[list[str], str]] = {}
+
+    def held_out(self, row: Mapping[str, Cell], number: int) -> bool:
+        """Return whether a row is held out; `number` counts all rows from 0."""
+        config = self._config
+        split: Split = config.split
+        if config.held_out_column:
+            return text_of(row.get(config.held_out_column)).lower() in HELD_OUT_WORDS
+        content = ""
+        if config.group_column:
+            content, split = text_of(row.get(config.group_column)), "content"
+        elif split == "content":
+            key = tuple(row)
+            if key not in self._names:
+                self._names[key] = sorted(key), "\x1e".join(sorted(key))
+            names, joined = self._names[key]
+            content = "\x1f".join([joined, *(text_of(row[name]) for name in names)])
+        return is_held_out(split, config.held_out, number, content.encode(errors="replace"))
 
 
-def _scan(rows: Iterator[Row], config: TableConfig) -> tuple[list[ColumnScan], dict[str, Mapping[str, int]]]:
-    """Return what was seen of each column, and how often the training part has each of its values."""
-    scans: dict[str, ColumnScan] = {}
-    trained: dict[str, ColumnScan] = {}
-    number = -1
-    for number, (_, _, row) in enumerate(rows):
-        training = part_of(row, number, config) == "train"
-        for name, cell in row.items():
-            if name not in scans:
-                scans[name], trained[name] = ColumnScan(name), ColumnScan(name)
-            scans[name].add(cell)
-            if training:
-                trained[name].add(cell)
-    for scan in scans.values():
-        scan.missing = number + 1 - scan.seen  # a row of JSON may lack the column
-    return list(scans.values()), {name: scan.values for name, scan in trained.items()}
+def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
+        yield chunk
 
 
-def _described(column: Column, trained: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+@dataclass
+class _Seen:
+    """What the first pass saw of a table."""
+
+    scans: dict[str, ColumnScan]
+    trained: dict[str, ColumnScan]
+    """The same of the training part alone."""
+    held_out: bytearray
+    """Whether each row is held out, in order."""
+
+
+def _scan(rows: Iterator[Row], config: TableConfig) -> _Seen:
+    seen, parts = _Seen({}, {}, bytearray()), _Parts(config)
+    for chunk in _chunks(rows):
+        table = [row for _, _, row in chunk]
+        first = len(seen.held_out)
+        held = [parts.held_out(row, first + place) for place, row in enumerate(table)]
+        training = [row for row, out in zip(table, held, strict=True) if not out]
+        seen.held_out.extend(held)
+        for name in dict.fromkeys(itertools.chain.from_iterable(table)):
+            if name not in seen.scans:
+                seen.scans[name], seen.trained[name] = ColumnScan(name), ColumnScan(name)
+            seen.scans[name].add([row.get(name) for row in table])
+            # Of the training part only its values are asked for, and of many values none are.
+            if not seen.trained[name].many:
+                seen.trained[name].add([row.get(name) for row in training])
+    for scan in seen.scans.values():
+        scan.missing = len(seen.held_out) - scan.seen
+    return seen
+
+
+def _described(column: Column, trained: Mapping[str, ColumnScan]) -> dict[str, Any]:
     if column.kind == "number":
         return {"name": column.name, "kind": "number"}
-    return {"name": column.name, "kind": "category", "values": categories(trained[column.name])}
+    return {"name": column.name, "kind": "category", "values": categories(trained[column.name].values)}
 
 
 def _encode(
@@ -93,31 +124,34 @@ def _encode(
     config: TableConfig,
     encoder: TableEncoder,
     classes: Sequence[str],
+    held_out: bytearray,
     quarantine: Quarantine,
 ) -> dict[str, Arrays]:
     """Return both parts' arrays, their numbers not yet standardised; broken rows are quarantined."""
     label_of = {name: label for label, name in enumerate(classes)}
-    cells = {part: (array("d"), array("q"), array("d")) for part in PARTS}
-    for number, (file, line, row) in enumerate(rows):
-        try:
-            numbers, codes = encoder.encode_row(row)
-            target = _target(row.get(config.target), config.target, label_of)
-        except CellError as error:
-            quarantine.add(file, line, str(error))
-            continue
-        of_numbers, of_codes, of_targets = cells[part_of(row, number, config)]
-        of_numbers.extend(numbers)
-        of_codes.extend(codes)
-        of_targets.append(target)
-    parts: dict[str, Arrays] = {}
-    for part, (of_numbers, of_codes, of_targets) in cells.items():
-        shape = (len(of_targets), -1) if of_targets else (0, 0)
-        parts[part] = {
-            "numbers": np.array(of_numbers, np.float64).reshape(shape),
-            "categories": np.array(of_codes, np.int64).reshape(shape),
-            "target": np.array(of_targets, np.int64 if classes else np.float32),
-        }
-    return parts
+    blocks: dict[str, list[Arrays]] = {part: [] for part in PARTS}
+    done = 0
+    for chunk in _chunks(rows):
+        numbers, codes, faults = encoder.encode_raw([row for _, _, row in chunk])
+        targets = np.zeros(len(chunk))
+        for place, (_, _, row) in enumerate(chunk):
+            try:
+                targets[place] = _target(row.get(config.target), config.target, label_of)
+            except CellError as error:
+                faults.setdefault(place, str(error))
+        for place, what in sorted(faults.items()):
+            quarantine.add(chunk[place][0], chunk[place][1], what)
+        whole = np.ones(len(chunk), bool)
+        whole[list(faults)] = False
+        held = np.frombuffer(held_out, bool, len(chunk), done)
+        done += len(chunk)
+        for part, chosen in (("train", whole & ~held), ("held_out", whole & held)):
+            block = {"numbers": numbers[chosen], "categories": codes[chosen], "target": targets[chosen]}
+            blocks[part].append(block)
+    kind = np.int64 if classes else np.float32
+    empty = {"numbers": np.empty((0, 0)), "categories": np.empty((0, 0), np.int64), "target": np.empty(0)}
+    parts = {part: dict(merged(each or [empty])) for part, each in blocks.items()}
+    return {part: arrays | {"target": arrays["target"].astype(kind)} for part, arrays in parts.items()}
 
 
 def _target(cell: Cell, name: str, label_of: Mapping[str, int]) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.data.cells import is_missing, number_of, text_of
+from trainer.data.cells import is_missing, number_of, numbers_of, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.rows import Cell
 from trainer.data_configs import TableConfig
@@ -37,32 +38,40 @@ class ColumnScan:
     rising: bool = True
     """Whether each cell is a whole number above the one before."""
     values: Counter[str] = field(default_factory=Counter)
-    """How often each value was seen, of the first MOST_VALUES different ones."""
+    """How often each value was seen, until there were more than MOST_VALUES different ones."""
     many: bool = False
     """Whether there are more different values than are counted."""
     _first: float | None = None
     _last: float | None = None
 
-    def add(self, cell: Cell) -> None:
-        """Count one cell."""
-        if is_missing(cell):
-            self.missing += 1
-            return
-        self.seen += 1
-        text = text_of(cell)
-        if text in self.values or len(self.values) < MOST_VALUES:
-            self.values[text] += 1
-        else:
-            self.many = True
-        number = number_of(cell)
-        if number is None:
-            self.rising = False
-            return
-        self.numeric += 1
-        self.decimals |= not number.is_integer()
-        self.rising &= number.is_integer() and (self._last is None or number > self._last)
-        self._first = number if self._first is None else self._first
-        self._last = number
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Count the column's cells of the next rows."""
+        numbers: Sequence[float | None] | None = numbers_of(cells)
+        if numbers is None:
+            cells = [cell for cell in cells if not is_missing(cell)]
+            numbers = [number_of(cell) for cell in cells]
+        self.seen += len(cells)
+        if not self.many:
+            self._count(Counter(map(text_of, cells)))
+        known = [number for number in numbers if number is not None]
+        self.numeric += len(known)
+        self.rising &= len(known) == len(numbers)
+        if self.rising or not self.decimals:
+            whole = all(map(float.is_integer, known))
+            self.decimals |= not whole
+            self.rising &= whole
+        if self.rising and known:
+            before = known if self._last is None else [self._last, *known]
+            self.rising = all(a < b for a, b in itertools.pairwise(before))
+            self._first = known[0] if self._first is None else self._first
+            self._last = known[-1]
+
+    def _count(self, counted: Counter[str]) -> None:
+        for text, count in counted.items():
+            if text in self.values or len(self.values) < MOST_VALUES:
+                self.values[text] += count
+            else:
+                self.many = True
 
     @property
     def looks_numeric(self) -> bool:
