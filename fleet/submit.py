@@ -48,15 +48,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         request = build_request(job, outputs.fleets, outputs.run_max_gib)
         run_id = act.details["run_id"] = new_run_id()
         code = code_archive.pack(request.code_root) if request.code_root else None
-        dataset = None
-        if request.dataset:
-            dataset = datasets.prepare(
-                session.project,
-                request.dataset,
-                request.recipe,
-                request.overrides,
-                session.cloud.process_environment(),
-            )
+        dataset = _prepare(session, request) if request.dataset else None
         head = find_head(session)
         s3 = session.client("s3")
         if dataset:
@@ -81,6 +73,12 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         head = _start(session, outputs, run_id, files, head)
     make_room(session)
     return Submitted(run_id, request, head)
+
+
+def _prepare(session: Session, request: LaunchRequest) -> datasets.Dataset:
+    """Return the job's dataset, prepared on this machine."""
+    variables = session.cloud.process_environment()
+    return datasets.prepare(session.project, request.dataset, request.recipe, request.overrides, variables)
 
 
 def new_run_id() -> str:
