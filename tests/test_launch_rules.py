@@ -14,6 +14,7 @@ import pytest
 from tests.launch_jobs import ROOT, wait_until
 from trainer.launch import ahead, kernel
 from trainer.launch.causes import Death, aborted_text, first_cause
+from trainer.launch.environment import attempt_environment
 from trainer.launch.hang import (
     PATIENT_SECONDS,
     SHORTEST_SECONDS,
@@ -371,3 +372,12 @@ def test_the_launcher_itself_needs_nothing_but_the_standard_library() -> None:
     ).stdout.split()
     outside = {name.split(".")[0] for name in loaded} - sys.stdlib_module_names - {"trainer"}
     assert {name for name in outside if not name.startswith(("_", "sphinxcontrib"))} <= {"__main__"}
+
+
+def test_all_ranks_see_machine_0s_count_of_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = {"attempt": 0, "port": 4711, "launch": "2"}
+    seen = {"MASTER_PORT": "4711", "TORCHELASTIC_RESTART_COUNT": "0"}
+    monkeypatch.setenv("FLEETFORM_LAUNCH", "1")
+    assert attempt_environment(order) == {**seen, "FLEETFORM_LAUNCH": "2"}
+    monkeypatch.setenv("FLEETFORM_LAUNCH", "2")
+    assert attempt_environment(order) == seen

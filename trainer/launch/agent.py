@@ -10,6 +10,7 @@ from typing import Any
 from trainer.launch import kernel
 from trainer.launch.attempt import Attempt
 from trainer.launch.causes import signal_name
+from trainer.launch.environment import attempt_environment
 from trainer.launch.fork_server import ForkServer
 from trainer.launch.options import Options
 from trainer.launch.output import Output
@@ -66,17 +67,17 @@ class Agent:
         """Carry out what the coordinator orders."""
         kind = order["do"]
         if kind == "start":
-            self._start(int(order["attempt"]), int(order["port"]))
+            self._start(int(order["attempt"]), attempt_environment(order))
         elif kind == "stop":
             self._stop(int(order["attempt"]), float(order["grace"]))
         elif kind == "dump" and self._attempt is not None:
             standings = [[s.rank, s.step, s.waits, s.frame] for s in self._attempt.dump_stacks()]
             self._send({"is": "stacks", "attempt": self._attempt.number, "standings": standings})
 
-    def _start(self, number: int, port: int) -> None:
+    def _start(self, number: int, environment: dict[str, str]) -> None:
         assert self._attempt is None, "an attempt begins where the one before has ended"
         self._attempt = Attempt(
-            self._options, number, port, self._server, self.output, self._page, self._memory
+            self._options, number, environment, self._server, self.output, self._page, self._memory
         )
         self._order_store()  # the next attempt's: it is at hand when this one fails
 

@@ -45,13 +45,13 @@ class Attempt:
         self,
         options: Options,
         number: int,
-        store_port: int,
+        environment: Mapping[str, str],
         server: ForkServer,
         output: Output,
         page: PulsePage,
         memory: Mapping[int, int],
     ) -> None:
-        """`memory` are the descriptors of the ranks' memory that outlives them."""
+        """`environment` is what its ranks see alike; `memory` the descriptors of memory that outlives them."""
         self.number = number
         self._options, self._output, self._page = options, output, page
         self._ranks = {rank: _Rank(rank) for rank in range(options.nproc_per_node)}
@@ -65,10 +65,10 @@ class Attempt:
         self._hangs = HangWatch(options.hang_seconds, time.monotonic())
         first = options.node_rank * options.nproc_per_node
         for local_rank, rank in self._ranks.items():
-            environment = rank_environment(options, local_rank, number, store_port)
+            own = {**environment, **rank_environment(options, local_rank)}
             stdout, stderr = (output.pipe(first + local_rank, local_rank, target) for target in (1, 2))
             fds = {"stdout": stdout, "stderr": stderr, VARIABLE: page.fd, MEMORY_VARIABLE: memory[local_rank]}
-            self._orders[server.fork_rank(environment, fds)] = rank
+            self._orders[server.fork_rank(own, fds)] = rank
             os.close(stdout)
             os.close(stderr)
 

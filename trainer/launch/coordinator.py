@@ -6,12 +6,14 @@ with a new store, once every machine is there and has reaped its ranks.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, first_cause, lost_a_peer
+from trainer.launch.environment import LAUNCH_VARIABLE
 from trainer.launch.hang import Standing
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import Options
@@ -142,7 +144,8 @@ class Coordinator:
         self._deaths, self._fault, self._kill_at = [], "", None
         self._inquiry, self._silent = None, {}
         self._report.attempt_started(self._attempt)
-        self._to_all({"do": "start", "attempt": self._attempt, "port": port})
+        launch = os.environ.get(LAUNCH_VARIABLE, "0")
+        self._to_all({"do": "start", "attempt": self._attempt, "port": port, "launch": launch})
 
     def _on_rank_ended(self, code: int, text: str, told: bool) -> None:
         if told or not code or self._state != "running":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from trainer.launch.options import Options
 from trainer.launch.policy import DEFAULT_RESTARTS
@@ -11,12 +13,28 @@ MEMORY_VARIABLE = "FLEETFORM_MEMORY_FD"
 """Descriptor of memory that outlives a rank: the next one on its place finds what this one left there."""
 
 
+LAUNCH_VARIABLE = "FLEETFORM_LAUNCH"
+"""How often the launcher has been started again for this job, by whoever starts it. The ranks see machine 0's
+count, so that all of them know alike whether this is the job's beginning."""
+
+
 def thread_default(nproc_per_node: int) -> str:
     """Return OMP_NUM_THREADS for ranks where nobody has set it: this process's cores, shared out."""
     return str(max(1, len(os.sched_getaffinity(0)) // nproc_per_node))
 
 
-def rank_environment(options: Options, local_rank: int, restarts: int, store_port: int) -> dict[str, str]:
+def attempt_environment(order: Mapping[str, Any]) -> dict[str, str]:
+    """Return what all ranks of the attempt that machine 0 orders see alike."""
+    launch = str(order["launch"])
+    counted = {LAUNCH_VARIABLE: launch} if launch != os.environ.get(LAUNCH_VARIABLE, "0") else {}
+    return {
+        "MASTER_PORT": str(int(order["port"])),
+        "TORCHELASTIC_RESTART_COUNT": str(int(order["attempt"])),
+        **counted,
+    }
+
+
+def rank_environment(options: Options, local_rank: int) -> dict[str, str]:
     """Return what is added to the launcher's own environment for one rank."""
     rank = options.node_rank * options.nproc_per_node + local_rank
     world_size, local_size = str(options.world_size), str(options.nproc_per_node)
@@ -31,9 +49,7 @@ def rank_environment(options: Options, local_rank: int, restarts: int, store_por
         "ROLE_RANK": str(rank),
         "ROLE_WORLD_SIZE": world_size,
         "MASTER_ADDR": options.master_addr,
-        "MASTER_PORT": str(store_port),
         "TORCHELASTIC_RUN_ID": options.run_id,
-        "TORCHELASTIC_RESTART_COUNT": str(restarts),
         "TORCHELASTIC_MAX_RESTARTS": str(
             DEFAULT_RESTARTS if options.max_restarts is None else options.max_restarts
         ),
