@@ -51,7 +51,7 @@ class Attempt:
         page: PulsePage,
         memory: Mapping[int, int],
     ) -> None:
-        """`environment` is what its ranks see alike; `memory` the descriptors of memory that outlives them."""
+        """`environment` is what its ranks see alike, `memory` descriptors of memory that outlives them."""
         self.number = number
         self._options, self._output, self._page = options, output, page
         self._ranks = {rank: _Rank(rank) for rank in range(options.nproc_per_node)}
