@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,19 @@ def test_a_folder_of_pictures_becomes_a_predictor_for_files(tmp_path: Path) -> N
     for name, picture in kept.items():
         Image.fromarray(picture).resize((24, 24)).save(tmp_path / "new.png")
         assert predictor.predict([str(tmp_path / "new.png")])[0]["class"] == name
+
+
+def test_the_page_s_examples_are_configurations_and_its_table_has_every_recipe(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert examples
+    for number, example in enumerate(examples):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(example)
+        assert load_config(path).data is not None
+    named = set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.MULTILINE))
+    texts = {"finetune", "gpt", "gpt-bpe", "text-class"}
+    assert set(recipe_names()) - texts <= named
 
 
 def test_every_bundled_recipe_is_whole_and_says_of_itself_what_it_is() -> None:
