@@ -95,9 +95,11 @@ class Runner:
         """Run the job while its directory is streamed, again where its launcher was killed; its exit code."""
         relaunches = Relaunches(self._run_dir)
         self._report["launched"] = utc_now()
+        before = int(inputs.run.get("attempt", 1)) - 1
         while True:
+            variables = {**environment, "FLEETFORM_LAUNCH": str(before + relaunches.total)}
             # Started while no other thread runs: see JobProcess.
-            job = JobProcess(["bash", str(inputs.script)], environment, inputs.code_dir, log, self._wake.set)
+            job = JobProcess(["bash", str(inputs.script)], variables, inputs.code_dir, log, self._wake.set)
             if relaunches.total == 0:
                 os.nice(_NICE)
             over = threading.Event()

@@ -44,7 +44,7 @@ exit 75
 KILLED = """\
 echo x >>"$FLEETFORM_RUN_DIR/starts.txt"
 if [ "$(wc -l <"$FLEETFORM_RUN_DIR/starts.txt")" -lt 3 ]; then kill -9 $$; fi
-env | grep -E '^(FLEETFORM_(SPOT|USD|CHECKPOINTS)|AWS_DEFAULT)' | sort
+env | grep -E '^(FLEETFORM_(SPOT|USD|CHECKPOINTS|LAUNCH)|AWS_DEFAULT)' | sort
 """
 
 
@@ -186,9 +186,10 @@ def test_a_launcher_that_was_killed_is_started_again_and_is_told_all_it_needs(
     assert log.count("fleetform: the launcher was killed; starting it again") == 2
     assert (spot.store.get_json(run_id, "outputs/node-0.json") or {})["relaunches"] == 2
     price = (spot.store.get_json(run_id, "run.json") or {})["price_usd_per_hour"]
-    assert log.splitlines()[-4:] == [
+    assert log.splitlines()[-5:] == [
         "AWS_DEFAULT_REGION=us-east-1",
         f"FLEETFORM_CHECKPOINTS_URL=s3://{spot.store.bucket}/runs/{run_id}/checkpoints",
+        "FLEETFORM_LAUNCH=2",
         "FLEETFORM_SPOT=1",
         f"FLEETFORM_USD_PER_HOUR={price:.6g}",
     ]
