@@ -99,6 +99,8 @@ class Checkpointer:
         num_here = plan.machines.count(plan.machines[world.rank])
         wanted = choose_num_slots(plan.layout.image_bytes, num_here, snapshots=self._snapshots_wanted)
         self._state = state
+        if self._copy is not None:
+            self._copy.close()
         self._copy = StateCopy(self._memory, plan, self._identity(), min(gather(wanted, world)), world.device)
         self._snapshots = Snapshots(state, plan, self._copy)
         terms = Terms(

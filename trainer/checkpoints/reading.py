@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict_loader import load, load_state_dict
 
 from trainer.checkpoints.agree import broadcast
 from trainer.checkpoints.layout import pieces_of
+from trainer.checkpoints.mapped_reader import MappedReader
 from trainer.checkpoints.plan import Plan
 from trainer.distributed import World
 
@@ -80,9 +81,9 @@ def _load_alone(state: dict[str, Any], folder: Path) -> None:
     """
     with _quiet():
         if "no_dist" in inspect.signature(load).parameters:
-            load(state, checkpoint_id=folder, no_dist=True)
+            load(state, storage_reader=MappedReader(folder), no_dist=True)
         else:
-            load_state_dict(state, FileSystemReader(folder), no_dist=True)
+            load_state_dict(state, MappedReader(folder), no_dist=True)
 
 
 @contextmanager
