@@ -33,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     for option, what in OPTIONS.items():
         parser.add_argument(option, action="store_true", help=what)
     parser.add_argument("--ranks", type=int, help="with --dry-run: processes to plan for (default 1)")
+    parser.add_argument(
+        "--device-gib",
+        type=float,
+        default=80.0,
+        help="with --dry-run device=cuda: a GPU's memory (default 80)",
+    )
     options = parser.parse_intermixed_args(arguments)
     if options.list:
         print("\n".join(recipe_names()))
@@ -48,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.dry_run:
             from trainer.dry_run import dry_run
 
-            print(dry_run(config, options.ranks or 1), end="")
+            print(dry_run(config, options.ranks or 1, options.device_gib), end="")
         return 0 if options.print_config or options.dry_run else run(config)
     except ConfigError as error:
         # Every process finds the same mistakes; one of them tells.

@@ -12,23 +12,23 @@ from torch import nn
 
 from trainer.distributed import World
 from trainer.engine.failures import is_out_of_memory
-from trainer.engine.parallel import Placed
+from trainer.engine.parallel import Device, Placed, device_of
 from trainer.settings import RunSettings
 
 CACHE = "compile-cache"
 """Folder of the run directory with what torch.compile made."""
 
 
-def choose_compile(settings: RunSettings, placed: Placed, world: World) -> str:
+def choose_compile(settings: RunSettings, has_blocks: bool, device: Device) -> str:
     """Return off, blocks or whole; auto compiles on a GPU, by blocks where the model repeats them."""
     if settings.compile != "auto":
-        if settings.compile == "blocks" and not placed.blocks:
+        if settings.compile == "blocks" and not has_blocks:
             warnings.warn("compile: the model has no four blocks alike: all of it is compiled", stacklevel=4)
             return "whole"
         return settings.compile
-    if world.device.type != "cuda":
+    if device.kind != "cuda":
         return "off"
-    return "blocks" if placed.blocks else "whole"
+    return "blocks" if has_blocks else "whole"
 
 
 class Compiling:
@@ -39,7 +39,7 @@ class Compiling:
     """
 
     def __init__(self, placed: Placed, settings: RunSettings, world: World, run_dir: Path) -> None:
-        self.mode = choose_compile(settings, placed, world)
+        self.mode = choose_compile(settings, bool(placed.blocks), device_of(world))
         self._world = world
         name = f"torch-{torch.__version__}-{world.device_name()}".replace(" ", "-").replace("/", "-")
         self._file = run_dir / CACHE / name

@@ -17,8 +17,6 @@ from trainer.distributed import World
 from trainer.engine.exchange import WIDTH
 from trainer.settings import ConfigError, RunSettings
 
-STATE_BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments, in single precision."""
 FEWEST_BLOCKS = 4
 """Alike modules in a row from which they count as the model's repeated blocks."""
 
@@ -58,16 +56,44 @@ def repeated_blocks(model: nn.Module) -> list[nn.Module]:
     return found
 
 
-def choose_sharding(settings: RunSettings, parameters: int, world: World) -> str:
-    """Return none, ddp or fsdp; auto takes fsdp where the state needs over half of a GPU's memory."""
-    if world.world_size == 1:
-        return "none"
-    if settings.sharding != "auto":
-        return settings.sharding
+@dataclass(frozen=True)
+class Device:
+    """What of a device matters to a plan."""
+
+    kind: str
+    """cpu or cuda."""
+    memory: int | None
+    """Bytes of a GPU."""
+    has_bf16: bool = True
+    """Whether a GPU computes in bfloat16."""
+
+
+def device_of(world: World) -> Device:
+    """Return this process's device."""
     if world.device.type != "cuda":
-        return "ddp"
+        return Device("cpu", None)
     memory = torch.cuda.get_device_properties(world.device).total_memory
-    return "fsdp" if parameters * STATE_BYTES_PER_PARAMETER > memory / 2 else "ddp"
+    return Device("cuda", memory, torch.cuda.is_bf16_supported())
+
+
+def state_bytes(parameters: int, trained: int) -> int:
+    """Return the bytes of the weights, and of the gradients and AdamW's moments of what is trained."""
+    return 4 * parameters + 12 * trained
+
+
+def choose_sharding(
+    settings: RunSettings, parameters: int, world_size: int, device: Device
+) -> tuple[str, str]:
+    """Return none, ddp or fsdp, and why; auto takes fsdp where the state needs over half of a GPU."""
+    if world_size == 1:
+        return "none", "there is one process"
+    if settings.sharding != "auto":
+        return settings.sharding, "as asked for"
+    if device.memory is None:
+        return "ddp", "processors share their machine's memory"
+    state = state_bytes(parameters, parameters)
+    why = f"a state of {state / 2**30:.1f} GiB, on devices of {device.memory / 2**30:.0f} GiB"
+    return ("fsdp" if state > device.memory / 2 else "ddp"), why
 
 
 def place(
@@ -79,11 +105,16 @@ def place(
     blocks: Sequence[nn.Module] | None = None,
     unused_parameters: bool = False,
     recomputed: bool = False,
+    sharding: str | None = None,
 ) -> Placed:
-    """Move the model to the device and make it train there with all others; the optimizer follows it."""
+    """Move the model to the device and make it train there with all others; the optimizer follows it.
+
+    `sharding` is chosen by the settings where it is left out.
+    """
     found = list(blocks) if blocks is not None else repeated_blocks(model)
-    sharding = choose_sharding(settings, sum(p.numel() for p in model.parameters()), world)
-    low = torch.bfloat16 if uses_bf16(settings, world) else None
+    device, parameters = device_of(world), sum(p.numel() for p in model.parameters())
+    sharding = sharding or choose_sharding(settings, parameters, world.world_size, device)[0]
+    low = torch.bfloat16 if uses_bf16(settings, device) else None
     if recomputed:
         recompute(found or [model])
     model.to(world.device)
@@ -144,10 +175,10 @@ def shard(
         group["params"] = [replaced.get(id(old), old) for old in group["params"]]
 
 
-def uses_bf16(settings: RunSettings, world: World) -> bool:
+def uses_bf16(settings: RunSettings, device: Device) -> bool:
     """Return whether the forward pass runs in bfloat16."""
     if settings.precision == "auto":
-        return world.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return device.kind == "cuda" and device.has_bf16
     return settings.precision == "bf16"
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainer.engine.compiling import Compiling
 from trainer.engine.memory import Fit
-from trainer.engine.parallel import place, uses_bf16
+from trainer.engine.parallel import device_of, place, uses_bf16
 from trainer.engine.surroundings import Surroundings
 from trainer.engine.update import fuse
 from trainer.state import State
@@ -21,7 +21,7 @@ class Placing:
     def __init__(self, around: Surroundings, fit: Fit, optimizer: torch.optim.Optimizer) -> None:
         self._around, self._fit = around, fit
         self.optimizer = optimizer
-        self.precision = "bf16" if uses_bf16(around.settings, around.world) else "fp32"
+        self.precision = "bf16" if uses_bf16(around.settings, device_of(around.world)) else "fp32"
 
     def place(
         self, model: nn.Module, blocks: Sequence[nn.Module] | None, save_frozen: bool, unused: bool
