@@ -173,3 +173,48 @@ def test_a_heart_tells_each_state_and_beats_on(bucket: Bucket, monkeypatch: pyte
     heart.say("uploading")
     assert wait_for(lambda: json.loads(bucket.get(key) or b"")["state"] == "uploading")
     monkeypatch.setattr(alive, "BEAT_SECONDS", 600)
+
+
+class Gang:
+    """Systems Manager with a command on each of several nodes and its exit code; None still runs."""
+
+    def __init__(self, *codes: int | None) -> None:
+        self.codes = codes
+
+    def get_command_invocation(self, **request: Any) -> dict[str, Any]:
+        code = self.codes[int(request["InstanceId"][2:])]
+        status = "InProgress" if code is None else "Success" if code == 0 else "Failed"
+        return {"Status": status, "ResponseCode": -1 if code is None else code}
+
+    def get_paginator(self, name: str) -> Gang:
+        return self
+
+    def paginate(self, **request: Any) -> list[dict[str, Any]]:
+        """Describe the machines: those whose command has no end are gone."""
+        rows = [
+            {"InstanceId": f"i-{rank}", "State": {"Name": "terminated" if code is None else "running"}}
+            for rank, code in enumerate(self.codes)
+        ]
+        return [{"Reservations": [{"Instances": rows}]}]
+
+
+@pytest.mark.parametrize(
+    ("codes", "event"),
+    [
+        ((75, 75), "PREEMPTED"),
+        ((75, None), "PREEMPTED"),  # its machine has ended, as EC2 had said
+        ((75, 0), "PREEMPTED"),
+        ((75, 1), "FAILED"),
+        ((0, None), "FAILED"),
+        ((0, 0), "SUCCEEDED"),
+    ],
+)
+def test_a_gang_that_saved_and_asks_to_be_run_again_is_preempted(
+    bucket: Bucket, clock: Clock, codes: tuple[int | None, ...], event: str
+) -> None:
+    gang = Gang(*codes)
+    parts = [Part(rank, Instance(f"i-{rank}", "10.0.0.1", "g5.xlarge"), "command") for rank in (0, 1)]
+    clock.now += 100.0
+    begun = Watch(gang, lambda: gang, bucket, "r", parts, 600.0, lambda: None)
+    clock.now += 5.0  # so that the machines are looked at with the commands
+    assert begun.until_end().event == event
