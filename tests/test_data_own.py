@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import itertools
 import json
+import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from trainer.config import ConfigError, load_config
 from trainer.data import pictures_prepare, text_prepare
 from trainer.data import prepare_data as preparing
 from trainer.data import prepare_own as own
+from trainer.data.cells import is_missing, number_of, numbers_of
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.decode import PictureError, decode_picture
 from trainer.data.errors import DatasetError
@@ -418,6 +422,47 @@ def test_a_preparation_that_dies_by_kill_9_gives_what_an_uninterrupted_one_gives
     assert data.digest == wanted.digest
     assert (folder / "train-00000.bin").stat().st_mtime_ns == before, "what was done is not done again"
     assert not list(folder.glob(".unit-*")), "nothing is left lying"
+
+
+def test_two_that_prepare_the_same_data_do_so_one_after_the_other(tmp_path: Path) -> None:
+    config, folder = TableConfig(path=str(people(tmp_path / "t.csv")), target="label"), tmp_path / "out"
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(made, config, folder) for _ in range(2)]
+        time.sleep(0.3)
+        assert not any(future.done() for future in futures)
+        assert list(folder.iterdir()) == []
+        os.close(held)
+        assert len({future.result(timeout=60).digest for future in futures}) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "there are no rows in the data"),
+        (b"value,label\n", "there are no rows in the data"),
+        ("value,label\n1,2\n".encode("utf-16"), "the header cannot be read|the header is not UTF-8"),
+        (b"wert\xe9,label\n1,2\n", "the header is not UTF-8: save it as CSV in UTF-8"),
+        (b"value,value,label\n1,2,3\n", "the header has 'value' more than once"),
+        (b"value,,label\n1,2,3\n", "column 2 has no name in the header"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=said) as caught:
+        made(TableConfig(path=str(tmp_path / "t.csv"), target="label"), tmp_path / "out")
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
+    cells: list[Any] = ["1", " 2.5 ", "-3e2", "1_000", "inf", "nan", "", None, True, 10**400, 7, 1.5, "x"]
+    alone = [number_of(cell) for cell in cells]
+    assert alone == [1.0, 2.5, -300.0, None, None, None, None, None, None, None, 7.0, 1.5, None]
+    assert [cell for cell in cells if is_missing(cell)] == ["nan", "", None]
+    for cell, number in zip(cells, alone, strict=True):
+        assert numbers_of([cell, "4"]) == (None if number is None else [number, 4.0])
 
 
 def test_labelled_text_keeps_each_text_s_tokens_and_label_together(tmp_path: Path) -> None:

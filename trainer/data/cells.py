@@ -24,7 +24,7 @@ def number_of(cell: Cell) -> float | None:
         return None
     try:
         number = float(cell)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # Python reads 1_000 as a number, which nobody writes into a table.
     return number if math.isfinite(number) and not (isinstance(cell, str) and "_" in cell) else None
@@ -46,7 +46,7 @@ def numbers_of(cells: Sequence[Cell]) -> list[float] | None:
         return None
     try:
         numbers = list(map(float, cells))  # type: ignore[arg-type]
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not all(map(math.isfinite, numbers)) or (str in kinds and "_" in "".join(map(str, cells))):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def write_tokens(folder: Path, part: str, number: int, tokens: NDArray[Any]) -> 
     path = folder / f"{part}-{number:05d}.bin"
     assert tokens.ndim == 1, "tokens follow each other"
     assert tokens.dtype.kind == "u", "tokens are counted from 0"
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tofile(partial)
     partial.replace(path)
     return file_entry(path, part, len(tokens)) | {"dtype": tokens.dtype.name}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -83,17 +87,22 @@ def prepare_data(request: Request, folder: Path) -> Path:
     that is broken.
     """
     version = request.version()
-    if _is_of(folder, version) and (folder / ABOUT).is_file():
-        try:
-            open_dataset(folder)
-        except DatasetError:
-            _clear(folder)
-        else:
-            return folder
-    elif not _is_of(folder, version):
-        _clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / VERSION_FILE, version)
+    with _alone(folder):
+        if not _is_of(folder, version):
+            _clear(folder)
+        elif (folder / ABOUT).is_file():
+            try:
+                open_dataset(folder)
+            except DatasetError:
+                _clear(folder)
+            else:
+                return folder
+        write_durably(folder / VERSION_FILE, version)
+        return _prepare(request, folder)
+
+
+def _prepare(request: Request, folder: Path) -> Path:
     if request.data is None:
         made = make_bundled(request.dataset)
         made = replace(made, about={**made.about, **references(made.shape, made.about, made.parts)})
@@ -103,6 +112,17 @@ def prepare_data(request: Request, folder: Path) -> Path:
         return prepare_own(request.name, request.data, request.places, folder, quarantine)
     finally:
         quarantine.write(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process prepares into the folder; the kernel forgets one that was killed."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _is_of(folder: Path, version: str) -> bool:

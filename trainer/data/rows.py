@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,7 @@ def _read_csv(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
     # What is not UTF-8 comes through as lone surrogates, so that one bad byte costs its row alone.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
-        header = [column.strip() for column in next(reader, [])]
-        _check_header(name, header)
+        header = _read_header(name, reader)
         number = 0
         while True:
             number, before = number + 1, reader.line_num
@@ -76,11 +77,18 @@ def _delimiter(path: Path) -> str:
     return max(DELIMITERS, key=first.count)
 
 
-def _check_header(name: str, header: Sequence[str]) -> None:
+def _read_header(name: str, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [column.strip() for column in next(reader, [])]
+    except csv.Error as error:
+        raise DatasetError(f"{name}: the header cannot be read ({error}): save it as CSV in UTF-8") from None
+    if _has_raw_bytes("".join(header)):
+        raise DatasetError(f"{name}: the header is not UTF-8: save it as CSV in UTF-8")
     if twice := sorted({column for column in header if header.count(column) > 1}):
         raise DatasetError(f"{name}: the header has {', '.join(map(repr, twice))} more than once: rename one")
     if "" in header:
         raise DatasetError(f"{name}: column {header.index('') + 1} has no name in the header: give it one")
+    return header
 
 
 def _read_json_lines(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
@@ -121,4 +129,8 @@ def _cell(value: Any) -> Cell:
         return value
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
     return json.dumps(value, default=str, sort_keys=True)

@@ -94,7 +94,7 @@ def _leaks(train: Arrays, about: Mapping[str, Any]) -> list[str]:
         if is_class:
             if _decides(values, target, len(about["target"]["classes"])):
                 found.append(name)
-        elif not np.isnan(values).any() and abs(np.corrcoef(values, target)[0, 1]) > SAME:
+        elif _is_line(values, target):
             found.append(name)
     for at, name in enumerate(categories):
         if is_class and _decides(train["categories"][:, at], target, len(about["target"]["classes"])):
@@ -102,6 +102,12 @@ def _leaks(train: Arrays, about: Mapping[str, Any]) -> list[str]:
     return [
         f"column {name!r} alone gives the target away: is it known before the target is?" for name in found
     ]
+
+
+def _is_line(values: NDArray[Any], target: NDArray[np.float64]) -> bool:
+    if np.isnan(values).any() or not values.std() or not target.std():
+        return False
+    return bool(abs(np.corrcoef(values, target)[0, 1]) > SAME)
 
 
 def _decides(values: NDArray[Any], target: NDArray[np.float64], num_classes: int) -> bool:

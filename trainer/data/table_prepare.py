@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trainer.data.cells import is_missing, number_of, text_of
 from trainer.data.dataset import PARTS, merged
 from trainer.data.errors import DatasetError
+from trainer.data.progress import Progress
 from trainer.data.quarantine import Quarantine
 from trainer.data.rows import Cell, Row
 from trainer.data.split import is_held_out
@@ -37,6 +38,8 @@ def prepare_table(
     target int64 or float32 [n]. Raises DatasetError.
     """
     seen = _scan(rows(), config)
+    if not seen.held_out:
+        quarantine.check(0)
     scans = list(seen.scans.values())
     columns = choose_columns(scans, config)
     kind = target_kind(seen.scans[config.target], config)
@@ -77,9 +80,12 @@ class _Parts:
         return is_held_out(split, config.held_out, number, content.encode(errors="replace"))
 
 
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _chunks(rows: Iterator[Row], total: int | None = None) -> Iterator[list[Row]]:
+    progress = Progress("rows looked at" if total is None else "rows encoded", total)
     while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
         yield chunk
+        progress.add(len(chunk))
+    progress.close()
 
 
 @dataclass
@@ -131,7 +137,7 @@ def _encode(
     label_of = {name: label for label, name in enumerate(classes)}
     blocks: dict[str, list[Arrays]] = {part: [] for part in PARTS}
     done = 0
-    for chunk in _chunks(rows):
+    for chunk in _chunks(rows, len(held_out)):
         numbers, codes, faults = encoder.encode_raw([row for _, _, row in chunk])
         targets = np.zeros(len(chunk))
         for place, (_, _, row) in enumerate(chunk):
