@@ -99,7 +99,9 @@ class Config(RunSettings):
 
     def to_dict(self) -> Table:
         """Return the configuration as plain values, nested as in the TOML file."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        # By way of JSON, for a checkpoint's manifest knows lists and no tuples.
+        table: Table = json.loads(json.dumps(dataclasses.asdict(self)))
+        return {key: value for key, value in table.items() if value is not None}
 
     def result_settings(self) -> Table:
         """Return, flat, the settings that decide the weights; a checkpoint resumes only under the same."""

@@ -76,12 +76,18 @@ def add_adapters(model: Any, config: LoraConfig) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        with warnings.catch_warnings():
-            # peft calls what transformers is about to rename: nothing to the user.
-            warnings.simplefilter("ignore", FutureWarning)
+        with quiet():
             return peft.get_peft_model(model, settings)
     except ValueError as error:
         raise ConfigError([f"model.targets: {_line(error)}"]) from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back that peft calls what transformers is about to rename, which is nothing to the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextmanager

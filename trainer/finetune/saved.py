@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from trainer.finetune.hugging_face import import_peft, load_causal_model, model_folder
+from trainer.finetune.hugging_face import import_peft, load_causal_model, model_folder, quiet
 
 ADAPTER = "adapter"
 """Folder as peft writes it: adapter_config.json, adapter_model.safetensors."""
@@ -37,5 +37,6 @@ def load_finetuned(folder: Path, base: str) -> Any:
     if (folder / MERGED).is_dir():
         return load_causal_model(folder / MERGED).eval()
     model = load_causal_model(model_folder(base))
-    adapted = import_peft().PeftModel.from_pretrained(model, str(folder / ADAPTER), local_files_only=True)
+    with quiet():
+        adapted = import_peft().PeftModel.from_pretrained(model, str(folder / ADAPTER), local_files_only=True)
     return adapted.merge_and_unload().eval()
