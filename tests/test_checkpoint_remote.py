@@ -216,6 +216,18 @@ def test_starting_over_clears_the_remote(sandbox: Cloud, url: str, tmp_path: Pat
     assert keys(sandbox, url) == []
 
 
+def test_starting_over_is_refused_where_the_remote_s_checkpoints_would_stay(
+    sandbox: Cloud, url: str, tmp_path: Path
+) -> None:
+    saver, state = saver_of(tmp_path, url)
+    assert save(saver, state, 1)
+    fault = {"service": "s3", "action": "DeleteObject", "code": "AccessDenied", "status": 403}
+    admin(sandbox, "POST", "faults", fault)
+    with pytest.raises(ConfigError, match=r"the checkpoints there cannot be deleted: .*AccessDenied"):
+        saver.clear()
+    saver.close()
+
+
 def test_a_large_file_goes_in_parts_and_comes_back(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from trainer.checkpoints.agree import gather
 from trainer.checkpoints.costs import SaveCosts
 from trainer.checkpoints.folder import CheckpointFolder
 from trainer.checkpoints.plan import Plan, make_plan
-from trainer.checkpoints.remote import Remote, check_url
+from trainer.checkpoints.remote import Remote, check_url, remote_failures
 from trainer.checkpoints.restore import OldMemory, from_folder, from_memory
 from trainer.checkpoints.saving import Saving, Terms
 from trainer.checkpoints.snapshots import Snapshots
@@ -64,6 +64,7 @@ class Checkpointer:
         self._settings, self._digest = settings, config_digest
         self._remote, self._rate = remote, bytes_per_second
         given = os.environ.get(MEMORY_VARIABLE)
+        self._own_memory = given is None
         self._snapshots_wanted = memory != "off" and given is not None  # else nothing would outlive this
         self._memory = int(given) if given else os.memfd_create("fleetform-state", os.MFD_CLOEXEC)
         self._writer = WriterProcess(self._memory)
@@ -192,14 +193,21 @@ class Checkpointer:
         return self._saving is None or self._saving.wait(seconds)
 
     def clear(self) -> None:
-        """Delete every checkpoint of the run and give up what memory holds."""
-        root = self._root()
+        """Delete every checkpoint of the run and give up what memory holds.
+
+        Raises ConfigError, on every process, where the remote's stay: the run would go on from them.
+        """
+        root, fault = self._root(), ""
         if self._world.is_main:
             CheckpointFolder(root, self._keep).clear()
-            if self._remote:
-                Remote(self._remote).clear()
+            try:
+                if self._remote:
+                    Remote(self._remote).clear()
+            except remote_failures() as error:
+                fault = f"{self._remote}: the checkpoints there cannot be deleted: {error}"
         os.ftruncate(self._memory, 0)
-        self._world.barrier()
+        if fault := gather(fault, self._world)[0]:
+            raise ConfigError([fault])
 
     @property
     def writer_pid(self) -> int:
@@ -207,10 +215,14 @@ class Checkpointer:
         return self._writer.pid
 
     def close(self) -> None:
-        """End the writer; what is not committed is given up."""
+        """End the writer; what is not committed is given up. More than once does no harm."""
         self._writer.close()
         if self._copy is not None:
             self._copy.close()
+            self._copy = None
+        if self._own_memory:
+            self._own_memory = False
+            os.close(self._memory)
 
     def _identity(self) -> str:
         """Return what a memory must be of: these settings in this run directory."""
