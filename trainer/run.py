@@ -21,6 +21,7 @@ from trainer.engine.seeds import seed_step
 from trainer.engine.session import Session
 from trainer.engine.start import default_run_dir, join, settings_of, surround
 from trainer.flops import Flops
+from trainer.metrics import SUMMARY
 from trainer.settings import ConfigError, RunSettings
 
 H = TypeVar("H", bound=Hook)
@@ -111,8 +112,8 @@ class Run:
             if world.is_main:
                 print(f"told to stop: saved after step {session.step}; run again to go on", flush=True)
             raise Preempted(session.step)
-        if self.finish_after_steps:
-            self.finish()
+        if self.finish_after_steps and not self.finish() and world.is_main:
+            print(f"already trained: {self.run_dir / SUMMARY} is left as it is", flush=True)
 
     finish_after_steps = True
     """Whether the last step's end is the run's; whoever goes on to evaluate says no and calls `finish`."""
