@@ -25,6 +25,7 @@ BENCHMARKS = {
     "submit": "Submit to first training step",
     "scaling": "One process against two",
     "trainer": "The trainer beside a bare loop and its peers",
+    "recipes": "Every recipe from raw data to a prediction",
 }
 HEAD = """\
 # Benchmarks
