@@ -68,6 +68,18 @@ def test_every_kind_of_tensor_comes_back_bit_for_bit(saver: Checkpointer, tmp_pa
     assert saver.costs.bytes == sum(entry["bytes"] for entry in manifest["files"].values())
 
 
+def test_what_a_save_says_is_that_of_the_call_and_not_of_the_commit(
+    saver: Checkpointer, tmp_path: Path
+) -> None:
+    state: Any = small_state()
+    saver.prepare(state)
+    about = progress(1)
+    saver.save(about)
+    about.data["at"].append("later")
+    assert saver.wait()
+    assert resumed(tmp_path)[0] == 1
+
+
 def test_torch_reads_a_checkpoint_without_this_package(saver: Checkpointer, tmp_path: Path) -> None:
     save(saver, 3)
     folder = tmp_path / "checkpoints" / "step-3"

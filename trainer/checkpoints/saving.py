@@ -79,7 +79,8 @@ class Saving:
     def begin(self, about: Progress, slot: int) -> None:
         """Have the copy in that slot written as soon as it is there."""
         assert self._save is None
-        self._save = _Stage(about, slot)
+        # A copy, for what is under way may go on in the dictionaries.
+        self._save = _Stage(Progress(**dataclasses.asdict(about)), slot)
         self.tell()
 
     def tell(self) -> None:

@@ -17,7 +17,7 @@ class Snapshots:
 
     def __init__(self, state: State, plan: Plan, copy: StateCopy) -> None:
         self._state, self._plan, self._copy = state, plan, copy
-        self._landing: tuple[int, Progress] | None = None
+        self._landing: tuple[int, int, bytes] | None = None
         self._told = False
 
     def take(self, about: Progress, held: int | None) -> int | None:
@@ -32,7 +32,7 @@ class Snapshots:
         if slot is None or numbers is None:
             return None
         self._copy.start(slot, numbers)
-        self._landing = (slot, about)
+        self._landing = (slot, about.step, json.dumps(dataclasses.asdict(about)).encode())
         self.land(wait=False)
         return slot
 
@@ -48,10 +48,9 @@ class Snapshots:
             return True
         if not self._copy.landed(wait=wait):
             return False
-        slot, about = self._landing
-        text = json.dumps(dataclasses.asdict(about)).encode()
+        slot, step, text = self._landing
         if len(text) <= MAX_ABOUT_BYTES:
-            self._copy.slots.finish(slot, about.step, text)
+            self._copy.slots.finish(slot, step, text)
         elif not self._told:
             self._told = True
             warnings.warn(
