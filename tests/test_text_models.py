@@ -188,3 +188,15 @@ def test_token_pairs_tell_orders_apart_and_single_tokens_do_not() -> None:
         config = TextClassifierConfig(width=16, num_heads=2, pair_buckets=buckets)
         model = TextClassifier(config, vocabulary_size=60, num_classes=3, padding=1).eval()
         assert torch.allclose(model(one), model(other), atol=1e-7) == (buckets == 0)
+
+
+def test_a_model_whose_scores_are_too_many_for_the_memory_learns_the_same() -> None:
+    tokens = torch.randint(0, 70, (3, 25), generator=torch.Generator().manual_seed(1))
+    found = []
+    for most in (10**9, 0):
+        model = small_gpt()
+        model.most_scores = most
+        loss = model(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        found.append([loss.detach(), *(parameter.grad for parameter in model.parameters())])
+    torch.testing.assert_close(found[0], found[1])

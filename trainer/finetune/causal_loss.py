@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from trainer.finetune.hugging_face import plain_head
 from trainer.finetune.packing import NOT_LEARNED
-from trainer.models.token_loss import linear_cross_entropy
+from trainer.models.token_loss import linear_cross_entropy, most_scores
 
 
 class CausalLoss(nn.Module):
@@ -23,6 +23,7 @@ class CausalLoss(nn.Module):
     def __init__(self, peft_model: Any) -> None:
         super().__init__()
         self.peft = peft_model
+        self.most_scores = most_scores()
         # Looked up when called: a second registration would be a second name of the same weights.
         self._plain_head = plain_head(self.causal_model) is not None
 
@@ -43,7 +44,7 @@ class CausalLoss(nn.Module):
             hidden = model.base_model(input_ids=tokens, position_ids=positions, use_cache=False)
             weight = model.get_output_embeddings().weight
             state = hidden.last_hidden_state.flatten(0, 1)
-            return linear_cross_entropy(state, weight.to(state.dtype), targets.flatten())
+            return linear_cross_entropy(state, weight.to(state.dtype), targets.flatten(), self.most_scores)
         scores = model(input_ids=tokens, position_ids=positions, use_cache=False).logits.float()
         if reduction == "mean":
             return functional.cross_entropy(scores.flatten(0, 1), targets.flatten())

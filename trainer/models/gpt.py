@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.models.token_loss import linear_cross_entropy
+from trainer.models.token_loss import linear_cross_entropy, most_scores
 from trainer.models.transformer import Block, KeyValueCache, RMSNorm, initialize, narrowed, rotary_tables
 from trainer.text_model_configs import GPTConfig
 
@@ -22,6 +22,7 @@ class GPT(nn.Module):
         self.config = config
         self.context = shape.context
         self.vocabulary_size = vocabulary_size
+        self.most_scores = most_scores()
         rows = -(-vocabulary_size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
         self.embedding = nn.Embedding(rows, shape.width)
         self.blocks = nn.ModuleList(
@@ -57,4 +58,4 @@ class GPT(nn.Module):
         weight = self.embedding.weight if self.scores is None else self.scores.weight
         if targets is None:
             return functional.linear(x, weight)
-        return linear_cross_entropy(x.flatten(0, 1), weight, targets.flatten())
+        return linear_cross_entropy(x.flatten(0, 1), weight, targets.flatten(), self.most_scores)

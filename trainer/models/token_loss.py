@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+import sys
 from typing import Any
 
 import torch
@@ -18,18 +18,30 @@ CHUNK_SCORES = 2**28
 """Scores of a chunk (1 GiB of float32): enough rows for a matrix product at full speed."""
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+def most_scores() -> int:
+    """Return how many scores may be made at once on this process's GPU; as many as there are without one."""
+    if not torch.cuda.is_available():
+        return sys.maxsize
+    memory = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return int(SHARE_OF_MEMORY * memory / BYTES_PER_SCORE)
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, most: int = sys.maxsize) -> Tensor:
     """Return the mean cross-entropy in nats (float32) of `hidden @ weight.T` against the targets.
 
-    hidden [n, width], weight [vocabulary, width], targets [n]; a target of -100 counts for nothing.
+    hidden [n, width], weight [vocabulary, width], targets [n]; a target of -100 counts for nothing. More than
+    `most` scores are made in chunks.
     """
-    if hidden.is_cuda and len(hidden) * len(weight) * BYTES_PER_SCORE > _budget(hidden.device.index):
-        return chunked_cross_entropy(hidden, weight, targets, max(128, CHUNK_SCORES // len(weight)))
+    if hidden.shape[0] * weight.shape[0] > most:
+        rows = max(128, CHUNK_SCORES // weight.shape[0])
+        loss: Tensor = chunked_cross_entropy(hidden, weight, targets, rows)
+        return loss
     return functional.cross_entropy(functional.linear(hidden, weight).float(), targets)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def chunked_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
-    """Return the same mean, made from the scores of `rows` tokens at a time."""
+    """Return the same mean, made from the scores of `rows` tokens at a time; never compiled."""
     if torch.is_autocast_enabled(hidden.device.type):
         number_format = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight = hidden.to(number_format), weight.to(number_format)
@@ -79,9 +91,3 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None,
             None,
         )
-
-
-@cache
-def _budget(device_index: int) -> float:
-    """Return the bytes of the GPU that scores may take at once."""
-    return SHARE_OF_MEMORY * torch.cuda.get_device_properties(device_index).total_memory
