@@ -154,6 +154,7 @@ def test_the_folder_holds_the_weights_and_the_evaluation_beside_baseline_and_ref
     entry = document["metrics"][main_metric]
     assert entry["low"] < entry["value"] < entry["high"]
     assert description["metrics"][main_metric] == entry["value"]
+    assert ("A prediction's interval goes" in card) == (recipe == "diabetes")
 
 
 def test_a_model_that_torch_export_cannot_follow_has_a_card_without_it(

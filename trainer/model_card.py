@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from trainer.config import Config
-from trainer.evaluation.document import metrics_table, reference_lines
+from trainer.evaluation.document import interval_line, metrics_table, reference_lines
 from trainer.export_program import FILE as PROGRAM_FILE
 from trainer.export_program import Exportable
 from trainer.lora_config import LoraConfig
@@ -69,7 +69,7 @@ def model_card(
         parameters=f"{parameters:,}",
         data=data_lines(data),
         training=training_lines(config, description),
-        metrics=metrics_table(document),
+        metrics=metrics_table(document) + interval_line(document),
         references=reference_lines(document),
         limits=LIMITS.get(data.get("kind", ""), "None are known but those of its data."),
         weights=LORA_WEIGHTS.format(base=config.model.path)

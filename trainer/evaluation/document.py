@@ -40,6 +40,19 @@ def metrics_table(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def interval_line(document: Mapping[str, Any]) -> str:
+    """Return how far a predicted number's interval goes and how that held; empty where there is none."""
+    interval = document.get("interval")
+    if not interval or interval["reach"] is None:
+        return ""
+    line = f"A prediction's interval goes {figure(interval['reach'])} to both sides, "
+    line += f"for {interval['share']:.0%} of new items to lie within."
+    if checked := interval["checked"]:
+        reach = f"{checked['low']:.1%} to {checked['high']:.1%}"
+        line += f" When half of the items set it, {checked['value']:.1%} ({reach}) of the other half did."
+    return f"\n\n{line}"
+
+
 def reference_lines(document: Mapping[str, Any]) -> str:
     """Return what other methods reach on the same held-out items, a line each, or that none was measured."""
     lines = []
