@@ -45,6 +45,8 @@ def follow_to_end(
     receipt = store.get_json(run_id, "receipt.json")
     for line in receipt_lines(receipt):
         note(line)
+    if run.state == "PREEMPTED":
+        note(f"it saved; go on with: fleetform run {session.spec.name} --resume {run_id}")
     if as_json:
         emit_json({**run.to_dict(), "speedup": (receipt or {}).get("speedup")})
     return 0 if run.state == "SUCCEEDED" else 1

@@ -174,3 +174,23 @@ def test_a_job_is_tried_on_one_and_two_processes_and_the_table_is_printed(
         "gives", "run", "costs",
     ]  # fmt: skip
     assert f"differed from itself by up to {found['noise_percent']:.1f}%" in "\n".join(lines)
+
+
+def test_a_preempted_run_says_how_to_go_on_and_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = 'x="$FLEETFORM_RUN_DIR/x"\nif [ -e "$x" ]; then echo second; exit 0; fi\ntouch "$x"\nexit 75\n'
+    monkeypatch.setattr("fleet.submit.render_launch_script", lambda request: once)
+    assert cli.main(["run", "shop", "--follow", "--procs-per-node", "1", "--", "ok.py"]) == 1
+    told = capsys.readouterr().err
+    (hint,) = (line for line in told.splitlines() if "go on with" in line)
+    arguments = hint.partition("fleetform ")[2].split()
+    assert arguments[:3] == ["run", "shop", "--resume"]
+    assert cli.main([*arguments, "--", "ok.py"]) == 2
+    assert "a run is resumed as it was submitted" in capsys.readouterr().err
+    assert cli.main([*arguments, "--follow"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["second"]
+    assert "in 2 attempts at list price" in said.err
+    assert cli.main(arguments) == 2
+    assert "has succeeded" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from fleet.cloud import Cloud
 from sandbox import daemon
+from scripts import cli
 from tests.sandbox_helpers import IMAGE, api, run_script, wait_for
 
 pytestmark = pytest.mark.sandbox
@@ -46,6 +47,18 @@ def test_a_spot_instance_gets_its_notice_and_then_its_end(sandbox: Cloud, sandbo
     left = datetime.fromisoformat(ends) - datetime.now(UTC)
     assert left.total_seconds() <= 3
     wait_for(lambda: state(sandbox, spot) == "terminated", 20)
+
+
+def test_the_verb_says_when_the_machine_ends_and_why_it_cannot(
+    sandbox: Cloud, sandbox_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FLEETFORM_HOME", str(sandbox_home))
+    spot = start(sandbox, InstanceMarketOptions={"MarketType": "spot"})
+    assert cli.main(["sandbox", "interrupt", spot, "--after", "3600"]) == 0
+    assert capsys.readouterr().out.startswith(f"{spot} has its notice and ends at 20")
+    assert cli.main(["sandbox", "interrupt", spot]) == 1
+    assert f"{spot} has had its notice already" in capsys.readouterr().err
+    api(sandbox, "ec2").terminate_instances(InstanceIds=[spot])
 
 
 def test_what_cannot_be_taken_back_is_named(sandbox: Cloud, sandbox_home: Path) -> None:
