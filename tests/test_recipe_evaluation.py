@@ -27,6 +27,7 @@ from trainer.evaluation.classes import calibration_table, report_classes, score_
 from trainer.evaluation.document import evaluation_document, metrics_table, plain_metrics, reference_lines
 from trainer.evaluation.intervals import bootstrap, bootstrap_mean, wilson
 from trainer.evaluation.numbers import conformal_reach, report_numbers
+from trainer.evaluation.references import measure_references
 
 pytestmark = pytest.mark.torch
 
@@ -172,3 +173,46 @@ def test_every_world_size_evaluates_to_the_same_bits(world_size: int, tmp_path: 
         process.join(60)
     for rank in range(world_size):
         assert torch.equal(torch.load(tmp_path / f"{world_size}-{rank}.pt"), alone)
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_references_are_measured_on_the_held_out_rows_with_categories_and_gaps(classes: bool) -> None:
+    generator = np.random.default_rng(0)
+    numbers = generator.normal(size=(300, 3)).astype(np.float32)
+    codes = generator.integers(0, 3, (300, 1))
+    target = numbers[:, 0] + 2.0 * codes[:, 0] - 2
+    numbers[generator.random((300, 3)) < 0.05] = np.nan
+    about: dict[str, Any] = {
+        "columns": [*({"name": name, "kind": "number"} for name in "abc"),
+                    {"name": "d", "kind": "category", "values": ["x", "y"]}],
+        "target": {"name": "t", "kind": "class" if classes else "number"},
+    }  # fmt: skip
+    arrays = {
+        "numbers": numbers,
+        "categories": codes,
+        "target": (target > 0).astype(np.int64) if classes else target,
+    }
+    train, held_out = (
+        {key: each[part] for key, each in arrays.items()} for part in (slice(200), slice(200, 300))
+    )
+    references = measure_references("table", about, train, held_out)
+    assert [entry["name"] for entry in references] == [
+        "logistic regression" if classes else "ridge regression", "gradient-boosted trees",
+    ]  # fmt: skip
+    for entry in references:
+        value = entry["metrics"]["accuracy" if classes else "r2"]
+        assert value["n"] == 100
+        assert value["value"] > 0.8
+        assert value["value"] == float(f"{value['value']:.4g}")
+
+
+def test_nothing_is_measured_where_it_would_take_long_or_scikit_learn_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arrays = {"pictures": np.zeros((20, 2, 2, 1), np.uint8), "labels": np.arange(20) % 2}
+    monkeypatch.setattr("trainer.evaluation.references.MOST_ROWS", 19)
+    assert measure_references("pictures", {}, arrays, arrays) == []
+    monkeypatch.undo()
+    assert len(measure_references("pictures", {}, arrays, arrays)) == 2
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert measure_references("pictures", {}, arrays, arrays) == []

@@ -65,17 +65,24 @@ def _measure(
     name: str, method: Any, features: tuple[Features, Features], known: Any, wanted: Any, *, classes: bool
 ) -> dict[str, Any]:
     import sklearn
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with warnings.catch_warnings():
+    # The figures become part of the data set, whose digest must not hang on how many threads added up.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # of a fit that did not converge: it is measured as it is
         predicted = np.asarray(method.fit(features[0], known).predict(features[1]))
         score = _last_class(method, features[1]) if classes else None
     metrics = _class_metrics(predicted, wanted, score) if classes else _number_metrics(predicted, wanted)
     return {
         "name": name,
-        "metrics": metrics,
+        "metrics": {key: _rounded(entry) for key, entry in metrics.items()},
         "source": f"measured on the same split with scikit-learn {sklearn.__version__}",
     }
+
+
+def _rounded(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a metric with four significant digits: machines differ in the last ones."""
+    return {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in entry.items()}
 
 
 def _last_class(method: Any, features: Features) -> NDArray[np.float64] | None:
