@@ -30,7 +30,7 @@ def measure(seeds: int = SEEDS) -> list[Row]:
         same = sum(
             _samples(root / "alone", seed, 1) == _samples(root / "plain", seed, 2) for seed in _seeds(seeds)
         )
-        close = max(_apart(root, seed) for seed in _seeds(seeds))
+        close = max(_apart(root, seed) for seed in _seeds(seeds)[1::2])
     return [
         Row(
             id="C5",
@@ -49,9 +49,9 @@ def measure(seeds: int = SEEDS) -> list[Row]:
         ),
         Row(
             id="C5",
-            what="first losses, 1 process against 2, largest difference",
+            what="largest difference of a loss, 1 process against 2, over all steps",
             value=f"{close:.1e}",
-            baseline="before the draws of dropout part them",
+            baseline="the seeds without dropout, whose draws are each process's own",
         ),
     ]
 
@@ -82,5 +82,6 @@ def _samples(root: Path, seed: int, processes: int) -> dict[int, list[int]]:
 
 
 def _apart(root: Path, seed: int) -> float:
-    one, two = _losses(root / "alone", seed)[0][1], _losses(root / "plain", seed)[0][1]
-    return abs(one - two)
+    """Return by how much a loss of the run on one process differs from that on two, at most."""
+    pairs = zip(_losses(root / "alone", seed), _losses(root / "plain", seed), strict=True)
+    return max(abs(one[1] - two[1]) for one, two in pairs)
