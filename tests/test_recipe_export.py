@@ -188,7 +188,7 @@ def test_a_picture_is_taken_as_file_bytes_base64_or_pixels(models: dict[str, Pat
     text = base64.b64encode(image.getvalue()).decode()
     answers = predictor.predict([
         str(path), image.getvalue(), {"picture": text}, {"picture": f"data:image/png;base64,{text}"},
-        {"picture": str(path)}, pixels.tolist(), {"picture": pixels.tolist()},
+        pixels.tolist(), {"picture": pixels.tolist()},
     ])  # fmt: skip
     assert all(answer == answers[0] for answer in answers)
     assert list(answers[0]["probabilities"].values()) == sorted(
@@ -203,7 +203,7 @@ def test_a_picture_is_taken_as_file_bytes_base64_or_pixels(models: dict[str, Pat
         (b"no picture", "is no picture of a kind that is known"),
         ([[1, 2], [3]], "no picture of equal rows"),
         ([[17] * 8] * 8, "0 to 16"),
-        ({"picture": "?"}, "neither a file here nor a picture's bytes as base64"),
+        ({"picture": "pyproject.toml"}, "its picture is no base64"),
         (None, "not a picture"),
     ],
 )

@@ -39,16 +39,16 @@ class PicturePredictor:
             "height": height,
             "width": width,
             "channels": channels,
-            "help": "a file's path or bytes (base64 in JSON), fitted to this size as the training pictures "
-            "were; or pixels as lists of rows",
+            "help": "a file's bytes as base64, fitted to this size as the training pictures were; or pixels "
+            "as lists of rows",
         }
         return {"kind": "pictures", "fields": [picture], "answer": {"kind": "class", "classes": self.classes}}
 
     def predict(self, inputs: Sequence[Any]) -> list[Answer]:
         """Return class and probabilities for each picture.
 
-        A picture is a path, bytes of a file, rows of pixels on the training data's own scale, or a dict with
-        `picture` (one of these, or base64). Raises InputError.
+        A picture is a path, bytes of a file, rows of pixels on the training data's own scale, or a dict whose
+        `picture` is bytes, rows or base64, as a form sends it: never a path. Raises InputError.
         """
         answers: list[Answer] = []
         for begin in range(0, len(inputs), BLOCK):
@@ -63,9 +63,9 @@ class PicturePredictor:
     def pixels(self, given: Any, number: int) -> NDArray[np.uint8]:
         """Return one input as bytes [height, width, channels] on the training data's scale."""
         if isinstance(given, dict):
-            given = given.get("picture", given.get("path"))
-            if isinstance(given, str) and not _is_file(given):
-                given = _from_base64(given, number)
+            given = given.get("picture")
+            # A form's text never names a file of this machine.
+            given = _from_base64(given, number) if isinstance(given, str) else given
         if isinstance(given, list | np.ndarray):
             return self._from_rows(given, number)
         if isinstance(given, str | Path):
@@ -109,15 +109,8 @@ class PicturePredictor:
         )
 
 
-def _is_file(text: str) -> bool:
-    try:
-        return len(text) < 4096 and Path(text).is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def _from_base64(text: str, number: int) -> bytes:
     try:
         return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
     except (binascii.Error, ValueError):
-        raise InputError(f"input {number}: is neither a file here nor a picture's bytes as base64") from None
+        raise InputError(f"input {number}: its picture is no base64") from None
