@@ -48,6 +48,8 @@ class JobSpec(BaseModel):
     """Processes on each node; None means one for each of its GPUs, or one where it has none."""
     max_minutes: int = 24 * 60
     """The run is stopped when it has trained for this long, minutes."""
+    trial: bool = False
+    """Whether it is one of several that are measured together (fleet/speedup.py)."""
     fsx_gib: int = 0
     """Size of a fast file system (FSx for Lustre) for the length of the run, GiB; 0 for none."""
 
@@ -76,6 +78,8 @@ class LaunchRequest:
     nodes: int
     procs_per_node: int
     max_minutes: int
+    trial: bool
+    """Whether it is one of several that are measured together."""
     fsx_gib: int
     fsx_usd_per_gib_hour: float | None
     """List price of its file system; None where the catalog does not know it."""
@@ -120,6 +124,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         nodes=job.nodes,
         procs_per_node=job.procs_per_node or max(1, fleet.gpus_per_node),
         max_minutes=job.max_minutes,
+        trial=job.trial,
         fsx_gib=job.fsx_gib,
         fsx_usd_per_gib_hour=price.usd_per_hour() if price else None,
     )

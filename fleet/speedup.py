@@ -79,6 +79,7 @@ def trial_job(job: JobSpec, processes: int, procs_per_node: int, steps: int) -> 
         update={
             "nodes": nodes,
             "procs_per_node": processes // nodes,
+            "trial": True,
             "overrides": trial_overrides(job.recipe, job.overrides, steps) if job.recipe else (),
         }
     )
@@ -192,13 +193,14 @@ def keep(s3: Any, bucket: str, digest: str, found: Mapping[str, Any]) -> str:
 
 
 def known_trials(s3: Any, bucket: str, digest: str) -> dict[str, Any] | None:
-    """Return what receipts need of the job's last trials that were claimed, or None.
+    """Return what receipts need of the job's last trials, or None where nothing could be claimed of them.
 
-    Where there are none, its last run on one process stands in for them.
+    Where there are none, or none since, its last run on one process stands in for them.
     """
     found = _read(s3, bucket, _key(digest))
     if found is None or not found["claimed"]:
-        return _read(s3, bucket, _key(digest, ".one"))
+        one = _read(s3, bucket, _key(digest, ".one"))
+        return one if one is not None and (found is None or one["time"] > found["time"]) else None
     points = [{"processes": row["processes"], "seconds": row["seconds"]} for row in found["points"]]
     return {"source": f"trials of {found['time'][:10]}", "measure": found["measure"], "points": points}
 

@@ -214,8 +214,8 @@ class Dispatch:
             self._bucket, self._run, self._gang, self._times, verdict, self._files.receipt()
         )
         self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
-        point = point_of(self._run, receipt["speedup"]) if verdict.event == SUCCEEDED else None
-        if point is not None:
+        point = point_of(self._run, receipt["speedup"], self._times["ended"])
+        if point is not None and verdict.event == SUCCEEDED:
             key = speedup_key(self._run["job_digest"], one=True)
             self._bucket.put(key, json.dumps(point).encode())
 

@@ -115,12 +115,16 @@ def speedup_of(
     }
 
 
-def point_of(run: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what a run on one process tells the receipts of later runs of the same job, or None."""
-    if found["processes"] != 1 or not found.get("seconds") or "job_digest" not in run:
+def point_of(run: Mapping[str, Any], found: Mapping[str, Any], time: str) -> dict[str, Any] | None:
+    """Return what a run on one process tells the receipts of later runs of the same job, or None.
+
+    `time` is when it ended.
+    """
+    told = found["processes"] == 1 and bool(found.get("seconds"))
+    if not told or "job_digest" not in run or run.get("trial"):  # trials are weighed all together
         return None
     points = [{"processes": 1, "seconds": found["seconds"]}]
-    return {"source": f"run {run['run_id']}", "measure": found["measure"], "points": points}
+    return {"source": f"run {run['run_id']}", "time": time, "measure": found["measure"], "points": points}
 
 
 def gains(processes: int, seconds: float, one: float) -> dict[str, Any]:
@@ -183,16 +187,18 @@ def speedup_lines(found: Mapping[str, Any]) -> list[str]:
     if "why" in found:
         return [f"speed-up of {several}: {found['why']}"]
     one, steps = found["one_process"], found.get("steps")
-    head = f"training took {_time(found['train_seconds'])} on {several}"
-    alone = f"on one {_time(one['seconds'])}"
-    if steps:
-        head += f": {steps:,} steps of {_time(found['seconds'])}"
-        alone += f" a step, {_time(steps * one['seconds'])} in all"
+    head = f"training took {_time(found['train_seconds'])}"
+    here, alone, each = "", _time(one["seconds"]), ""
+    if steps:  # what they take, without what is no step: saves, the slow first ones
+        head += f", its {steps:,} steps {_time(steps * found['seconds'])}"
+        here, each = f" ({_time(found['seconds'])} each)", f"{alone} each; "
+        alone = _time(steps * one["seconds"])
+    head += f" on {several}{here}"
     if found["processes"] == 1:
         lines = [f"{head}; the promised cut of {found['promised_cut_percent']}% is for several"]
     else:
         lines = [
-            f"{head}; {alone} ({_basis(one)})",
+            f"{head}, on one {alone} ({each}{_basis(one)})",
             f"{_cut(found['cut_percent'])}: the promise of {found['promised_cut_percent']}% is "
             f"{found['promise']}; efficiency {found['efficiency_percent']}%",
         ]

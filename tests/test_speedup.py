@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.errors import ActError
 from fleet.job import JobSpec
@@ -17,6 +19,8 @@ from fleet.speedup import (
     _key,
     count_problems,
     evaluate,
+    keep,
+    known_trials,
     trial_job,
     trial_of,
     trial_order,
@@ -77,8 +81,8 @@ def test_a_receipt_without_trials_projects_and_says_so() -> None:
     assert found["cost"]["usd_one_process"] == pytest.approx(10 * 0.81 / 3600 * 9)
     assert found["stops_paying"]["basis"] == "projected"
     assert speedup_lines(found) == [
-        "training took 13.0 s on 8 GPUs: 100 steps of 125 ms; on one 810 ms a step, 81.0 s in all "
-        "(projected from its share of computing)",
+        "training took 13.0 s, its 100 steps 12.5 s on 8 GPUs (125 ms each), on one 81.0 s (810 ms each; "
+        "projected from its share of computing)",
         "the time is cut by 84.6%: the promise of 30% is kept; efficiency 81.0%",
         "an epoch costs $0.025, $0.0203 on one (list price)",
         f"more than {found['stops_paying']['processes']} stop paying: the next doubling cuts less than 30% "
@@ -96,7 +100,7 @@ def test_a_receipt_with_trials_measures_and_says_how_far_the_projection_was_off(
         "projection_error_percent": -10.0, "source": "run r",
     }  # fmt: skip
     assert found["speed_up"] == 7.2
-    assert "(measured by run r; the projection is off by -10.0%)" in speedup_lines(found)[0]
+    assert "measured by run r; the projection is off by -10.0%)" in speedup_lines(found)[0]
 
 
 def test_a_slower_run_has_missed_the_promise_and_one_process_has_none_to_keep() -> None:
@@ -107,7 +111,8 @@ def test_a_slower_run_has_missed_the_promise_and_one_process_has_none_to_keep() 
     alone = speedup_of({**RUN, "nodes": 1, "procs_per_node": 1}, {**SUMMARY, "world_size": 1}, None)
     assert (alone["promise"], alone["cut_percent"], alone["stops_paying"]) == ("not applicable", 0.0, None)
     assert speedup_lines(alone)[0] == (
-        "training took 13.0 s on 1 GPU: 100 steps of 125 ms; the promised cut of 30% is for several"
+        "training took 13.0 s, its 100 steps 12.5 s on 1 GPU (125 ms each); "
+        "the promised cut of 30% is for several"
     )
 
 
@@ -119,7 +124,7 @@ def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
     known = speedup_of({**RUN, "trials": {"source": "run r", "measure": "run", "points": points}}, None, 50.0)
     assert (known["speed_up"], known["measure"], known["cost"]["per"]) == (4.0, "run", "run")
     assert speedup_lines(known)[0] == (
-        "training took 50.0 s on 8 processes; on one 200.0 s (measured by run r)"
+        "training took 50.0 s on 8 processes, on one 200.0 s (measured by run r)"
     )
     # Steps are not compared with whole runs.
     other = speedup_of({**RUN, "trials": {"measure": "step", "points": points}}, None, 50.0)
@@ -130,12 +135,13 @@ def test_a_script_that_tells_no_steps_is_measured_by_trials_alone() -> None:
 
 def test_a_run_on_one_process_measures_for_the_larger_ones_of_its_job() -> None:
     one = {**RUN, "nodes": 1, "procs_per_node": 1, "run_id": "r", "job_digest": "d"}
-    point = point_of(one, speedup_of(one, SUMMARY, None))
+    point = point_of(one, speedup_of(one, SUMMARY, None), "t")
     assert point == {
-        "source": "run r", "measure": "step", "points": [{"processes": 1, "seconds": 0.125}],
+        "source": "run r", "time": "t", "measure": "step", "points": [{"processes": 1, "seconds": 0.125}],
     }  # fmt: skip
     assert (speedup_key("d"), speedup_key("d", one=True)) == (_key("d"), _key("d", ".one"))
-    assert point_of({**RUN, "run_id": "r", "job_digest": "d"}, speedup_of(RUN, SUMMARY, None)) is None
+    assert point_of({**RUN, "run_id": "r", "job_digest": "d"}, speedup_of(RUN, SUMMARY, None), "t") is None
+    assert point_of({**one, "trial": True}, speedup_of(one, SUMMARY, None), "t") is None
     known = speedup_of(
         {**RUN, "trials": {**point, "points": [{"processes": 1, "seconds": 1.0}]}}, SUMMARY, None
     )
@@ -210,6 +216,42 @@ def test_a_run_s_receipt_and_summary_become_a_trial() -> None:
     receipt = {"run_id": "r", "speedup": {"measure": "step", "seconds": 0.5}}
     summary = {"epoch_samples": 1000, "steps": 10, "samples": 100, "samples_per_s": 20.0}
     assert trial_of(2, 1, receipt, summary) == Trial(2, 1, "step", 0.5, "r", 20.0, 100.0)
+
+
+class S3:
+    """A bucket in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, **request: Any) -> None:
+        self.objects[request["Key"]] = request["Body"]
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        if request["Key"] not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[request["Key"]])}
+
+
+def test_trials_that_claimed_nothing_take_back_what_was_known_before_them() -> None:
+    s3 = S3()
+    assert known_trials(s3, "b", "d") is None
+
+    def run_on_one(time: str) -> None:
+        point = {"source": "run r", "time": time, "measure": "step", "points": []}
+        s3.put_object(Key=speedup_key("d", one=True), Body=json.dumps(point).encode())
+
+    run_on_one("2000")
+    assert (known_trials(s3, "b", "d") or {})["source"] == "run r"
+    times = ((1, 1.0), (2, 0.55), (2, 0.55), (1, 1.0))
+    keep(s3, "b", "d", evaluate(trials(*times), None, 1))
+    known = known_trials(s3, "b", "d") or {}
+    assert known["source"].startswith("trials of 20")
+    assert known["points"] == [{"processes": 1, "seconds": 1.0}, {"processes": 2, "seconds": 0.55}]
+    keep(s3, "b", "d", evaluate(trials(*times, (1, 2.0)), None, 1))
+    assert known_trials(s3, "b", "d") is None
+    run_on_one("2999")
+    assert (known_trials(s3, "b", "d") or {})["source"] == "run r"
 
 
 @pytest.mark.torch
