@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save as dcp_save
 
 from tests.checkpoint_ranks import SETTINGS, digest_at, new_checkpointer, progress, small_state
 from trainer.checkpoints.checkpointer import Checkpointer
@@ -94,6 +96,19 @@ def test_torch_reads_a_checkpoint_without_this_package(saver: Checkpointer, tmp_
         warnings.filterwarnings("ignore", message="torch.distributed is ")
         load(blank, checkpoint_id=folder)
     assert torch.equal(blank["model"]["transposed"], state.tensors()["model"]["transposed"])
+
+
+def test_the_metadata_is_what_torch_would_have_written(saver: Checkpointer, tmp_path: Path) -> None:
+    save(saver, 3)
+    folder = tmp_path / "checkpoints" / "step-3"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is ")
+        dcp_save(small_state().tensors(), checkpoint_id=tmp_path / "torch")
+    ours, torchs = (FileSystemReader(each).read_metadata() for each in (folder, tmp_path / "torch"))
+    assert ours.state_dict_metadata == torchs.state_dict_metadata
+    assert ours.planner_data == torchs.planner_data
+    assert ours.storage_data.keys() == torchs.storage_data.keys()
+    assert {(i.fqn, i.index) for i in ours.storage_data} == {(i.fqn, i.index) for i in torchs.storage_data}
 
 
 def test_the_newest_are_kept_and_what_was_left_unfinished_goes(saver: Checkpointer, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -40,6 +42,24 @@ def broadcast(numbers: Sequence[Tensor], source: int, world: World) -> None:
             bucket, filled = [], 0
     if bucket:
         _broadcast_bucket(bucket, source, world)
+
+
+def share_folder(folder: Path, machines: Sequence[int], world: World) -> bool:
+    """Return whether all machines see one and the same folder there, which one file tells.
+
+    `machines` names the machine of each rank.
+    """
+    if len(set(machines)) == 1:
+        return True
+    token = folder / f".seen-by-all-{gather(uuid.uuid4().hex, world)[0]}"
+    if world.is_main:
+        folder.mkdir(parents=True, exist_ok=True)
+        token.touch()
+    world.barrier()
+    seen = all(gather(token.exists(), world))
+    if world.is_main:
+        token.unlink()
+    return seen
 
 
 def _broadcast_bucket(bucket: Sequence[Tensor], source: int, world: World) -> None:

@@ -7,14 +7,13 @@ import hashlib
 import math
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.checkpoints.agree import gather
+from trainer.checkpoints.agree import gather, share_folder
 from trainer.checkpoints.costs import SaveCosts
 from trainer.checkpoints.folder import CheckpointFolder
-from trainer.checkpoints.plan import Plan, make_plan
+from trainer.checkpoints.plan import make_plan
 from trainer.checkpoints.remote import Remote, check_url, remote_failures
 from trainer.checkpoints.restore import OldMemory, from_folder, from_memory
 from trainer.checkpoints.saving import Saving, Terms
@@ -108,7 +107,7 @@ class Checkpointer:
             settings=self._settings,
             config_digest=self._digest,
             writes=plan.writes,
-            local=not plan.sharded or self._one_folder(plan),
+            local=not plan.sharded or share_folder(self._root(), plan.machines, world),
             remote=self._remote is not None,
         )
         if not terms.local and not terms.remote:
@@ -163,9 +162,8 @@ class Checkpointer:
 
     def before_update(self) -> None:
         """Have the update of the weights that follows wait for a copy that is still under way."""
-        if self._snapshots is not None and self._saving is not None:
-            self._snapshots.hold_updates()
-            self._saving.tell()
+        if self._saving is not None:
+            self._saving.hold_updates()
 
     def written(self) -> bool:
         """Return whether a save waits for `commit` and this rank's part of it is done, well or not.
@@ -173,6 +171,11 @@ class Checkpointer:
         Where there is a remote, it is True a second time when the part has been sent.
         """
         return self._saving is not None and self._saving.written()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether anything is left to write, commit, send or publish, as far as this rank knows."""
+        return self._saving is not None and self._saving.under_way
 
     def commit(self) -> bool:
         """Make a checkpoint of the parts that are written; by every process, when all have `written`.
@@ -234,17 +237,3 @@ class Checkpointer:
             world = self._world
             self._where = Path(gather(str(self._path.absolute()), world)[world.rank - world.local_rank])
         return self._where
-
-    def _one_folder(self, plan: Plan) -> bool:
-        """Return whether all machines see one and the same folder, which one file tells."""
-        if len(set(plan.machines)) == 1:
-            return True
-        token = self._root() / f".seen-by-all-{gather(uuid.uuid4().hex, self._world)[0]}"
-        if self._world.is_main:
-            token.parent.mkdir(parents=True, exist_ok=True)
-            token.touch()
-        self._world.barrier()
-        seen = all(gather(token.exists(), self._world))
-        if self._world.is_main:
-            token.unlink()
-        return seen

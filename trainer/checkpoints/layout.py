@@ -90,6 +90,26 @@ class Layout:
         ]
 
 
+Path = tuple[str, ...]
+"""The keys that lead to a tensor in nested dictionaries."""
+
+
+def flatten(state: Mapping[str, Any], path: Path = ()) -> dict[str, tuple[Path, Tensor]]:
+    """Return the path and the tensor of each name in nested dictionaries; names are paths with dots.
+
+    So does torch.distributed.checkpoint, whose import this spares.
+    """
+    found: dict[str, tuple[Path, Tensor]] = {}
+    for key, value in state.items():
+        inner = (*path, str(key))
+        if isinstance(value, Mapping):
+            found |= flatten(value, inner)
+        else:
+            assert isinstance(value, Tensor), f"{'.'.join(inner)} is no tensor"
+            found[".".join(inner)] = (inner, value)
+    return found
+
+
 def pieces_of(tensors: Mapping[str, Tensor]) -> Iterator[tuple[Piece, Tensor]]:
     """Yield the piece of each tensor that this process holds, and its local numbers."""
     for name, tensor in tensors.items():

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.distributed.checkpoint._nested_dict import flatten_state_dict
-from torch.distributed.checkpoint.filesystem import _StorageInfo
-from torch.distributed.checkpoint.metadata import (
-    ChunkStorageMetadata,
-    Metadata,
-    MetadataIndex,
-    TensorProperties,
-    TensorStorageMetadata,
-)
 
 from trainer.checkpoints.agree import gather
-from trainer.checkpoints.layout import Layout, Piece, digest_of, lay_out, pieces_of, torch_dtype
+from trainer.checkpoints.dcp_metadata import metadata
+from trainer.checkpoints.layout import Layout, Piece, digest_of, flatten, lay_out, pieces_of
 from trainer.distributed import World
-
-_DCP_VERSION = "1.0.0"  # torch/distributed/checkpoint/filesystem.py, CURRENT_DCP_VERSION
 
 
 @dataclass(frozen=True)
@@ -75,7 +62,8 @@ def make_plan(state: Mapping[str, Any], world: World) -> Plan:
     each machine's memory has all of them; the ranks of rank 0's machine write theirs. A shard is copied and
     written by one of the ranks that hold it.
     """
-    flat, paths = flatten_state_dict(dict(state))
+    paths = flatten(state)
+    flat = {name: tensor for name, (_, tensor) in paths.items()}
     mine = [piece for piece, _ in pieces_of(flat)]
     replicated = tuple(piece for piece in mine if not piece.sharded)
     sharded = tuple(piece for piece in mine if piece.sharded)
@@ -95,7 +83,7 @@ def make_plan(state: Mapping[str, Any], world: World) -> Plan:
         sharded=any(each.sharded for each in held),
         resting=_resting(flat),
         digest=digest_of(layout, world.rank, local_ranks, sorted(owners.items())),
-        metadata=_metadata(layouts, paths) if world.rank == 0 else b"",
+        metadata=metadata(layouts, {n: p for n, (p, _) in paths.items()}) if world.rank == 0 else b"",
     )
 
 
@@ -144,39 +132,12 @@ def _layout(
     return lay_out(rank, [*shards, *share], []) if on_first_machine else lay_out(rank, shards, share)
 
 
-def _metadata(layouts: Mapping[int, Layout], paths: Mapping[str, Any]) -> bytes:
-    """Return the `.metadata` of all ranks' files, which never changes while the state keeps its tensors."""
-    tensors: dict[str, TensorStorageMetadata] = {}
-    places: dict[MetadataIndex, _StorageInfo] = {}
-    for layout in layouts.values():
-        starts = {extent.name: extent.start for extent in layout.extents}
-        for placed in layout.placed:
-            if not placed.file:
-                continue
-            piece = placed.piece
-            known = tensors.setdefault(
-                piece.name,
-                TensorStorageMetadata(
-                    TensorProperties(dtype=torch_dtype(piece.dtype)), torch.Size(piece.shape), []
-                ),
-            )
-            index = MetadataIndex(piece.name, piece.offsets, len(known.chunks))
-            known.chunks.append(ChunkStorageMetadata(torch.Size(piece.offsets), torch.Size(piece.sizes)))
-            places[index] = _StorageInfo(
-                placed.file, placed.start - starts[placed.file], placed.stop - placed.start
-            )
-    metadata = Metadata(state_dict_metadata=dict(tensors), planner_data=dict(paths), storage_data=places)
-    if "version" in {field.name for field in dataclasses.fields(Metadata)}:  # not in torch 2.6
-        metadata.version = _DCP_VERSION
-    return pickle.dumps(metadata)
-
-
 def local_numbers(state: Mapping[str, Any], plan: Plan) -> list[Tensor] | None:
     """Return this process's own numbers of each piece that it copies, in the order of its layout.
 
     None where the state has other tensors than it was planned for.
     """
-    flat, _ = flatten_state_dict(dict(state))
+    flat = {name: tensor for name, (_, tensor) in flatten(state).items()}
     held = {(piece.name, piece.offsets): (piece, numbers) for piece, numbers in pieces_of(flat)}
     if tuple(piece for piece, _ in held.values()) != plan.pieces:
         return None

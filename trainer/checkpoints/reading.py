@@ -9,16 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-from torch.distributed.checkpoint._nested_dict import flatten_state_dict
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load, load_state_dict
 
-from trainer.checkpoints.agree import broadcast
 from trainer.checkpoints.layout import pieces_of
 from trainer.checkpoints.mapped_reader import MappedReader
-from trainer.checkpoints.plan import Plan
+from trainer.checkpoints.spreading import tensors_of, whole_of
 from trainer.distributed import World
 
 
@@ -27,28 +24,18 @@ def read_folder(state: Mapping[str, Any], folder: Path, world: World) -> None:
 
     Each reads its own shards, and rank 0 the tensors that all hold whole; `spread_whole` gives them on.
     """
-    flat, _ = flatten_state_dict(dict(state))
+    flat = tensors_of(state)
     shards = {piece.name for piece, _ in pieces_of(flat) if piece.sharded}
     wanted = {name: tensor for name, tensor in flat.items() if name in shards}
     if world.rank == 0:
-        wanted |= _whole(flat)
+        wanted |= whole_of(flat)
     if wanted:
         _load_alone(wanted, folder)
 
 
-def spread_whole(state: Mapping[str, Any], world: World) -> None:
-    """Give the tensors that all processes hold whole the values that they have on rank 0."""
-    flat, _ = flatten_state_dict(dict(state))
-    broadcast(list(_whole(flat).values()), 0, world)
-
-
-def _whole(flat: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in flat.items() if not hasattr(tensor, "__create_chunk_list__")}
-
-
 def mismatches(state: Mapping[str, Any], folder: Path) -> list[str]:
     """Return a problem for each tensor of the state that the checkpoint lacks or has in another shape."""
-    flat, _ = flatten_state_dict(dict(state))
+    flat = tensors_of(state)
     saved = FileSystemReader(folder).read_metadata().state_dict_metadata
     problems = []
     for name, tensor in flat.items():
@@ -60,18 +47,6 @@ def mismatches(state: Mapping[str, Any], folder: Path) -> list[str]:
                 f"{name}: has the shape {tuple(tensor.shape)}, in the checkpoint {folder} {tuple(entry.size)}"
             )
     return problems
-
-
-def spread_from_memory(
-    state: Mapping[str, Any], plan: Plan, sources: Mapping[int, int], world: World
-) -> None:
-    """Give the tensors that all hold whole the values that they have where they were taken from memory.
-
-    `sources` holds for each local rank the rank that gives what local ranks of that number copy.
-    """
-    flat, _ = flatten_state_dict(dict(state))
-    for owner, source in sorted(sources.items()):
-        broadcast([flat[name] for name, local in plan.owners.items() if local == owner], source, world)
 
 
 def _load_alone(state: dict[str, Any], folder: Path) -> None:

@@ -14,9 +14,9 @@ from trainer.checkpoints.fetch import fetch_newer, show_shards
 from trainer.checkpoints.folder import CheckpointFolder
 from trainer.checkpoints.manifest import Manifest
 from trainer.checkpoints.plan import Plan, local_numbers
-from trainer.checkpoints.reading import mismatches, read_folder, spread_from_memory, spread_whole
 from trainer.checkpoints.resume_point import progress_of
 from trainer.checkpoints.slots import Slots, read_shape
+from trainer.checkpoints.spreading import spread_from_memory, spread_whole
 from trainer.distributed import World
 from trainer.settings import ConfigError
 from trainer.state import Progress
@@ -116,6 +116,9 @@ def from_folder(
             manifest, source = newer, "remote"
         if manifest is None:
             return None
+        # With torch.distributed.checkpoint, whose import takes most of a second.
+        from trainer.checkpoints.reading import mismatches, read_folder
+
         path = folder.path(manifest.step)
         problems = differences(manifest, settings) or (mismatches(tensors, path) if world.is_main else [])
         if problems := gather(problems, world)[0]:

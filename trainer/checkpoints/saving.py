@@ -72,6 +72,11 @@ class Saving:
         return self._save is not None or (self._upload is not None and not self._terms.local)
 
     @property
+    def under_way(self) -> bool:
+        """Whether anything is left to write, commit, send or publish, as far as this rank knows."""
+        return bool(self._save or self._upload or self._behind or self._finishing)
+
+    @property
     def held_slot(self) -> int | None:
         """The slot that the writer reads or is going to."""
         return self._save.slot if self._save and self._save.part is None else None
@@ -81,6 +86,11 @@ class Saving:
         assert self._save is None
         # A copy, for what is under way may go on in the dictionaries.
         self._save = _Stage(Progress(**dataclasses.asdict(about)), slot)
+        self.tell()
+
+    def hold_updates(self) -> None:
+        """Have what the device is told from here on wait for a copy that is still under way."""
+        self._snapshots.hold_updates()
         self.tell()
 
     def tell(self) -> None:
@@ -130,7 +140,7 @@ class Saving:
         self._snapshots.land(wait=True)
         done = False
         while not done:
-            ready, left = float(self.written()), float(bool(self._save or self._upload or self._finishing))
+            ready, left = float(self.written()), float(self.under_way)
             late = float(time.monotonic() > until)
             ready, left, late, failed = self._world.sum([ready, left, late, self._costs.failures - failures])
             if ready == self._world.world_size:
