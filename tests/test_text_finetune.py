@@ -357,3 +357,15 @@ def test_the_command_tells_a_wrong_folder_in_one_line(folders: dict[str, Path], 
     assert told.returncode == 2
     assert "model.path: /nowhere has no config.json" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_dry_run_tells_the_adapters_from_the_weights(folders: dict[str, Path]) -> None:
+    from trainer.dry_run import measure
+
+    config = config_of(folders)
+    folder = find_dataset(config, may_prepare=True)
+    assert folder is not None and isinstance(config.model, LoraConfig)
+    shape = measure(FinetuneTask(config.model, open_dataset(folder)))
+    assert 0 < shape.trained < shape.parameters / 2
+    assert shape.blocks == 4
+    assert shape.activation_bytes is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -130,7 +130,9 @@ def measure(task: Task) -> Shape:
     """Return the model's shape, from tensors that have sizes and no content."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    # Weights that are read from files can't be pretended: such a model is made as it is.
+    pretended_tensors = FakeTensorMode(allow_non_fake_inputs=True)
+    with nullcontext() if getattr(task, "pretrained", False) else pretended_tensors:
         model = task.build_model()
         parameters = list(model.parameters())
         try:

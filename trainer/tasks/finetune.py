@@ -44,6 +44,7 @@ class FinetuneTask:
     """Documents, or responses to prompts, that a pretrained model learns to go on with."""
 
     unit = "tokens"
+    pretrained = True
     save_frozen = False
     """The pretrained weights lie in their own folder: checkpoints hold the adapters alone."""
 
