@@ -6,6 +6,7 @@ import json
 import lzma
 import math
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,24 @@ def test_text_to_class_beats_its_baseline_by_far_and_predicts_from_its_folder(tm
     assert "of which the first 256 were read" in long["notes"][0]
     with pytest.raises(InputError, match="input 1: is no text"):
         predictor.predict(["a", {"words": "b"}])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "small"),
+    [("text-class", "model.pair_buckets=64"), ("gpt-bpe", "model.num_layers=1")],
+)
+def test_a_node_that_has_the_data_trains_without_the_libraries_that_made_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    datasets: dict[str, Dataset],
+    recipe: str,
+    small: str,
+) -> None:
+    for name in ("tokenizers", "sklearn", "transformers"):
+        monkeypatch.setitem(sys.modules, name, None)
+    metrics = trained(recipe, tmp_path, "samples=64", "model.width=16", "model.num_heads=2", small)["metrics"]
+    assert metrics
+    assert (tmp_path / "model" / "tokenizer.json").is_file()
 
 
 def test_the_program_of_a_text_classifier_answers_as_the_predictor_does(tmp_path: Path) -> None:
