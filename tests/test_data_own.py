@@ -585,3 +585,30 @@ def test_a_mistake_in_the_section_is_told_before_anything_is_read(
     with pytest.raises(ConfigError) as caught:
         load_config(recipe)
     assert said in str(caught.value)
+
+
+def test_a_lost_parquet_file_weighs_as_much_as_its_rows(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    folder = tmp_path / "t"
+    folder.mkdir()
+    for number in range(4):
+        drawn = np.random.default_rng(number).normal(size=(2, 1000))
+        table = pyarrow.table({"x": drawn[0], "y": drawn[1]})
+        parquet.write_table(table, folder / f"{number}.parquet", row_group_size=250)
+    whole = (folder / "3.parquet").read_bytes()
+    config = TableConfig(path=str(folder), target="y")
+    (folder / "3.parquet").write_bytes(whole[: len(whole) * 9 // 10])
+    with pytest.raises(DatasetError, match=r"9\d\d of 39\d\d rows are broken"):
+        made(config, tmp_path / "out")
+    # Its footer is whole and tells of 1000 rows, which do not follow.
+    (folder / "3.parquet").write_bytes(whole[:4] + whole[4:8000] + b"x" * 4000 + whole[12000:])
+    with pytest.raises(DatasetError, match=r"(750|1000) of 4000 rows are broken") as caught:
+        made(config, tmp_path / "out")
+    assert "rows from here on are lost" in str(caught.value)
+    (folder / "3.parquet").write_bytes(b"")
+    assert (
+        made(TableConfig(path=str(folder), target="y", max_bad_share=0.3), tmp_path / "o").report["bad_rows"]
+        == 1
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -23,15 +23,36 @@ Row = tuple[str, int, dict[str, Cell]]
 """The file's name, the row's number in it, counted from 1 and without the header, and its cells by column."""
 
 
+class FileError(DatasetError):
+    """A file of which no row can be read, through no fault of its neighbours."""
+
+
 def read_rows(files: Sequence[tuple[str, Path]], quarantine: Quarantine) -> Iterator[Row]:
-    """Yield every whole row of the files (their names and where they lie); malformed ones are quarantined."""
+    """Yield every whole row of the files (their names and where they lie); what is malformed is quarantined.
+
+    So is a file that cannot be read at all; where it is the only one, that is a DatasetError.
+    """
     for name, path in files:
-        if path.suffix == ".parquet":
-            yield from _read_parquet(name, path, quarantine)
-        elif path.suffix in (".jsonl", ".ndjson"):
-            yield from _read_json_lines(name, path, quarantine)
-        else:
-            yield from _read_csv(name, path, quarantine)
+        if quarantine.has(name, None):
+            continue
+        rows = 0
+        try:
+            for row in _reader(path)(name, path, quarantine):
+                rows += 1
+                yield row
+            quarantine.read(name, path.stat().st_size, rows)
+        except (FileError, OSError) as error:
+            what = str(error) if isinstance(error, FileError) else error.strerror or str(error)
+            if len(files) == 1:
+                raise DatasetError(f"{name}: {what}") from None
+            quarantine.lose(name, what, path.stat().st_size if path.exists() else 1)
+
+
+def _reader(path: Path) -> Callable[[str, Path, Quarantine], Iterator[Row]]:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _read_parquet
+    return _read_json_lines if suffix in (".jsonl", ".ndjson") else _read_csv
 
 
 def _read_csv(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
@@ -39,7 +60,7 @@ def _read_csv(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row]:
     # What is not UTF-8 comes through as lone surrogates, so that one bad byte costs its row alone.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=_delimiter(path), strict=True)
-        header = _read_header(name, reader)
+        header = _read_header(reader)
         number = 0
         while True:
             number, before = number + 1, reader.line_num
@@ -70,24 +91,24 @@ def _has_raw_bytes(text: str) -> bool:
 
 def _delimiter(path: Path) -> str:
     """Return what parts the cells: a tab in .tsv files, else whatever the first line has most of."""
-    if path.suffix == ".tsv":
+    if path.suffix.lower() == ".tsv":
         return "\t"
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         first = file.readline()
     return max(DELIMITERS, key=first.count)
 
 
-def _read_header(name: str, reader: Iterator[list[str]]) -> list[str]:
+def _read_header(reader: Iterator[list[str]]) -> list[str]:
     try:
         header = [column.strip() for column in next(reader, [])]
     except csv.Error as error:
-        raise DatasetError(f"{name}: the header cannot be read ({error}): save it as CSV in UTF-8") from None
+        raise FileError(f"the header cannot be read ({error}): save it as CSV in UTF-8") from None
     if _has_raw_bytes("".join(header)):
-        raise DatasetError(f"{name}: the header is not UTF-8: save it as CSV in UTF-8")
+        raise FileError("the header is not UTF-8: save it as CSV in UTF-8")
     if twice := sorted({column for column in header if header.count(column) > 1}):
-        raise DatasetError(f"{name}: the header has {', '.join(map(repr, twice))} more than once: rename one")
+        raise FileError(f"the header has {', '.join(map(repr, twice))} more than once: rename one")
     if "" in header:
-        raise DatasetError(f"{name}: column {header.index('') + 1} has no name in the header: give it one")
+        raise FileError(f"column {header.index('') + 1} has no name in the header: give it one")
     return header
 
 
@@ -112,16 +133,20 @@ def _read_parquet(name: str, path: Path, quarantine: Quarantine) -> Iterator[Row
         from pyarrow import ArrowException, parquet
     except ImportError:
         raise DatasetError(f"{name}: to read Parquet files: pip install pyarrow") from None
-    number = 0
+    number, total = 0, 0
     try:
         with parquet.ParquetFile(path) as file:
+            total = file.metadata.num_rows
             for batch in file.iter_batches(batch_size=4096):
                 for row in batch.to_pylist():
                     number += 1
                     yield name, number, {key: _cell(value) for key, value in row.items()}
     except (ArrowException, OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        quarantine.add(name, number + 1 if number else None, f"cannot be read as Parquet: {reason}")
+        reason = f"cannot be read as Parquet: {str(error).partition(chr(10))[0]}"
+        if not total:  # its footer, which says how many rows there are, stands at the end
+            raise FileError(reason) from None
+        left = total - number
+        quarantine.add(name, number + 1, f"{reason}; {left} rows from here on are lost", count=left)
 
 
 def _cell(value: Any) -> Cell:

@@ -50,8 +50,7 @@ def prepare_tokens(
     documents, tokens = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     for number, note in enumerate(do_units(folder, len(units), work)):
         files += note["files"]
-        for name, row, what in note["broken"]:
-            quarantine.add(name, row, what)
+        quarantine.take(note["broken"])
         for part in PARTS:
             documents[part] += note["documents"][part]
             tokens[part] += note["tokens"][part]
@@ -203,7 +202,7 @@ def _encode_unit(
         writer.close()
     return {
         "files": [file for writer in writers.values() for file in writer.files],
-        "broken": [(each.file, each.row, each.what) for each in quarantine],
+        "broken": quarantine.note(),
         "documents": counts,
         "tokens": {part: writer.count for part, writer in writers.items()},
     }
