@@ -23,7 +23,7 @@ from trainer.data.dataset import open_dataset
 from trainer.data.find import find_dataset
 from trainer.finetune import hugging_face
 from trainer.finetune.causal_loss import CausalLoss
-from trainer.finetune.examples import make_examples, uses_chat_template
+from trainer.finetune.examples import end_tokens, make_examples, prompt_tokens, uses_chat_template
 from trainer.finetune.packing import NOT_LEARNED, Example, PackedExamples, cut, pack
 from trainer.lora_config import LoraConfig
 from trainer.predict import Predictor
@@ -62,18 +62,25 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sizes: dict[str, Any] = {"vocab_size": 320, "bos_token_id": None, "eos_token_id": 0, "pad_token_id": 1}
     llama = transformers.LlamaConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=128, **sizes,
+        num_key_value_heads=2, max_position_embeddings=256, **sizes,
     )  # fmt: skip
     gpt2 = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=128, **sizes)
     torch.manual_seed(0)
+    opt = transformers.OPTConfig(
+        hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4, word_embed_proj_dim=32,
+        max_position_embeddings=128, **sizes,
+    )  # fmt: skip
+    bloom = transformers.BloomConfig(hidden_size=32, n_layer=2, n_head=4, **sizes | {"bos_token_id": 0})
     for name, model in (
         ("llama", transformers.LlamaForCausalLM(llama)),
         ("gpt2", transformers.GPT2LMHeadModel(gpt2)),
+        ("opt", transformers.OPTForCausalLM(opt)),
+        ("bloom", transformers.BloomForCausalLM(bloom)),
     ):
         model.save_pretrained(root / name)
         tokenizer.save_pretrained(root / name)
     (root / "pairs.jsonl").write_text("".join(json.dumps(each) + "\n" for each in pairs(160)))
-    return {name: root / name for name in ("llama", "gpt2", "pairs.jsonl")}
+    return {name: root / name for name in ("llama", "gpt2", "opt", "bloom", "pairs.jsonl")}
 
 
 def config_of(folders: dict[str, Path], *overrides: str, model: str = "llama") -> Config:
@@ -93,7 +100,8 @@ def causal(folder: Path) -> CausalLoss:
     """Return a tiny model with adapters that do something."""
     torch.manual_seed(0)
     config = LoraConfig(path=str(folder), rank=2)
-    model = CausalLoss(hugging_face.add_adapters(hugging_face.load_causal_model(folder), config)).eval()
+    adapted = hugging_face.add_adapters(hugging_face.load_causal_model(folder), config)
+    model = CausalLoss(adapted, packing=True).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -124,7 +132,7 @@ def test_each_token_predicts_the_next_of_its_own_document_and_counts_once() -> N
     assert len(batch["counted"]) == 3
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "opt"])
 def test_documents_that_share_a_sample_do_not_see_each_other(folders: dict[str, Path], name: str) -> None:
     model, draw = causal(folders[name]), random.Random(2)
     examples = [Example([draw.randrange(2, 320) for _ in range(size)], [True] * size) for size in (9, 7, 12)]
@@ -136,6 +144,34 @@ def test_documents_that_share_a_sample_do_not_see_each_other(folders: dict[str, 
             model(batch["tokens"], batch["positions"], batch["targets"]) for batch in (together, apart)
         )
     assert one.item() == pytest.approx(other.item(), rel=1e-5)
+
+
+def test_a_model_that_cannot_keep_documents_apart_is_refused_with_packing_alone(
+    folders: dict[str, Path],
+) -> None:
+    def adapted() -> Any:
+        base = hugging_face.load_causal_model(folders["bloom"])
+        return hugging_face.add_adapters(base, LoraConfig(path="x"))
+
+    with pytest.raises(ConfigError, match=r"model\.packing: .* see each other: set it to false"):
+        CausalLoss(adapted(), packing=True)
+    model = CausalLoss(adapted(), packing=False)
+    batch = packed([Example(list(range(2, 12)), [True] * 10)], 16, packing=False)
+    model(batch["tokens"], batch["positions"], batch["targets"]).backward()
+
+
+def test_held_out_losses_made_in_parts_are_those_made_at_once(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.finetune import causal_loss
+
+    model = causal(folders["llama"])
+    batch = packed([Example(list(range(2, 150)), [True] * 148)] * 3, 160, packing=False)
+    parts = batch["tokens"], batch["positions"], batch["targets"]
+    with torch.no_grad():
+        whole = model(*parts, "rows")
+        monkeypatch.setattr(causal_loss, "EVALUATION_SCORES", 1)
+        torch.testing.assert_close(model(*parts, "rows"), whole)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
@@ -193,6 +229,17 @@ def test_a_chat_template_is_used_where_there_is_one_and_the_response_alone_is_le
     learned = [token for token, wanted in zip(example.tokens, example.learned, strict=True) if wanted]
     assert tokenizer.decode(example.tokens) == "<user>hi\n<assistant>yo\n"
     assert tokenizer.decode(learned) == "yo\n"
+    assert prompt_tokens("hi", tokenizer, chat=True) + learned == example.tokens
+    assert tokenizer.decode(prompt_tokens("hi", tokenizer, chat=False)) == "hi"
+
+
+def test_a_response_ends_with_what_the_template_ends_it_with(folders: dict[str, Path]) -> None:
+    tokenizer = hugging_face.load_tokenizer(folders["llama"])
+    assert end_tokens(tokenizer, chat=False) == [tokenizer.eos_token_id]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    tokenizer.chat_template = TEMPLATE.replace("\n{% endfor", "<|turn|>\n{% endfor")
+    turn = tokenizer.convert_tokens_to_ids("<|turn|>")
+    assert end_tokens(tokenizer, chat=True) == sorted([tokenizer.eos_token_id, turn])
 
 
 def test_settings_that_need_prompts_are_refused_together_where_there_are_none(
@@ -243,6 +290,7 @@ def test_checkpoints_hold_the_adapters_alone_and_a_stopped_run_goes_on_to_the_sa
     folders: dict[str, Path], tmp_path: Path
 ) -> None:
     config = config_of(folders, "model.merged=false", "model.dropout=0.1")
+    (tmp_path / "whole" / "model" / "merged").mkdir(parents=True)  # of a run in the same folder before
     run(config, tmp_path / "whole")
     run(config, tmp_path / "parts", stop_after=6)
     newest = max((tmp_path / "parts" / "checkpoints").glob("step-*"), key=lambda each: int(each.name[5:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,12 @@ def save_model(
 ) -> Path:
     """Write `model/` and evaluation.json into the run directory; return the former's path.
 
-    `weights` is the whole model's state dict; `metrics` is what the task's `evaluate` returned.
+    `weights` is the whole model's state dict; `metrics` is what the task's `evaluate` returned. A model/ that
+    was there goes as a whole once the new one is whole.
     """
-    folder = run_dir / MODEL_FOLDER
-    folder.mkdir(exist_ok=True)
+    folder = run_dir / f".{MODEL_FOLDER}.partial"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     about = task.describe()
     data = about.pop("data", {"name": config.dataset or "own data", "digest": "not known"})
     description = {
@@ -76,6 +79,17 @@ def save_model(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     card = model_card(config, description, document, parameters, exportable)
     write_durably(folder / "README.md", card)
+    return _put_in_place(folder, run_dir / MODEL_FOLDER)
+
+
+def _put_in_place(partial: Path, folder: Path) -> Path:
+    """Give the folder its name, in place of what has it, and return its path."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

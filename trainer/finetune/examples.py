@@ -48,6 +48,24 @@ def make_examples(
     ]
 
 
+def prompt_tokens(prompt: str, tokenizer: Any, *, chat: bool) -> list[int]:
+    """Return a prompt's tokens as training put them before a response."""
+    encode = _by_template if chat else _plain
+    tokens, _ = next(encode([(prompt, "")], tokenizer))
+    return tokens
+
+
+def end_tokens(tokenizer: Any, *, chat: bool) -> list[int]:
+    """Return the tokens after which training let a response end: the tokenizer's own, and the template's."""
+    found = [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    if chat:
+        _, response = next(_by_template([("a", "a")], tokenizer))
+        content = len(tokenizer("a", add_special_tokens=False)["input_ids"])
+        named = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+        found += [token for token in response[content:] if token in named][:1]
+    return sorted(set(found))
+
+
 def _plain(pairs: Sequence[Pair], tokenizer: Any) -> Iterator[tuple[list[int], list[int]]]:
     """Yield each prompt's and response's tokens, between the tokenizer's own first and last."""
     first = [tokenizer.bos_token_id] if _begins_with_special(tokenizer) else []

@@ -55,7 +55,6 @@ def load_causal_model(folder: Path, weights: str = "fp32") -> Any:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            attn_implementation="sdpa",
         )
     except Exception as error:  # transformers raises errors of many kinds
         raise ConfigError([f"model.path: {folder} cannot be loaded: {_line(error)}"]) from None

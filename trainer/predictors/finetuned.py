@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainer.finetune.examples import prompt_tokens
 from trainer.finetune.hugging_face import load_tokenizer
 from trainer.finetune.saved import ADAPTER
-from trainer.predictors.contract import Answer
+from trainer.predictors.contract import Answer, InputError
 from trainer.predictors.text import DRAW_FIELDS, read_request
 
 
@@ -20,6 +22,8 @@ class FinetunedGenerator:
     def __init__(self, model: Any, description: dict[str, Any], folder: Path) -> None:
         self.model = model
         self.chat: bool = description["about"]["chat"]
+        self.ends: list[int] = description["about"]["end_tokens"]
+        self.lock = threading.Lock()
         self.tokenizer = load_tokenizer(folder / ADAPTER)
 
     def describe(self) -> dict[str, Any]:
@@ -35,32 +39,28 @@ class FinetunedGenerator:
 
     def _answer(self, request: dict[str, Any]) -> Answer:
         prompt: str = request["prompt"]
-        tokens = self._tokens(prompt)
+        begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else 0
+        tokens = torch.tensor([prompt_tokens(prompt, self.tokenizer, chat=self.chat) or [begin]])
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        if positions and tokens.shape[1] + request["length"] > positions:
+            raise InputError(
+                f"a prompt of {tokens.shape[1]} tokens and a length of {request['length']} are more than "
+                f"this model's {positions} positions: give less of one"
+            )
         drawing = request["temperature"] > 0
         chosen = {"temperature": request["temperature"], "top_k": request["top_k"] or 0} if drawing else {}
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        # The numbers are drawn from torch's own generator, of which there is one a process.
+        with self.lock, torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(request["seed"])
             whole = self.model.generate(
                 input_ids=tokens,
                 attention_mask=torch.ones_like(tokens),
                 max_new_tokens=request["length"],
                 do_sample=drawing,
-                pad_token_id=self.tokenizer.eos_token_id or 0,
+                pad_token_id=self.ends[0] if self.ends else 0,
+                eos_token_id=self.ends or None,
                 **chosen,
             )[0]
         drawn = whole[tokens.shape[1] :]
         response = self.tokenizer.decode(drawn, skip_special_tokens=True)
         return {"prompt": prompt, "response": response, "text": prompt + response, "tokens": len(drawn)}
-
-    def _tokens(self, prompt: str) -> torch.Tensor:
-        """Return the prompt's tokens [1, n], as training put it before the model."""
-        if self.chat:
-            asked = [{"role": "user", "content": prompt}]
-            text = self.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
-            tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        else:
-            tokens = [
-                each for each in self.tokenizer(prompt)["input_ids"] if each != self.tokenizer.eos_token_id
-            ]
-        begin = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else 0
-        return torch.tensor([tokens or [begin]])

@@ -17,7 +17,7 @@ from trainer.evaluation.blocks import evaluate_blocks
 from trainer.evaluation.text import report_learned
 from trainer.export_program import Exportable
 from trainer.finetune.causal_loss import CausalLoss
-from trainer.finetune.examples import Pair, make_examples, uses_chat_template
+from trainer.finetune.examples import Pair, end_tokens, make_examples, uses_chat_template
 from trainer.finetune.hugging_face import (
     adapters_off,
     add_adapters,
@@ -37,7 +37,9 @@ from trainer.tasks.task import describe_data
 EVALUATION_SAMPLES = 512
 """Held-out samples that are looked at, at most; spread evenly over them."""
 BLOCK = 4
-"""Held-out samples of one forward pass: their scores are made as a whole."""
+"""Held-out samples of one forward pass, at most."""
+BLOCK_SCORES = 2**27
+"""Scores of one forward pass, at most, unless one sample has more."""
 
 
 class FinetuneTask:
@@ -66,7 +68,7 @@ class FinetuneTask:
     def build_model(self) -> nn.Module:
         """Return the pretrained model with fresh adapters, which alone are trained."""
         base = load_causal_model(self.folder, number_format_of(self.config))
-        return CausalLoss(add_adapters(base, self.config))
+        return CausalLoss(add_adapters(base, self.config), packing=self.config.packing)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         """Return the mean cross-entropy in nats of the tokens that are learned, and how many these are."""
@@ -84,10 +86,13 @@ class FinetuneTask:
             found: Tensor = model(*parts, "rows")
             return found
 
-        after = evaluate_blocks(count, BLOCK, world, run_block, columns=2).numpy()
+        # Models whose scores can't be made in parts make those of a block's samples at once.
+        scores = self.config.context * len(self.tokenizer)
+        block = max(1, min(BLOCK, BLOCK_SCORES // scores))
+        after = evaluate_blocks(count, block, world, run_block, columns=2).numpy()
         if self._before is None:
             with adapters_off(model):
-                self._before = evaluate_blocks(count, BLOCK, world, run_block, columns=2).numpy()
+                self._before = evaluate_blocks(count, block, world, run_block, columns=2).numpy()
         return report_learned(after, self._before)
 
     def describe(self) -> dict[str, Any]:
@@ -96,7 +101,7 @@ class FinetuneTask:
         return {
             "base": self.config.path,
             "chat": self.chat,
-            "end_token": self.tokenizer.eos_token_id,
+            "end_tokens": end_tokens(self.tokenizer, chat=self.chat),
             "data": describe_data(self.data) | items,
         }
 
