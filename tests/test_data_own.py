@@ -612,3 +612,53 @@ def test_a_lost_parquet_file_weighs_as_much_as_its_rows(tmp_path: Path) -> None:
         made(TableConfig(path=str(folder), target="y", max_bad_share=0.3), tmp_path / "o").report["bad_rows"]
         == 1
     )
+
+
+@pytest.mark.parametrize("split", ["every_nth", "random"])
+def test_what_is_held_out_of_text_does_not_depend_on_the_units_it_is_encoded_in(
+    split: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number:02}.txt").write_text(f"document {number} " * 5)
+    config = TextConfig(path=str(folder), tokenizer="characters", split=split, held_out=0.25)
+    whole = made(config, tmp_path / "whole")
+    monkeypatch.setattr(text_prepare, "BYTES_PER_UNIT", 200)
+    units = made(config, tmp_path / "units")
+    assert len(units.tokens("held_out")) > 1
+    for part in ("train", "held_out"):
+        assert np.array_equal(np.concatenate(units.tokens(part)), np.concatenate(whole.tokens(part)))
+
+
+def test_answers_to_one_prompt_are_in_one_part(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("question,text\n" + "".join(f"q{n % 40},answer {n}\n" for n in range(200)))
+    data = made(DocumentsConfig(path=str(path), prompt_column="question"), tmp_path / "out")
+    prompts = {}
+    for part in ("train", "held_out"):
+        text, offsets = bytes(data.arrays(part)["text"]), data.arrays(part)["offsets"].tolist()
+        prompts[part] = {text[a:b] for a, b in list(itertools.pairwise(offsets))[::2]}
+    assert len(prompts["train"]) + len(prompts["held_out"]) == 40
+
+
+def test_lines_that_no_program_can_write_again_are_broken_rows_and_stop_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    rows = [json.dumps({"text": f"text {n} \U0001f600", "label": n % 2}) for n in range(40)]
+    half, deep = r'{"text": "\ud83d", "label": 1}', '{"text": ' + "[" * 50_000 + "]" * 50_000 + "}"
+    path.write_text("\n".join([*rows, half, deep]))
+    made(TextConfig(path=str(path), label_column="label", vocabulary=300, max_bad_share=0.1), tmp_path / "o")
+    assert [each["row"] for each in quarantined(tmp_path / "o")] == [41, 42]
+
+
+def test_a_file_whose_header_cannot_be_read_stops_nothing_where_the_others_are_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "t"
+    folder.mkdir()
+    for number in range(4):
+        people(folder / f"{number}.csv", 300)
+    (folder / "4.csv").write_bytes(b"\xff\xfe\xfa\n1,2\n")
+    data = made(TableConfig(path=str(folder), target="label"), tmp_path / "out")
+    assert data.report["bad_rows"] == 1
+    assert quarantined(tmp_path / "out")[0]["what"] == "the header is not UTF-8: save it as CSV in UTF-8"
+    with pytest.raises(DatasetError, match=r"^4.csv: the header is not UTF-8"):
+        made(TableConfig(path=str(folder / "4.csv"), target="label"), tmp_path / "alone")

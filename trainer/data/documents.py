@@ -52,34 +52,40 @@ class Document:
 
 
 def read_documents(
-    places: Sequence[Place], config: TextConfig | DocumentsConfig, quarantine: Quarantine
+    places: Sequence[Place], config: TextConfig | DocumentsConfig, quarantine: Quarantine, first: int = 0
 ) -> Iterator[Document]:
-    """Yield the documents of the files in order, each with its part; broken ones are quarantined."""
-    number = 0
+    """Yield the documents of the files in order, each with its part; broken ones are quarantined.
+
+    `first` is the number of the first one, where files before these had documents as well.
+    """
+    number = first
     for place in places:
-        with on_this_machine([place]) as files:
-            (name, path) = files[0]
-            found = (
-                _of_rows(name, path, config, quarantine)
-                if _is_table(place)
-                else _whole(name, path, quarantine)
-            )
-            for text, row, label, prompt in found:
-                content = f"{prompt}\x1f{text}" if prompt else text
-                held = is_held_out(config.split, config.held_out, number, content.encode(errors="replace"))
-                yield Document(text, held, name, row, label, prompt)
-                number += 1
+        with on_this_machine([place], quarantine) as files:
+            for name, path in files:
+                for text, row, label, prompt in _documents_of(name, path, config, quarantine):
+                    # Answers to one prompt stay together: else training sees what it is asked.
+                    content = (prompt or text).encode(errors="replace")
+                    held = is_held_out(config.split, config.held_out, number, content)
+                    yield Document(text, held, name, row, label, prompt)
+                    number += 1
 
 
-def _is_table(place: Place) -> bool:
-    return place.name.lower().endswith(rows.SUFFIXES)
+def _documents_of(
+    name: str, path: Path, config: TextConfig | DocumentsConfig, quarantine: Quarantine
+) -> Iterator[tuple[str, int | None, str, str]]:
+    if name.lower().endswith(rows.SUFFIXES):
+        return _of_rows(name, path, config, quarantine)
+    return _whole(name, path, quarantine)
 
 
-def _whole(name: str, path: Path, quarantine: Quarantine) -> Iterator[tuple[str, None, str, str]]:
+def _whole(name: str, path: Path, quarantine: Quarantine) -> Iterator[tuple[str, int | None, str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         quarantine.add(name, None, f"is not UTF-8: byte {error.start + 1}")
+        return
+    except OSError as error:
+        quarantine.add(name, None, error.strerror or str(error))
         return
     if text.strip():
         yield text, None, "", ""
@@ -87,7 +93,7 @@ def _whole(name: str, path: Path, quarantine: Quarantine) -> Iterator[tuple[str,
 
 def _of_rows(
     name: str, path: Path, config: TextConfig | DocumentsConfig, quarantine: Quarantine
-) -> Iterator[tuple[str, int, str, str]]:
+) -> Iterator[tuple[str, int | None, str, str]]:
     if is_text := isinstance(config, TextConfig):
         key, optional = "label_column", config.label_column
     else:

@@ -18,7 +18,7 @@ from trainer.data.cells import is_missing, text_of
 from trainer.data.dataset import PARTS
 from trainer.data.dataset_writer import write_arrays
 from trainer.data.decode import SUFFIXES, PictureError, decode_picture
-from trainer.data.errors import DatasetError
+from trainer.data.errors import DatasetError, FileError
 from trainer.data.places import Place, list_places, on_this_machine
 from trainer.data.progress import Progress
 from trainer.data.quarantine import Quarantine
@@ -65,7 +65,7 @@ def _by_folder(config: PicturesConfig, places: Sequence[Place]) -> list[Picture]
 def _labelled(config: PicturesConfig, places: Sequence[Place], quarantine: Quarantine) -> list[Picture]:
     known = {place.name: place for place in places}
     pictures: dict[str, str] = {}
-    with on_this_machine(list_places(config.labels, TABLE_SUFFIXES)) as files:
+    with on_this_machine(list_places(config.labels, TABLE_SUFFIXES), quarantine) as files:
         for file, number, row in read_rows(files, quarantine):
             for column in (config.file_column, config.label_column):
                 if column not in row:
@@ -188,6 +188,6 @@ def _decode(picture: Picture, config: PicturesConfig) -> tuple[NDArray[np.uint8]
     try:
         data = picture.place.read()
         pixels = decode_picture(data, config.height, config.width, config.colour, config.resize)
-    except (PictureError, OSError) as error:
+    except (PictureError, FileError, OSError) as error:
         return str(error)
     return pixels, hashlib.sha256(data).digest()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data import s3
-from trainer.data.errors import DatasetError
+from trainer.data.errors import DatasetError, FileError
+from trainer.data.quarantine import Quarantine
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,11 @@ def fingerprint(places: Sequence[Place]) -> str:
 
 
 @contextmanager
-def on_this_machine(places: Sequence[Place]) -> Iterator[list[tuple[str, Path]]]:
-    """Give the files' names and paths on this machine; those of S3 in a folder that goes away."""
+def on_this_machine(places: Sequence[Place], quarantine: Quarantine) -> Iterator[list[tuple[str, Path]]]:
+    """Give the files' names and paths on this machine; those of S3 in a folder that goes away.
+
+    What cannot be fetched is quarantined and left out.
+    """
     if not any(place.where.startswith(s3.SCHEME) for place in places):
         yield [(place.name, Path(place.where)) for place in places]
         return
@@ -62,7 +66,11 @@ def on_this_machine(places: Sequence[Place]) -> Iterator[list[tuple[str, Path]]]
         fetched = []
         for number, place in enumerate(places):
             path = Path(folder) / f"{number}{Path(place.name).suffix.lower()}"
-            s3.download_object(place.where, path)
+            try:
+                s3.download_object(place.where, path)
+            except FileError as error:
+                quarantine.lose(place.name, str(error), place.size)
+                continue
             fetched.append((place.name, path))
         yield fetched
 

@@ -33,7 +33,7 @@ from trainer.data_configs import (
 )
 from trainer.durable import write_durably
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same data and settings would be prepared otherwise than before."""
 
 

@@ -66,7 +66,7 @@ def _pictures(name: str, data: PicturesConfig, folder: Path, quarantine: Quarant
 def _table(
     name: str, data: TableConfig, places: Sequence[Place], folder: Path, quarantine: Quarantine
 ) -> Path:
-    with on_this_machine(places) as files:
+    with on_this_machine(places, quarantine) as files:
         parts, about, report = prepare_table(lambda: read_rows(files, quarantine), data, quarantine)
     about |= {"source": data.path} | references("table", about, parts)
     return write_prepared(folder, Prepared("table", parts, about, report), name, content_settings(data))

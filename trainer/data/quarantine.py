@@ -111,6 +111,8 @@ class Quarantine:
         bad = len(self)
         if good and bad <= self._max_bad_share * (good + bad):
             return
+        if not good and len(self._named) == 1:
+            raise DatasetError(str(self._named[0]))
         first = "".join(f"\n  {each}" for each in self._named[:SHOWN])
         rest = f"\n  and {bad - SHOWN} more" if bad > SHOWN and len(self._named) > SHOWN else ""
         if not good and not bad:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from trainer.data.errors import DatasetError
+from trainer.data.errors import DatasetError, FileError
 from trainer.data.quarantine import Quarantine
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -18,19 +19,17 @@ DELIMITERS = ",;\t|"
 LONGEST_CELL = 64 * 2**20
 """Characters of a cell of a CSV file; the csv module's own limit is 131,072."""
 
+_SURROGATE = re.compile(rb"\\u[dD]|\xed")
+
 Cell = str | float | int | bool | None
 Row = tuple[str, int, dict[str, Cell]]
 """The file's name, the row's number in it, counted from 1 and without the header, and its cells by column."""
 
 
-class FileError(DatasetError):
-    """A file of which no row can be read, through no fault of its neighbours."""
-
-
 def read_rows(files: Sequence[tuple[str, Path]], quarantine: Quarantine) -> Iterator[Row]:
     """Yield every whole row of the files (their names and where they lie); what is malformed is quarantined.
 
-    So is a file that cannot be read at all; where it is the only one, that is a DatasetError.
+    So is a file that cannot be read at all.
     """
     for name, path in files:
         if quarantine.has(name, None):
@@ -43,8 +42,6 @@ def read_rows(files: Sequence[tuple[str, Path]], quarantine: Quarantine) -> Iter
             quarantine.read(name, path.stat().st_size, rows)
         except (FileError, OSError) as error:
             what = str(error) if isinstance(error, FileError) else error.strerror or str(error)
-            if len(files) == 1:
-                raise DatasetError(f"{name}: {what}") from None
             quarantine.lose(name, what, path.stat().st_size if path.exists() else 1)
 
 
@@ -119,7 +116,12 @@ def _read_json_lines(name: str, path: Path, quarantine: Quarantine) -> Iterator[
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+                if _SURROGATE.search(line):  # half of a pair is no character, and cannot be written again
+                    json.dumps(row, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                quarantine.add(name, number, "has half of a surrogate pair, which is no character")
+                continue
+            except (ValueError, RecursionError) as error:
                 quarantine.add(name, number, f"is no JSON: {error}")
                 continue
             if isinstance(row, dict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.aws import aws_errors, client
-from trainer.data.errors import DatasetError
+from trainer.data.errors import FileError
 
 SCHEME = "s3://"
 CHUNK = 2**20
@@ -43,7 +43,7 @@ def list_objects(url: str) -> Iterator[Found]:
 
 
 def read_object(url: str) -> bytes:
-    """Return what is in the object; raises DatasetError where S3 refuses."""
+    """Return what is in the object; raises FileError where S3 refuses."""
     bucket, key = split_url(url)
     with _refusals(url):
         body: bytes = client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -51,7 +51,7 @@ def read_object(url: str) -> bytes:
 
 
 def download_object(url: str, path: Path) -> None:
-    """Bring the object to this machine, whole or not at all; raises DatasetError where S3 refuses."""
+    """Bring the object to this machine, whole or not at all; raises FileError where S3 refuses."""
     bucket, key = split_url(url)
     partial = path.with_name(f".{path.name}.partial")
     with _refusals(url):
@@ -60,7 +60,7 @@ def download_object(url: str, path: Path) -> None:
             for chunk in answer["Body"].iter_chunks(CHUNK):
                 file.write(chunk)
     if partial.stat().st_size != answer["ContentLength"]:
-        raise DatasetError(f"{url}: the connection ended before all of it was here")
+        raise FileError(f"{url}: the connection ended before all of it was here")
     partial.replace(path)
 
 
@@ -69,4 +69,4 @@ def _refusals(url: str) -> Iterator[None]:
     try:
         yield
     except aws_errors() as error:
-        raise DatasetError(f"{url} cannot be read: {error}") from None
+        raise FileError(f"{url} cannot be read: {error}") from None

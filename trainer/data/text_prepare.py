@@ -44,7 +44,9 @@ def prepare_tokens(
     progress = Progress("files", len(places))
 
     def work(number: int) -> Note:
-        return _encode_unit(folder, config, units[number], number, encode, about["vocabulary"])
+        writers = _writers(folder, number, about["vocabulary"])
+        # Units are done in order: the documents of those before are counted by now.
+        return _encode_unit(writers, config, units[number], encode, sum(documents.values()))
 
     files: list[Any] = []
     documents, tokens = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
@@ -162,7 +164,11 @@ def _tokenizer(
         tokenizer = Tokenizer(path.read_text(encoding="utf-8"))
     else:
         documents = read_documents(places, config, quarantine)
-        tokenizer = _learn((each.text for each in documents if not each.held_out), config.vocabulary)
+        training = (each.text for each in documents if not each.held_out)
+        if (some := next(training, None)) is None:
+            quarantine.check(0)
+            raise DatasetError("the train part has no documents: change data.held_out, or bring more of them")
+        tokenizer = _learn(itertools.chain([some], training), config.vocabulary)
         partial = path.with_name(".tokenizer.json.partial")
         partial.write_text(tokenizer.json, encoding="utf-8")
         partial.replace(path)
@@ -186,14 +192,18 @@ def _learn(texts: Iterable[str], vocabulary: int) -> Any:
         raise DatasetError("; ".join(error.problems)) from None
 
 
+def _writers(folder: Path, number: int, vocabulary: int) -> dict[str, TokenWriter]:
+    return {part: TokenWriter(folder, part, number * SHARDS_PER_UNIT, vocabulary) for part in PARTS}
+
+
 def _encode_unit(
-    folder: Path, config: TextConfig, places: Sequence[Place], number: int, encode: Encode, vocabulary: int
+    writers: dict[str, TokenWriter], config: TextConfig, places: Sequence[Place], encode: Encode, first: int
 ) -> Note:
+    """Write the documents of one unit, `first` of which came before it."""
     quarantine = Quarantine(1)
-    writers = {part: TokenWriter(folder, part, number * SHARDS_PER_UNIT, vocabulary) for part in PARTS}
     counts = dict.fromkeys(PARTS, 0)
     # Documents are encoded many at once, in order; beside them runs which part each of them is of.
-    pairs, texts = itertools.tee(read_documents(places, config, quarantine))
+    pairs, texts = itertools.tee(read_documents(places, config, quarantine, first))
     for document, tokens in zip(pairs, encode(each.text for each in texts), strict=True):
         part = "held_out" if document.held_out else "train"
         writers[part].add(tokens)

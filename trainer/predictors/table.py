@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainer.data.cells import is_missing, number_of, text_of
 from trainer.data.table_encoder import CellError, TableEncoder
-from trainer.predictors.contract import Answer, InputError, class_answer
+from trainer.predictors.contract import Answer, InputError, check_text, class_answer
 from trainer.tables import nearest_hint
 from trainer.tasks.table import mean_of_members
 
@@ -49,9 +51,15 @@ class TablePredictor:
         for begin in range(0, len(inputs), BLOCK):
             rows = [self._row(row, begin + place) for place, row in enumerate(inputs[begin : begin + BLOCK])]
             try:
-                numbers, codes = self.encoder.encode(rows)
+                with np.errstate(over="ignore"):
+                    numbers, codes = self.encoder.encode(rows)
             except CellError:
                 raise InputError(self._faulty(rows, begin)) from None
+            if len(strange := np.argwhere(np.isinf(numbers))):
+                place, column = strange[0].tolist()
+                raise InputError(
+                    f"input {begin + place}: {self.encoder.numbers[column]['name']!r} is too large"
+                )
             notes = [self._notes(row) for row in rows]
             answers += self.predict_encoded(torch.from_numpy(numbers), torch.from_numpy(codes), notes)
         return answers
@@ -89,7 +97,14 @@ class TablePredictor:
             raise InputError(f"input {place}: is {type(row).__name__}, not a row of column and value")
         if not any(name in row for name in self.names):
             raise InputError(f"input {place}: has none of the columns {', '.join(self.names)}")
-        return row
+        for name, cell in row.items():
+            if isinstance(cell, str):
+                check_text(cell, f"input {place}: column {name!r}")
+            elif cell is not None and not isinstance(cell, Real):
+                raise InputError(
+                    f"input {place}: column {name!r}: {type(cell).__name__} is no cell of a table"
+                )
+        return {str(name): cell for name, cell in row.items()}
 
     def _faulty(self, rows: Sequence[Mapping[str, Any]], begin: int) -> str:
         """Return what is wrong with the first of the rows that cannot be encoded."""
