@@ -6,28 +6,32 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.launch_jobs import ROOT, wait_until
-from trainer.launch import ahead, kernel
+from trainer.launch import ahead, hang, kernel
 from trainer.launch.causes import Death, aborted_text, first_cause
+from trainer.launch.coordinator import Coordinator
 from trainer.launch.environment import attempt_environment
 from trainer.launch.hang import (
     PATIENT_SECONDS,
     SHORTEST_SECONDS,
     HangWatch,
     Standing,
+    Stuck,
     guilty,
-    waits_for_others,
 )
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import parse_options
 from trainer.launch.output import Output
 from trainer.launch.policy import Decision, Failure, History, decide
 from trainer.launch.pulse import PHASES, Pulse, PulsePage, Reading
+from trainer.launch.report import Report
+from trainer.launch.stacks import code_of_interest, in_own_code, waits_for_others
 from trainer.settings import ConfigError
 
 KILLED = Failure("killed", -9, step=50)
@@ -223,17 +227,69 @@ def test_stacks_tell_who_waits_for_whom() -> None:
     assert guilty([waiting, Standing(1, 5, True, "")]) == []
 
 
-def test_an_inquiry_waits_for_all_machines_and_names_the_rank() -> None:
-    inquiry = HangInquiry(63.2, {0, 1}, now=0.0)
+def test_a_models_forward_pass_inside_its_replica_is_no_waiting_and_a_user_frame_is_found() -> None:
+    head = "Current thread 0x00007f01 (most recent call first):"
+    mine = '  File "/home/me/train.py", line 9 in validate'
+    forward = [head, '  File "/x/torch/nn/modules/linear.py", line 1 in forward',
+               '  File "/x/torch/nn/parallel/distributed.py", line 2 in _run_ddp_forward', mine]  # fmt: skip
+    assert waits_for_others(forward) is False
+    assert waits_for_others([head, *forward[2:]]) is True  # it hands its buffers round
+    library = '  File "/v/lib/site-packages/torch/nn/modules/linear.py", line 1 in forward'
+    ours = f'  File "{Path(hang.__file__).parents[1]}/engine/feed.py", line 3 in step'
+    assert str(code_of_interest([head, library, mine])) == "validate (train.py:9)"
+    assert in_own_code([head, library, mine])
+    assert not in_own_code([head, library, ours, mine])  # the trainer's own code waits for something
+    assert not in_own_code(["nothing"])
+
+
+def stuck(seconds: float, final: bool = False) -> Stuck:
+    return Stuck(0, 36, "training", seconds, 60.0, final)
+
+
+def test_an_inquiry_waits_for_all_machines_and_names_rank_phase_place_and_limit() -> None:
+    inquiry = HangInquiry(stuck(63.2), {0, 1}, now=0.0)
     inquiry.hear(0, [Standing(0, 36, True, "")])
     assert not inquiry.complete(1.0)
-    inquiry.hear(1, [Standing(1, 36, False, "load (train.py:9)")])
+    inquiry.hear(1, [Standing(1, 36, False, "load (train.py:9)", own=True)])
     assert inquiry.complete(1.0)
-    assert inquiry.judge() == "rank 1 hung in step 37 (no step for 63 s, in load (train.py:9))"
-    late = HangInquiry(63.2, {0, 1}, now=0.0)
+    assert not inquiry.excuse  # rank 0 waits for it
+    told = "rank 1 hung in step 37 (no step for 63 s, allowed were 60 s; training, in load (train.py:9)); "
+    assert (
+        inquiry.judge()
+        == f'{told}if that was no hang: with run.phase("evaluating"), or a longer hang_minutes'
+    )
+    late = HangInquiry(stuck(63.2), {0, 1}, now=0.0)
     late.hear(0, [Standing(0, 36, True, "")])
     assert late.complete(31.0)
-    assert late.judge() == "all ranks hung in step 37 (no step for 63 s)"
+    assert late.judge() == "all ranks hung in step 37 (no step for 63 s, allowed were 60 s; training)"
+
+
+def test_ranks_that_all_compute_something_of_their_own_have_a_quarter_of_an_hour() -> None:
+    alone = Standing(0, 36, False, "validate (train.py:9)", own=True)
+    for found, hung in (
+        ([alone, replace(alone, rank=1)], False),
+        (
+            [alone, replace(alone, rank=1, own=False)],
+            True,
+        ),  # it waits inside the trainer, for a GPU or for data
+        ([alone, replace(alone, rank=1, waits=None)], True),  # it is stopped
+        ([replace(alone, phase="evaluating"), Standing(1, 36, True, "")], False),
+    ):
+        for final in (False, True):
+            inquiry = HangInquiry(stuck(63.2, final), {0}, now=0.0)
+            inquiry.hear(0, found)
+            assert bool(inquiry.excuse) is not (hung or final)
+
+
+def test_nobody_hangs_while_one_rank_evaluates_alone_within_its_limit() -> None:
+    watch = HangWatch(None, now=0.0)
+    for step in range(30):
+        watch.look({rank: reading(step, 1.0 + step) for rank in (0, 1)}, now=1.0 + step)
+    apart = {0: reading(29, 30.0, "evaluating"), 1: reading(29, 30.0)}
+    assert watch.look(apart, now=30.0 + SHORTEST_SECONDS * 3) is None
+    found = watch.look(apart, now=30.0 + PATIENT_SECONDS + 1)
+    assert found is not None and found.final
+    assert Stuck.from_message(asdict(found)) == found
 
 
 def test_all_mistakes_of_a_command_line_are_told_at_once(tmp_path: Path) -> None:
@@ -381,3 +437,35 @@ def test_all_ranks_see_machine_0s_count_of_launches(monkeypatch: pytest.MonkeyPa
     assert attempt_environment(order) == {**seen, "FLEETFORM_LAUNCH": "2"}
     monkeypatch.setenv("FLEETFORM_LAUNCH", "2")
     assert attempt_environment(order) == seen
+
+
+@pytest.fixture
+def running() -> tuple[Coordinator, list[dict[str, Any]]]:
+    """A coordinator whose one attempt runs, and what it has ordered since."""
+    ordered: list[dict[str, Any]] = []
+    options = parse_options([str(ROOT / "tests" / "launch_scripts" / "steps.py")])
+    coordinator = Coordinator(options, lambda node, order: ordered.append(order), Report(options))
+    coordinator.joined(0)
+    coordinator.on_message(0, {"is": "store", "id": 0, "port": 1})
+    assert ordered.pop()["do"] == "start"
+    return coordinator, ordered
+
+
+def test_work_between_steps_is_asked_about_again_and_ended_only_when_somebody_waits(
+    running: tuple[Coordinator, list[dict[str, Any]]],
+) -> None:
+    coordinator, ordered = running
+    alone = Standing(0, 36, False, "validate (train.py:9)", own=True)
+
+    def silent(seconds: float, *standings: Standing) -> list[str]:
+        ordered.clear()
+        coordinator.on_message(0, {"is": "stuck", "attempt": 0, **asdict(stuck(seconds))})
+        answer = [list(astuple(each)) for each in standings]
+        coordinator.on_message(0, {"is": "stacks", "attempt": 0, "standings": answer})
+        coordinator.tick(time.monotonic())
+        return [order["do"] for order in ordered]
+
+    assert silent(61.0, alone) == ["dump"]
+    assert silent(121.0, alone) == []  # not before twice the time has passed
+    assert silent(123.0, alone) == ["dump"]
+    assert silent(250.0, alone, Standing(1, 36, True, "")) == ["dump", "stop"]

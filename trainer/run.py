@@ -107,6 +107,7 @@ class Run:
             session.end()
         finally:
             session.release()
+            self.around.pulse.phase("finishing")
         if not session.finished:
             self.finish()
             if world.is_main:

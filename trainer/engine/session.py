@@ -190,7 +190,7 @@ class Session:
         recorder.flush()
         kind = "evaluation" if name == "evaluating" else "checkpoint_wait"
         recorder.ledger.event(f"{kind}_started")
-        around.pulse.phase(name)
+        before = around.pulse.phase(name)
         around.world.wait_at_most(PHASE_SECONDS)
         begin = time.time()
         try:
@@ -200,7 +200,7 @@ class Session:
             recorder.ledger.event(kind, begin=begin, end=time.time())
             recorder.pause_over()
             around.world.wait_at_most(STEP_SECONDS)
-            around.pulse.phase("training")
+            around.pulse.phase(before)
             self._began = time.perf_counter()
 
     def end(self) -> None:

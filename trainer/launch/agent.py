@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict, astuple
 from typing import Any
 
 from trainer.launch import kernel
@@ -71,7 +72,7 @@ class Agent:
         elif kind == "stop":
             self._stop(int(order["attempt"]), float(order["grace"]))
         elif kind == "dump" and self._attempt is not None:
-            standings = [[s.rank, s.step, s.waits, s.frame] for s in self._attempt.dump_stacks()]
+            standings = [list(astuple(standing)) for standing in self._attempt.dump_stacks()]
             self._send({"is": "stacks", "attempt": self._attempt.number, "standings": standings})
 
     def _start(self, number: int, environment: dict[str, str]) -> None:
@@ -175,9 +176,7 @@ class Agent:
         self._attempt.tick(now)
         stuck = self._attempt.stuck(now)
         if stuck is not None:
-            self._send(
-                {"is": "stuck", "attempt": self._attempt.number, "step": stuck.step, "seconds": stuck.seconds}
-            )
+            self._send({"is": "stuck", "attempt": self._attempt.number, **asdict(stuck)})
 
     def close(self) -> None:
         """Kill whatever is left of this machine's part."""

@@ -14,15 +14,16 @@ from trainer.launch import kernel
 from trainer.launch.causes import Death, aborted_text
 from trainer.launch.environment import MEMORY_VARIABLE, rank_environment
 from trainer.launch.fork_server import ForkServer
-from trainer.launch.hang import HangWatch, Standing, Stuck, top_frame, waits_for_others
+from trainer.launch.hang import HangWatch, Standing, Stuck
 from trainer.launch.options import Options
 from trainer.launch.output import Output
 from trainer.launch.pulse import VARIABLE, PulsePage, Reading
 from trainer.launch.script import STACKS_SIGNAL
+from trainer.launch.stacks import code_of_interest, in_own_code, waits_for_others
 
 _STUBBORN_SECONDS = 30.0
 """After so long a rank that was killed and has not ended is spoken of: a driver holds it."""
-_DUMP_SECONDS = 0.3
+_DUMP_SECONDS = 1.0
 """How long a rank gets to write its stacks."""
 
 
@@ -170,8 +171,9 @@ class Attempt:
             if rank.pid is not None:
                 _signal(rank.pid, STACKS_SIGNAL)
             dump = self._wait_for_dump(rank.local_rank)
-            step = self._page.read(rank.local_rank).step
-            found.append(Standing(number, step, waits_for_others(dump), top_frame(dump)))
+            frame, said = code_of_interest(dump), self._page.read(rank.local_rank)
+            waits, own = waits_for_others(dump), in_own_code(dump)
+            found.append(Standing(number, said.step, waits, str(frame or ""), said.phase, own))
         return found
 
     def _wait_for_dump(self, local_rank: int) -> list[str]:

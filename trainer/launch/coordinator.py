@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
-from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, first_cause, lost_a_peer
+from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, lost_a_peer
+from trainer.launch.endings import Asked, Verdict, ended_as_asked, well_ended
 from trainer.launch.environment import LAUNCH_VARIABLE
-from trainer.launch.hang import Standing
+from trainer.launch.hang import PATIENT_SECONDS, Standing, Stuck
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import Options
 from trainer.launch.policy import Failure, History, decide, failure_of
@@ -23,15 +23,6 @@ from trainer.launch.wire import Message
 
 _SETTLE_SECONDS = 0.3
 """How long a rank that lost a peer waits for that peer's own end to be known."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How a job ended."""
-
-    code: int
-    text: str
-    """The last line, its first word included: `failed: ...`, `stopped: ...`, `done`."""
 
 
 class Coordinator:
@@ -51,9 +42,11 @@ class Coordinator:
         self._awaited: set[int] = set()
         self._deaths: list[Death] = []
         self._fault = ""
-        self._asked: tuple[str, int] | None = None
+        self._asked: Asked | None = None
         self._kill_at: float | None = None
         self._inquiry: HangInquiry | None = None
+        self._excused_seconds = 0.0
+        """How long a step may take before stacks are looked at once more, after work taken for a hang."""
         self._silent: dict[int, float] = {}
         self._counts_steps = False
         self._history = History()
@@ -75,10 +68,10 @@ class Coordinator:
 
     def ask_stop(self, why: str, code: int, grace: float) -> None:
         """Somebody wants the job to end: kindly, within so many seconds; 0 at once."""
-        self._asked = self._asked or (why, code)
+        self._asked = self._asked or Asked(why, code)
         say(f"{why}: the ranks have {grace:g} s to stop")
         if self._state == "gathering":
-            self._finish(EXIT_STOPPED if self._counts_steps else code, f"stopped: {why}")
+            self._finish(Verdict(EXIT_STOPPED if self._counts_steps else code, f"stopped: {why}"))
             return
         self._order_stop(grace)
 
@@ -93,7 +86,7 @@ class Coordinator:
         elif kind == "asked":
             self.ask_stop(str(message["why"]), int(message["code"]), float(message["grace"]))
         elif kind == "broken":
-            self._finish(EXIT_FAILED, f"failed: node {node}: {message['why']}")
+            self._finish(Verdict(EXIT_FAILED, f"failed: node {node}: {message['why']}"))
         elif kind == "silent":
             self._on_silence(node, float(message["seconds"]))
         elif message["attempt"] == self._attempt and self._state != "gathering":
@@ -103,7 +96,7 @@ class Coordinator:
         if kind == "ended":
             self._on_rank_ended(int(message["code"]), str(message["text"]), bool(message["told"]))
         elif kind == "stuck":
-            self._on_stuck(float(message["seconds"]))
+            self._on_stuck(Stuck.from_message(message))
         elif kind == "stacks" and self._inquiry is not None:
             self._inquiry.hear(node, [Standing(*standing) for standing in message["standings"]])
         elif kind == "stopped":
@@ -125,11 +118,11 @@ class Coordinator:
                     if missing
                     else "no store could be made"
                 )
-                self._finish(EXIT_FAILED, f"failed: {what} within {self._options.join_seconds:g} s")
+                self._finish(Verdict(EXIT_FAILED, f"failed: {what} within {self._options.join_seconds:g} s"))
         elif self._kill_at is not None and now > self._kill_at:
             self._end_attempt("")
         elif self._inquiry is not None and self._state == "running" and self._inquiry.complete(now):
-            self._end_attempt(self._inquiry.judge())
+            self._judge(self._inquiry)
 
     def _begin_if_ready(self) -> None:
         everybody = len(self._connected) == self._options.nnodes
@@ -163,11 +156,24 @@ class Coordinator:
         elif store == self._store and self._state == "running":
             self._end_attempt(f"the ranks' store was lost: {why}")
 
-    def _on_stuck(self, seconds: float) -> None:
+    def _on_stuck(self, stuck: Stuck) -> None:
         """Have all machines say where their ranks stand."""
-        if self._state == "running" and self._inquiry is None:
-            self._inquiry = HangInquiry(seconds, self._connected, time.monotonic())
+        due = stuck.final or stuck.seconds >= self._excused_seconds
+        if self._state == "running" and self._inquiry is None and due:
+            self._inquiry = HangInquiry(stuck, self._connected, time.monotonic())
             self._to_all({"do": "dump", "attempt": self._attempt})
+
+    def _judge(self, inquiry: HangInquiry) -> None:
+        """End the attempt, or ask again when twice the time has passed."""
+        self._inquiry = None
+        if not inquiry.excuse:
+            self._end_attempt(inquiry.judge())
+            return
+        self._excused_seconds = min(2 * inquiry.stuck.seconds, PATIENT_SECONDS)
+        say(
+            f"no step for {inquiry.stuck.seconds:.0f} s, no hang yet: {inquiry.excuse}; "
+            f"looked at again after {self._excused_seconds:.0f} s"
+        )
 
     def _on_silence(self, node: int, seconds: float) -> None:
         """A job that counts no steps hangs when all of its machines are silent."""
@@ -202,47 +208,28 @@ class Coordinator:
         well = not self._fault and codes <= {0, EXIT_STOPPED}
         cause = "" if well else failure.cause
         if self._asked:
-            cause = cause or self._asked[0]
+            cause = cause or self._asked.why
         self._report.attempt_ended(self._attempt, self._deaths, cause)
         if well:
-            self._finish_well(EXIT_STOPPED in codes)
+            self._finish(well_ended(self._deaths, self._asked, self._history.restarts))
         elif self._asked:
-            self._finish_asked(failure)
+            self._finish(ended_as_asked(self._asked, self._deaths, failure))
         else:
             self._restart_or_finish(failure)
-
-    def _finish_well(self, stopped: bool) -> None:
-        restarts = self._history.restarts
-        again = f" after {restarts} restart{'s' if restarts != 1 else ''}" if restarts else ""
-        if stopped:
-            why = self._asked[0] if self._asked else "the ranks stopped by themselves"
-            self._finish(EXIT_STOPPED, f"stopped: {why}; saved{again}; the same command goes on")
-        else:
-            self._finish(0, f"done{again}")
-
-    def _finish_asked(self, failure: Failure) -> None:
-        """Somebody asked for the end, and it was no clean one."""
-        assert self._asked is not None, "this is how an asked-for end is told"
-        why, code = self._asked
-        failed = first_cause(self._deaths)
-        if failed is None or failed.text == "":
-            self._finish(code, f"stopped: {why}; not every rank saved in time")
-        else:
-            self._finish(exit_status(failure.code), f"failed: while stopping: {failure.cause}")
 
     def _restart_or_finish(self, failure: Failure) -> None:
         decision = decide(self._history, failure, self._options.max_restarts)
         if not decision.restart:
             why = f" ({decision.why_not})" if decision.why_not else ""
-            self._finish(exit_status(failure.code), f"failed: {failure.cause}{why}")
+            self._finish(Verdict(exit_status(failure.code), f"failed: {failure.cause}{why}"))
             return
         self._history = decision.history
         self._not_before = time.monotonic() + decision.pause_seconds
         say(f"attempt {self._attempt + 1} ended: {failure.cause}; restart {decision.history.restarts}")
         self._begin_if_ready()
 
-    def _finish(self, code: int, text: str) -> None:
+    def _finish(self, verdict: Verdict) -> None:
         if self.verdict is None:
-            self.verdict = Verdict(code, text)
-            self._report.job_ended(code, text)
-            self._to_all({"do": "finish", "code": code, "text": text})
+            self.verdict = verdict
+            self._report.job_ended(verdict.code, verdict.text)
+            self._to_all({"do": "finish", "code": verdict.code, "text": verdict.text})

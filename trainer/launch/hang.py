@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainer.launch.pulse import Reading
 
@@ -15,14 +15,11 @@ MEDIAN_STEPS = 20
 """A step may take so many times the median one, or SHORTEST_SECONDS where that is more."""
 PATIENT_SECONDS = 900.0
 """For all that is no step: start, compilation, restoring, saving, evaluation."""
+BUSY_PHASES = ("restoring", "saving", "evaluating")
+"""What one rank may do alone while the others wait for it in a step."""
 _STEADY_STEPS = 10
 """Steps of an attempt after which their length is known; torch.compile may compile anew during the first."""
 _REMEMBERED_STEPS = 64
-
-_TOP_FRAMES = 4
-_FRAME = re.compile(r'^\s+File "(.+)", line \d+ in (.+)$')
-_WAITING = re.compile(r"torch/(distributed/|autograd/(graph|__init__)\.py|nn/parallel/)")
-"""Where a rank stands that waits for the others: in a collective, or in a backward pass that ends in one."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,22 @@ class Stuck:
     step: int
     phase: str
     seconds: float
+    limit: float
+    """Seconds that it is allowed."""
+    final: bool
+    """Whether that is all that it gets wherever it stands: somebody chose the limit, or it is the longest."""
+
+    @classmethod
+    def from_message(cls, table: Mapping[str, Any]) -> Stuck:
+        """Read it from what travels between launchers; KeyError, TypeError or ValueError if malformed."""
+        return cls(
+            local_rank=int(table["local_rank"]),
+            step=int(table["step"]),
+            phase=str(table["phase"])[:20],
+            seconds=float(table["seconds"]),
+            limit=float(table["limit"]),
+            final=bool(table["final"]),
+        )
 
 
 class HangWatch:
@@ -46,15 +59,22 @@ class HangWatch:
         self._durations: deque[float] = deque(maxlen=_REMEMBERED_STEPS)
 
     def look(self, readings: Mapping[int, Reading], now: float) -> Stuck | None:
-        """Return the rank furthest behind of those that stand still beyond their limit."""
+        """Return the rank furthest behind of those that stand still beyond their limit.
+
+        None while one of them evaluates, saves or restores: the others may wait for it.
+        """
         late = []
         for local_rank, reading in readings.items():
             if not reading.beat:
                 continue
             self._learn(local_rank, reading)
             silent = now - max(reading.beat, self._begun)
-            if silent > self.limit_seconds(local_rank, reading):
-                late.append(Stuck(local_rank, reading.step, reading.phase, silent))
+            limit = self.limit_seconds(local_rank, reading)
+            if silent > limit:
+                final = bool(self._limit or reading.hang_after) or silent > PATIENT_SECONDS
+                late.append(Stuck(local_rank, reading.step, reading.phase, silent, limit, final))
+            elif reading.phase in BUSY_PHASES:
+                return None
         return max(late, key=lambda stuck: (-stuck.step, stuck.seconds), default=None)
 
     def limit_seconds(self, local_rank: int, reading: Reading) -> float:
@@ -78,29 +98,6 @@ class HangWatch:
         self._last[local_rank] = (reading.step, reading.beat)
 
 
-def waits_for_others(dump: Sequence[str]) -> bool | None:
-    """Return whether faulthandler's dump shows the main thread in a collective; None without a dump."""
-    starts = [at for at, line in enumerate(dump) if line.startswith("Current thread")]
-    if not starts:
-        return None
-    frames: list[str] = []
-    for line in dump[starts[-1] + 1 :]:
-        found = _FRAME.match(line)
-        if not found:
-            break
-        frames.append(found.group(1))
-    return any(_WAITING.search(path) for path in frames[:_TOP_FRAMES])
-
-
-def top_frame(dump: Sequence[str]) -> str:
-    """Return `function (file.py:line)` of where the dump's main thread stands, "" where there is no dump."""
-    starts = [at for at, line in enumerate(dump) if line.startswith("Current thread")]
-    if not starts or starts[-1] + 1 >= len(dump):
-        return ""
-    found = re.match(r'^\s+File "(.+)", line (\d+) in (.+)$', dump[starts[-1] + 1])
-    return f"{found.group(3)} ({found.group(1).rpartition('/')[2]}:{found.group(2)})" if found else ""
-
-
 @dataclass(frozen=True)
 class Standing:
     """Where a rank stood when all of them hung."""
@@ -110,6 +107,21 @@ class Standing:
     waits: bool | None
     """Whether it waits for others; None where it could not even say: it is stopped, or deep in the kernel."""
     frame: str
+    """Where in the program, as `function (file.py:line)`; "" where that is not known."""
+    phase: str = "training"
+    own: bool = False
+    """Whether the program's own code runs, and not the trainer's."""
+
+
+def excused(standings: Sequence[Standing]) -> bool:
+    """Return whether nobody hangs yet: one rank evaluates or saves, or all compute something of their own.
+
+    What a program does between two steps, such as a validation, is not told from a hang by its pulse; by the
+    others, who would wait for a rank that hangs, it is.
+    """
+    if any(each.phase in BUSY_PHASES for each in standings):
+        return True
+    return bool(standings) and all(each.own and each.waits is False for each in standings)
 
 
 def guilty(standings: Sequence[Standing]) -> list[Standing]:

@@ -61,6 +61,7 @@ class Pulse:
     def __init__(self, page: _Page | None, local_rank: int) -> None:
         self._page = page
         self._at = (1 + local_rank) * SLOT_BYTES // 8
+        self._phase = PHASES[0]
 
     @classmethod
     def open(cls) -> Pulse:
@@ -81,11 +82,13 @@ class Pulse:
             self._page.words[self._at + _STEP] = step
             self._page.numbers[self._at + _BEAT] = time.monotonic()
 
-    def phase(self, name: str) -> None:
-        """Say what it does from now on: one of PHASES."""
+    def phase(self, name: str) -> str:
+        """Say what it does from now on: one of PHASES. Returns what it did before."""
+        before, self._phase = self._phase, name
         if self._page is not None:
             self._page.words[self._at + _PHASE] = PHASES.index(name)
             self._page.numbers[self._at + _BEAT] = time.monotonic()
+        return before
 
     def hang_after(self, seconds: float | None) -> None:
         """Set how long a step may take before the processes count as hung; None lets the launcher choose."""
