@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -23,10 +24,14 @@ from trainer.config import load_config
 from trainer.data.dataset import open_dataset
 from trainer.data.find import find_dataset
 from trainer.distributed import World
-from trainer.export import ModelFolderError, save_model
+from trainer.export import ModelFolderError, save_model, save_tensors
+from trainer.models.text_classifier import TextClassifier
 from trainer.predict import Predictor, main
 from trainer.predictors.contract import InputError
+from trainer.predictors.text import read_request
+from trainer.settings import ConfigError
 from trainer.tasks.task import build_task
+from trainer.text_model_configs import TextClassifierConfig
 
 pytestmark = pytest.mark.torch
 ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
@@ -179,7 +184,7 @@ def test_no_program_is_written_where_it_is_not_wanted(tmp_path: Path) -> None:
     }
 
 
-def test_a_picture_is_taken_as_file_bytes_base64_or_pixels(models: dict[str, Path], tmp_path: Path) -> None:
+def test_a_picture_is_taken_as_path_bytes_base64_or_pixels(models: dict[str, Path], tmp_path: Path) -> None:
     predictor = Predictor.load(models["digits"] / "model")
     pixels = np.random.default_rng(0).integers(0, 17, (8, 8)).astype(np.uint8)
     image, path = io.BytesIO(), tmp_path / "seven.png"
@@ -187,7 +192,8 @@ def test_a_picture_is_taken_as_file_bytes_base64_or_pixels(models: dict[str, Pat
     path.write_bytes(image.getvalue())
     text = base64.b64encode(image.getvalue()).decode()
     answers = predictor.predict([
-        str(path), image.getvalue(), {"picture": text}, {"picture": f"data:image/png;base64,{text}"},
+        path, image.getvalue(), text, {"picture": f" {text[:40]}\n{text[40:]}"},
+        {"picture": f"data:image/png;base64,{text}"},
         pixels.tolist(), {"picture": pixels.tolist()},
     ])  # fmt: skip
     assert all(answer == answers[0] for answer in answers)
@@ -199,11 +205,14 @@ def test_a_picture_is_taken_as_file_bytes_base64_or_pixels(models: dict[str, Pat
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("nowhere.png", "No such file"),
+        (Path("nowhere.png"), "No such file"),
+        ("pyproject.toml", "is no base64 of a picture"),
+        ([[0] * 64], "wanted are"),
+        ([[[0] * 8] * 8], "wanted are"),
         (b"no picture", "is no picture of a kind that is known"),
         ([[1, 2], [3]], "no picture of equal rows"),
         ([[17] * 8] * 8, "0 to 16"),
-        ({"picture": "pyproject.toml"}, "its picture is no base64"),
+        ({"picture": "pyproject.toml"}, "is no base64 of a picture"),
         (None, "not a picture"),
     ],
 )
@@ -236,6 +245,10 @@ def test_a_row_may_lack_columns_and_have_others_and_its_answer_says_so(models: d
         ({"bmi": "fat"}, "input 1: column 'bmi': 'fat' is no number"),
         ({"height": 3}, "input 1: has none of the columns age, sex, bmi"),
         ([1, 2], "input 1: is list, not a row of column and value"),
+        ({"bmi": [20]}, "input 1: column 'bmi': list is no cell of a table"),
+        ({"bmi": 20, 3: {}}, "input 1: column 3: dict is no cell of a table"),
+        ({"sex": "\ud800"}, "input 1: column 'sex': character 1 is half of one"),
+        ({"bmi": 1e300}, "input 1: 'bmi' is too large"),
     ],
 )
 def test_what_is_no_row_is_refused_with_its_place(given: Any, said: str, models: dict[str, Path]) -> None:
@@ -256,7 +269,12 @@ def test_the_command_line_takes_rows_of_a_file_and_prints_json(
     assert "in 90% of cases)" in capsys.readouterr().out
     rows.write_text("bmi;age\n24.5\n")
     assert main([model, "--rows", str(rows)]) == 2
-    assert "has 1 cells, the header has 2" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--rows: rows.csv, row 1: has 1 cells, the header has 2" in told
+    assert "max_bad_share" not in told
+    rows.write_text("bmi;age\n")
+    assert main([model, "--rows", str(rows)]) == 2
+    assert "has no rows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recipe", TINY)
@@ -295,3 +313,32 @@ def test_a_folder_without_a_whole_model_is_refused(models: dict[str, Path], tmp_
     (tmp_path / "model.safetensors").write_bytes(whole[:-1])
     with pytest.raises(ModelFolderError, match="not all there"):
         Predictor.load(tmp_path)
+
+
+def test_pictures_without_pillow_are_refused_with_what_to_install(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor.load(models["digits"] / "model")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(InputError, match="input 0: to decode pictures: pip install pillow"):
+        predictor.predict([b"a picture"])
+
+
+def test_a_model_whose_tokenizer_is_missing_or_damaged_is_no_whole_model(tmp_path: Path) -> None:
+    config = TextClassifierConfig(width=8)
+    model = TextClassifier(config, 300, 2, 0)
+    save_tensors(tmp_path / "model.safetensors", model.state_dict())
+    about = {"classes": ["a", "b"], "tokenizer": "tokenizer.json", "vocabulary_size": 300, "padding": 0}
+    description = {"model": dataclasses.asdict(config), "about": about}
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    with pytest.raises(ModelFolderError, match="holds no whole model of this trainer: FileNotFoundError"):
+        Predictor.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"model": 3}')
+    with pytest.raises(ConfigError, match=r"tokenizer\.json: cannot be read"):
+        Predictor.load(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["\ud800", {"prompt": "a\udcff"}])
+def test_half_a_character_is_no_text(given: Any) -> None:
+    with pytest.raises(InputError, match=r"input 7: character \d is half of one"):
+        read_request(given, 7)

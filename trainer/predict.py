@@ -31,7 +31,16 @@ class Predictor:
     def load(cls, folder: str | Path) -> Predictor:
         """Return the predictor of a run's model/ folder; raises ModelFolderError where it holds no model."""
         model, description = load_model(folder)
-        return cls(_of_kind(model, description, Path(folder)), description, Path(folder))
+        try:
+            kind = _of_kind(model, description, Path(folder))
+        except (AssertionError, ConfigError, DatasetError, ModelFolderError):
+            raise
+        except (
+            Exception
+        ) as error:  # a file beside the weights that is missing or damaged, by whatever reads it
+            reason = f"{type(error).__name__}: {error}"
+            raise ModelFolderError(f"{folder} holds no whole model of this trainer: {reason}") from None
+        return cls(kind, description, Path(folder))
 
     def describe(self) -> dict[str, Any]:
         """Return what an input consists of (`fields`: name, type, choices, range) and what an answer has."""
@@ -40,8 +49,8 @@ class Predictor:
     def predict(self, inputs: Sequence[Any]) -> list[Answer]:
         """Return an answer for each input, as JSON knows it; raises InputError where one cannot be used.
 
-        Pictures: a path, a file's bytes, or rows of pixels. Tables: a dict of column to value. Text: a text,
-        or a dict with `prompt`.
+        Pictures: a Path, a file's bytes or base64, or rows of pixels. Tables: a dict of column to value.
+        Text: a text, or a dict with `prompt`.
         """
         return self.kind.predict(inputs)
 
@@ -116,7 +125,7 @@ def _run(predictor: Predictor, options: argparse.Namespace) -> tuple[dict[str, A
 
 
 def _inputs(options: argparse.Namespace) -> list[Any]:
-    inputs: list[Any] = list(options.picture)
+    inputs: list[Any] = [Path(name) for name in options.picture]
     if options.input is not None:
         try:
             given = json.loads(options.input)
@@ -138,9 +147,12 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     quarantine = Quarantine(0)
     try:
         rows = [dict(row) for _, _, row in read_rows([(path.name, path)], quarantine)]
-    except OSError as error:
+    except (OSError, DatasetError) as error:
         raise InputError(f"--rows: {error}") from None
-    quarantine.check(len(rows))
+    if broken := list(quarantine):
+        raise InputError("\n".join(f"--rows: {each}" for each in broken[:10]))
+    if not rows:
+        raise InputError(f"--rows: {path} has no rows")
     return rows
 
 

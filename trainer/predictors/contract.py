@@ -25,6 +25,15 @@ class KindPredictor(Protocol):
         ...
 
 
+def check_text(text: str, place: str) -> str:
+    """Return the text; raises InputError where it holds half of a character, which no file could either."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{place}: character {error.start + 1} is half of one: it is no text") from None
+    return text
+
+
 def class_answer(shares: Sequence[float], classes: Sequence[str], notes: Sequence[str] = ()) -> Answer:
     """Return the most probable class, its probability, and every class's, the most probable first."""
     order = sorted(range(len(classes)), key=lambda each: -shares[each])

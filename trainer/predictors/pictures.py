@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trainer.data.errors import DatasetError
 from trainer.predictors.contract import Answer, InputError, class_answer
 from trainer.tasks.pictures import PictureClassifier
 
@@ -47,8 +48,8 @@ class PicturePredictor:
     def predict(self, inputs: Sequence[Any]) -> list[Answer]:
         """Return class and probabilities for each picture.
 
-        A picture is a path, bytes of a file, rows of pixels on the training data's own scale, or a dict whose
-        `picture` is bytes, rows or base64, as a form sends it: never a path. Raises InputError.
+        A picture is a Path, bytes of a file, these as base64, rows of pixels on the training data's own
+        scale, or a dict with one of these as `picture`. A text is never taken for a path. Raises InputError.
         """
         answers: list[Answer] = []
         for begin in range(0, len(inputs), BLOCK):
@@ -64,13 +65,14 @@ class PicturePredictor:
         """Return one input as bytes [height, width, channels] on the training data's scale."""
         if isinstance(given, dict):
             given = given.get("picture")
-            # A form's text never names a file of this machine.
-            given = _from_base64(given, number) if isinstance(given, str) else given
+        if isinstance(given, str):
+            # What comes as text, from a form or a request, never names a file of this machine.
+            given = _from_base64(given, number)
         if isinstance(given, list | np.ndarray):
             return self._from_rows(given, number)
-        if isinstance(given, str | Path):
+        if isinstance(given, Path):
             try:
-                given = Path(given).read_bytes()
+                given = given.read_bytes()
             except OSError as error:
                 raise InputError(f"input {number}: {error}") from None
         if not isinstance(given, bytes):
@@ -84,7 +86,7 @@ class PicturePredictor:
         resize = self.about.get("resize", "crop")
         try:
             pixels = decode_picture(data, height, width, "rgb" if channels == 3 else "grey", resize)
-        except PictureError as error:
+        except (PictureError, DatasetError) as error:  # broken, or there is no Pillow
             raise InputError(f"input {number}: {error}") from None
         scale = self.about["brightest"] / 255
         rescaled: NDArray[np.uint8] = np.rint(pixels * scale).astype(np.uint8) if scale != 1 else pixels
@@ -94,7 +96,8 @@ class PicturePredictor:
         brightest = self.about["brightest"]
         try:
             array = np.asarray(rows, dtype=np.float64)
-            array = array.reshape(self.shape) if array.size == np.prod(self.shape) else array
+            # Rows of a grey picture may lack the axis of its one channel; any other order is another picture.
+            array = array[:, :, None] if array.ndim == 2 else array
         except (ValueError, TypeError):
             raise InputError(f"input {number}: is no picture of equal rows of pixels") from None
         if array.shape != self.shape or not ((array >= 0) & (array <= brightest)).all():
@@ -104,13 +107,13 @@ class PicturePredictor:
     def _wanted(self) -> str:
         height, width, channels = self.shape
         return (
-            f"wanted are a file's path or bytes, or {height} rows of {width} pixels of {channels} channels, "
-            f"0 to {self.about['brightest']:g}"
+            f"wanted are a file's Path, bytes or base64, or {height} rows of {width} pixels of {channels} "
+            f"channels, 0 to {self.about['brightest']:g}"
         )
 
 
 def _from_base64(text: str, number: int) -> bytes:
     try:
-        return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        return base64.b64decode("".join((text.partition("base64,")[2] or text).split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InputError(f"input {number}: its picture is no base64") from None
+        raise InputError(f"input {number}: is no base64 of a picture") from None

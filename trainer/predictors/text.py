@@ -11,7 +11,7 @@ import torch
 from trainer.models.generation import generate
 from trainer.models.gpt import GPT
 from trainer.models.text_classifier import TextClassifier
-from trainer.predictors.contract import Answer, InputError, class_answer
+from trainer.predictors.contract import Answer, InputError, check_text, class_answer
 from trainer.tables import nearest_hint
 from trainer.tokenizer import Tokenizer
 
@@ -137,12 +137,14 @@ def read_request(given: Any, place: int) -> dict[str, Any]:
 
 
 def read_tokenizer(folder: Path, about: Mapping[str, Any]) -> Tokenizer:
-    """Return the tokenizer that lies beside the model."""
-    return Tokenizer((folder / about["tokenizer"]).read_text(encoding="utf-8"))
+    """Return the tokenizer that lies beside the model, once it has been seen to work."""
+    tokenizer = Tokenizer((folder / about["tokenizer"]).read_text(encoding="utf-8"))
+    tokenizer.encode(["a"])
+    return tokenizer
 
 
 def _text_of(given: Any, place: int, name: str) -> str:
     text = given.get(name) if isinstance(given, Mapping) else given
     if not isinstance(text, str):
         raise InputError(f"input {place}: is no text and has no text as {name!r}")
-    return text
+    return check_text(text, f"input {place}")
