@@ -95,7 +95,7 @@ def speedup_of(
     projected = projected_step(summary) if steps and summary is not None else None
     one = _one_process(processes, seconds, points, projected)
     if not seconds or one is None:
-        why = "the run did not get far enough" if not seconds else "not measured: run `fleetform speedup`"
+        why = "the run did not get far enough" if not seconds else _not_measured(summary or {})
         if summary is None and run.get("recipe"):
             why = "known once the run is done"
         return {**about, "seconds": seconds, "why": why}
@@ -113,6 +113,11 @@ def speedup_of(
         "cost": _cost(run, summary or {}, measure, seconds, float(one["seconds"])),
         "stops_paying": stops_paying(known, measured),
     }
+
+
+def _not_measured(summary: Mapping[str, Any]) -> str:
+    crowd = summary.get("no_projection")
+    return f"not measured{f', for {crowd}' if crowd else ''}: run `fleetform speedup`"
 
 
 def point_of(run: Mapping[str, Any], found: Mapping[str, Any], time: str) -> dict[str, Any] | None:

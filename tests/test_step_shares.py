@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from trainer.engine.step_shares import EVERY, WARM_UP_STEPS, StepShares, processor_clock  # noqa: E402
+from trainer.engine.step_shares import EVERY, WARM_UP_STEPS, StepShares, queue_clock  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -36,7 +37,7 @@ def do_step(shares: StepShares, clock: Clock, computing: float, micro_batches: i
 
 def test_forward_and_backward_of_all_micro_batches_are_computing_and_the_rest_is_other() -> None:
     shares, clock = StepShares(nn.Linear(1, 1), torch.device("cpu")), Clock()
-    shares._clock = clock
+    shares._clock, shares._queue, shares._crowd = clock, lambda: 0.0, lambda: ""  # type: ignore[method-assign]
     assert shares.values(1.0) == {}
     for _ in range(WARM_UP_STEPS):
         do_step(shares, clock, 100.0, 1, 50.0)  # not counted
@@ -45,12 +46,45 @@ def test_forward_and_backward_of_all_micro_batches_are_computing_and_the_rest_is
     assert shares.values(9.9) == {"compute_seconds": pytest.approx(0.4), "other_seconds": pytest.approx(0.1)}
 
 
-def test_the_processor_s_clock_goes_on_with_work() -> None:
-    clock = processor_clock()
-    begin, worked = clock(), time.thread_time()
-    while time.thread_time() - worked < 0.02:
-        pass
-    assert clock() - begin >= 0.0199
+def shares_of_steps(queueing: float) -> dict[str, Any]:
+    """Return what steps tell that wait for a processor for so much of their time."""
+    shares, clock = StepShares(nn.Linear(1, 1), torch.device("cpu")), Clock()
+    shares._clock, shares._queue = clock, lambda: queueing * time.perf_counter()
+    for _ in range(WARM_UP_STEPS + 3 * EVERY):
+        do_step(shares, clock, 0.4, 1, 0.1)
+    return shares.values(1.0)
+
+
+def test_processes_that_compete_for_processors_are_projected_from_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert shares_of_steps(0.04)["compute_seconds"] == pytest.approx(0.4)
+    assert shares_of_steps(0.08) == {"no_projection": "steps waited for a processor 8% of their time"}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
+    assert shares_of_steps(0.0) == {"no_projection": "2 processes of 1 threads share 1 processors"}
+
+
+def test_the_queue_s_clock_tells_how_long_the_thread_waited_for_its_processor() -> None:
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        if (rival := os.fork()) == 0:
+            begun = time.monotonic()
+            while time.monotonic() - begun < 10:
+                pass
+            os._exit(0)
+        clock, worked = queue_clock(), time.thread_time()
+        begin = clock()
+        while time.thread_time() - worked < 0.1:
+            pass
+        assert clock() - begin > 0.01
+        os.kill(rival, 9)
+        os.waitpid(rival, 0)
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 class Replica(nn.Module):

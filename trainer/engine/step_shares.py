@@ -3,10 +3,11 @@
 From that follows what the same job would take on one process: see node/speedup.py. Nothing is run for it, and
 nothing is waited for.
 
-On a CPU, computing is the time from a micro-batch's forward pass to the end of its backward pass in which the
-training thread runs on a processor, or waits for one to become free: while it waits for gloo, whose work
-threads of its own do, it sleeps. On a GPU it is what DistributedDataParallel's own timers (CUDA events) give
-for forward and backward computation; DDP takes them in its first ten iterations and in every hundredth.
+On a CPU, computing is the time from a micro-batch's forward pass to the end of its backward pass in which
+the training thread runs on a processor: while it waits for gloo, whose work threads of its own do, it sleeps.
+Where processes compete for processors nothing is told, for each of them would run faster alone. On a GPU it
+is what DistributedDataParallel's own timers (CUDA events) give for forward and backward computation; DDP
+takes them in its first ten iterations and in every hundredth.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ WARM_UP_STEPS = 5
 """Steps that are not counted: the first ones allocate, compile and choose kernels."""
 EVERY = 4
 """On a CPU one step of so many is looked at, for a look costs 5 us."""
+MOST_QUEUEING = 0.05
+"""Largest share of its steps that the thread may have waited for a processor."""
 _KEPT = 4096
 _NS = 1e9
 
@@ -38,7 +41,9 @@ class StepShares:
         self._replica = replica if hasattr(replica, "_get_ddp_logging_data") else None
         self._computed: deque[float] = deque(maxlen=_KEPT)
         self._others: deque[float] = deque(maxlen=_KEPT)
-        self._clock = processor_clock()
+        self._clock: Callable[[], float] = time.thread_time
+        self._queue = queue_clock()
+        self._queued = self._elapsed = self._queue_begun = self._wall_begun = 0.0
         self._looked_at = False
         self._begun = self._sum = self._step_begun = 0.0
         self._micro_batches = self._seen = self._iteration = 0
@@ -49,7 +54,10 @@ class StepShares:
             before, self._looked_at = self._looked_at, self._seen % EVERY == 0
             if before:  # the step before was looked at, and ends where this one begins
                 self._others.append(self._clock() - self._step_begun - self._computed[-1])
+                self._queued += self._queue() - self._queue_begun
+                self._elapsed += time.perf_counter() - self._wall_begun
             if self._looked_at:
+                self._queue_begun, self._wall_begun = self._queue(), time.perf_counter()
                 self._step_begun = self._clock()
         if self._looked_at:
             self._begun = self._clock()
@@ -69,20 +77,34 @@ class StepShares:
             self._computed.append(self._sum)
         self._sum, self._micro_batches = 0.0, 0
 
-    def values(self, step_seconds: float) -> dict[str, float]:
+    def values(self, step_seconds: float) -> dict[str, Any]:
         """Return `compute_seconds` and `other_seconds` of a step; empty where they could not be measured.
 
-        Both are medians: forward and backward computation, and what each process does alone whatever their
-        number is (update, data). What is missing to `step_seconds` was waiting for other processes.
+        Where processes competed for processors, `no_projection` says so in their place. Both are medians:
+        forward and backward computation, and what each process does alone whatever their number is (update,
+        data). What is missing to `step_seconds` was waiting for other processes.
         """
         if not self._computed:
             return {}
+        if not self._on_gpu and (crowd := self._crowd()):
+            return {"no_projection": crowd}
         computed = statistics.median(self._computed)
         if self._on_gpu:  # what is kept there is the wait that no computation hides
             other = step_seconds - computed - statistics.median(self._others)
         else:
             other = statistics.median(self._others) if self._others else 0.0
         return {"compute_seconds": computed, "other_seconds": max(0.0, other)}
+
+    def _crowd(self) -> str:
+        """Return how processes competed for processors; "" where they did not."""
+        processes, processors = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), len(os.sched_getaffinity(0))
+        threads = torch.get_num_threads()
+        if processes * threads > processors:
+            return f"{processes} processes of {threads} threads share {processors} processors"
+        share = self._queued / self._elapsed if self._elapsed else 0.0
+        if share > MOST_QUEUEING:
+            return f"steps waited for a processor {100 * share:.0f}% of their time"
+        return ""
 
     def _read_timers(self) -> None:
         """Take what DDP's timers say of the newest iteration that they were read in, once."""
@@ -99,19 +121,17 @@ class StepShares:
         self._others.append(max(0.0, float(sent - hidden)) / _NS)
 
 
-def processor_clock() -> Callable[[], float]:
-    """Return a clock of the calling thread that stands still while it sleeps, in seconds.
+def queue_clock() -> Callable[[], float]:
+    """Return a clock of the calling thread's seconds of waiting for a processor (proc(5), schedstat).
 
-    It counts the time on a processor and the time of waiting for one (proc(5), schedstat), as far as the
-    kernel tells the latter.
+    It stands still where the kernel does not tell.
     """
     try:
         file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
     except OSError:
-        return time.thread_time
+        return lambda: 0.0
 
     def seconds() -> float:
-        # The file's own running time lags behind by up to a tick of the kernel.
-        return time.thread_time() + int(os.pread(file, 96, 0).split()[1]) / _NS
+        return int(os.pread(file, 96, 0).split()[1]) / _NS
 
     return seconds
