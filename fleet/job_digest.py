@@ -8,8 +8,19 @@ import json
 from fleet.job import LaunchRequest
 from trainer.config import load_config
 
-LENGTHS = ("samples", "program")
-"""Settings of a recipe that say how long it trains and what it leaves, not what a step is."""
+NOT_THE_STEP = frozenset(
+    {
+        "recipe",
+        "samples",
+        "program",
+        "log_every",
+        "eval_every",
+        "keep_checkpoints",
+        "hang_minutes",
+        "fresh",
+    }
+)
+"""Settings of a recipe that say how long it trains and what it leaves, not how long a step takes."""
 
 
 def job_digest(request: LaunchRequest, code: str, dataset: str) -> str:
@@ -25,7 +36,7 @@ def job_digest(request: LaunchRequest, code: str, dataset: str) -> str:
         "dataset": dataset,
     }
     if request.recipe:
-        settings = load_config(request.recipe, request.overrides).result_settings()
-        about["recipe"] = {name: value for name, value in settings.items() if name not in LENGTHS}
+        settings = load_config(request.recipe, request.overrides).to_dict()
+        about["recipe"] = {name: value for name, value in settings.items() if name not in NOT_THE_STEP}
     text = json.dumps(about, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -67,6 +67,10 @@ def test_more_stop_paying_where_a_doubling_cuts_less_than_the_promise() -> None:
 def test_one_process_computes_all_and_waits_for_nobody() -> None:
     assert projected_step(SUMMARY) == pytest.approx(8 * 0.1 + 0.01)
     assert projected_step({"step_seconds": 1.0}) is None
+    crowded = {"step_seconds": 1.0, "no_projection": "2 processes of 1 threads share 1 processors"}
+    assert speedup_of(RUN, crowded, 9.0)["why"] == (
+        "not measured, for 2 processes of 1 threads share 1 processors: run `fleetform speedup`"
+    )
 
 
 def test_a_receipt_without_trials_projects_and_says_so() -> None:
@@ -207,7 +211,13 @@ def test_wrong_counts_are_all_named(counts: list[int], repeats: int, steps: int,
 def test_the_same_job_has_the_same_digest_whatever_its_length_and_size() -> None:
     first = job_digest(request(recipe="digits"), "", "d")
     assert job_digest(request(recipe="digits", overrides=("samples=512",), nodes=2), "", "d") == first
-    assert job_digest(request(recipe="digits", overrides=("log_every=1",)), "", "d") == first
+    for same in ("log_every=1", "eval_every=5", "keep_checkpoints=9", "fresh=true", "hang_minutes=3"):
+        assert job_digest(request(recipe="digits", overrides=(same,)), "", "d") == first
+    for slower in (
+        "micro_batch=1", "compile=off", "device=cpu", "sharding=fsdp", "activation_checkpointing=on",
+        "precision=bf16", "checkpoint_every=1",
+    ):  # fmt: skip
+        assert job_digest(request(recipe="digits", overrides=(slower,)), "", "d") != first
     assert job_digest(request(recipe="digits", overrides=("global_batch=64",)), "", "d") != first
     assert job_digest(request(recipe="digits"), "", "other") != first
 
