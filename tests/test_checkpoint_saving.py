@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import warnings
@@ -17,7 +18,9 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save as dcp_save
 
 from tests.checkpoint_ranks import SETTINGS, digest_at, new_checkpointer, progress, small_state
+from trainer.checkpoints import manifest, reading
 from trainer.checkpoints.checkpointer import Checkpointer
+from trainer.checkpoints.manifest import UnreadableError
 from trainer.distributed import World
 from trainer.settings import ConfigError
 
@@ -64,10 +67,10 @@ def test_every_kind_of_tensor_comes_back_bit_for_bit(saver: Checkpointer, tmp_pa
     save(saver, 3)
     assert resumed(tmp_path) == (3, digest_at(3), "folder")
     assert saver.costs.saves == 1 and saver.costs.committed_step == 3 and saver.costs.failures == 0
-    manifest = json.loads((tmp_path / "checkpoints" / "step-3" / "manifest.json").read_text())
-    assert (manifest["step"], manifest["data_cursor"], manifest["world_size"]) == (3, 30, 1)
-    assert set(manifest["files"]) == {".metadata", "__0_0.distcp"}
-    assert saver.costs.bytes == sum(entry["bytes"] for entry in manifest["files"].values())
+    told = json.loads((tmp_path / "checkpoints" / "step-3" / "manifest.json").read_text())
+    assert (told["step"], told["data_cursor"], told["world_size"]) == (3, 30, 1)
+    assert set(told["files"]) == {".metadata", "__0_0.distcp"}
+    assert saver.costs.bytes == sum(entry["bytes"] for entry in told["files"].values())
 
 
 def test_what_a_save_says_is_that_of_the_call_and_not_of_the_commit(
@@ -147,13 +150,49 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert names(tmp_path) == ["damaged-step-5", "step-4", "step-6"]
 
 
-def test_at_most_one_damaged_checkpoint_is_kept(saver: Checkpointer, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_all_kept_until_there_is_a_whole_one_and_then_one(
+    saver: Checkpointer, tmp_path: Path
+) -> None:
     save(saver, 4, 5)
     for step in (4, 5):
         (tmp_path / "checkpoints" / f"step-{step}" / "__0_0.distcp").write_bytes(b"")
     with pytest.warns(UserWarning, match="is left out"):
         assert resumed(tmp_path)[0] == 0
-    assert names(tmp_path) == ["damaged-step-4"]
+    assert names(tmp_path) == ["damaged-step-4", "damaged-step-5"]
+    save(saver, 6)
+    assert len(names(tmp_path)) == 2 and names(tmp_path)[1] == "step-6"
+
+
+def test_a_checkpoint_that_cannot_be_read_ends_the_run_and_is_not_touched(
+    saver: Checkpointer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(saver, 4, 5)
+
+    def refuse(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "_digest", refuse)
+        with pytest.raises(UnreadableError, match=r"step-5 cannot be read: .*Input/output error"):
+            resumed(tmp_path)
+    assert names(tmp_path) == ["step-4", "step-5"]
+    assert resumed(tmp_path)[0] == 5
+
+
+def test_an_error_in_the_middle_of_reading_ends_the_run_and_no_older_checkpoint_is_taken(
+    saver: Checkpointer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(saver, 4, 5)
+
+    def load_some(state: dict[str, Any], folder: Path) -> None:
+        next(iter(state.values())).fill_(7)
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "_load_alone", load_some)
+        with pytest.raises(UnreadableError, match="rank 0: out of memory"):
+            resumed(tmp_path)
+    assert names(tmp_path) == ["step-4", "step-5"]
 
 
 def test_resuming_under_other_settings_is_refused_by_name(saver: Checkpointer, tmp_path: Path) -> None:
@@ -172,6 +211,11 @@ def test_a_state_of_other_tensors_is_refused_by_name(saver: Checkpointer, tmp_pa
         checkpointer.resume(state)  # type: ignore[arg-type]
     checkpointer.close()
     assert [problem.split(":")[0] for problem in refused.value.problems] == ["model.half", "model.more"]
+    checkpointer, state = new_checkpointer(ALONE, tmp_path), small_state()
+    del state._tensors["model"]["half"]
+    with pytest.raises(ConfigError, match=r"model\.half: is in the checkpoint .* and not in this run"):
+        checkpointer.resume(state)  # type: ignore[arg-type]
+    checkpointer.close()
     assert names(tmp_path) == ["step-1"] and path.is_dir()
 
 

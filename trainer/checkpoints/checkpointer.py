@@ -76,26 +76,25 @@ class Checkpointer:
     def resume(self, state: State) -> Progress | None:
         """Load the newest whole state into `state`, in place; return where it goes on, None to begin.
 
-        Raises ConfigError, on every process, where the newest checkpoint is of other settings.
+        Raises, on every process, ConfigError where the newest checkpoint is of other settings or of another
+        state, and UnreadableError where it cannot be read.
         """
-        tensors, world = state.tensors(), self._world
-        plan = make_plan(tensors, world)
+        world = self._world
         folder = CheckpointFolder(self._root(), self._keep)
-        newest = 0
         if world.is_main:
             folder.drop_partials()
-            newest = folder.newest_step()
-        newest = gather(newest, world)[0]
-        memory = OldMemory(self._memory, plan, self._identity())
-        found = from_memory(tensors, plan, world, memory, newest)
-        found = found or from_folder(tensors, plan, world, folder, self._settings, self._remote)
+        newest = max(gather(folder.newest_step() if world.local_rank == 0 else 0, world))
+        memory = OldMemory(self._memory, self._identity())
+        found = from_memory(state, world, memory, newest)
+        found = found or from_folder(state, world, folder, self._settings, self._remote)
         memory.forget_others(found.progress.step if found else 0)
         self.source = found.source if found else ""
         return found.progress if found else None
 
     def prepare(self, state: State) -> None:
         """Plan the saves and get the memory for them, once the state has all of its tensors."""
-        world, plan = self._world, make_plan(state.tensors(), self._world)
+        world = self._world
+        plan = make_plan(state.tensors(), world, state.parameters())
         num_here = plan.machines.count(plan.machines[world.rank])
         wanted = choose_num_slots(plan.layout.image_bytes, num_here, snapshots=self._snapshots_wanted)
         self._state = state
@@ -125,16 +124,19 @@ class Checkpointer:
             plan.metadata,
         )
 
-    def save(self, about: Progress) -> float:
+    def save(self, about: Progress, seconds: float = math.inf) -> float:
         """Copy the state and have it written; return the seconds that this took.
 
         When it returns the state may be changed, on a GPU after `before_update`. Where the save before is not
-        committed yet, that is waited for.
+        committed yet, that is waited for, at most so long; is it not by then, this one is left out.
         """
         begun = time.perf_counter()
         assert self._saving is not None and self._snapshots is not None, "prepare() comes first"
         if self._saving.busy:
-            self.wait()
+            self.wait(seconds)
+        if self._saving.busy:
+            self._saving.leave_out(about.step)
+            return time.perf_counter() - begun
         slot = self._snapshots.take(about, held=None)
         if slot is None:  # the state has other tensors than before, on every rank alike
             assert self._state is not None

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.checkpoints.manifest import MANIFEST, Manifest, read_manifest
+from trainer.checkpoints.manifest import MANIFEST, Manifest, UnreadableError, read_manifest
 
 _STEP_FOLDER = re.compile(r"step-(\d+)")
 _PARTIAL = re.compile(r"\.step-\d+\.partial")
@@ -52,10 +52,16 @@ class CheckpointFolder:
         return max(map(_number, self._folders()), default=0)
 
     def newest(self) -> tuple[Manifest | None, list[str]]:
-        """Return the newest whole checkpoint and what was wrong with newer ones, which are set aside."""
+        """Return the newest whole checkpoint and what was wrong with newer ones, which are set aside.
+
+        Raises UnreadableError where one cannot be read; it, and what is older, stays as it is.
+        """
         faults: list[str] = []
         for folder in self._folders():
-            manifest, fault = read_manifest(folder)
+            try:
+                manifest, fault = read_manifest(folder)
+            except OSError as error:
+                raise UnreadableError(f"checkpoint {folder} cannot be read: {error}") from error
             if manifest is not None:
                 self._whole.add(folder)
                 return manifest, faults
@@ -64,14 +70,14 @@ class CheckpointFolder:
         return None, faults
 
     def set_aside(self, folder: Path) -> None:
-        """Rename a damaged checkpoint, for whoever wants to look at it; at most one is kept."""
-        for path in self.root.glob(f"{_SET_ASIDE}step-*"):
-            _delete(path)
+        """Rename a damaged checkpoint, for whoever wants to look at it. Raises UnreadableError."""
         self._whole.discard(folder)
+        aside = folder.with_name(_SET_ASIDE + folder.name)
+        _delete(aside)  # an older one of the same step
         try:
-            folder.replace(folder.with_name(_SET_ASIDE + folder.name))
+            folder.replace(aside)
         except OSError as error:
-            warnings.warn(f"checkpoint {folder} cannot be set aside: {error}", stacklevel=2)
+            raise UnreadableError(f"checkpoint {folder} cannot be set aside: {error}") from error
 
     def drop_others(self, step: int, *, protected: int = 0) -> list[str]:
         """Delete all but the newest whole checkpoints up to the given one; return what could not be deleted.
@@ -81,11 +87,19 @@ class CheckpointFolder:
         """
         kept, failures = 0, []
         for folder in self._folders():
-            if _number(folder) <= step and kept < self.keep and self._is_whole(folder):
+            try:
+                keeps = _number(folder) <= step and kept < self.keep and self._is_whole(folder)
+            except OSError as error:  # who knows: it is neither counted nor deleted
+                failures.append(f"checkpoint {folder} cannot be read: {error}")
+                continue
+            if keeps:
                 kept += 1
             elif _number(folder) != protected and (failure := _delete(folder)):
                 failures.append(failure)
         self.drop_partials(step)
+        aside = sorted(self.root.glob(f"{_SET_ASIDE}step-*"), key=lambda path: path.stat().st_mtime)
+        for path in aside[:-1]:  # now that there is a whole one
+            _delete(path)
         return failures
 
     def drop_partials(self, below: float = math.inf) -> None:

@@ -16,6 +16,10 @@ METADATA = ".metadata"
 _READ_BYTES = 4 << 20
 
 
+class UnreadableError(OSError):
+    """A checkpoint cannot be read just now. That says nothing of whether it is whole: it is left as it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What a checkpoint holds and where training goes on from it."""
@@ -60,14 +64,13 @@ def parse_manifest(text: str | bytes, folder_name: str) -> tuple[Manifest | None
 def read_manifest(folder: Path, *, digests: bool = True) -> tuple[Manifest | None, str]:
     """Return the folder's manifest if all of its files are as it says, else None and what is wrong.
 
-    Without `digests` only the files' sizes are looked at, which takes no time.
+    Without `digests` only the files' sizes are looked at, which takes no time. Raises OSError where a file is
+    there and cannot be read.
     """
     try:
         text = (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
         return None, "it was not finished"
-    except OSError as error:
-        return None, f"its manifest cannot be read ({error})"
     manifest, fault = parse_manifest(text, folder.name)
     if manifest is not None and (fault := files_fault(folder, manifest.files, digests=digests)):
         return None, fault
@@ -75,10 +78,16 @@ def read_manifest(folder: Path, *, digests: bool = True) -> tuple[Manifest | Non
 
 
 def files_fault(folder: Path, files: Mapping[str, Mapping[str, Any]], *, digests: bool) -> str:
-    """Return what is wrong with the first of the files that is not as it should be, "" where none is."""
+    """Return what is wrong with the first of the files that is not as it should be, "" where none is.
+
+    Raises OSError where one is there and cannot be read.
+    """
     for name, entry in files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        try:
+            size = (folder / name).stat().st_size
+        except FileNotFoundError:
+            size = -1
+        if size != entry["bytes"]:
             return f"{name} is missing or of another size"
     if not digests:
         return ""
@@ -93,13 +102,10 @@ def files_fault(folder: Path, files: Mapping[str, Mapping[str, Any]], *, digests
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of the file, of none where it cannot be read."""
+    """Return the SHA-256 of the file."""
     digest = hashlib.sha256()
     block = bytearray(_READ_BYTES)
-    try:
-        with path.open("rb", buffering=0) as file:
-            while count := file.readinto(block):
-                digest.update(memoryview(block)[:count])
-    except OSError:
-        return ""
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(memoryview(block)[:count])
     return digest.hexdigest()

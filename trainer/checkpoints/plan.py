@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Plan:
     sharded: bool
     """Whether any tensor is held in parts."""
     resting: frozenset[str]
-    """The tensors that nothing but the optimizer's update changes: its moments, and what has moments."""
+    """The tensors that nothing but the optimizer's update changes: parameters and moments."""
     digest: str
     """Tells apart the images of ranks and of states."""
     metadata: bytes
@@ -39,6 +40,10 @@ class Plan:
     def machines(self) -> list[int]:
         """The machine of each rank, named by its first rank."""
         return [rank - local for rank, local in enumerate(self.local_ranks)]
+
+    def inventory(self) -> bytes:
+        """Return as JSON the shape and the type of each tensor of which this rank holds any."""
+        return json.dumps({each.name: [each.shape, each.dtype] for each in self.pieces}).encode()
 
     @property
     def writes(self) -> bool:
@@ -55,8 +60,10 @@ class _Holding:
     replicated_digest: str
 
 
-def make_plan(state: Mapping[str, Any], world: World) -> Plan:
+def make_plan(state: Mapping[str, Any], world: World, parameters: Set[str] = frozenset()) -> Plan:
     """Return the plan of a state (nested dictionaries of tensors); every process calls it at once.
+
+    `parameters` are the tensors that nothing but the optimizer's update changes, as its own moments.
 
     Tensors that every process holds whole are copied by the ranks of each machine, a share each, so that
     each machine's memory has all of them; the ranks of rank 0's machine write theirs. A shard is copied and
@@ -70,7 +77,8 @@ def make_plan(state: Mapping[str, Any], world: World) -> Plan:
     held = gather(_Holding(world.local_rank, sharded, str(hash_of(replicated))), world)
     assert len({each.replicated_digest for each in held}) == 1, "all processes hold the same whole tensors"
     local_ranks = tuple(each.local_rank for each in held)
-    owners = _share(replicated, sum(rank == local for rank, local in enumerate(local_ranks)))
+    resting = moments_of(name for name in flat) | parameters
+    owners = _share(replicated, sum(rank == local for rank, local in enumerate(local_ranks)), resting)
     shards = _share_shards([each.sharded for each in held])
     ranks = range(len(held)) if world.rank == 0 else [world.rank]
     layouts = {rank: _layout(rank, local_ranks[rank], replicated, owners, shards[rank]) for rank in ranks}
@@ -81,17 +89,15 @@ def make_plan(state: Mapping[str, Any], world: World) -> Plan:
         owners=owners,
         local_ranks=local_ranks,
         sharded=any(each.sharded for each in held),
-        resting=_resting(flat),
+        resting=resting,
         digest=digest_of(layout, world.rank, local_ranks, sorted(owners.items())),
         metadata=metadata(layouts, {n: p for n, (p, _) in paths.items()}) if world.rank == 0 else b"",
     )
 
 
-def _resting(names: Iterable[str]) -> frozenset[str]:
-    moments = [name for name in names if name.startswith("optimizer.")]
-    return frozenset(moments) | {
-        f"model.{name.removeprefix('optimizer.').rpartition('.')[0]}" for name in moments
-    }
+def moments_of(names: Iterable[str]) -> frozenset[str]:
+    """Return the tensors of an optimizer among those names."""
+    return frozenset(name for name in names if name.startswith("optimizer."))
 
 
 def hash_of(pieces: Sequence[Piece]) -> str:
@@ -99,11 +105,15 @@ def hash_of(pieces: Sequence[Piece]) -> str:
     return digest_of(Layout((), (), 0), pieces)
 
 
-def _share(pieces: Sequence[Piece], num_owners: int) -> dict[str, int]:
-    """Deal the pieces to owners 0 to num_owners - 1, largest first, each to who has least."""
+def _share(pieces: Sequence[Piece], num_owners: int, alike: Set[str]) -> dict[str, int]:
+    """Deal the pieces to owners 0 to num_owners - 1, largest first, each to who has least.
+
+    All processes have the same values of those that are `alike`. Of others, as the running means of a
+    BatchNorm, each has its own, and rank 0's are the ones to save.
+    """
     loads, owners = [0] * max(1, num_owners), {}
     for piece in sorted(pieces, key=lambda piece: (-piece.num_bytes, piece.name)):
-        owner = loads.index(min(loads))
+        owner = loads.index(min(loads)) if piece.name in alike else 0
         loads[owner] += piece.num_bytes
         owners[piece.name] = owner
     return owners

@@ -15,38 +15,49 @@ from torch.distributed.checkpoint.state_dict_loader import load, load_state_dict
 
 from trainer.checkpoints.layout import pieces_of
 from trainer.checkpoints.mapped_reader import MappedReader
-from trainer.checkpoints.spreading import tensors_of, whole_of
+from trainer.checkpoints.spreading import Saved, tensors_of, whole_of
 from trainer.distributed import World
 
 
-def read_folder(state: Mapping[str, Any], folder: Path, world: World) -> None:
+def read_folder(state: Mapping[str, Any], folder: Path, world: World, reader: int) -> None:
     """Read what this process has to of a checkpoint into the state's tensors, in place, asking nobody.
 
-    Each reads its own shards, and rank 0 the tensors that all hold whole; `spread_whole` gives them on.
+    Each reads its own shards, and `reader` the tensors that all hold whole; `spread_whole` gives them on.
     """
     flat = tensors_of(state)
     shards = {piece.name for piece, _ in pieces_of(flat) if piece.sharded}
     wanted = {name: tensor for name, tensor in flat.items() if name in shards}
-    if world.rank == 0:
+    if world.rank == reader:
         wanted |= whole_of(flat)
     if wanted:
         _load_alone(wanted, folder)
 
 
-def mismatches(state: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return a problem for each tensor of the state that the checkpoint lacks or has in another shape."""
-    flat = tensors_of(state)
+def inventory(folder: Path) -> Saved:
+    """Return the shape and the type of each tensor of a checkpoint."""
     saved = FileSystemReader(folder).read_metadata().state_dict_metadata
+    return {
+        name: (tuple(entry.size), entry.properties.dtype)
+        for name, entry in saved.items()
+        if isinstance(entry, TensorStorageMetadata)
+    }
+
+
+def mismatches(state: Mapping[str, Any], saved: Saved, folder: Path) -> list[str]:
+    """Return a problem for each tensor that only the state or only the checkpoint has, or in another shape.
+
+    What only the checkpoint has of an object that is tracked no longer is no problem.
+    """
+    flat = tensors_of(state)
     problems = []
     for name, tensor in flat.items():
-        entry = saved.get(name)
-        if not isinstance(entry, TensorStorageMetadata):
+        if name not in saved:
             problems.append(f"{name}: is not in the checkpoint {folder}")
-        elif tuple(entry.size) != tuple(tensor.shape):
-            problems.append(
-                f"{name}: has the shape {tuple(tensor.shape)}, in the checkpoint {folder} {tuple(entry.size)}"
-            )
-    return problems
+        elif tuple(saved[name][0]) != tuple(tensor.shape):
+            then = tuple(saved[name][0])
+            problems.append(f"{name}: has the shape {tuple(tensor.shape)}, in the checkpoint {folder} {then}")
+    lost = [name for name in saved if name not in flat and not name.startswith("tracked.")]
+    return problems + [f"{name}: is in the checkpoint {folder} and not in this run" for name in lost]
 
 
 def _load_alone(state: dict[str, Any], folder: Path) -> None:

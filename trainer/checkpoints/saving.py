@@ -63,6 +63,7 @@ class Saving:
         self._save: _Stage | None = None
         self._upload: _Stage | None = None
         self._behind: _Stage | None = None
+        self._left_out = False
         self._finishing: dict[str, tuple[int, float]] = {}
         """On rank 0: the step and the begin of what its writer commits here and publishes at the remote."""
 
@@ -81,9 +82,15 @@ class Saving:
         """The slot that the writer reads or is going to."""
         return self._save.slot if self._save and self._save.part is None else None
 
+    def leave_out(self, step: int) -> None:
+        """Have the next `wait` tell that a save was not even begun."""
+        self._left_out = True
+        self._failed(f"the checkpoint of step {step} is not saved: the one before is still being written")
+
     def begin(self, about: Progress, slot: int) -> None:
         """Have the copy in that slot written as soon as it is there."""
         assert self._save is None
+        self._left_out = False
         # A copy, for what is under way may go on in the dictionaries.
         self._save = _Stage(Progress(**dataclasses.asdict(about)), slot)
         self.tell()
@@ -150,7 +157,7 @@ class Saving:
             else:
                 self._listen(0.05)
         self._writer.send({"do": "hurry", "hurry": False})
-        return not left and not failed
+        return not (left or failed or self._left_out)
 
     def _commit_save(self, stage: _Stage, errors: list[str]) -> None:
         step = stage.about.step

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _MAGIC = b"fleetform state 1"
-_HEADER = struct.Struct("<24s64s64sQQ")  # magic, layout digest, run digest, number of slots, bytes an image
+_HEADER = struct.Struct("<24s64s64sQQQ")  # magic, layout digest, run digest, number of slots, bytes an image
 _SLOT = struct.Struct("<QQQ")  # sequence (odd: being written), step, bytes of the JSON that follows
 PAGE = 4096
 """Images begin on a page, as writing past the page cache (O_DIRECT) wants."""
@@ -30,10 +30,16 @@ class Shape:
     """Says of which run and under which settings."""
     num_slots: int
     image_bytes: int
+    inventory_bytes: int = 0
+    """Size of the JSON that says which tensors there are."""
 
     def file_bytes(self) -> int:
         """Return the size of the memory."""
-        return PAGE + self.num_slots * self.slot_bytes()
+        return self.first_slot() + self.num_slots * self.slot_bytes()
+
+    def first_slot(self) -> int:
+        """Return where the slots begin, behind the header and the inventory."""
+        return PAGE + -(-self.inventory_bytes // PAGE) * PAGE
 
     def slot_bytes(self) -> int:
         """Return the distance between two slots."""
@@ -47,17 +53,27 @@ class Slots:
     and a torn slot is never read. Nothing here is found by name: the memory is gone with the last descriptor.
     """
 
-    def __init__(self, descriptor: int, shape: Shape, *, keep: bool = True) -> None:
-        """Map the memory; what it holds of another shape, or all of it without `keep`, is given up."""
+    def __init__(self, descriptor: int, shape: Shape) -> None:
+        """Map the memory; what it holds of another shape is given up."""
         self.shape = shape
         self.descriptor = descriptor
         whole = os.fstat(descriptor).st_size
-        if not keep or whole != shape.file_bytes() or read_shape(descriptor) != shape:
+        if whole != shape.file_bytes() or read_shape(descriptor) != shape:
             os.ftruncate(descriptor, 0)
             os.ftruncate(descriptor, shape.file_bytes())  # reads as zeros: no slot is complete
         self.map = mmap.mmap(descriptor, shape.file_bytes())
         self.map[: _HEADER.size] = _pack(shape)
         self.view = memoryview(self.map)
+
+    @property
+    def inventory(self) -> bytes:
+        """JSON that says which tensors there are."""
+        return self.map[PAGE : PAGE + self.shape.inventory_bytes]
+
+    @inventory.setter
+    def inventory(self, text: bytes) -> None:
+        assert len(text) == self.shape.inventory_bytes
+        self.map[PAGE : PAGE + len(text)] = text
 
     def begin(self, slot: int) -> None:
         """Mark the slot as torn."""
@@ -98,7 +114,7 @@ class Slots:
 
     def _start(self, slot: int) -> int:
         assert 0 <= slot < self.shape.num_slots
-        return PAGE + slot * self.shape.slot_bytes()
+        return self.shape.first_slot() + slot * self.shape.slot_bytes()
 
     def _head(self, slot: int) -> tuple[int, int, int]:
         sequence, step, length = _SLOT.unpack_from(self.map, self._start(slot))
@@ -110,7 +126,7 @@ def read_shape(descriptor: int) -> Shape | None:
     head = os.pread(descriptor, _HEADER.size, 0)
     if len(head) < _HEADER.size:
         return None
-    magic, layout, config, num_slots, image_bytes = _HEADER.unpack(head)
+    magic, layout, config, num_slots, image_bytes, inventory_bytes = _HEADER.unpack(head)
     if magic.rstrip(b"\0") != _MAGIC:
         return None
     return Shape(
@@ -118,9 +134,10 @@ def read_shape(descriptor: int) -> Shape | None:
         run_digest=config.rstrip(b"\0").decode(),
         num_slots=num_slots,
         image_bytes=image_bytes,
+        inventory_bytes=inventory_bytes,
     )
 
 
 def _pack(shape: Shape) -> bytes:
     digests = (shape.layout_digest.encode()[:64], shape.run_digest.encode()[:64])
-    return _HEADER.pack(_MAGIC, *digests, shape.num_slots, shape.image_bytes)
+    return _HEADER.pack(_MAGIC, *digests, shape.num_slots, shape.image_bytes, shape.inventory_bytes)

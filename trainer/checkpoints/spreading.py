@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from trainer.checkpoints.agree import broadcast
 from trainer.checkpoints.layout import flatten
 from trainer.checkpoints.plan import Plan
 from trainer.distributed import World
+
+Saved = dict[str, tuple[Sequence[int], torch.dtype]]
+"""Shape and type of each tensor of a checkpoint, by name."""
 
 
 def tensors_of(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -23,10 +27,10 @@ def whole_of(flat: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in flat.items() if not hasattr(tensor, "__create_chunk_list__")}
 
 
-def spread_whole(state: Mapping[str, Any], world: World) -> None:
-    """Give the tensors that all processes hold whole the values that they have on rank 0."""
+def spread_whole(state: Mapping[str, Any], world: World, source: int) -> None:
+    """Give the tensors that all processes hold whole the values that they have on one."""
     flat = tensors_of(state)
-    broadcast(list(whole_of(flat).values()), 0, world)
+    broadcast(list(whole_of(flat).values()), source, world)
 
 
 def spread_from_memory(

@@ -29,13 +29,16 @@ class StateCopy:
     def __init__(
         self, memory: int, plan: Plan, run_digest: str, num_slots: int, device: torch.device
     ) -> None:
+        inventory = plan.inventory()
         shape = Shape(
             layout_digest=plan.digest,
             run_digest=run_digest,
             num_slots=num_slots,
             image_bytes=plan.layout.image_bytes,
+            inventory_bytes=len(inventory),
         )
         self.slots = Slots(memory, shape)
+        self.slots.inventory = inventory
         self._bytes = torch.frombuffer(self.slots.map, dtype=torch.uint8)
         self._views = [plan.layout.views(self._image(slot)) for slot in range(num_slots)]
         for slot in range(num_slots):
@@ -49,6 +52,8 @@ class StateCopy:
     def start(self, slot: int, numbers: Sequence[Tensor]) -> None:
         """Begin to copy the numbers into a slot, which is torn until `land`."""
         self.slots.begin(slot)
+        if not self._views[slot]:
+            return  # a replicated state without moments: other ranks hold all of it
         if self._cuda is None:
             torch._foreach_copy_(self._views[slot], list(numbers))
         else:
@@ -81,6 +86,7 @@ class _CudaCopy:
         cuda: Any = torch.cuda
         self._stream, self._event = cuda.Stream(device), cuda.Event()
         self._cudart = cuda.cudart()
+        self._pinned = False
         self._pinning = threading.Thread(target=self._pin, daemon=True)
         self._pinning.start()
 
@@ -108,13 +114,15 @@ class _CudaCopy:
 
     def close(self) -> None:
         self._pinning.join()
-        self._cudart.cudaHostUnregister(self._memory.data_ptr())
+        if self._pinned:
+            self._cudart.cudaHostUnregister(self._memory.data_ptr())
 
     def _pin(self) -> None:
         # Without it the copies are still right; the call gives Python's lock free while it takes seconds.
         with contextlib.suppress(Exception):
             torch.cuda.set_device(self._device)
-            self._cudart.cudaHostRegister(self._memory.data_ptr(), self._memory.nbytes, 0)
+            status = self._cudart.cudaHostRegister(self._memory.data_ptr(), self._memory.nbytes, 0)
+            self._pinned = int(status) == 0
 
 
 def populate(memory: Tensor) -> None:
