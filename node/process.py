@@ -64,6 +64,11 @@ class JobProcess:
         code = self._process.returncode
         return 128 - code if code is not None and code < 0 else code
 
+    @property
+    def killed(self) -> bool:
+        """Whether SIGKILL has ended it; an exit code of 137 may also be its own word about a rank."""
+        return self._process.returncode == -signal.SIGKILL
+
     def terminate(self) -> None:
         """Ask the process group to end."""
         with contextlib.suppress(ProcessLookupError):

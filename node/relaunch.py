@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
 
@@ -11,32 +10,34 @@ MOST = 3
 """How often it is started again while it makes no progress."""
 LONG_SECONDS = 600.0
 """A launcher that has lived for so long counts as progress where no steps are told."""
-_KILLED = 128 + signal.SIGKILL
 _LAST_BYTES = 8192
 
 
 class Relaunches:
-    """The budget of one node's part; steps in metrics.jsonl renew it, or a long life."""
+    """The budget of one node's part; steps renew it, or a long life.
+
+    Steps are those in metrics.jsonl, which rank 0's node has, and of the checkpoints, which each node has.
+    """
 
     def __init__(self, run_dir: Path) -> None:
-        self._metrics = run_dir / "metrics.jsonl"
+        self._run_dir = run_dir
         self.total = 0
         """How often the launcher was started again."""
         self._left = MOST
         self._begun()
 
     def _begun(self) -> None:
-        self._step, self._since = last_step(self._metrics), time.monotonic()
+        self._step, self._since = last_step(self._run_dir), time.monotonic()
 
-    def allows(self, exit_code: int) -> bool:
+    def allows(self, *, killed: bool) -> bool:
         """Return whether a launcher that ended so is started again, and count it.
 
-        Only SIGKILL: it is what the kernel ends a process with when memory is short. Anything else the
-        launcher has decided itself.
+        Only one that SIGKILL has ended: so the kernel does when memory is short. Anything else, also the exit
+        code 137 after its ranks were killed too often, the launcher has decided itself.
         """
-        if exit_code != _KILLED:
+        if not killed:
             return False
-        if last_step(self._metrics) > self._step or time.monotonic() - self._since >= LONG_SECONDS:
+        if last_step(self._run_dir) > self._step or time.monotonic() - self._since >= LONG_SECONDS:
             self._left = MOST
         if self._left == 0:
             return False
@@ -46,8 +47,17 @@ class Relaunches:
         return True
 
 
-def last_step(metrics: Path) -> int:
-    """Return the step of the last whole line of a metrics.jsonl; -1 where there is none."""
+def last_step(run_dir: Path) -> int:
+    """Return the last step that the run directory tells of; -1 where there is none."""
+    return max(_metrics_step(run_dir / "metrics.jsonl"), _checkpoint_step(run_dir / "checkpoints"))
+
+
+def _checkpoint_step(checkpoints: Path) -> int:
+    steps = [path.name.removeprefix("step-") for path in checkpoints.glob("step-*")]
+    return max((int(step) for step in steps if step.isdecimal()), default=-1)
+
+
+def _metrics_step(metrics: Path) -> int:
     try:
         with metrics.open("rb") as file:
             file.seek(max(0, metrics.stat().st_size - _LAST_BYTES))

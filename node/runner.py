@@ -105,7 +105,7 @@ class Runner:
             over = threading.Event()
             streaming = sync.keep_up(over)
             code = self._accompany(job)
-            again = self._kill_at is None and relaunches.allows(code)
+            again = self._kill_at is None and relaunches.allows(killed=job.killed)
             if not again:
                 self._heart.say(UPLOADING)
             over.set()

@@ -16,6 +16,7 @@ import pytest
 
 from node.cause import cause_of, describe_exit
 from node.process import MARK, JobProcess, marked_processes
+from node.relaunch import Relaunches
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -43,6 +44,19 @@ def test_a_program_ended_by_a_signal_has_the_shell_s_exit_code(tmp_path: Path) -
     job, ended = start(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     assert ended.wait(20)
     assert job.exit_code == 128 + signal.SIGKILL
+    assert job.killed
+
+
+@pytest.mark.torch
+def test_a_launcher_that_gave_up_on_a_killed_rank_was_not_killed_itself(tmp_path: Path) -> None:
+    script, ended = tmp_path / "die.py", threading.Event()
+    script.write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    environment = {**os.environ, MARK: str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    argv = [sys.executable, "-P", "-m", "trainer.launch", "--max-restarts=0", str(script)]
+    job = JobProcess(argv, environment, tmp_path, tmp_path / "log", ended.set)
+    assert ended.wait(60)
+    assert (job.exit_code, job.killed) == (128 + signal.SIGKILL, False)
+    assert not Relaunches(tmp_path).allows(killed=job.killed)
 
 
 def test_output_and_errors_go_to_the_log(tmp_path: Path) -> None:

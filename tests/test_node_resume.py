@@ -200,15 +200,19 @@ def test_restarts_without_progress_are_bounded_and_steps_renew_them(
 ) -> None:
     metrics = tmp_path / "metrics.jsonl"
     budget = Relaunches(tmp_path)
-    assert not budget.allows(1) and not budget.allows(75) and not budget.allows(143)
-    assert [budget.allows(137) for _ in range(MOST + 1)] == [True] * MOST + [False]
+    assert not budget.allows(killed=False)
+    assert [budget.allows(killed=True) for _ in range(MOST + 1)] == [True] * MOST + [False]
     metrics.write_text(json.dumps({"step": 3}) + '\n{"step": 4')
-    assert budget.allows(137)
-    assert [budget.allows(137) for _ in range(MOST)] == [True] * (MOST - 1) + [False]
+    assert budget.allows(killed=True)
+    assert [budget.allows(killed=True) for _ in range(MOST)] == [True] * (MOST - 1) + [False]
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + LONG_SECONDS + 1)
-    assert budget.allows(137)
+    assert budget.allows(killed=True)
     assert budget.total == 2 * MOST + 1
+    # A node without rank 0 has no metrics, and its part of each checkpoint.
+    (tmp_path / "checkpoints/step-7").mkdir(parents=True)
+    (tmp_path / "checkpoints/step-x").mkdir()
+    assert [budget.allows(killed=True) for _ in range(MOST + 1)] == [True] * MOST + [False]
 
 
 def test_trials_on_the_fleet_are_runs_and_the_receipts_of_later_runs_use_them(
