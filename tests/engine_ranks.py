@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ RUNS: dict[str, dict[str, Any]] = {
     "ddp with parameters that may be unused": {"unused_parameters": True},
     "fsdp": {"sharding": "fsdp"},
     "fsdp of another optimizer": {"sharding": "fsdp", "optimizer": "NAdam"},
+    "fsdp of plain SGD": {"sharding": "fsdp", "optimizer": "SGD"},
+    "fsdp in bf16": {"sharding": "fsdp", "precision": "bf16"},
+    "ddp of plain SGD": {"optimizer": "SGD"},
     "fsdp recomputing": {"sharding": "fsdp", "activation_checkpointing": "on"},
 }
 """Runs by name: settings, and arguments of `fit`."""
@@ -34,6 +38,42 @@ def train(folder: Path, given: dict[str, Any], num_steps: int = 8) -> tuple[Run,
     ways = {name: settings.pop(name) for name in ("optimizer", "unused_parameters") if name in settings}
     run = Run(run_dir=folder, device="cpu", log_every=1, **settings)
     return run, fit(run, Steps(run, num_steps), **ways)
+
+
+class OwnPlace:
+    """Batches that each process counts by itself, and of which it knows its place."""
+
+    def __init__(self, rank: int) -> None:
+        self.at = 1000 * rank
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        while True:
+            self.at += 1
+            yield torch.tensor([[float(self.at)]])
+
+    def state_dict(self) -> dict[str, int]:
+        return {"at": self.at}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.at = state["at"]
+
+
+def own_places(folder: Path) -> list[int]:
+    """Train three steps, then three more by another run; return the numbers that this process saw."""
+    seen = []
+    for steps in (3, 6):
+        run = Run(run_dir=folder, device="cpu", steps=steps)
+        model: nn.Module = nn.Linear(1, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        counter = OwnPlace(run.world.rank)
+        run.track(counter=counter)
+        model, optimizer, _ = run.setup(model, optimizer, OwnPlace(run.world.rank))
+        for x in run.steps():
+            seen.append(int(x))
+            counter.at += 1
+            run.backward(model(x).mean())
+            run.step(optimizer)
+    return [*seen, counter.at]
 
 
 def spoiled_on_one_process(folder: Path) -> str:
@@ -66,6 +106,8 @@ def main() -> None:
         run, _ = train(folder, target, num_steps=12)
         assert run.resumed_from == 8
         found[folder.name] = losses(folder) if run.world.is_main else {}
+    seen = own_places(root / "places")
+    Path(root / f"seen-{os.environ.get('RANK', '0')}").write_text(json.dumps(seen))
     found["spoiled"] = spoiled_on_one_process(root / "spoiled")
     Path(root / f"told-{os.environ.get('RANK', '0')}").write_text(found["spoiled"])
     if os.environ.get("RANK", "0") == "0":

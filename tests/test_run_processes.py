@@ -38,6 +38,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]
         lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
         assert len(lines) == 1, done.stdout + done.stderr
         results[count] = json.loads(lines[0].removeprefix("RESULT "))
+        results[count]["seen"] = [json.loads((folder / f"seen-{rank}").read_text()) for rank in range(count)]
         results[count]["told"] = [(folder / f"told-{rank}").read_text() for rank in range(count)]
     return results
 
@@ -46,7 +47,7 @@ def series(run: dict[str, float]) -> list[float]:
     return [run[step] for step in sorted(run, key=int)]
 
 
-@pytest.mark.parametrize("optimizer", ["", " of another optimizer"])
+@pytest.mark.parametrize("optimizer", ["", " of another optimizer", " of plain SGD"])
 def test_two_processes_and_sharded_ones_train_as_one_does(
     optimizer: str, found: dict[int, dict[str, Any]]
 ) -> None:
@@ -75,6 +76,12 @@ def test_a_checkpoint_goes_on_sharded_where_it_was_whole_and_the_other_way_round
     assert len(one) == len(other) == 12
     assert one == pytest.approx(other, rel=1e-4)
     assert one == pytest.approx(series(found[1]["from ddp"]), rel=1e-4)
+
+
+def test_data_and_tracked_states_that_differ_by_process_go_on_each_at_its_own_place(
+    found: dict[int, dict[str, Any]],
+) -> None:
+    assert found[2]["seen"] == [[1, 2, 3, 4, 5, 6, 6], [1001, 1002, 1003, 1004, 1005, 1006, 1006]]
 
 
 def test_a_loss_that_is_no_number_on_one_process_is_seen_by_all(found: dict[int, dict[str, Any]]) -> None:

@@ -83,7 +83,7 @@ def run(config: Config) -> int:
 def attempt(config: Config, engine: Any) -> int:
     """Train with an engine that has joined the others; returns the exit code."""
     from trainer.data.errors import DatasetError
-    from trainer.engine.failures import DivergedError, is_out_of_memory
+    from trainer.engine.failures import DivergedError, NotSavedError, is_out_of_memory
     from trainer.train import train
 
     is_main = engine.world.is_main
@@ -91,7 +91,7 @@ def attempt(config: Config, engine: Any) -> int:
         result = train(config, engine)
     except Exception as error:
         engine.around.pulse.cause(f"{type(error).__name__}: {error}")  # the launcher's word for it
-        if isinstance(error, DivergedError):
+        if isinstance(error, DivergedError | NotSavedError):
             return fail(*([str(error)] if is_main else []), code=EXIT_FAILED)
         if isinstance(error, DatasetError):
             return fail(str(error), code=EXIT_USER_MISTAKE)

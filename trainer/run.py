@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from trainer.engine.failures import ExceptHook, Preempted
+from trainer.engine.failures import ExceptHook, NotSavedError, Preempted, told_to_stop
 from trainer.engine.feed import feed_of
 from trainer.engine.hooks import Hook
 from trainer.engine.memory import Fit, after_out_of_memory, agreed_fit
@@ -20,6 +20,7 @@ from trainer.engine.placing import Placing
 from trainer.engine.seeds import seed_step
 from trainer.engine.session import Session
 from trainer.engine.start import default_run_dir, join, settings_of, surround
+from trainer.engine.surroundings import BEGUN_AFRESH
 from trainer.flops import Flops
 from trainer.metrics import SUMMARY
 from trainer.settings import ConfigError, RunSettings
@@ -46,12 +47,13 @@ class Run:
         `units_per_sample` say what the speed is counted in, `flops` what a sample costs.
         """
         begun = time.time()
-        self.settings = settings or settings_of(dials)
+        self._hook = ExceptHook(self.out_of_memory, silent=os.environ.get("RANK", "0") != "0")
+        self.settings = settings_of(settings, dials)
         self._wanted, self._accumulate = steps, accumulate
         self.run_dir = Path(run_dir or os.environ.get("FLEETFORM_RUN_DIR") or default_run_dir())
         pulse, stop, self.world = join(self.settings)
+        self._hook.on_top()
         self.device = self.world.device
-        self._hook = ExceptHook(self.out_of_memory, silent=not self.world.is_main)
         self.around = surround(self.settings, self.world, self.run_dir, identity or {}, pulse, stop, begun)
         self.around.unit, self.around.units_per_sample, self.around.flops = unit, units_per_sample, flops
         self.fit: Fit = agreed_fit(self.settings, self.run_dir, self.world)
@@ -111,8 +113,11 @@ class Run:
         if not session.finished:
             self.finish()
             if world.is_main:
-                print(f"told to stop: saved after step {session.step}; run again to go on", flush=True)
+                print(told_to_stop(session.step, session.newest_saved), flush=True)
             raise Preempted(session.step)
+        if session.newest_saved != session.step:
+            newest = f"the newest checkpoint is of step {session.newest_saved}"
+            raise NotSavedError(f"step {session.step}: the last state could not be saved; {newest}")
         if self.finish_after_steps and not self.finish() and world.is_main:
             print(f"already trained: {self.run_dir / SUMMARY} is left as it is", flush=True)
 
@@ -193,7 +198,9 @@ class Run:
         self.around.recorder.add(values)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Return a context in which time counts as `evaluating` (or another phase), not as training."""
+        """Return a context in which time counts as `evaluating` (or `saving`), not as training."""
+        if name not in ("evaluating", "saving"):
+            raise ConfigError([f"run.phase: there is no phase {name!r}: evaluating, saving"])
         return self._session.phase(name) if self._session is not None else nullcontext()
 
     def finish(self, **results: Any) -> bool:
@@ -208,6 +215,8 @@ class Run:
             self.summary = told | session.stepper.shares.values(told.get("step_seconds", 0.0)) | results
             written = finished and recorder.write_summary(self.summary)
         recorder.close(finished=finished)
+        if finished and self.world.is_main:
+            (self.run_dir / BEGUN_AFRESH).unlink(missing_ok=True)
         self.close()
         return written
 

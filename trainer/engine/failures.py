@@ -25,6 +25,10 @@ class DivergedError(Exception):
     """The loss or its gradient is no longer a number; going on would only spoil the checkpoints."""
 
 
+class NotSavedError(Exception):
+    """All steps are done and the last state could not be saved."""
+
+
 class Preempted(SystemExit):
     """Told to stop: the checkpoint is saved, and the process is to end with code 75."""
 
@@ -33,11 +37,19 @@ class Preempted(SystemExit):
         self.step = step
 
 
+def told_to_stop(step: int, saved: int) -> str:
+    """Return the line that ends a run that was told to stop after a step."""
+    if saved == step:
+        return f"told to stop: saved after step {step}; run again to go on"
+    newest = f"from step {saved}" if saved else "from the beginning"
+    return f"told to stop: step {step} is NOT saved; run again to go on {newest}"
+
+
 def exit_code_of(error: BaseException) -> int | None:
     """Return the exit code of an end that is told in one line; None for any other exception."""
     if isinstance(error, ConfigError):
         return EXIT_USER_MISTAKE
-    return EXIT_FAILED if isinstance(error, DivergedError) else None
+    return EXIT_FAILED if isinstance(error, DivergedError | NotSavedError) else None
 
 
 def tell(error: BaseException, *, silent: bool) -> None:
@@ -59,24 +71,41 @@ class ExceptHook:
     def __init__(self, out_of_memory: Callable[[], tuple[str, int]], *, silent: bool) -> None:
         self._out_of_memory = out_of_memory
         self._silent = silent
-        self._before: Hook = sys.excepthook
+        self._first: Hook = sys.excepthook
+        self._before = self._first
+        self._inside = self._removed = False
         sys.excepthook = self
+
+    def on_top(self) -> None:
+        """Come before what has been put on top since: torch's own hook would swallow what ends here."""
+        if sys.excepthook is not self:
+            self._before, sys.excepthook = sys.excepthook, self
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Handle an exception that nothing has caught."""
+        if self._inside:  # called by the hook that was on top
+            self._first(kind, error, trace)
+            return
+        self._inside = True
+        try:
+            self._handle(kind, error, trace)
+        finally:
+            self._inside = self._removed
+
+    def _handle(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         code = exit_code_of(error)
         if code is not None:
             tell(error, silent=self._silent)
             raise SystemExit(code)
+        self._before(kind, error, trace)
         if is_out_of_memory(error):
-            self._before(kind, error, trace)
             line, code = self._out_of_memory()
             print(line, file=sys.stderr, flush=True)
             raise SystemExit(code)
-        self._before(kind, error, trace)
 
     def remove(self) -> None:
         """Put back the hook that was there before, unless somebody has put another on top."""
+        self._inside = self._removed = True  # also for a hook that still calls it
         if sys.excepthook is self:
             sys.excepthook = self._before
 

@@ -12,7 +12,10 @@ from torch import Tensor
 
 from trainer.distributed import World
 from trainer.engine.loader import resumable, set_epoch
-from trainer.engine.seeds import mixed
+from trainer.engine.places import RANKS, of_all, of_this
+from trainer.engine.seeds import mixed, seed_step
+from trainer.plain import NotPlainError, decode, encode
+from trainer.settings import ConfigError
 
 
 class Batches(Protocol):
@@ -122,27 +125,46 @@ class LoaderFeed:
         return self._samples
 
     def cursor(self) -> dict[str, Any]:
-        """Return the epoch, its batches that are done, and the data's own state where it keeps one."""
+        """Return the epoch, its batches that are done, and the data's own state where it keeps one.
+
+        By every process at once: each may be at another place.
+        """
         place: dict[str, Any] = {"epoch": self._epoch, "batches": self._batches}
         if self._sampler is not None:
             place["items"] = self._batches * self._sampler.global_batch
         elif hasattr(self._data, "state_dict"):
-            place["state"] = self._data.state_dict()
-        return place
+            try:
+                place["state"] = encode(self._data.state_dict())
+            except NotPlainError as error:
+                raise ConfigError([f"data: its state_dict cannot be kept: {error}"]) from None
+        return place if self._sampler is not None else of_all(place, self._world)
 
     def seek(self, step: int, cursor: Mapping[str, Any]) -> None:
         """Go on where the cursor says; data that cannot be told is read up to there."""
-        self._epoch, self._batches = int(cursor.get("epoch", 0)), int(cursor.get("batches", 0))
+        place = of_this(cursor, self._world, "data")
+        if place is None:  # of another number of processes
+            place = {name: value for name, value in cursor[RANKS][0].items() if name != "state"}
+        self._epoch, self._batches = int(place.get("epoch", 0)), int(place.get("batches", 0))
         self._iterator = None
         if self._sampler is not None:
-            self._batches = int(cursor.get("items", 0)) // self._sampler.global_batch
-        elif "state" in cursor and hasattr(self._data, "load_state_dict"):
-            self._data.load_state_dict(cursor["state"])
+            self._batches = int(place.get("items", 0)) // self._sampler.global_batch
+            if self._batches and self._data.num_workers and self._world.is_main:
+                warnings.warn(
+                    "data: random numbers drawn by the loader's own processes are other ones than without a "
+                    "restart; those of num_workers=0 would be the same",
+                    stacklevel=4,
+                )
+        elif "state" in place and hasattr(self._data, "load_state_dict"):
+            self._data.load_state_dict(decode(place["state"]))
             self._restored = True
         elif self._batches:
             done, self._batches, begin = self._batches, 0, time.perf_counter()
-            while self._batches < done and self._next() is not None:
-                pass
+            for batch in range(done):
+                if batch % self._accumulate == done % self._accumulate:
+                    of_step = step - (done - batch) // self._accumulate + 1
+                    seed_step(self._seed, of_step, self._world.rank, self._world.device)
+                if self._next() is None:
+                    break
             if self._world.is_main:
                 warnings.warn(
                     f"data: read {done} batches again to get to where the run was, which took "
@@ -165,7 +187,8 @@ class LoaderFeed:
             # What a DataLoader draws for its workers and a sampler for its order is drawn here, and must not
             # move what the step draws: a resumed run begins an epoch's iterator in another step.
             of_step = torch.get_rng_state()
-            torch.default_generator.manual_seed(mixed(self._seed + 1, self._epoch, self._world.rank))
+            begun = self._epoch + 1_000_000_007 * self._batches  # its processes are not to repeat themselves
+            torch.default_generator.manual_seed(mixed(self._seed + 1, begun, self._world.rank))
             self._iterator = iter(self._data)
             torch.set_rng_state(of_step)
         batch = next(self._iterator, None)

@@ -59,7 +59,7 @@ def resumable(loader: Any, world: World, seed: int) -> tuple[Any, EpochBatches |
         return _unchanged(loader, world)
     if loader.batch_size is None or type(loader.sampler) not in (RandomSampler, SequentialSampler):
         return _unchanged(loader, world)
-    if isinstance(loader.sampler, RandomSampler) and loader.sampler.replacement:
+    if len(loader.sampler) != len(loader.dataset) or getattr(loader.sampler, "replacement", False):  # type: ignore[arg-type]
         return _unchanged(loader, world)
     batches = EpochBatches(
         len(loader.sampler),  # type: ignore[arg-type]
@@ -73,8 +73,9 @@ def resumable(loader: Any, world: World, seed: int) -> tuple[Any, EpochBatches |
         name: getattr(loader, name)
         for name in (
             "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context",
-            "generator", "prefetch_factor", "persistent_workers",
+            "generator", "prefetch_factor", "persistent_workers", "pin_memory_device", "in_order",
         )
+        if hasattr(loader, name)  # in_order came with torch 2.7
     }  # fmt: skip
     return DataLoader(loader.dataset, batch_sampler=batches, **options), batches
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.distributed import World
-from trainer.durable import write_durably
 from trainer.engine.failures import EXIT_OUT_OF_MEMORY, EXIT_USER_MISTAKE
 from trainer.settings import RunSettings
 
@@ -80,4 +80,7 @@ def tighter(fit: Fit, share: int, settings: RunSettings) -> Fit | None:
 def note(run_dir: Path, fit: Fit) -> None:
     """Note the fit for the next start."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_durably(run_dir / NOTE, json.dumps(asdict(fit)) + "\n")
+    # Several processes may come to the same end at the same time.
+    partial = run_dir / f".{NOTE}.{os.getpid()}.partial"
+    partial.write_text(json.dumps(asdict(fit)) + "\n")
+    partial.replace(run_dir / NOTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import warnings
@@ -35,6 +36,17 @@ class Placed:
     """none, ddp or fsdp."""
     carrier: nn.Parameter | None = None
     """The parameter whose gradient is the step's exchange."""
+
+    def nothing(self, loss: Tensor) -> Tensor:
+        """Return a loss that weighs nothing, for a micro-batch without a term, whose mean may be no number.
+
+        The backward pass has to be done all the same, for the processes do it together. Sharded weights are
+        reached through the loss alone: there it has to be a number.
+        """
+        if self.sharding == "fsdp":
+            return loss
+        trained = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        return torch.stack([parameter.flatten()[:1].sum() * 0 for parameter in trained]).sum()
 
     def sum_next(self, yes: bool) -> None:
         """Say whether the next micro-batch is the step's last, whose backward pass sums the gradients."""
@@ -168,7 +180,8 @@ def shard(
     policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    whole_policy = dataclasses.replace(policy, output_dtype=torch.float32 if low else None)
+    fully_shard(model, mesh=mesh, mp_policy=whole_policy)
     parts = dict(model.named_parameters(remove_duplicate=False))
     replaced = {id(old): parts[name] for name, old in whole.items()}
     for group in optimizer.param_groups:

@@ -32,23 +32,34 @@ def checkpointer_of(around: Surroundings) -> Checkpointer:
     )
 
 
+LAST_SECONDS = 3.0
+"""Seconds of a stop's deadline that are kept for ending the process."""
+
+
 class Saving:
     """Decides for all processes alike: by the step's number and what the exchange has told them all."""
 
     def __init__(
-        self, checkpointer: Checkpointer, around: Surroundings, *, begun_at: int, saved: Callable[[int], None]
-    ) -> None:
-        """`saved` is told of each checkpoint that counts."""
+        self, checkpointer: Checkpointer, around: Surroundings, *, begun_at: int, trained: float,
+        saved: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        """`trained` are the seconds of earlier attempts; `saved` is told of each checkpoint that counts.
+
+        By every process at once.
+        """
         self._checkpointer, self._settings, self._world = checkpointer, around.settings, around.world
         self._saved, self._begun_at = saved, begun_at
         self.last = begun_at
         """The step of the last checkpoint, written or under way."""
-        self._interval = 1
+        self._interval: float = inf
         self._told = checkpointer.costs.committed_step
         self._pending: int | None = None
         self._mean_step = self._save_seconds = 0.0
         self._snapshot_seconds = 0.0
         self._last_snapshot = begun_at
+        restarts = float(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+        # Every process must come to the same interval: rank 0 alone knows the seconds of earlier attempts.
+        self._seconds_before, self._failures = self._world.largest([trained, restarts])
         self._snapshots = around.settings.memory_snapshot != "off" and MEMORY in os.environ
 
     @property
@@ -101,11 +112,30 @@ class Saving:
         self._snapshot_seconds = time.perf_counter() - begin
         return self._snapshot_seconds
 
-    def settle(self, seconds: float | None = None) -> None:
-        """Wait until the checkpoint under way counts, and is uploaded, for at most so many seconds."""
+    def settle(self, seconds: float | None = None) -> int:
+        """Wait until the checkpoint under way counts, and is uploaded, for at most so many seconds.
+
+        Return the step of the newest that this attempt has saved; the same on every process.
+        """
         self._checkpointer.wait(inf if seconds is None else seconds)
         self._pending = None
         self._tell_committed()
+        return int(self._world.largest([self._checkpointer.costs.committed_step])[0])
+
+    def settle_last(self, step: int, save: Callable[[], object], deadline: Callable[[], float | None]) -> int:
+        """Wait until the state after the last step counts, saved once more where that failed.
+
+        Return the step of the newest that counts, as `settle` does; `deadline` gives the seconds left.
+        """
+        for tries_left in (1, 0):
+            left = deadline()
+            seconds = None if left is None else max(left - LAST_SECONDS, 0.0)
+            newest = self.settle(seconds)
+            late = self._world.largest([seconds == 0.0])[0]
+            if step in (newest, self._begun_at) or not tries_left or late:
+                break
+            save()
+        return newest
 
     def _tell_committed(self) -> None:
         """Tell of a checkpoint that counts since the last call."""
@@ -125,8 +155,8 @@ class Saving:
             devices=world_size,
             machines=max(1, world_size // int(os.environ.get("LOCAL_WORLD_SIZE", world_size))),
             spot=os.environ.get("FLEETFORM_SPOT") == "1",
-            elapsed_seconds=(step - self._begun_at) * self._mean_step,
-            failures=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")),
+            elapsed_seconds=self._seconds_before + (step - self._begun_at) * self._mean_step,
+            failures=int(self._failures),
         )
 
     def _snapshot_every(self, result: StepResult | None) -> int:

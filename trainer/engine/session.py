@@ -11,10 +11,11 @@ from trainer.distributed import PHASE_SECONDS, STEP_SECONDS
 from trainer.engine.collector import Collector
 from trainer.engine.failures import DivergedError
 from trainer.engine.feed import Feed
+from trainer.engine.places import extras_of_all, give_back
 from trainer.engine.saving import Saving, checkpointer_of
 from trainer.engine.seeds import DERIVED
 from trainer.engine.stepper import Stepper, StepResult
-from trainer.engine.surroundings import Surroundings, begins_afresh
+from trainer.engine.surroundings import Surroundings
 from trainer.engine.update import Update
 from trainer.state import Progress, State
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 COLLECT_EVERY = 1000
 """Steps after which garbage is collected where nothing else pauses the run: on all processes at once."""
-LAST_SECONDS = 3.0
-"""Seconds of a stop's deadline that are kept for ending the process."""
 SETTLED = 3
 """Steps after which all that is compiled has been."""
 
@@ -43,6 +42,8 @@ class Session:
         self.begun_at = 0
         self._count = 0
         self._prepared = self._released = False
+        self.newest_saved = 0
+        """The step to go on from, at the end."""
         self._began = self._waited = self._seconds = self._blocked = 0.0
 
     def resume(self, total: int | None) -> None:
@@ -50,7 +51,7 @@ class Session:
         around, begin = self.around, time.perf_counter()
         around.pulse.phase("restoring")
         around.recorder.ledger.event("setup_done")
-        if begins_afresh(around.settings):
+        if around.afresh:
             self.checkpointer.clear()
         stateless = not self._optimizer.state
         if stateless:
@@ -60,7 +61,7 @@ class Session:
         if found is None and stateless:
             self.state.forget_moments()
         elif found is not None:
-            self.state.load_extras(found.extras)
+            give_back(self.state, found.extras, around.world)
             around.recorder.restored(self.checkpointer.source, found.step, time.perf_counter() - begin)
             with around.recorder.data_wait():
                 self.feed.seek(found.step, found.data)
@@ -82,7 +83,8 @@ class Session:
             precision=self._placing.precision,
         )
         update = Update(self._optimizer, around.world, around.settings.gradient_clip)
-        self.saving = Saving(self.checkpointer, around, begun_at=done.step, saved=self._saved)
+        step, trained = done.step, done.train_seconds
+        self.saving = Saving(self.checkpointer, around, begun_at=step, trained=trained, saved=self._saved)
         self.stepper = Stepper(
             self._placing.placed,
             around.world,
@@ -215,8 +217,8 @@ class Session:
         with self.phase("saving"):
             if self.step > self.begun_at and self.saving.last != self.step:
                 self.save()
-            left = around.pulse.deadline()
-            self.saving.settle(None if left is None else max(left - LAST_SECONDS, 0.0))
+            newest = self.saving.settle_last(self.step, self.save, around.pulse.deadline)
+            self.newest_saved = max(newest, self.begun_at)
 
     def release(self) -> None:
         """Give back what only the steps needed; at any time, more than once."""
@@ -240,7 +242,7 @@ class Session:
             first_step_time=self.around.recorder.first_step_time,
             data=self.feed.cursor(),
             random={"seed": self.around.settings.seed, "derived_from": list(DERIVED)},
-            extras=self.state.extras(),
+            extras=extras_of_all(self.state, self.around.world),
         )
 
     def _saved(self, step: int) -> None:

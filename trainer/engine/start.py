@@ -10,16 +10,18 @@ from trainer.distributed import NoDeviceError, World, join_world
 from trainer.engine.memory import NOTE
 from trainer.engine.recorder import Recorder
 from trainer.engine.stop import StopRequest
-from trainer.engine.surroundings import Surroundings, begins_afresh
+from trainer.engine.surroundings import BEGUN_AFRESH, Surroundings, begins_afresh, digest
 from trainer.launch.pulse import Pulse
 from trainer.settings import ConfigError, RunSettings
 from trainer.tables import read_values
 
 
-def settings_of(dials: dict[str, Any]) -> RunSettings:
-    """Return the settings with these fields; raises ConfigError with all that is wrong with them."""
+def settings_of(given: RunSettings | None, dials: dict[str, Any]) -> RunSettings:
+    """Return the settings, given or with these fields; raises ConfigError with all that is wrong."""
     problems: list[str] = []
-    settings = RunSettings(**read_values(RunSettings, dials, problems))
+    if given is not None and dials:
+        raise ConfigError([f"Run: settings=... says it all: put {', '.join(dials)} into it"])
+    settings = given or RunSettings(**read_values(RunSettings, dials, problems))
     if problems := problems or list(settings.setting_faults()):
         raise ConfigError(problems)
     return settings
@@ -47,12 +49,20 @@ def surround(
     stop: StopRequest, begun: float,
 ) -> Surroundings:  # fmt: skip
     """Return what the run has from here on; `begun` is when its own code began (epoch seconds)."""
+    learned = {name: getattr(settings, name) for name in ("seed", "precision", "gradient_clip")} | identity
+    afresh = False
     if world.is_main:
         run_dir.mkdir(parents=True, exist_ok=True)
-        if begins_afresh(settings):
+        afresh = begins_afresh(settings, run_dir, learned)
+        if afresh:
             (run_dir / NOTE).unlink(missing_ok=True)
-    learned = {name: getattr(settings, name) for name in ("seed", "precision", "gradient_clip")} | identity
+            (run_dir / BEGUN_AFRESH).write_text(digest(learned))
+        elif settings.fresh:
+            print(
+                f"fresh: going on with the run that was begun afresh ({run_dir / BEGUN_AFRESH})", flush=True
+            )
     return Surroundings(
+        afresh=bool(world.largest([afresh])[0]),
         settings=settings,
         world=world,
         run_dir=run_dir,

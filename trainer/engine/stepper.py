@@ -110,6 +110,10 @@ class Stepper:
             raise RuntimeError("run.backward: one call a batch of run.steps; add the losses of a batch first")
         self._asked = True
         terms = float(terms)
+        if loss.dtype in (torch.bfloat16, torch.float16):
+            loss = loss.float()  # its sum over the step, at least, is to be exact
+        if terms == 0:
+            loss = self._placed.nothing(loss)
         self._terms += terms
         self._exchange.add_loss(loss, terms)
         seed = self._seed(terms, loss)

@@ -17,6 +17,11 @@ from trainer.flops import Flops
 from trainer.launch.pulse import Pulse
 from trainer.settings import RunSettings
 
+STARTS = ("TORCHELASTIC_RESTART_COUNT", "FLEETFORM_LAUNCH", "SLURM_RESTART_COUNT")
+"""Environment variables that count how often the same command was started before."""
+BEGUN_AFRESH = "begun-afresh"
+"""Note in the run directory of a run that `fresh` has begun and that is not finished."""
+
 
 @dataclass
 class Surroundings:
@@ -30,19 +35,24 @@ class Surroundings:
     pulse: Pulse
     stop: StopRequest
     recorder: Recorder
+    afresh: bool
+    """Whether what an earlier run left is to go."""
     hooks: Hooks = field(default_factory=Hooks)
     unit: str = "samples"
     units_per_sample: int = 1
     flops: Flops | None = None
 
 
-def begins_afresh(settings: RunSettings) -> bool:
+def begins_afresh(settings: RunSettings, run_dir: Path, identity: dict[str, Any]) -> bool:
     """Return whether what an earlier run left is to go: where that was asked for, on the first start alone.
 
+    A run that was begun afresh leaves a note until it is finished, so that the same command goes on with it.
     FLEETFORM_LAUNCH counts the launchers that a machine has started for the same command.
     """
-    starts = (os.environ.get(name, "0") for name in ("TORCHELASTIC_RESTART_COUNT", "FLEETFORM_LAUNCH"))
-    return settings.fresh and all(count == "0" for count in starts)
+    if not settings.fresh or any(os.environ.get(name, "0") != "0" for name in STARTS):
+        return False
+    note = run_dir / BEGUN_AFRESH
+    return not note.is_file() or note.read_text() != digest(identity)
 
 
 def digest(identity: dict[str, Any]) -> str:

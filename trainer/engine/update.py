@@ -11,6 +11,7 @@ from torch import Tensor, distributed, nn
 
 from trainer.distributed import World
 from trainer.engine.exchange import LOSS, TERMS
+from trainer.settings import ConfigError
 
 _EPSILON = 1e-6
 """Added to the norm before the limit is divided by it, as torch.nn.utils.clip_grad_norm_ does."""
@@ -28,7 +29,7 @@ class Update:
         self.optimizer = optimizer
         self._world = world
         self._clip = clip or math.inf
-        self._parameters: list[nn.Parameter] = [p for g in optimizer.param_groups for p in g["params"]]
+        self._gather_parameters()
         self._sharded = any(is_sharded(parameter) for parameter in self._parameters)
         self.fused = takes_scale(optimizer)
         self._on_gpu = world.device.type == "cuda"
@@ -77,7 +78,16 @@ class Update:
         self._clear()
         return norm
 
+    def _gather_parameters(self) -> None:
+        groups = self.optimizer.param_groups
+        self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
+        self._num_groups = len(groups)
+
     def _gradients(self) -> list[Tensor]:
+        if len(self.optimizer.param_groups) != self._num_groups:  # add_param_group since
+            self._gather_parameters()
+            if self.fused and not takes_scale(self.optimizer):
+                raise ConfigError(["optimizer: a group that is added has to be fused as the others are"])
         found = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         return [local(gradient) for gradient in found] if self._sharded else found
 
@@ -114,6 +124,9 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
     """
     if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD) or optimizer.state:
         return
+    parts = any(is_sharded(parameter) for group in optimizer.param_groups for parameter in group["params"])
+    if parts and type(optimizer) is torch.optim.SGD:
+        return  # torch 2.13 has no fused SGD of DTensors
     groups = optimizer.param_groups
     chosen = any(group.get(name) is not None for group in groups for name in ("fused", "foreach"))
     plain = all(
