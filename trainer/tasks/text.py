@@ -59,6 +59,7 @@ class TextTask:
         # Shards of somebody else's tokens can come without the tokenizer: then their bytes are not known.
         self.vocabulary_size = int(self.about["vocabulary"]) if pieces is None else len(pieces)
         self.pieces = pieces
+        self._known: list[dict[str, Any]] = []
         self.units_per_sample = self.context
         # Each epoch cuts the text at other places: a sample's noise moves its window by up to a context.
         self.source: Source = data.token_source("train", self.context, shifted=True)
@@ -86,12 +87,13 @@ class TextTask:
 
         losses = evaluate_blocks(count, min(rows, 64), world, run_block, columns=1).numpy()[:, 0]
         targets = windows[:, 1:].numpy()
-        if self.pieces is None:
-            first = self._first_tokens()
-            known = [unigram_reference(first, targets.ravel(), self.vocabulary_size, None)]
-            return report_windows(losses, None, self.context, known)
-        sizes = np.array([len(piece) for piece in self.pieces], dtype=np.float64)[targets].sum(axis=1)
-        return report_windows(losses, sizes, self.context, self._references(targets, float(sizes.sum())))
+        sizes = None
+        if self.pieces is not None:
+            sizes = np.array([len(piece) for piece in self.pieces], dtype=np.float64)[targets].sum(axis=1)
+        # Whoever writes the report measures them, and once: the text is the same at each evaluation.
+        if world.is_main and not self._known:
+            self._known = self._references(targets, None if sizes is None else float(sizes.sum()))
+        return report_windows(losses, sizes, self.context, self._known)
 
     def describe(self) -> dict[str, Any]:
         """Return the characters by token, or the file of the tokenizer and the number of its tokens."""
@@ -131,18 +133,13 @@ class TextTask:
         if "tokenizer" in self.about:
             (folder / TOKENIZER_FILE).write_text(self.about["tokenizer"], encoding="utf-8")
 
-    def _references(self, targets: NDArray[np.int64], size: float) -> list[dict[str, Any]]:
-        pieces, first = self.pieces, self._first_tokens()
-        assert pieces is not None, "there is text to compress"
+    def _references(self, targets: NDArray[np.int64], size: float | None) -> list[dict[str, Any]]:
+        pieces, first = self.pieces, self.data.tokens("train")[0][:REFERENCE_TOKENS]
+        known = unigram_reference(first, targets.ravel(), self.vocabulary_size, size)
+        if pieces is None:
+            return [known]
         train, text = (b"".join(pieces[token] for token in part) for part in (first, targets.ravel()))
-        return [
-            unigram_reference(first, targets.ravel(), self.vocabulary_size, size),
-            *compressor_references(train, text),
-        ]
-
-    def _first_tokens(self) -> NDArray[Any]:
-        tokens: NDArray[Any] = self.data.tokens("train")[0][:REFERENCE_TOKENS]
-        return tokens
+        return [known, *compressor_references(train, text)]
 
 
 def window_losses(model: nn.Module, windows: Tensor) -> Tensor:
