@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.launch_jobs import PATIENCE, SCRIPTS, Job, alive, descendants, wait_until
+from trainer.launch import kernel
 
 pytestmark = pytest.mark.torch
 STEPS = str(SCRIPTS / "steps.py")
@@ -154,6 +155,27 @@ def test_ranks_that_do_not_stop_are_killed_after_the_grace_and_the_code_says_so(
         assert job.wait() == 128 + signal.SIGTERM
         assert time.monotonic() - begun >= 1.0
     assert job.said[-1] == "stopped: SIGTERM on node 0; not every rank saved in time"
+
+
+def test_a_script_that_ends_with_0_when_told_to_stop_is_stopped_and_not_done(tmp_path: Path) -> None:
+    with Job(*TWO, str(SCRIPTS / "families.py"), str(tmp_path), "kind") as job:
+        job.wait_for(lambda job: sum(line == "up" for line in job.lines) == 2)
+        job.process.terminate()
+        assert job.wait() == 75
+    assert job.said[-1] == "stopped: SIGTERM on node 0; no rank failed; the same command goes on"
+
+
+def test_a_stop_before_the_first_step_ends_in_75_for_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\nprint('up')\ntime.sleep(600)\nimport trainer.run\n")
+    with Job(*TWO, str(tmp_path / "slow.py")) as job:
+        job.wait_for(lambda job: kernel.children(job.process.pid))
+        job.process.terminate()  # there is no rank yet
+        assert job.wait() == 75
+    with Job(*TWO, str(tmp_path / "slow.py")) as job:
+        job.wait_for(lambda job: sum(line == "up" for line in job.lines) == 2)
+        job.process.terminate()
+        assert job.wait() == 75
+    assert job.said[-1] == "stopped: SIGTERM on node 0, before the first step; the same command goes on"
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.launch_jobs import ROOT, wait_until
 from trainer.launch import ahead, hang, kernel
 from trainer.launch.causes import Death, aborted_text, first_cause
 from trainer.launch.coordinator import Coordinator
+from trainer.launch.endings import Asked, Verdict, ended_as_asked, well_ended
 from trainer.launch.environment import attempt_environment
 from trainer.launch.hang import (
     PATIENT_SECONDS,
@@ -28,7 +29,7 @@ from trainer.launch.hang import (
 from trainer.launch.inquiry import HangInquiry
 from trainer.launch.options import parse_options
 from trainer.launch.output import Output
-from trainer.launch.policy import Decision, Failure, History, decide
+from trainer.launch.policy import Decision, Failure, History, decide, failure_of
 from trainer.launch.pulse import PHASES, Pulse, PulsePage, Reading
 from trainer.launch.report import Report
 from trainer.launch.stacks import code_of_interest, in_own_code, waits_for_others
@@ -469,3 +470,31 @@ def test_work_between_steps_is_asked_about_again_and_ended_only_when_somebody_wa
     assert silent(121.0, alone) == []  # not before twice the time has passed
     assert silent(123.0, alone) == ["dump"]
     assert silent(250.0, alone, Standing(1, 36, True, "")) == ["dump", "stop"]
+
+
+def test_what_failed_before_the_stop_does_not_decide_unless_it_is_final() -> None:
+    def end(*deaths: Death, late: bool = False, **how: bool) -> tuple[int, str]:
+        failure = failure_of("", deaths, 9.0)
+        asked = Asked("SIGTERM on node 0", 143, late)
+        verdict = ended_as_asked(asked, deaths, failure, **{"resumes": True, "final": False, **how})
+        return verdict.code, verdict.text
+
+    raised, saved = death(1, 1, 2.0, "ValueError: x"), death(0, 75, 0.1, told=True)
+    told = "stopped: SIGTERM on node 0; just before, rank 1 (node 0) in step 8: ValueError: x"
+    assert end(raised, saved) == (75, told)
+    assert end(raised, saved, resumes=False)[0] == 143
+    assert end(raised, saved, final=True) == (1, "failed: rank 1 (node 0) in step 8: ValueError: x")
+    assert end(replace(raised, told=True), saved)[1].startswith("failed: while stopping: rank 1")
+    killed = death(1, -9, 0.0, told=True)
+    assert end(killed, saved) == (143, "stopped: SIGTERM on node 0; not every rank saved in time")
+    assert end(killed, saved, late=True)[0] == 75
+    for early in ({"step": None, "phase": "starting"}, {"step": 0, "phase": "restoring"}):
+        assert end(replace(killed, **early), saved)[0] == 75
+    assert end(replace(killed, step=None, phase="starting"), saved, resumes=False)[0] == 143
+
+
+def test_a_rank_that_was_told_while_it_finished_has_finished() -> None:
+    told, asked = death(0, 0, 0.0, told=True), Asked("SIGTERM on node 0", 143, late=False)
+    assert well_ended([told], asked, 0).code == 75
+    assert well_ended([replace(told, phase="finishing")], asked, 0) == Verdict(0, "done")
+    assert well_ended([death(0, 0, 0.0)], asked, 1) == Verdict(0, "done after 1 restart")

@@ -1,4 +1,4 @@
-"""A rank with helpers of its own, one in a session of its own: `families.py FOLDER [leave|deaf]`."""
+"""A rank with helpers of its own, one in a session of its own: `families.py FOLDER [leave|deaf|kind]`."""
 
 import os
 import signal
@@ -10,6 +10,8 @@ from pathlib import Path
 words = sys.argv[2:]
 if "deaf" in words:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "kind" in words:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))  # saved, as many loops end then
 helpers = [
     subprocess.Popen(["sleep", "600"], start_new_session=apart, stdout=subprocess.DEVNULL)
     for apart in (False, True)

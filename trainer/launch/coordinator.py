@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from trainer.launch import ahead
 from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, Death, exit_status, lost_a_peer
 from trainer.launch.endings import Asked, Verdict, ended_as_asked, well_ended
 from trainer.launch.environment import LAUNCH_VARIABLE
@@ -48,7 +49,8 @@ class Coordinator:
         self._excused_seconds = 0.0
         """How long a step may take before stacks are looked at once more, after work taken for a hang."""
         self._silent: dict[int, float] = {}
-        self._counts_steps = False
+        self._counts_steps = bool(ahead.ours(options.target, options.is_module))
+        """Whether the program is one that tells of its steps, and saves them."""
         self._history = History()
 
     def joined(self, node: int) -> None:
@@ -68,10 +70,11 @@ class Coordinator:
 
     def ask_stop(self, why: str, code: int, grace: float) -> None:
         """Somebody wants the job to end: kindly, within so many seconds; 0 at once."""
-        self._asked = self._asked or Asked(why, code)
+        self._asked = self._asked or Asked(why, code, late=self._state == "stopping")
         say(f"{why}: the ranks have {grace:g} s to stop")
         if self._state == "gathering":
-            self._finish(Verdict(EXIT_STOPPED if self._counts_steps else code, f"stopped: {why}"))
+            goes_on = self._counts_steps or self._attempt < 0
+            self._finish(Verdict(EXIT_STOPPED if goes_on else code, f"stopped: {why}"))
             return
         self._order_stop(grace)
 
@@ -213,7 +216,9 @@ class Coordinator:
         if well:
             self._finish(well_ended(self._deaths, self._asked, self._history.restarts))
         elif self._asked:
-            self._finish(ended_as_asked(self._asked, self._deaths, failure))
+            final = not decide(self._history, failure, self._options.max_restarts).restart
+            resumes = self._counts_steps
+            self._finish(ended_as_asked(self._asked, self._deaths, failure, resumes=resumes, final=final))
         else:
             self._restart_or_finish(failure)
 

@@ -6,12 +6,11 @@ import contextlib
 import queue
 import signal
 import time
-from types import FrameType
 from typing import Any
 
 from trainer.launch import kernel
 from trainer.launch.agent import Agent
-from trainer.launch.causes import EXIT_FAILED, EXIT_USER_MISTAKE
+from trainer.launch.causes import EXIT_FAILED, EXIT_STOPPED, EXIT_USER_MISTAKE
 from trainer.launch.coordinator import Coordinator
 from trainer.launch.fork_server import Events, ForkServer
 from trainer.launch.options import Options
@@ -26,7 +25,7 @@ class Launcher:
     """One machine's launcher; on machine 0 with the job's coordinator."""
 
     def __init__(self, options: Options, server: ForkServer, events: Events) -> None:
-        """`server` has been started, and puts `fork` events into the queue."""
+        """`server` has been started and puts `fork` events into the queue, signals `signal_event`."""
         self._options, self._events = options, events
         self._agent = Agent(options, server, self._tell, lambda: self._put("printed", None))
         self._lines: dict[int, Line] = {}
@@ -34,6 +33,8 @@ class Launcher:
         self._client: Client | None = None
         self._report: Report | None = None
         self._unlinked_since: float | None = time.monotonic()
+        self._met = options.node_rank == 0
+        """Whether machine 0's launcher has ever been reached: ranks may have run."""
         self._asked: int | None = None
         self._result: int | None = None
         self._last_ping = 0.0
@@ -45,8 +46,6 @@ class Launcher:
     def run(self) -> int:
         """Carry the job to its end and return the exit code."""
         kernel.adopt_orphans()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
         self._agent.start()
         try:
             self._connect()
@@ -99,9 +98,6 @@ class Launcher:
                 self._report.job_ended(EXIT_USER_MISTAKE, "its port is taken")
                 self._result = EXIT_USER_MISTAKE
         self._coordinator.joined(0)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._events.put(("signal_event", number))
 
     def _step(self) -> None:
         """Answer one event, or none where a tick is due."""
@@ -166,7 +162,7 @@ class Launcher:
             self._coordinator.lost(node)
 
     def _on_linked(self, _: None) -> None:
-        self._unlinked_since = None
+        self._unlinked_since, self._met = None, True
 
     def _on_unlinked(self, _: None) -> None:
         """Machine 0's launcher is gone, and so are its ranks: ours cannot go on without them."""
@@ -199,7 +195,7 @@ class Launcher:
     def _ask_stop(self, why: str, number: int, grace: float) -> None:
         self._asked = number
         if self._client is not None and self._unlinked_since is not None:
-            self._close_job(128 + number, f"stopped: {why}")
+            self._close_job(128 + number if self._met else EXIT_STOPPED, f"stopped: {why}")
             return
         self._tell({"is": "asked", "why": why, "code": 128 + number, "grace": grace})
 
