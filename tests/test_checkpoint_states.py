@@ -102,6 +102,21 @@ def test_a_head_without_gradient_and_an_average_made_later_go_on(
     assert mean.shadow.keys() == {"body.weight", "body.bias", "unused.weight", "unused.bias"}
 
 
+def test_a_state_that_nothing_is_found_for_is_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = os.memfd_create("kept")
+    monkeypatch.setenv(MEMORY_VARIABLE, str(memory))
+    save(tmp_path, kill=True)
+    monkeypatch.setattr("trainer.checkpoints.restore.newest_complete", lambda *_: (0, {}))
+    saver, (state, mean) = new_checkpointer(ALONE, tmp_path), make()
+    state.make_moments()
+    before = flat(state)
+    assert saver.resume(state) is None
+    saver.close()
+    assert flat(state).keys() == before.keys() and not mean.shadow
+
+
 def test_an_object_that_is_tracked_no_longer_does_not_stand_in_the_way(tmp_path: Path) -> None:
     save(tmp_path, kill=False)
     saver, (state, _) = new_checkpointer(ALONE, tmp_path), make(average=False)

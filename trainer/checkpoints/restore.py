@@ -18,7 +18,7 @@ from trainer.checkpoints.manifest import Manifest, UnreadableError
 from trainer.checkpoints.plan import Plan, local_numbers, make_plan
 from trainer.checkpoints.resume_point import progress_of
 from trainer.checkpoints.slots import Slots, read_shape
-from trainer.checkpoints.spreading import Saved, spread_from_memory, spread_whole
+from trainer.checkpoints.spreading import Saved, spread_from_memory, spread_whole, tensors_of
 from trainer.distributed import World
 from trainer.settings import ConfigError
 from trainer.state import Progress, State
@@ -81,12 +81,14 @@ def from_memory(state: State, world: World, memory: OldMemory, least: int) -> Fo
         saved |= each
     if not saved:
         return None
+    before = {name: (each.shape, each.dtype) for name, each in tensors_of(state.tensors()).items()}
     state.fit(saved)
     tensors = state.tensors()
     plan = make_plan(tensors, world, state.parameters())
     offers = gather(memory.steps(plan.digest), world)
     step, sources = newest_complete(offers, plan)
     if not step or step < least:
+        state.fit(before)
         return None
     about = memory.take(step, tensors, plan) if step in offers[world.rank] else None
     spread_from_memory(tensors, plan, sources, world)
