@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.goodput_stories import NUM_STEPS, START, Story
-from trainer.goodput import FILE
+from trainer.goodput import FILE, GoodputLog
 from trainer.goodput_ledger import BUCKETS, LEDGER, Ledger, read_ledger, write_ledger
 
 T = 1_750_000_000.0
@@ -234,3 +234,17 @@ def test_whatever_lines_are_missing_the_buckets_are_the_whole_time(seed: int, tm
     assert ledger.wall_seconds <= story.clock - START + 0.5
     assert ledger.goodput_percent is None or 0 <= ledger.goodput_percent <= 100
     assert min(ledger.steps, ledger.lost_steps) >= 0
+
+
+def test_a_full_disk_costs_the_events_and_not_the_run_and_a_torn_line_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = GoodputLog(Path("/dev/full"))
+    log.event("job_started")
+    log.event("attempt_started", attempt=0)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "cannot be written, the run goes on: " in said
+    path = tmp_path / FILE
+    path.write_text('{"time": 1')
+    GoodputLog(path).event("job_started")
+    assert json.loads(path.read_text().splitlines()[1])["event"] == "job_started"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,21 +26,35 @@ class GoodputLog:
 
     def __init__(self, path: Path | None) -> None:
         self._file: int | None = None
+        self._torn = self._warned = False
         if path is None:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":  # a machine died within a line
-            os.write(self._file, b"\n")
+        # A machine died within a line.
+        self._torn = bool(size) and os.pread(self._file, 1, size - 1) != b"\n"
 
     def event(self, kind: str, *, time_s: float | None = None, **fields: Any) -> None:
-        """Append an event. `time_s` is when it was, in seconds since the epoch; now, where it is left out."""
+        """Append an event. `time_s` is when it was, in seconds since the epoch; now, where it is left out.
+
+        A file that cannot be written, on a full disk, costs the events and not the run: it is told once.
+        """
         if self._file is None:
             return
         moment = time.time() if time_s is None else time_s
         line = {"time": round(moment, 6), "event": kind, "pid": os.getpid(), **fields}
-        os.write(self._file, json.dumps(line).encode() + b"\n")
+        data = (b"\n" if self._torn else b"") + json.dumps(line).encode() + b"\n"
+        try:
+            self._torn = os.write(self._file, data) < len(data)
+        except OSError as error:
+            if not self._warned:
+                print(
+                    f"warning: {FILE} cannot be written, the run goes on: {error}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            self._warned = True
 
     def close(self) -> None:
         """Close the file; later events are dropped."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from trainer import goodput
 from trainer.closing import closing_lines
-from trainer.goodput_ledger import write_ledger
+from trainer.goodput_ledger import LEDGER, write_ledger
 from trainer.launch.causes import EXIT_STOPPED, Death, exit_status, signal_name
 from trainer.launch.options import Options
 
@@ -70,6 +70,10 @@ class Report:
         """The job is over; the ledger is reckoned up."""
         self._log.event("job_ended", code=code, cause=cause)
         if self._run_dir is not None:
-            ledger = write_ledger(self._run_dir, self._options.usd_per_hour)
+            try:
+                ledger = write_ledger(self._run_dir, self._options.usd_per_hour)
+            except OSError as error:  # the disk is full: the job has ended as it has
+                say(f"{LEDGER} cannot be written: {error}")
+                return
             if ledger is not None and code in (0, EXIT_STOPPED):
                 print("\n".join(closing_lines(self._run_dir, ledger)), flush=True)
