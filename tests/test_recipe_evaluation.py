@@ -134,6 +134,9 @@ def test_the_document_names_the_baseline_and_the_references_beside_each_metric()
     metrics = report_classes(classified(100, 3), ["a", "b", "c"], [3, 2, 1], [reference])
     document = evaluation_document("some", {"name": "d"}, metrics)
     assert document["format"] == "fleetform-evaluation/1"
+    grouped = evaluation_document("some", {"name": "d", "grouped_by": "patient"}, metrics)
+    assert "items of one patient are alike" in grouped["intervals"]
+    assert "are alike" not in document["intervals"]
     assert "| accuracy | " in metrics_table(document) and "always 'a'" in metrics_table(document)
     assert reference_lines(document) == "- a rule: accuracy 0.5 (0.4 to 0.6) (here)"
     assert set(plain_metrics(metrics)) == {"accuracy", "log_loss", "held_out_samples"}

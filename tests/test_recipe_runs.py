@@ -152,7 +152,7 @@ def test_a_folder_of_pictures_becomes_a_predictor_for_files(tmp_path: Path) -> N
     predictor = Predictor.load(run_dir / "model")
     for name, picture in kept.items():
         Image.fromarray(picture).resize((24, 24)).save(tmp_path / "new.png")
-        assert predictor.predict([str(tmp_path / "new.png")])[0]["class"] == name
+        assert predictor.predict([tmp_path / "new.png"])[0]["class"] == name
 
 
 def test_the_page_s_examples_are_configurations_and_its_table_has_every_recipe(tmp_path: Path) -> None:

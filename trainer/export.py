@@ -51,6 +51,8 @@ def save_model(
     folder.mkdir()
     about = task.describe()
     data = about.pop("data", {"name": config.dataset or "own data", "digest": "not known"})
+    if group := getattr(config.data, "group_column", ""):
+        data["grouped_by"] = group
     description = {
         "format": FORMAT,
         "model": dataclasses.asdict(config.model),

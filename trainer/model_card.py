@@ -71,6 +71,7 @@ def model_card(
         training=training_lines(config, description),
         metrics=metrics_table(document) + interval_line(document),
         references=reference_lines(document),
+        intervals=document["intervals"],
         limits=LIMITS.get(data.get("kind", ""), "None are known but those of its data."),
         weights=LORA_WEIGHTS.format(base=config.model.path)
         if isinstance(config.model, LoraConfig)

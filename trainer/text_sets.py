@@ -102,7 +102,7 @@ def make_python_packages() -> Made:
             part += [(snippet, family) for snippet in snippets(_text(file))]
     tokenizer = train_tokenizer([text for text, _ in train], PACKAGES_VOCABULARY)
     arrays, about = encode_labelled(train, held_out, tokenizer)
-    return arrays, about | _origin()
+    return arrays, about | _origin() | {"grouped_by": "file"}
 
 
 def snippets(text: str) -> Iterator[str]:

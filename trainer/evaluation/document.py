@@ -14,7 +14,17 @@ def evaluation_document(recipe: str, data: Mapping[str, Any], metrics: Mapping[s
     report = metrics.get("report") or {
         "metrics": {name: {"value": value} for name, value in metrics.items()},
     }
-    return {"format": FORMAT, "recipe": recipe, "data": dict(data)} | report
+    head = {"format": FORMAT, "recipe": recipe, "data": dict(data), "intervals": what_intervals_say(data)}
+    return head | report
+
+
+def what_intervals_say(data: Mapping[str, Any]) -> str:
+    """Return what the intervals take for granted, and whether this data is known to be otherwise."""
+    said = "Intervals hold the metric's true value in 95 of 100 such held-out parts, where their items are "
+    said += "independent of each other; they say nothing of data from elsewhere."
+    if group := data.get("grouped_by"):
+        said += f" Here items of one {group} are alike, so the true intervals are wider than these."
+    return said
 
 
 def plain_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:

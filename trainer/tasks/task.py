@@ -87,7 +87,7 @@ def references(data: OpenedData) -> list[dict[str, Any]]:
 def describe_data(data: OpenedData) -> dict[str, Any]:
     """Return what a model's card says of the data: name, digest, kind, source, licence, items."""
     described: dict[str, Any] = {"name": data.name, "digest": data.digest, "kind": data.kind}
-    described |= {key: data.about.get(key, "") for key in ("source", "licence")}
+    described |= {key: data.about.get(key, "") for key in ("source", "licence", "grouped_by")}
     if data.kind in ("pictures", "table"):
         described |= {"train_items": data.train.num_items, "held_out_items": data.held_out.num_items}
     return described
