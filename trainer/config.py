@@ -42,7 +42,10 @@ SHAPE_OF_MODEL: Mapping[str, Shape] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Config(RunSettings):
-    """One training run, complete: the same Config gives the same result on any number of processes."""
+    """One training run, complete: the same Config gives the same result on any number of processes.
+
+    But where a model of text has dropout, which each process draws for itself.
+    """
 
     recipe: str
     """Name of the recipe that this was made from."""
