@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fleet import aws
 from fleet.clock import utc_now
 from fleet.job import JobSpec
-from node.speedup import fit, gains, stops_paying
+from node.speedup import ALIKE, fit, gains, stops_paying
 from stacks.problems import Problem, UserError
 from trainer.config import load_config
 
@@ -41,6 +41,8 @@ class Trial:
     samples_per_s: float | None = None
     epoch_steps: float | None = None
     """Steps of an epoch, where the job has epochs."""
+    alike: Mapping[str, Any] = field(default_factory=dict)
+    """What a run must have in common with it to be compared: ALIKE."""
 
 
 def trial_order(counts: Sequence[int], repeats: int) -> list[int]:
@@ -99,7 +101,9 @@ def trial_of(processes: int, nodes: int, receipt: Mapping[str, Any], summary: Ma
     if summary.get("epoch_samples") and summary.get("steps") and summary.get("samples"):
         epoch = float(summary["epoch_samples"]) / (float(summary["samples"]) / float(summary["steps"]))
     rate = summary.get("samples_per_s")
-    return Trial(processes, nodes, found["measure"], float(found["seconds"]), receipt["run_id"], rate, epoch)
+    alike = {name: found[name] for name in ALIKE if name in found}
+    seconds = float(found["seconds"])
+    return Trial(processes, nodes, found["measure"], seconds, receipt["run_id"], rate, epoch, alike)
 
 
 def noise_percent(trials: Sequence[Trial]) -> float:
@@ -124,6 +128,7 @@ def evaluate(
         "measure": measures.pop(),
         "noise_percent": round(noise, 2),
         "claimed": noise <= NOISE_PERCENT,
+        **trials[0].alike,
         "points": [],
         "projected": [],
     }
@@ -202,7 +207,9 @@ def known_trials(s3: Any, bucket: str, digest: str) -> dict[str, Any] | None:
         one = _read(s3, bucket, _key(digest, ".one"))
         return one if one is not None and (found is None or one["time"] > found["time"]) else None
     points = [{"processes": row["processes"], "seconds": row["seconds"]} for row in found["points"]]
-    return {"source": f"trials of {found['time'][:10]}", "measure": found["measure"], "points": points}
+    alike = {name: found[name] for name in ALIKE if name in found}
+    source = f"trials of {found['time'][:10]}"
+    return {"source": source, "measure": found["measure"], **alike, "points": points}
 
 
 def _read(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:

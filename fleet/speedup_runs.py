@@ -65,8 +65,16 @@ def _ended(session: Session, store: RunStore, run_id: str, count: int) -> Trial:
     if run.state != "SUCCEEDED":
         raise ActError(f"the trial {run_id} on {count} processes ended as {run.state}: {run.cause}")
     receipt = store.get_json(run_id, "receipt.json") or {}
+    _in_one_go(receipt["speedup"], count)
     summary = store.get_json(run_id, "summary.json") if store.sizes(run_id, "summary.json") else None
     return trial_of(count, run.nodes, receipt, summary or {})
+
+
+def _in_one_go(found: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return what a trial's receipt says; raises ActError where it was restarted and measures nothing."""
+    if not found["in_one_go"]:
+        raise ActError(f"a trial on {count} processes was restarted, and measures nothing: try again")
+    return found
 
 
 def keep_trials(store: RunStore, request: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -92,7 +100,7 @@ def local_trials(
             path = Path(folder) / "summary.json"
             summary = json.loads(path.read_text()) if path.is_file() else None
         run = {"nodes": 1, "procs_per_node": count, "price_usd_per_hour": None}
-        receipt = {"run_id": "", "speedup": speedup_of(run, summary, wall)}
+        receipt = {"run_id": "", "speedup": _in_one_go(speedup_of(run, summary, wall), count)}
         trials.append(trial_of(count, 1, receipt, summary or {}))
     return trials
 
@@ -110,8 +118,9 @@ def local_command(job: JobSpec, count: int, steps: int) -> list[str]:
 def _launch(job: JobSpec, count: int, threads: int, steps: int, folder: Path) -> float:
     """Run one trial to its end and return its seconds."""
     paths = [str(_SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("FLEETFORM_")}
     variables = {
-        **os.environ,
+        **own,  # no run's directory, checkpoints or price of the surroundings
         "PYTHONPATH": os.pathsep.join(paths),
         "OMP_NUM_THREADS": str(threads),
         "FLEETFORM_RUN_DIR": str(folder),

@@ -94,18 +94,31 @@ def _speedup(bucket: Bucket, run: Mapping[str, Any], gang: Gang | None) -> dict[
         if gang
         else []
     )
+    told = [json.loads(body) for body in reports if body]
     walls = [
         epoch_seconds(report["ended"]) - epoch_seconds(report["launched"])
-        for report in (json.loads(body) for body in reports if body)
+        for report in told
         if report.get("launched") and report.get("exit_code") == 0
     ]
+    wall, restarted = max(walls, default=None), any(report.get("relaunches") for report in told)
+    restarted = restarted or _was_restarted(bucket, run["run_id"])
     body = bucket.get(run_key(run["run_id"], "summary.json"))
     try:
         summary = json.loads(body) if body else None
-        return speedup_of(run, summary, max(walls, default=None))
+        return speedup_of(run, summary, wall, restarted=restarted)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         # A script may write a summary.json of its own, of any form.
-        return speedup_of(run, None, max(walls, default=None)) | {"note": f"summary.json: {error!r}"}
+        found = speedup_of(run, None, wall, restarted=restarted)
+        return found | {"note": f"summary.json: {error!r}"}
+
+
+def _was_restarted(bucket: Bucket, run_id: str) -> bool:
+    """Return whether the launcher has started the processes more than once."""
+    body = bucket.get(run_key(run_id, "goodput.json"))
+    try:
+        return int(json.loads(body or b"{}").get("attempts", 1)) > 1
+    except (ValueError, TypeError, AttributeError):  # a script may keep a file of that name
+        return False
 
 
 def _goodput(bucket: Bucket, run_id: str) -> dict[str, Any] | None:

@@ -12,6 +12,10 @@ from typing import Any
 
 PROMISED_CUT = 0.30
 """What the product promises of several GPUs: the training takes this part of the time less."""
+LEAST_STEPS = 20
+"""A run on one process with fewer timed steps is no measure for other runs."""
+ALIKE = ("torch_version", "threads_per_process")
+"""What a run and its measure have in common, as far as both tell it."""
 MOST_PROCESSES = 4096
 MEASURED, PROJECTED, ITSELF = "measured", "projected", "itself"
 
@@ -76,43 +80,60 @@ def projected_step(summary: Mapping[str, Any]) -> float | None:
 
 
 def speedup_of(
-    run: Mapping[str, Any], summary: Mapping[str, Any] | None, wall_seconds: float | None
+    run: Mapping[str, Any],
+    summary: Mapping[str, Any] | None,
+    wall_seconds: float | None,
+    *,
+    restarted: bool = False,
 ) -> dict[str, Any]:
     """Return the receipt's `speedup` of a run; `summary` is its summary.json, None where it wrote none.
 
     `run.json` carries the trials of the same job (`trials`). Where the job tells no steps, what is compared
-    is `wall_seconds`, from the start of the processes to their end, with the trials' own.
+    is `wall_seconds`, from the start of the processes to their end, with the trials' own; that of a run which
+    was `restarted`, or resumed, is not that of a whole run, and is compared with nothing.
     """
-    trials = run.get("trials") or {}
-    steps = summary is not None and bool(summary.get("step_seconds"))
-    measure = "step" if steps else "run"
-    seconds = float(summary["step_seconds"]) if steps and summary is not None else wall_seconds
-    processes = int(run["nodes"]) * int(run["procs_per_node"])
+    trials, told = run.get("trials") or {}, summary or {}
+    about = _about(run, told, restarted=restarted)
+    measure, processes = about["measure"], about["processes"]
+    seconds = float(told["step_seconds"]) if measure == "step" else wall_seconds
     points = {int(each["processes"]): float(each["seconds"]) for each in trials.get("points", ())}
-    if trials.get("measure") != measure:
+    if trials.get("measure") != measure or _differs(trials, told):
         points = {}
-    about = {"measure": measure, "processes": processes, "nodes": run["nodes"]}
-    projected = projected_step(summary) if steps and summary is not None else None
-    one = _one_process(processes, seconds, points, projected)
+    one = _one_process(processes, seconds, points, projected_step(told) if measure == "step" else None)
+    if measure == "run" and not about["in_one_go"]:
+        return {**about, "seconds": seconds, "why": "it did not run in one go, so its time tells nothing"}
     if not seconds or one is None:
-        why = "the run did not get far enough" if not seconds else _not_measured(summary or {})
+        why = "the run did not get far enough" if not seconds else _not_measured(told)
         if summary is None and run.get("recipe"):
             why = "known once the run is done"
         return {**about, "seconds": seconds, "why": why}
     # This run's own time says best how its count fares; the trials tell of the others.
     known = {**points, 1: float(one["seconds"]), processes: seconds}
-    measured = {*points, processes}
     return {
         **about,
-        "device": (summary or {}).get("device"),
+        "device": told.get("device"),
         "seconds": seconds,
         "one_process": one | ({"source": trials["source"]} if one["basis"] == MEASURED else {}),
         **gains(processes, seconds, float(one["seconds"])),
-        "steps": (summary or {}).get("steps") if measure == "step" else None,
-        "train_seconds": (summary or {}).get("train_seconds", wall_seconds),
-        "cost": _cost(run, summary or {}, measure, seconds, float(one["seconds"])),
-        "stops_paying": stops_paying(known, measured),
+        "steps": told.get("steps") if measure == "step" else None,
+        "train_seconds": told.get("train_seconds", wall_seconds),
+        "cost": _cost(run, told, measure, seconds, float(one["seconds"])),
+        "stops_paying": stops_paying(known, {*points, processes}),
     }
+
+
+def _about(run: Mapping[str, Any], told: Mapping[str, Any], *, restarted: bool) -> dict[str, Any]:
+    """Return what is measured, on what, and whether it ran in one go."""
+    is_step = bool(told.get("step_seconds"))
+    about = {
+        "measure": "step" if is_step else "run",
+        "processes": int(run["nodes"]) * int(run["procs_per_node"]),
+        "nodes": run["nodes"],
+    }
+    if is_step:
+        about |= {name: told[name] for name in ("timed_steps", *ALIKE) if name in told}
+    resumed = int(run.get("attempt", 1)) > 1 or told.get("restarts") or told.get("resumed_from_step")
+    return {**about, "in_one_go": not (restarted or resumed)}
 
 
 def _not_measured(summary: Mapping[str, Any]) -> str:
@@ -120,16 +141,25 @@ def _not_measured(summary: Mapping[str, Any]) -> str:
     return f"not measured{f', for {crowd}' if crowd else ''}: run `fleetform speedup`"
 
 
+def _differs(trials: Mapping[str, Any], summary: Mapping[str, Any]) -> bool:
+    """Return whether the trials are of another torch, or on a CPU of other threads, than the run."""
+    names = ALIKE if summary.get("device") == "cpu" else ALIKE[:1]
+    return any(name in trials and name in summary and trials[name] != summary[name] for name in names)
+
+
 def point_of(run: Mapping[str, Any], found: Mapping[str, Any], time: str) -> dict[str, Any] | None:
     """Return what a run on one process tells the receipts of later runs of the same job, or None.
 
-    `time` is when it ended.
+    `time` is when it ended. Only enough steps, of a run that went through in one go, are a measure.
     """
-    told = found["processes"] == 1 and bool(found.get("seconds"))
-    if not told or "job_digest" not in run or run.get("trial"):  # trials are weighed all together
+    if found["processes"] != 1 or "job_digest" not in run or run.get("trial"):  # trials are weighed together
         return None
+    steps = int(found.get("timed_steps", 0)) if found["measure"] == "step" else 0
+    if steps < LEAST_STEPS or not found["in_one_go"]:
+        return None
+    about = {name: found[name] for name in ("measure", "timed_steps", *ALIKE) if name in found}
     points = [{"processes": 1, "seconds": found["seconds"]}]
-    return {"source": f"run {run['run_id']}", "time": time, "measure": found["measure"], "points": points}
+    return {"source": f"run {run['run_id']}", "time": time, **about, "points": points}
 
 
 def gains(processes: int, seconds: float, one: float) -> dict[str, Any]:
@@ -184,66 +214,3 @@ def _cost(
         "usd": seconds * units / 3600 * price * int(run["nodes"]),
         "usd_one_process": one * units / 3600 * price / int(run["procs_per_node"]),
     }
-
-
-def speedup_lines(found: Mapping[str, Any]) -> list[str]:
-    """Return a receipt's `speedup` in a few lines for people."""
-    several = f"{found['processes']} {_noun(found)}"
-    if "why" in found:
-        return [f"speed-up of {several}: {found['why']}"]
-    one, steps = found["one_process"], found.get("steps")
-    head = f"training took {_time(found['train_seconds'])}"
-    here, alone, each = "", _time(one["seconds"]), ""
-    if steps:  # what they take, without what is no step: saves, the slow first ones
-        head += f", its {steps:,} steps {_time(steps * found['seconds'])}"
-        here, each = f" ({_time(found['seconds'])} each)", f"{alone} each; "
-        alone = _time(steps * one["seconds"])
-    head += f" on {several}{here}"
-    if found["processes"] == 1:
-        lines = [f"{head}; the promised cut of {found['promised_cut_percent']}% is for several"]
-    else:
-        lines = [
-            f"{head}, on one {alone} ({each}{_basis(one)})",
-            f"{_cut(found['cut_percent'])}: the promise of {found['promised_cut_percent']}% is "
-            f"{found['promise']}; efficiency {found['efficiency_percent']}%",
-        ]
-    cost = found.get("cost")
-    if cost is not None:
-        alone = "" if found["processes"] == 1 else f", {_usd(cost['usd_one_process'])} on one"
-        per = "an epoch" if cost["per"] == "epoch" else cost["per"].replace("1000", "1,000")
-        lines.append(f"{per} cost{'s' if per == 'an epoch' else ''} {_usd(cost['usd'])}{alone} (list price)")
-    end = found.get("stops_paying")
-    if end is not None:
-        least = found["promised_cut_percent"]
-        lines.append(
-            f"more than {end['processes']} stop paying: the next doubling cuts less than {least}% "
-            f"({end['basis']})"
-        )
-    return lines
-
-
-def _cut(percent: float) -> str:
-    return f"the time is cut by {percent}%" if percent >= 0 else f"it takes {-percent}% more time"
-
-
-def _noun(found: Mapping[str, Any]) -> str:
-    noun = "process" if found.get("device") in (None, "cpu") else "GPU"
-    return noun if found["processes"] == 1 else {"process": "processes", "GPU": "GPUs"}[noun]
-
-
-def _basis(one: Mapping[str, Any]) -> str:
-    if one["basis"] != MEASURED:
-        return "projected from its share of computing"
-    error = one.get("projection_error_percent")
-    source = f"measured by {one['source']}" if one.get("source") else "measured"
-    return source if error is None else f"{source}; the projection is off by {error:+}%"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 1:
-        return f"{1e3 * seconds:.3g} ms"
-    return f"{seconds:.1f} s" if seconds < 600 else f"{seconds / 3600:.2f} h"
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:.2f}" if amount >= 1 else f"${amount:.3g}"

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from node.speedup import speedup_lines
+from node.speedup_lines import speedup_lines
 from scripts.console_io import say, table
 from scripts.demo_lock import HOME, LOCK, UNFINISHED, end_leftover_command, take_over
 

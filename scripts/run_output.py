@@ -11,7 +11,7 @@ from fleet.run_control import settle_all
 from fleet.run_store import open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
-from node.speedup import speedup_lines
+from node.speedup_lines import speedup_lines
 from scripts.console_io import emit_json, note
 
 

@@ -48,7 +48,7 @@ ARROWS: dict[str, set[str]] = {
     "trainer": set(),
     "node": set(),
     "fleet": {*SPECS, "templates", "trainer.config", "node.speedup", *LEDGER},
-    "scripts": {"fleet", *SPECS, "sandbox.daemon", "node.speedup"},
+    "scripts": {"fleet", *SPECS, "sandbox.daemon", "node.speedup_lines"},
     "console": {"fleet", "templates"},
     "sandbox": set(),
     "reaper": {"fleet.chain"},

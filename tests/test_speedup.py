@@ -26,16 +26,18 @@ from fleet.speedup import (
     trial_order,
     trial_overrides,
 )
-from fleet.speedup_runs import local_command, local_trials
+from fleet.speedup_runs import _in_one_go, _launch, local_command, local_trials
 from node.layout import speedup_key
-from node.speedup import Curve, fit, point_of, projected_step, speedup_lines, speedup_of, stops_paying
+from node.speedup import LEAST_STEPS, Curve, fit, point_of, projected_step, speedup_of, stops_paying
+from node.speedup_lines import speedup_lines
 from scripts import cli
 from stacks.problems import UserError
 from tests.test_job import request
 
 RUN: dict[str, Any] = {"nodes": 2, "procs_per_node": 4, "price_usd_per_hour": 36.0, "trials": None}
 SUMMARY: dict[str, Any] = {
-    "steps": 100, "samples": 25600, "epoch_samples": 2560, "step_seconds": 0.125, "train_seconds": 13.0,
+    "steps": 100, "timed_steps": 99, "torch_version": "2.13", "samples": 25600, "epoch_samples": 2560,
+    "step_seconds": 0.125, "train_seconds": 13.0,
     "world_size": 8, "device": "NVIDIA H100", "compute_seconds": 0.1, "other_seconds": 0.01,
 }  # fmt: skip
 
@@ -141,7 +143,8 @@ def test_a_run_on_one_process_measures_for_the_larger_ones_of_its_job() -> None:
     one = {**RUN, "nodes": 1, "procs_per_node": 1, "run_id": "r", "job_digest": "d"}
     point = point_of(one, speedup_of(one, SUMMARY, None), "t")
     assert point == {
-        "source": "run r", "time": "t", "measure": "step", "points": [{"processes": 1, "seconds": 0.125}],
+        "source": "run r", "time": "t", "measure": "step", "timed_steps": 99, "torch_version": "2.13",
+        "points": [{"processes": 1, "seconds": 0.125}],
     }  # fmt: skip
     assert (speedup_key("d"), speedup_key("d", one=True)) == (_key("d"), _key("d", ".one"))
     assert point_of({**RUN, "run_id": "r", "job_digest": "d"}, speedup_of(RUN, SUMMARY, None), "t") is None
@@ -150,6 +153,49 @@ def test_a_run_on_one_process_measures_for_the_larger_ones_of_its_job() -> None:
         {**RUN, "trials": {**point, "points": [{"processes": 1, "seconds": 1.0}]}}, SUMMARY, None
     )
     assert (known["speed_up"], known["one_process"]["source"]) == (8.0, "run r")
+
+
+@pytest.mark.parametrize(
+    ("run", "summary"),
+    [
+        ({}, {"timed_steps": LEAST_STEPS - 1}),
+        ({}, {"restarts": 1}),
+        ({}, {"resumed_from_step": 50}),
+        ({"attempt": 2}, {}),
+        ({}, {"step_seconds": 0.0}),
+    ],
+)
+def test_a_short_or_interrupted_run_on_one_process_measures_for_nobody(
+    run: dict[str, Any], summary: dict[str, Any]
+) -> None:
+    one = {**RUN, "nodes": 1, "procs_per_node": 1, "run_id": "r", "job_digest": "d"}
+    assert point_of(one, speedup_of(one, SUMMARY, 50.0), "t") is not None
+    found = speedup_of({**one, **run}, {**SUMMARY, **summary}, 50.0)
+    assert point_of({**one, **run}, found, "t") is None
+
+
+def test_another_torch_or_on_a_cpu_other_threads_make_another_measure() -> None:
+    trials = {"source": "run r", "measure": "step", "points": [{"processes": 1, "seconds": 1.0}]}
+    for device, differs, basis in (
+        ("cpu", {"threads_per_process": 2}, "projected"),
+        ("cpu", {"threads_per_process": 1}, "measured"),
+        ("NVIDIA H100", {"threads_per_process": 2}, "measured"),
+        ("NVIDIA H100", {"torch_version": "2.6"}, "projected"),
+    ):
+        summary = {**SUMMARY, "device": device, "threads_per_process": 1}
+        found = speedup_of({**RUN, "trials": {**trials, **differs}}, summary, None)
+        assert found["one_process"]["basis"] == basis
+
+
+def test_a_script_s_time_counts_only_where_it_ran_in_one_go() -> None:
+    trials = {"source": "t", "measure": "run", "points": [{"processes": 1, "seconds": 600.0}]}
+    run = {**RUN, "trials": trials}
+    assert speedup_of(run, None, 400.0)["cut_percent"] == 33.3
+    for found in (
+        speedup_of({**run, "attempt": 2}, None, 400.0),
+        speedup_of(run, None, 400.0, restarted=True),
+    ):
+        assert found["why"] == "it did not run in one go, so its time tells nothing"
 
 
 def trials(*times: tuple[int, float], **changes: Any) -> list[Trial]:
@@ -223,9 +269,17 @@ def test_the_same_job_has_the_same_digest_whatever_its_length_and_size() -> None
 
 
 def test_a_run_s_receipt_and_summary_become_a_trial() -> None:
-    receipt = {"run_id": "r", "speedup": {"measure": "step", "seconds": 0.5}}
+    receipt = {"run_id": "r", "speedup": {"measure": "step", "seconds": 0.5, "torch_version": "2.13"}}
     summary = {"epoch_samples": 1000, "steps": 10, "samples": 100, "samples_per_s": 20.0}
-    assert trial_of(2, 1, receipt, summary) == Trial(2, 1, "step", 0.5, "r", 20.0, 100.0)
+    assert trial_of(2, 1, receipt, summary) == Trial(
+        2, 1, "step", 0.5, "r", 20.0, 100.0, {"torch_version": "2.13"}
+    )  # fmt: skip
+
+
+def test_a_trial_that_was_restarted_ends_the_series_with_a_word() -> None:
+    run = {**RUN, "nodes": 1, "procs_per_node": 2}
+    with pytest.raises(ActError, match="a trial on 2 processes was restarted"):
+        _in_one_go(speedup_of(run, {**SUMMARY, "restarts": 1}, 9.0), 2)
 
 
 class S3:
@@ -254,10 +308,11 @@ def test_trials_that_claimed_nothing_take_back_what_was_known_before_them() -> N
     run_on_one("2000")
     assert (known_trials(s3, "b", "d") or {})["source"] == "run r"
     times = ((1, 1.0), (2, 0.55), (2, 0.55), (1, 1.0))
-    keep(s3, "b", "d", evaluate(trials(*times), None, 1))
+    keep(s3, "b", "d", evaluate(trials(*times, alike={"torch_version": "2.13"}), None, 1))
     known = known_trials(s3, "b", "d") or {}
     assert known["source"].startswith("trials of 20")
     assert known["points"] == [{"processes": 1, "seconds": 1.0}, {"processes": 2, "seconds": 0.55}]
+    assert known["torch_version"] == "2.13"
     keep(s3, "b", "d", evaluate(trials(*times, (1, 2.0)), None, 1))
     assert known_trials(s3, "b", "d") is None
     run_on_one("2999")
@@ -279,6 +334,17 @@ def test_a_script_without_steps_is_tried_on_this_machine_by_its_whole_time(
     job = JobSpec(environment="local", script=script)
     with pytest.raises(ActError, match="no such column: price"):
         local_trials(job, [1], steps=60, repeats=2, on_trial=lambda *told: None)
+
+
+def test_a_trial_on_this_machine_sees_nothing_of_a_run_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLEETFORM_CHECKPOINTS_URL", "s3://another/run")
+    monkeypatch.setattr(
+        "fleet.speedup_runs.local_command",
+        lambda *job: ["bash", "-c", 'test -z "$FLEETFORM_CHECKPOINTS_URL"'],
+    )
+    assert _launch(JobSpec(environment="local", script=tmp_path), 1, 1, 60, tmp_path) > 0
 
 
 def test_the_command_refuses_what_it_can_t_try(capsys: pytest.CaptureFixture[str]) -> None:

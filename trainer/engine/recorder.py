@@ -146,7 +146,8 @@ class Recorder:
 
     def summary(self, step: int, samples: int | None) -> dict[str, Any]:
         """Return what summary.json says of the run so far."""
-        median = statistics.median(self._times[1:] or self._times) if self._times else None
+        timed = self._times[1:]  # the first one also compiles and the like
+        median = statistics.median(timed) if timed else None
         steps = step - self._resumed_from
         rate = None if not median or not samples or not step else samples / step / median
         unit, per_sample = self._unit
@@ -161,6 +162,7 @@ class Recorder:
             "threads_per_process": torch.get_num_threads(),
             "torch_version": torch.__version__,
             "step_seconds": median,
+            "timed_steps": len(timed),
             "samples_per_s": rate,
             f"{unit}_per_s": None if rate is None else rate * per_sample,
             "terms": self._terms,
