@@ -192,3 +192,14 @@ def test_a_run_directory_that_cannot_be_written_is_the_users_mistake(tmp_path: P
     with Job(STEPS, str(tmp_path), "1", FLEETFORM_RUN_DIR=str(tmp_path / "file" / "run")) as job:
         assert job.wait() == 2
     assert job.said[0].startswith("failed: the run directory cannot be written: ")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_python_without_torch_is_one_line_that_names_it(tmp_path: Path, method: str) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")
+    paths = f"{tmp_path}{os.pathsep}{SCRIPTS.parents[1]}"
+    with Job("--start", method, str(SCRIPTS / "families.py"), str(tmp_path), PYTHONPATH=paths) as job:
+        assert job.wait() == 1
+    assert len(job.lines) == 1
+    assert job.said[0].startswith("failed: node 0: torch cannot be imported by ")
+    assert job.said[0].endswith(": ModuleNotFoundError: No module named 'torch'")

@@ -498,3 +498,13 @@ def test_a_rank_that_was_told_while_it_finished_has_finished() -> None:
     assert well_ended([told], asked, 0).code == 75
     assert well_ended([replace(told, phase="finishing")], asked, 0) == Verdict(0, "done")
     assert well_ended([death(0, 0, 0.0)], asked, 1) == Verdict(0, "done after 1 restart")
+
+
+def test_a_child_that_cannot_be_killed_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    kill = os.kill
+    others = kernel.children(os.getpid())
+    with subprocess.Popen(["sleep", "600"]) as held:
+        monkeypatch.setattr(kernel.os, "kill", lambda pid, number: None)  # as inside a driver
+        assert kernel.kill_children(keep=others, seconds=0.1) == [held.pid]
+        monkeypatch.setattr(kernel.os, "kill", kill)
+        assert kernel.kill_children(keep=others) == []

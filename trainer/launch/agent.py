@@ -113,6 +113,9 @@ class Agent:
             self._send({"is": "store", "id": event["id"], "port": event["port"]})
         elif kind == "ended":
             self._on_ended(event["pid"], event["code"])
+        elif kind == "broken":
+            self._failures = _BROKEN_AFTER
+            self._send({"is": "broken", "why": event["why"]})
         elif kind == "gone":
             self._on_gone(event["code"])
 
@@ -160,7 +163,10 @@ class Agent:
         """End an attempt whose ranks have all ended: nothing of it stays behind."""
         if self._attempt is None or not self._attempt.over:
             return
-        kernel.kill_children(keep={self._server.pid})
+        held = kernel.kill_children(keep={self._server.pid})
+        if held:
+            pids = ", ".join(map(str, held))
+            self.output.say(f"launcher: killed and not yet gone, inside the kernel: process {pids}")
         for pid in [pid for pid, order in self._store_pids.items() if order != self._store_order]:
             del self._store_pids[pid]
             kernel.kill_group(pid)

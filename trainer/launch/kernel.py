@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -48,21 +49,24 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_children(keep: Collection[int] = ()) -> None:
-    """Kill and reap every child of this process that is not to be kept.
+def kill_children(keep: Collection[int] = (), seconds: float = 10.0) -> list[int]:
+    """Kill and reap every child of this process that is not to be kept; return those that do not end.
 
-    For one that adopts orphans this ends all that the killed ones have started, too.
+    For one that adopts orphans this ends all that the killed ones have started, too. One that a driver or a
+    file system holds inside the kernel may never end: `seconds` is how long it is waited for.
     """
-    for _ in range(100):
-        left = [pid for pid in children(os.getpid()) if pid not in keep]
-        if not left:
-            return
+    until = time.monotonic() + seconds
+    while left := [pid for pid in children(os.getpid()) if pid not in keep]:
         for pid in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         for pid in left:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > until:
+            return [pid for pid in children(os.getpid()) if pid not in keep]
+        time.sleep(0.002)
+    return []
 
 
 def kills_for_memory() -> int:

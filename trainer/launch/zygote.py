@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # This file is run by its path, so that its folder stands first in sys.path; a rank's own will.
 if not sys.flags.safe_path:
@@ -100,8 +100,10 @@ class Zygote:
 
     def _host_store(self, order_id: int) -> None:
         """Be the TCP store of one attempt until killed; the kernel chooses its port."""
-        store_type: Any = importlib.import_module("torch.distributed").TCPStore
-
+        try:
+            store_type: Any = importlib.import_module("torch.distributed").TCPStore
+        except ImportError as error:
+            give_up(self._channel, error)
         kernel.set_name("rank store")
         # Clients connect to whatever address the node has; the server listens on all.
         store = store_type("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -163,12 +165,23 @@ def main() -> None:
     script.run_script(target, arguments, is_module=kind == "module")
 
 
+def give_up(channel: socket.socket, error: ImportError) -> NoReturn:
+    """Tell the launcher that torch cannot be imported here, and end: nobody needs to try again."""
+    first = str(error).strip().partition("\n")[0]
+    why = f"torch cannot be imported by {sys.executable}: {type(error).__name__}: {first}"
+    channel.send(json.dumps({"is": "broken", "why": why}).encode())
+    os._exit(1)
+
+
 def serve(channel: socket.socket, target: str, is_module: bool) -> None:
     """Be the zygote for this program; returns in each rank that is forked."""
     kernel.die_with_parent()  # until it reads its socket: importing takes seconds
     start = channel.recv(LARGEST_MESSAGE).decode()
     if start == "fork":
-        importlib.import_module("torch")
+        try:
+            importlib.import_module("torch")
+        except ImportError as error:
+            give_up(channel, error)
         ours = ahead.ours(target, is_module)
         if not ours or not ahead.import_all(ours):
             script.forget_ourselves()
