@@ -26,7 +26,7 @@ from trainer.config import ConfigError, load_config
 from trainer.data import pictures_prepare, text_prepare
 from trainer.data import prepare_data as preparing
 from trainer.data import prepare_own as own
-from trainer.data.cells import is_missing, number_of, numbers_of
+from trainer.data.cells import is_empty, is_missing, number_of, numbers_of
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.decode import PictureError, decode_picture
 from trainer.data.errors import DatasetError
@@ -662,3 +662,76 @@ def test_a_file_whose_header_cannot_be_read_stops_nothing_where_the_others_are_w
     assert quarantined(tmp_path / "out")[0]["what"] == "the header is not UTF-8: save it as CSV in UTF-8"
     with pytest.raises(DatasetError, match=r"^4.csv: the header is not UTF-8"):
         made(TableConfig(path=str(folder / "4.csv"), target="label"), tmp_path / "alone")
+
+
+def test_a_number_to_predict_keeps_every_digit_and_one_that_is_too_large_is_a_broken_row(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.csv"
+    rows = [f"{n % 17},{1_700_000_000 + n}\n" for n in range(500)] + ["1,1e39\n", "1e200,1700000000\n"]
+    path.write_text("x,time\n" + "".join(rows) + '"1,5",1700000000\n')
+    data = made(TableConfig(path=str(path), target="time"), tmp_path / "out")
+    kept = np.concatenate([data.arrays(part)["target"] for part in ("train", "held_out")])
+    assert sorted(kept.tolist()) == [1_700_000_000 + n for n in range(500)]
+    assert [each["what"] for each in quarantined(tmp_path / "out")] == [
+        "the target 'time': '1e39' is too large",
+        "column 'x': '1e200' is too large",
+        "column 'x': '1,5' is no number: write its decimal comma as a point",
+    ]
+    from trainer.table_model_configs import MLPConfig
+    from trainer.tasks.table import TableTask, mean_of_members
+
+    task = TableTask(MLPConfig(), data)
+    mean, std = task.target["mean"], task.target["std"]
+    batch = data.train.batch(np.arange(8), np.empty((8, 0), np.float32))
+    exact = ((batch["target"] - mean) / std).float()
+    loss, _ = task.loss(lambda *inputs: exact[:, None, None].expand(8, task.config.members, 1), batch)  # type: ignore[arg-type]
+    assert loss.item() == 0
+    assert (mean_of_members(exact[:, None, None], task.target) - batch["target"]).abs().max() < 1e-3
+
+
+def test_folders_of_parts_say_what_is_held_out_and_are_no_classes(tmp_path: Path) -> None:
+    album(tmp_path / "album" / "train", 30)
+    album(tmp_path / "album" / "val", 9)
+    data = made(PicturesConfig(path=str(tmp_path / "album"), height=8, width=8), tmp_path / "out")
+    assert data.about["classes"] == ["cat", "dog"]
+    assert data.report["pictures"] == {"train": 30, "held_out": 9}
+    (tmp_path / "album" / "val" / "loose.png").write_bytes(picture_bytes(1))
+    with pytest.raises(DatasetError, match=r"val/loose\.png is in the part val, but in no folder of a class"):
+        made(PicturesConfig(path=str(tmp_path / "album"), height=8, width=8), tmp_path / "out")
+
+
+def test_a_class_may_be_named_none_and_a_value_is_the_same_in_every_kind_of_file(tmp_path: Path) -> None:
+    draw = random.Random(2)
+    rows = [(draw.choice(["1.0", "2.0"]), draw.choice(["True", "False"]), n % 3) for n in range(300)]
+    words, path = ("mild", "None", "NA"), tmp_path / "t.csv"
+    path.write_text(
+        "grade,smokes,kind\n" + "".join(f"{a},{b},{words[c]}\n" for a, b, c in rows) + "1,True,\n"
+    )
+    config = {"target": "kind", "categories": ("grade", "smokes")}
+    data = made(TableConfig(path=str(path), **config), tmp_path / "out")  # type: ignore[arg-type]
+    assert data.about["target"]["classes"] == ["NA", "None", "mild"]
+    assert data.report["bad_rows"] == 1
+    assert any("the target's 'NA' is a class like the others" in each for each in data.report["warnings"])
+    jsonl = tmp_path / "t.jsonl"
+    table = [{"grade": float(a), "smokes": b == "True", "kind": words[c]} for a, b, c in rows]
+    jsonl.write_text("".join(json.dumps(row) + "\n" for row in [*table, {**table[0], "kind": None}]))
+    other = made(TableConfig(path=str(jsonl), **config), tmp_path / "other")  # type: ignore[arg-type]
+    assert other.about == {**data.about, "source": str(jsonl)}
+    assert np.array_equal(other.arrays("train")["categories"], data.arrays("train")["categories"])
+    assert [is_empty(cell) for cell in ("", " ", None, float("nan"), "NA", "none", 0, False)] == [
+        *(True, True, True, True, False, False, False, False)
+    ]
+
+
+def test_a_row_whose_held_out_column_says_neither_part_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    words = {0: "test", 1: "train", 2: "1.0", 3: "False"}
+    rows = [f"{n * 0.5},{words[n % 4]},{n % 3}\n" for n in range(400)] + ["1,dev-set,1\n", "2,,1\n"]
+    path.write_text("value,part,label\n" + "".join(rows))
+    data = made(TableConfig(path=str(path), target="label", held_out_column="part"), tmp_path / "out")
+    assert data.report["rows"] == {"train": 200, "held_out": 200}
+    assert [each["what"] for each in quarantined(tmp_path / "out")] == [
+        "'part' says 'dev-set', which is neither train nor held_out",
+        "'part' is empty, which is neither train nor held_out",
+    ]

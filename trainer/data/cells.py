@@ -18,6 +18,13 @@ def is_missing(cell: Cell) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
+def is_empty(cell: Cell) -> bool:
+    """Return whether there is nothing at all in the cell: a label or a text may be NA or None."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return is_missing(cell)
+
+
 def number_of(cell: Cell) -> float | None:
     """Return the cell as a finite number, None where it is none; true and false are categories."""
     if cell is None or isinstance(cell, bool):
@@ -31,12 +38,18 @@ def number_of(cell: Cell) -> float | None:
 
 
 def text_of(cell: Cell) -> str:
-    """Return the cell as the name of a category: 3.0 and 3 are the same one."""
+    """Return the cell as the name of a category: 3.0 and 3 are the same one, and True and true.
+
+    A CSV file has texts where Parquet and JSON have numbers, so it is the same for the text of a number.
+    """
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    text = str(cell).strip()
+    if text.endswith(".0") and text[:-2].removeprefix("-").isdecimal():
+        return text[:-2]
+    return text.lower() if text in ("True", "TRUE", "False", "FALSE") else text
 
 
 def numbers_of(cells: Sequence[Cell]) -> list[float] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data import rows
-from trainer.data.cells import is_missing, text_of
+from trainer.data.cells import is_empty, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.places import Place, on_this_machine
 from trainer.data.quarantine import Quarantine
@@ -109,9 +109,9 @@ def _of_rows(
         first = False
         if quarantine.has(name, number):
             continue
-        if is_missing(row[config.text_column]):
+        if is_empty(row[config.text_column]):
             quarantine.add(name, number, f"{config.text_column!r} is empty")
-        elif optional and is_missing(row[optional]):
+        elif optional and is_empty(row[optional]):
             quarantine.add(name, number, f"{optional!r} is empty")
         else:
             other = text_of(row[optional]) if optional else ""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells import is_missing, text_of
+from trainer.data.cells import is_empty, text_of
 from trainer.data.dataset import PARTS
 from trainer.data.dataset_writer import write_arrays
 from trainer.data.decode import SUFFIXES, PictureError, decode_picture
@@ -33,6 +33,10 @@ from trainer.tables import nearest_hint
 BYTES_PER_UNIT = 2**27
 """Bytes of the pictures that are decoded into memory together; a shard of a part has at most as many."""
 
+TRAINING_FOLDERS = frozenset({"train", "training"})
+HELD_OUT_FOLDERS = frozenset({"val", "valid", "validation", "test", "testing", "held_out", "dev", "eval"})
+"""Folders that are no classes where all are of these: they say what is held out."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -40,6 +44,8 @@ class Picture:
 
     place: Place
     label: str
+    held_out: bool | None = None
+    """Whether its folder says that it is held out; None where the split decides."""
 
 
 def find_pictures(config: PicturesConfig, quarantine: Quarantine) -> list[Picture]:
@@ -52,6 +58,9 @@ def find_pictures(config: PicturesConfig, quarantine: Quarantine) -> list[Pictur
 
 
 def _by_folder(config: PicturesConfig, places: Sequence[Place]) -> list[Picture]:
+    parts = {place.name.partition("/")[0].lower() for place in places}
+    if parts & TRAINING_FOLDERS and parts & HELD_OUT_FOLDERS and parts <= TRAINING_FOLDERS | HELD_OUT_FOLDERS:
+        return _by_part(config, places)
     pictures = [Picture(place, place.name.partition("/")[0]) for place in places if "/" in place.name]
     if len(pictures) < len(places):
         loose = next(place.name for place in places if "/" not in place.name)
@@ -59,6 +68,20 @@ def _by_folder(config: PicturesConfig, places: Sequence[Place]) -> list[Picture]
             f"data.path: {config.path} has {len(places) - len(pictures)} pictures in no folder of a class, as"
             f" {loose}: move them, or name a table of files and labels in data.labels"
         )
+    return pictures
+
+
+def _by_part(config: PicturesConfig, places: Sequence[Place]) -> list[Picture]:
+    """Return the pictures of train/CLASS/ and val/CLASS/, each in the part that its folder says."""
+    pictures = []
+    for place in places:
+        part, *classes, _ = place.name.split("/")
+        if not classes:
+            raise DatasetError(
+                f"data.path: {place.name} is in the part {part}, but in no folder of a class: move it, or"
+                " name a table of files and labels in data.labels"
+            )
+        pictures.append(Picture(place, classes[0], part.lower() in HELD_OUT_FOLDERS))
     return pictures
 
 
@@ -71,8 +94,8 @@ def _labelled(config: PicturesConfig, places: Sequence[Place], quarantine: Quara
                 if column not in row:
                     hint = nearest_hint(column, row)
                     raise DatasetError(f"data.labels: {file} has no column {column!r}{hint}")
-            name = text_of(row[config.file_column]).removeprefix("./")
-            if is_missing(row[config.label_column]):
+            name = str(row[config.file_column]).strip().removeprefix("./")
+            if is_empty(row[config.label_column]):
                 quarantine.add(file, number, f"{name} has no label")
             elif name not in known:
                 quarantine.add(file, number, f"there is no picture {name} in {config.path}")
@@ -163,7 +186,9 @@ def _decode_unit(
             broken.append((picture.place.name, result))
             continue
         pixels, digest = result
-        held = is_held_out(config.split, config.held_out, first + place, digest)
+        held = picture.held_out
+        if held is None:
+            held = is_held_out(config.split, config.held_out, first + place, digest)
         part, label = "held_out" if held else "train", label_of[picture.label]
         rows[part].append((pixels, label))
         decoded.append((part, label, digest.hex()[:16]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.data.cells import is_missing
 from trainer.data.table_scan import Column, ColumnScan
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -35,6 +36,11 @@ def check_table(
         classes = about["target"]["classes"]
         report["classes"] = class_counts(parts, "target", classes)
         warnings += rare_classes(report["classes"])
+        warnings += [
+            f"the target's {name!r} is a class like the others: empty its cells if it says nothing"
+            for name in classes
+            if is_missing(name)
+        ]
     warnings += _leaks(parts["train"], about)
     both = rows_in_both(parts)
     report["duplicates_over_split"] = both

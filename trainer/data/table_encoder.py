@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from trainer.data.cells import is_missing, number_of, numbers_of, text_of
 from trainer.data.rows import Cell
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers beyond are broken: a deviation squares them, and a model computes in float32."""
+
 
 class CellError(ValueError):
     """A cell that is not what its column holds; says which and why."""
@@ -43,8 +46,10 @@ class TableEncoder:
             number = number_of(cell)
             if number is None:
                 if not is_missing(cell):
-                    raise CellError(f"column {name!r}: {cell!r} is no number")
+                    raise CellError(f"column {name!r}: {cell!r} is no number{_comma_hint(cell)}")
                 number = math.nan
+            elif abs(number) > LARGEST:
+                raise CellError(f"column {name!r}: {cell!r} is too large")
             numbers.append(number)
         codes = []
         for name, known in self._codes:
@@ -70,6 +75,8 @@ class TableEncoder:
             numbers[:, at] = numbers_of(cells) or [
                 _number(cell, name, place, faults) for place, cell in enumerate(cells)
             ]
+            for place in np.flatnonzero(np.abs(numbers[:, at]) > LARGEST).tolist():
+                faults.setdefault(place, f"column {name!r}: {cells[place]!r} is too large")
         codes = np.empty((len(rows), len(self._codes)), np.int64)
         for at, (name, known) in enumerate(self._codes):
             texts = ["" if is_missing(cell) else text_of(cell) for cell in (row.get(name) for row in rows)]
@@ -80,8 +87,15 @@ class TableEncoder:
 def _number(cell: Cell, name: str, place: int, faults: dict[int, str]) -> float:
     number = number_of(cell)
     if number is None and not is_missing(cell):
-        faults.setdefault(place, f"column {name!r}: {cell!r} is no number")
+        faults.setdefault(place, f"column {name!r}: {cell!r} is no number{_comma_hint(cell)}")
     return math.nan if number is None else number
+
+
+def _comma_hint(cell: Cell) -> str:
+    """Return what to do where the number has a comma for a point."""
+    if isinstance(cell, str) and cell.count(",") == 1 and number_of(cell.replace(",", ".")) is not None:
+        return ": write its decimal comma as a point"
+    return ""
 
 
 def standardised(numbers: NDArray[np.float64], columns: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells import is_missing, number_of, text_of
+from trainer.data.cells import is_empty, is_missing, number_of, text_of
 from trainer.data.dataset import PARTS, merged
 from trainer.data.errors import DatasetError
 from trainer.data.progress import Progress
@@ -18,7 +18,7 @@ from trainer.data.quarantine import Quarantine
 from trainer.data.rows import Cell, Row
 from trainer.data.split import is_held_out
 from trainer.data.table_check import check_table
-from trainer.data.table_encoder import CellError, TableEncoder, standardised
+from trainer.data.table_encoder import LARGEST, CellError, TableEncoder, standardised
 from trainer.data.table_scan import Column, ColumnScan, categories, choose_columns, target_kind
 from trainer.data_configs import Split, TableConfig
 
@@ -27,6 +27,10 @@ ROWS_AT_ONCE = 4096
 """Rows whose columns are looked at together."""
 HELD_OUT_WORDS = frozenset({"held_out", "test", "valid", "validation", "val", "true", "yes", "1"})
 """What `held_out_column` may say, in lower case, of a row that is held out."""
+TRAINING_WORDS = frozenset({"train", "training", "false", "no", "0"})
+"""What it may say of the others."""
+UNKNOWN = 2
+"""Stands in place of a row's part where nobody can tell it."""
 
 
 def prepare_table(
@@ -35,16 +39,16 @@ def prepare_table(
     """Return both parts' arrays, what about.json says of the columns, and the data check.
 
     `rows` begins anew each time that it is called. Arrays: numbers float32 [n, N], categories int64 [n, C],
-    target int64 or float32 [n]. Raises DatasetError.
+    target int64, or float64 [n] in its own unit. Raises DatasetError.
     """
-    seen = _scan(rows(), config)
-    if not seen.held_out:
-        quarantine.check(0)
+    seen = _scan(rows(), config, quarantine)
+    quarantine.check(len(seen.held_out) - seen.held_out.count(UNKNOWN))
     scans = list(seen.scans.values())
     columns = choose_columns(scans, config)
     kind = target_kind(seen.scans[config.target], config)
     described = [_described(column, seen.trained) for column in columns if column.kind != "ignored"]
-    classes = sorted(seen.trained[config.target].values) if kind == "class" else []
+    target = seen.trained[config.target]
+    classes = sorted({*target.values, *target.markers}) if kind == "class" else []
     parts = _encode(rows(), config, TableEncoder(described), classes, seen.held_out, quarantine)
     quarantine.check(sum(len(part["target"]) for part in parts.values()))
     for part, arrays in parts.items():
@@ -63,11 +67,15 @@ class _Parts:
         self._names: dict[tuple[str, ...], tuple[list[str], str]] = {}
 
     def held_out(self, row: Mapping[str, Cell], number: int) -> bool:
-        """Return whether a row is held out; `number` counts all rows from 0."""
+        """Return whether a row is held out; `number` counts all rows from 0. Raises CellError."""
         config = self._config
         split: Split = config.split
         if config.held_out_column:
-            return text_of(row.get(config.held_out_column)).lower() in HELD_OUT_WORDS
+            word = text_of(row.get(config.held_out_column)).lower()
+            if word not in HELD_OUT_WORDS | TRAINING_WORDS:
+                said = "is empty" if word in ("", "none") else f"says {word!r}"
+                raise CellError(f"{config.held_out_column!r} {said}, which is neither train nor held_out")
+            return word in HELD_OUT_WORDS
         content = ""
         if config.group_column:
             content, split = text_of(row.get(config.group_column)), "content"
@@ -96,15 +104,26 @@ class _Seen:
     trained: dict[str, ColumnScan]
     """The same of the training part alone."""
     held_out: bytearray
-    """Whether each row is held out, in order."""
+    """Whether each row is held out, 0 or 1, in order; or UNKNOWN."""
 
 
-def _scan(rows: Iterator[Row], config: TableConfig) -> _Seen:
+def _marks(parts: _Parts, chunk: Sequence[Row], first: int, quarantine: Quarantine) -> bytearray:
+    """Return whether each of the rows is held out; where nobody can tell, the row is broken."""
+    marks = bytearray()
+    for place, (file, number, row) in enumerate(chunk, start=first):
+        try:
+            marks.append(parts.held_out(row, place))
+        except CellError as error:
+            quarantine.add(file, number, str(error))
+            marks.append(UNKNOWN)
+    return marks
+
+
+def _scan(rows: Iterator[Row], config: TableConfig, quarantine: Quarantine) -> _Seen:
     seen, parts = _Seen({}, {}, bytearray()), _Parts(config)
     for chunk in _chunks(rows):
         table = [row for _, _, row in chunk]
-        first = len(seen.held_out)
-        held = [parts.held_out(row, first + place) for place, row in enumerate(table)]
+        held = _marks(parts, chunk, len(seen.held_out), quarantine)
         training = [row for row, out in zip(table, held, strict=True) if not out]
         seen.held_out.extend(held)
         for name in dict.fromkeys(itertools.chain.from_iterable(table)):
@@ -149,12 +168,13 @@ def _encode(
             quarantine.add(chunk[place][0], chunk[place][1], what)
         whole = np.ones(len(chunk), bool)
         whole[list(faults)] = False
-        held = np.frombuffer(held_out, bool, len(chunk), done)
+        marks = np.frombuffer(held_out, np.uint8, len(chunk), done)
+        held, whole = marks == 1, whole & (marks != UNKNOWN)
         done += len(chunk)
         for part, chosen in (("train", whole & ~held), ("held_out", whole & held)):
             block = {"numbers": numbers[chosen], "categories": codes[chosen], "target": targets[chosen]}
             blocks[part].append(block)
-    kind = np.int64 if classes else np.float32
+    kind = np.int64 if classes else np.float64
     empty = {"numbers": np.empty((0, 0)), "categories": np.empty((0, 0), np.int64), "target": np.empty(0)}
     parts = {part: dict(merged(each or [empty])) for part, each in blocks.items()}
     return {part: arrays | {"target": arrays["target"].astype(kind)} for part, arrays in parts.items()}
@@ -162,12 +182,14 @@ def _encode(
 
 def _target(cell: Cell, name: str, label_of: Mapping[str, int]) -> float:
     """Return the number, or the label, that a row's target is; raises CellError where it is none."""
-    if is_missing(cell):
+    if is_empty(cell) if label_of else is_missing(cell):
         raise CellError(f"the target {name!r} is missing")
     target = label_of.get(text_of(cell)) if label_of else number_of(cell)
     if target is None:
         what = "is a class that no training row has" if label_of else "is no number"
         raise CellError(f"the target {name!r}: {cell!r} {what}")
+    if abs(target) > LARGEST:
+        raise CellError(f"the target {name!r}: {cell!r} is too large")
     return target
 
 
@@ -184,7 +206,7 @@ def _standardise(
         arrays["numbers"] = standardised(arrays["numbers"], of_numbers)
     if classes:
         return {"name": target, "kind": "class", "classes": list(classes)}
-    return {"name": target, "kind": "number"} | _statistics(parts["train"]["target"].astype(np.float64))
+    return {"name": target, "kind": "number"} | _statistics(parts["train"]["target"])
 
 
 def _statistics(values: NDArray[np.float64]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.data.cells import is_missing, number_of, numbers_of, text_of
+from trainer.data.cells import is_empty, is_missing, number_of, numbers_of, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.rows import Cell
 from trainer.data_configs import TableConfig
@@ -39,6 +39,8 @@ class ColumnScan:
     """Whether each cell is a whole number above the one before."""
     values: Counter[str] = field(default_factory=Counter)
     """How often each value was seen, until there were more than MOST_VALUES different ones."""
+    markers: Counter[str] = field(default_factory=Counter)
+    """How often each text was seen that says nothing in a column of features, but may name a class."""
     many: bool = False
     """Whether there are more different values than are counted."""
     _first: float | None = None
@@ -48,6 +50,8 @@ class ColumnScan:
         """Count the column's cells of the next rows."""
         numbers: Sequence[float | None] | None = numbers_of(cells)
         if numbers is None:
+            markers = [text_of(cell) for cell in cells if is_missing(cell) and not is_empty(cell)]
+            self.markers.update(markers)
             cells = [cell for cell in cells if not is_missing(cell)]
             numbers = [number_of(cell) for cell in cells]
         self.seen += len(cells)
@@ -157,7 +161,7 @@ def target_kind(scan: ColumnScan, config: TableConfig) -> Literal["class", "numb
         raise DatasetError(
             f"data.target: {scan.name!r} has more than {MOST_CLASSES} different values: too many for classes"
         )
-    if len(scan.values) < 2:
+    if len(scan.values) + (len(scan.markers) if kind == "class" else 0) < 2:
         raise DatasetError(f"data.target: {scan.name!r} has the same value in every row: nothing to learn")
     return kind
 

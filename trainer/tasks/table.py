@@ -52,10 +52,10 @@ class TableTask:
         if self.classes is not None:
             labels = target.long()[:, None].expand(scores.shape[:2])
             return functional.cross_entropy(scores.flatten(0, 1), labels.flatten()), len(target)
-        standardised = (target.float() - self.target["mean"]) / self.target["std"]
-        return functional.mse_loss(scores[:, :, 0], standardised[:, None].expand(scores.shape[:2])), len(
-            target
-        )
+        # In float64: of the seconds since 1970, float32 knows every hundredth alone.
+        standardised = ((target.double() - self.target["mean"]) / self.target["std"]).float()
+        wanted = standardised[:, None].expand(scores.shape[:2])
+        return functional.mse_loss(scores[:, :, 0], wanted), len(target)
 
     def evaluate(self, model: nn.Module, world: World) -> dict[str, Any]:
         """Return the metrics on held-out rows, and the report beside them."""
@@ -75,7 +75,7 @@ class TableTask:
         return report_numbers(found[:, 0], found[:, 1], self.target["mean"], references(self.data))
 
     def answers(self, scores: Tensor) -> Tensor:
-        """Return the members' mean: probabilities [n, classes], or numbers in the target's unit [n]."""
+        """Return the members' mean: probabilities [n, classes], or numbers [n], float64, in their unit."""
         return mean_of_members(scores, self.target)
 
     def describe(self) -> dict[str, Any]:
@@ -92,19 +92,21 @@ class TableTask:
     def exportable(self, model: nn.Module) -> Exportable | None:
         """Return the model from raw numbers and codes to probabilities or numbers."""
         numbers, categories = example_row(self.about)
+        numbers = numbers.double()
         names = [column["name"] for column in self.about["columns"] if column["kind"] == "number"]
         coded = [column["name"] for column in self.about["columns"] if column["kind"] == "category"]
-        gives = f"the {self.target['name']}, float32 [n]"
+        gives = f"the {self.target['name']}, float64 [n]"
         if self.classes is not None:
             gives = f"the probability of each class, float32 [n, {len(self.classes)}]"
         return Exportable(
             module=RowPredictor(model, self.about),
             example=(numbers, categories),
             usage=(
-                f"print(model(torch.zeros(1, {len(names)}), torch.zeros(1, {len(coded)}, dtype=torch.long)))"
+                f"print(model(torch.zeros(1, {len(names)}, dtype=torch.float64), "
+                f"torch.zeros(1, {len(coded)}, dtype=torch.long)))"
             ),
             takes=(
-                f"numbers, float32 [n, {len(names)}], as they stand in the table, NaN where missing; codes, "
+                f"numbers, float64 [n, {len(names)}], as they stand in the table, NaN where missing; codes, "
                 f"int64 [n, {len(coded)}]: the place of each category among its column's `values` in "
                 "config.json, counted from 1, or 0 for any other"
             ),
@@ -120,20 +122,22 @@ class RowPredictor(nn.Module):
         self.model = model
         self.target: dict[str, Any] = about["target"]
         columns = [column for column in about["columns"] if column["kind"] == "number"]
-        self.register_buffer("means", torch.tensor([column["mean"] for column in columns]), persistent=False)
-        self.register_buffer("scales", torch.tensor([column["std"] for column in columns]), persistent=False)
+        for name, key in (("means", "mean"), ("scales", "std")):
+            values = torch.tensor([column[key] for column in columns], dtype=torch.float64)
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        """Return probabilities [n, classes] or numbers [n] of numbers [n, N] and categories [n, C]."""
+        """Return probabilities [n, classes] or numbers [n] of numbers [n, N], float64, and codes [n, C]."""
         assert isinstance(self.means, Tensor) and isinstance(self.scales, Tensor)
-        return mean_of_members(self.model((numbers - self.means) / self.scales, categories), self.target)
+        standardised = ((numbers - self.means) / self.scales).float()
+        return mean_of_members(self.model(standardised, categories), self.target)
 
 
 def mean_of_members(scores: Tensor, target: dict[str, Any]) -> Tensor:
-    """Return the members' mean of scores [n, members, outputs]: probabilities or numbers, a row each."""
+    """Return the members' mean of scores [n, members, outputs]: probabilities, or numbers (float64)."""
     if target["kind"] == "class":
         return scores.float().softmax(dim=2).mean(dim=1)
-    answers: Tensor = scores.float()[:, :, 0].mean(dim=1) * target["std"] + target["mean"]
+    answers: Tensor = scores[:, :, 0].double().mean(dim=1) * target["std"] + target["mean"]
     return answers
 
 
