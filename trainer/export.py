@@ -67,14 +67,7 @@ def save_model(
     write_durably(folder / "config.json", json.dumps(description, indent=1) + "\n")
     document = evaluation_document(config.recipe, data, metrics)
     write_durably(run_dir / EVALUATION_FILE, json.dumps(document, indent=1) + "\n")
-    # What is fine-tuned lies on the disk in the form that its own library reads.
-    if hasattr(task, "save_weights"):
-        model = task.save_weights(folder, weights)
-    else:
-        save_tensors(folder / "model.safetensors", weights)
-        model = fresh_model(task, weights)
-    if hasattr(task, "save_files"):
-        task.save_files(folder, model)
+    model = _save_weights(folder, weights, task)
     exportable = task.exportable(model) if config.program else None
     if exportable is not None and save_program(folder, exportable) is None:
         exportable = None
@@ -82,6 +75,19 @@ def save_model(
     card = model_card(config, description, document, parameters, exportable)
     write_durably(folder / "README.md", card)
     return _put_in_place(folder, run_dir / MODEL_FOLDER)
+
+
+def _save_weights(folder: Path, weights: Mapping[str, Tensor], task: Task) -> nn.Module:
+    """Write the weights, and the files that the task has beside them; return the model."""
+    # What is fine-tuned lies on the disk in the form that its own library reads.
+    if hasattr(task, "save_weights"):
+        model: nn.Module = task.save_weights(folder, weights)
+    else:
+        save_tensors(folder / "model.safetensors", weights)
+        model = fresh_model(task, weights)
+    if hasattr(task, "save_files"):
+        task.save_files(folder, model)
+    return model
 
 
 def _put_in_place(partial: Path, folder: Path) -> Path:
