@@ -17,21 +17,49 @@ from node.sync import FolderSync
 _OTHER_NODE = re.compile(r"node-\d+/")
 
 
-def prepare_run_dir(config: NodeConfig, run_id: str, rank: int) -> None:
-    """Clear what an attempt of another rank has left on this machine: it would be taken for this one's."""
+def prepare_run_dir(config: NodeConfig, run_id: str, rank: int, attempt: int = 1) -> bool:
+    """Make the run directory of this attempt; return whether what lies there is newer than the bucket's.
+
+    That is so where the attempt just before ran here, on the same rank, and did not bring all of it home.
+    What another rank or an earlier attempt did not bring home is set aside beside it; the rest of another
+    rank's is deleted, for it would be taken for this one's.
+    """
     run_dir = config.run_dir(run_id)
     mark = run_dir.with_name(f"{run_id}.rank")
-    if run_dir.is_dir() and (not mark.is_file() or mark.read_text() != str(rank)):
-        shutil.rmtree(run_dir)
+    known = mark.read_text().split() if mark.is_file() else []
+    is_home = "home" in known
+    newest = known[:2] == [str(rank), str(attempt - 1)]
+    if run_dir.is_dir() and not newest and (known[:1] != [str(rank)] or not is_home):
+        if is_home or not any(run_dir.iterdir()):
+            shutil.rmtree(run_dir)
+        else:
+            run_dir.rename(_free_name(run_dir, "-".join(["set-aside", *known])))
     run_dir.mkdir(parents=True, exist_ok=True)
-    mark.write_text(str(rank))
+    mark.write_text(f"{rank} {attempt}")
+    return newest and not is_home
 
 
-def restore(bucket: Bucket, run: Mapping[str, Any], folder: Path, rank: int, sync: FolderSync) -> int:
+def mark_home(config: NodeConfig, run_id: str) -> None:
+    """Note that all of the run directory lies in the bucket."""
+    mark = config.run_dir(run_id).with_name(f"{run_id}.rank")
+    mark.write_text(f"{mark.read_text()} home")
+
+
+def _free_name(run_dir: Path, what: str) -> Path:
+    number = 1
+    while (path := run_dir.with_name(f"{run_dir.name}.{what}.{number}")).exists():
+        number += 1
+    return path
+
+
+def restore(
+    bucket: Bucket, run: Mapping[str, Any], folder: Path, rank: int, sync: FolderSync, *, newer_here: bool
+) -> int:
     """Bring this rank's files of the attempts before, each verified where it was listed; return how many.
 
-    What lies here already is kept. A recipe's checkpoints stay in the bucket: the trainer fetches there what
-    each process needs. Raises ValueError where a file is not what was uploaded.
+    What lies here already is kept, also where it differs if it is `newer_here`. A recipe's checkpoints stay
+    in the bucket: the trainer fetches there what each process needs. Raises ValueError where a file is not
+    what was uploaded.
     """
     attempt = int(run.get("attempt", 1))
     if attempt == 1:
@@ -46,6 +74,8 @@ def restore(bucket: Bucket, run: Mapping[str, Any], folder: Path, rank: int, syn
         path = folder / name
         if key in listed and path.is_file() and file_digest(path) == listed[key]:
             count += 1
+        elif newer_here and path.is_file():
+            continue  # it is sent as a file that has changed
         else:
             count += _bring(bucket, key, path, listed.get(key))
         sync.adopt(name, key)

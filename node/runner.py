@@ -28,7 +28,7 @@ from node.layout import log_name, output_name, run_key, utc_now
 from node.patience import persist
 from node.process import MARK, JobProcess
 from node.relaunch import Relaunches
-from node.restore import prepare_run_dir, restore
+from node.restore import mark_home, prepare_run_dir, restore
 from node.scratch import make_scratch, remove_scratch
 from node.store import Bucket
 from node.sync import FolderSync
@@ -70,8 +70,9 @@ class Runner:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
         try:
-            prepare_run_dir(self._config, self._run_id, self._rank)
             inputs = fetch_inputs(self._bucket, self._config, self._run_id)
+            attempt = int(inputs.run.get("attempt", 1))
+            newer_here = prepare_run_dir(self._config, self._run_id, self._rank, attempt)
         except InputError as error:
             return self._give_up(str(error))
         except failures() as error:
@@ -82,7 +83,9 @@ class Runner:
         environment = job_environment(self._config, self._arguments, inputs)
         environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
         try:
-            self._report["restored"] = restore(self._bucket, inputs.run, self._run_dir, self._rank, sync)
+            self._report["restored"] = restore(
+                self._bucket, inputs.run, self._run_dir, self._rank, sync, newer_here=newer_here
+            )
         except _troubles() as error:
             return self._give_up(f"the run's directory could not be brought back: {error}")
         code = self._carry_out(inputs, environment, log, sync)
@@ -172,6 +175,8 @@ class Runner:
         try:
             self._report["files"] = sync.finish(_PATIENCE_SECONDS)
             persist(self._write_report, _PATIENCE_SECONDS)
+            if not any(each["data"] for each in self._report["left_out"]):
+                mark_home(self._config, self._run_id)
         except failures() as error:
             print(f"the outputs could not be uploaded and lie in {self._run_dir}: {error}", file=sys.stderr)
             return code or EXIT_NOT_SAVED
