@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from trainer.checkpoints.manifest import UnreadableError
 from trainer.settings import ConfigError
 
 EXIT_FAILED = 1
@@ -49,7 +50,7 @@ def exit_code_of(error: BaseException) -> int | None:
     """Return the exit code of an end that is told in one line; None for any other exception."""
     if isinstance(error, ConfigError):
         return EXIT_USER_MISTAKE
-    return EXIT_FAILED if isinstance(error, DivergedError | NotSavedError) else None
+    return EXIT_FAILED if isinstance(error, DivergedError | NotSavedError | UnreadableError) else None
 
 
 def tell(error: BaseException, *, silent: bool) -> None:

@@ -40,26 +40,26 @@ class Saving:
     """Decides for all processes alike: by the step's number and what the exchange has told them all."""
 
     def __init__(
-        self, checkpointer: Checkpointer, around: Surroundings, *, begun_at: int, trained: float,
+        self, checkpointer: Checkpointer, around: Surroundings, done: Progress, *,
         saved: Callable[[int], None],
     ) -> None:  # fmt: skip
-        """`trained` are the seconds of earlier attempts; `saved` is told of each checkpoint that counts.
+        """`done` is where the run goes on; `saved` is told of each checkpoint that counts.
 
         By every process at once.
         """
         self._checkpointer, self._settings, self._world = checkpointer, around.settings, around.world
-        self._saved, self._begun_at = saved, begun_at
-        self.last = begun_at
+        self._saved, self._begun_at = saved, done.step
+        self.last = done.step
         """The step of the last checkpoint, written or under way."""
         self._interval: float = inf
         self._told = checkpointer.costs.committed_step
         self._pending: int | None = None
         self._mean_step = self._save_seconds = 0.0
         self._snapshot_seconds = 0.0
-        self._last_snapshot = begun_at
+        self._last_snapshot = done.step
         restarts = float(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         # Every process must come to the same interval: rank 0 alone knows the seconds of earlier attempts.
-        self._seconds_before, self._failures = self._world.largest([trained, restarts])
+        self._seconds_before, self._failures = self._world.largest([done.train_seconds, restarts])
         self._snapshots = around.settings.memory_snapshot != "off" and MEMORY in os.environ
 
     @property
@@ -83,7 +83,8 @@ class Saving:
 
     def due(self, step: int, result: StepResult | None) -> bool:
         """Return whether the state after this step is to be saved."""
-        if result is not None and result.step_seconds:
+        # A result tells how long the step before it took; the first step also compiles and the like.
+        if result is not None and result.step_seconds and result.step > self._begun_at + 2:
             known = self._mean_step
             self._mean_step = 0.9 * known + 0.1 * result.step_seconds if known else result.step_seconds
         every = self._settings.checkpoint_every

@@ -82,9 +82,8 @@ class Session:
             flops=around.flops,
             precision=self._placing.precision,
         )
-        update = Update(self._optimizer, around.world, around.settings.gradient_clip)
-        step, trained = done.step, done.train_seconds
-        self.saving = Saving(self.checkpointer, around, begun_at=step, trained=trained, saved=self._saved)
+        update = Update(self._optimizer, self.state.model, around.world, around.settings.gradient_clip)
+        self.saving = Saving(self.checkpointer, around, done, saved=self._saved)
         self.stepper = Stepper(
             self._placing.placed,
             around.world,

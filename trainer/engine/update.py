@@ -25,8 +25,8 @@ class Update:
     is one pass of multiplication, and on a GPU one synchronisation a step.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, world: World, clip: float) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: torch.optim.Optimizer, model: nn.Module, world: World, clip: float) -> None:
+        self.optimizer, self._model = optimizer, model
         self._world = world
         self._clip = clip or math.inf
         self._gather_parameters()
@@ -82,6 +82,9 @@ class Update:
         groups = self.optimizer.param_groups
         self._parameters: list[nn.Parameter] = [p for group in groups for p in group["params"]]
         self._num_groups = len(groups)
+        known = {id(parameter) for parameter in self._parameters}
+        # Gradients of what is not trained yet would pile up until it is.
+        self._others = [parameter for parameter in self._model.parameters() if id(parameter) not in known]
 
     def _gradients(self) -> list[Tensor]:
         if len(self.optimizer.param_groups) != self._num_groups:  # add_param_group since
@@ -93,6 +96,8 @@ class Update:
 
     def _clear(self) -> None:
         for parameter in self._parameters:
+            parameter.grad = None
+        for parameter in self._others:
             parameter.grad = None
 
     def _raw_norm(self, gradients: list[Tensor]) -> Any:
