@@ -16,7 +16,7 @@ from typing import Any
 from fleet import aws
 from fleet.clock import utc_now
 from fleet.job import JobSpec
-from node.speedup import ALIKE, fit, gains, stops_paying
+from node.speedup import ALIKE, MOST_PROCESSES, fit, gains, stops_paying
 from stacks.problems import Problem, UserError
 from trainer.config import load_config
 
@@ -106,6 +106,13 @@ def trial_of(processes: int, nodes: int, receipt: Mapping[str, Any], summary: Ma
     return Trial(processes, nodes, found["measure"], seconds, receipt["run_id"], rate, epoch, alike)
 
 
+def most_processes(job: JobSpec) -> int:
+    """Return among how many processes the samples of a recipe's step can be shared out."""
+    if not job.recipe:
+        return MOST_PROCESSES
+    return min(MOST_PROCESSES, load_config(job.recipe, job.overrides).global_batch)
+
+
 def noise_percent(trials: Sequence[Trial]) -> float:
     """Return the largest difference between trials of the same count, in percent of the smaller."""
     by_count = _by_count(trials)
@@ -113,11 +120,14 @@ def noise_percent(trials: Sequence[Trial]) -> float:
 
 
 def evaluate(
-    trials: Sequence[Trial], price_usd_per_hour: float | None, procs_per_node: int
+    trials: Sequence[Trial],
+    price_usd_per_hour: float | None,
+    procs_per_node: int,
+    most: int = MOST_PROCESSES,
 ) -> dict[str, Any]:
     """Return what the trials say, as it is kept and printed; without gains where the noise forbids them.
 
-    `price_usd_per_hour` is a node's, for `procs_per_node` processes on it.
+    The price is a node's, of `procs_per_node` processes; nothing is projected for more than `most`.
     """
     measures = {trial.measure for trial in trials}
     assert len(measures) == 1, "all trials are of the same job"
@@ -132,7 +142,7 @@ def evaluate(
         "points": [],
         "projected": [],
     }
-    price = None if price_usd_per_hour is None else price_usd_per_hour / procs_per_node / 3600
+    price = None if price_usd_per_hour is None else price_usd_per_hour / 3600
     found["cost_per"], units = _cost_unit(trials, found["measure"])
     for count, seconds in points.items():
         same = [trial for trial in trials if trial.processes == count]
@@ -143,11 +153,10 @@ def evaluate(
     if found["claimed"] and len(points) > 1:
         curve = fit(points)
         found["curve"] = {"serial_seconds": curve.serial, "parallel_seconds": curve.parallel}
-        for count in (max(points) * times for times in _PROJECTED):
-            nodes = -(-count // procs_per_node)
-            row = _row(count, nodes, curve.seconds(count), points[1], price, units, claimed=True)
-            found["projected"].append(row)
-        found["stops_paying"] = stops_paying(points, points)
+        for count in (max(points) * times for times in _PROJECTED if max(points) * times <= most):
+            nodes, seconds = -(-count // procs_per_node), curve.seconds(count)
+            found["projected"].append(_row(count, nodes, seconds, points[1], price, units, claimed=True))
+        found["stops_paying"] = stops_paying(points, points, most)
     _add_doublings(found)
     return found
 
@@ -163,7 +172,7 @@ def _cost_unit(trials: Sequence[Trial], measure: str) -> tuple[str, float]:
 def _row(
     count: int, nodes: int, seconds: float, one: float, price: float | None, units: float, *, claimed: bool
 ) -> dict[str, Any]:
-    usd = None if price is None else seconds * units * price * count
+    usd = None if price is None else seconds * units * price * nodes
     row = {"processes": count, "nodes": nodes, "seconds": seconds, "usd": usd}
     return row | (gains(count, seconds, one) if claimed else {})
 
@@ -173,13 +182,13 @@ def _add_doublings(found: dict[str, Any]) -> None:
     if not found["claimed"]:
         return
     rows = [*found["points"], *found["projected"]]
-    seconds = {row["processes"]: row["seconds"] for row in rows}
+    by_count = {row["processes"]: row for row in rows}
     for row in rows:
-        half = seconds.get(row["processes"] / 2)
-        if half is not None:
+        if (before := by_count.get(row["processes"] / 2)) is not None:
+            half, nodes = before["seconds"], before["nodes"]
             row["doubling"] = {
                 "less_time_percent": round(100 * (1 - row["seconds"] / half), 1),
-                "more_cost_percent": round(100 * (2 * row["seconds"] / half - 1), 1),
+                "more_cost_percent": round(100 * (row["nodes"] / nodes * row["seconds"] / half - 1), 1),
             }
 
 

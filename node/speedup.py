@@ -17,6 +17,7 @@ LEAST_STEPS = 20
 ALIKE = ("torch_version", "threads_per_process")
 """What a run and its measure have in common, as far as both tell it."""
 MOST_PROCESSES = 4096
+"""So far it is looked where more stop paying, and no further than a step has samples."""
 MEASURED, PROJECTED, ITSELF = "measured", "projected", "itself"
 
 
@@ -48,23 +49,27 @@ def fit(points: Mapping[int, float]) -> Curve:
     return Curve(x / a, 0.0) if parallel < 0 else Curve(serial, parallel)
 
 
-def stops_paying(points: Mapping[int, float], measured: Collection[int]) -> dict[str, Any] | None:
+def stops_paying(
+    points: Mapping[int, float], measured: Collection[int], most: int = MOST_PROCESSES
+) -> dict[str, Any] | None:
     """Return the first count whose doubling cuts the time by less than the promise, and how it is known.
 
-    Looked for among 1, 2, 4, ...; between two points, or else on the curve through all of them (`fit`), and
-    measured only where both counts were. None where there are fewer than two points, or no such count.
+    Looked for among 1, 2, 4, ... up to `most`; between two points, or else on the curve through all of them
+    (`fit`), and measured only where both counts were. `none_up_to` instead where there is no such count; None
+    where there are fewer than two points.
     """
     if len(points) < 2:
         return None
     curve, processes = fit(points), 1
-    while processes <= MOST_PROCESSES:
+    while 2 * processes <= most:
         both = processes in points and 2 * processes in points
         before, after = (points[each] if both else curve.seconds(each) for each in (processes, 2 * processes))
         if after > (1 - PROMISED_CUT) * before:
             known = both and {processes, 2 * processes} <= set(measured)
             return {"processes": processes, "basis": MEASURED if known else PROJECTED}
         processes *= 2
-    return None
+    known = {processes, processes // 2} <= set(measured)
+    return {"none_up_to": processes, "basis": MEASURED if known else PROJECTED}
 
 
 def projected_step(summary: Mapping[str, Any]) -> float | None:
@@ -105,21 +110,43 @@ def speedup_of(
     if not seconds or one is None:
         why = "the run did not get far enough" if not seconds else _not_measured(told)
         if summary is None and run.get("recipe"):
-            why = "known once the run is done"
+            why = "the run ended before its summary was written"
         return {**about, "seconds": seconds, "why": why}
-    # This run's own time says best how its count fares; the trials tell of the others.
-    known = {**points, 1: float(one["seconds"]), processes: seconds}
     return {
         **about,
         "device": told.get("device"),
         "seconds": seconds,
         "one_process": one | ({"source": trials["source"]} if one["basis"] == MEASURED else {}),
-        **gains(processes, seconds, float(one["seconds"])),
-        "steps": told.get("steps") if measure == "step" else None,
-        "train_seconds": told.get("train_seconds", wall_seconds),
+        **_whole(told, measure, processes, seconds, float(one["seconds"]), wall_seconds),
         "cost": _cost(run, told, measure, seconds, float(one["seconds"])),
-        "stops_paying": stops_paying(known, {*points, processes}),
+        # This run's own time says best how its count fares; the trials tell of the others.
+        "stops_paying": stops_paying(
+            {**points, 1: float(one["seconds"]), processes: seconds}, {*points, processes}, _most(told)
+        ),
     }
+
+
+def _whole(
+    told: Mapping[str, Any], measure: str, processes: int, seconds: float, one: float, wall: float | None
+) -> dict[str, Any]:
+    """Return what the whole training gains.
+
+    What is no step, as saves and the slow first steps, takes as long on one process.
+    """
+    steps, spent = told.get("steps"), told.get("train_seconds", wall)
+    if measure != "step" or not steps or not spent:
+        return {"steps": None, "train_seconds": spent, **gains(processes, seconds, one)}
+    beside = max(0.0, float(spent) - steps * seconds)
+    here, alone = steps * seconds + beside, steps * one + beside
+    found = {"steps": steps, "train_seconds": here, "train_seconds_one_process": alone}
+    return {**found, "step_speed_up": round(one / seconds, 3), **gains(processes, here, alone)}
+
+
+def _most(told: Mapping[str, Any]) -> int:
+    """Return the most processes among which a step's samples can be shared out."""
+    if not told.get("samples") or not told.get("steps"):
+        return MOST_PROCESSES
+    return min(MOST_PROCESSES, max(1, round(float(told["samples"]) / float(told["steps"]))))
 
 
 def _about(run: Mapping[str, Any], told: Mapping[str, Any], *, restarted: bool) -> dict[str, Any]:
@@ -198,7 +225,7 @@ def _cost(
 ) -> dict[str, Any] | None:
     """Return what an epoch, 1,000 steps or the run costs both ways; None where the price is not known.
 
-    One process costs its part of a node's list price.
+    It is the money paid: whole nodes, of which one process takes one.
     """
     price = run.get("price_usd_per_hour")
     if price is None:
@@ -212,5 +239,5 @@ def _cost(
     return {
         "per": per,
         "usd": seconds * units / 3600 * price * int(run["nodes"]),
-        "usd_one_process": one * units / 3600 * price / int(run["procs_per_node"]),
+        "usd_one_process": one * units / 3600 * price,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from node.speedup import MEASURED
+from node.speedup import MEASURED, PROMISED_CUT
 
 
 def speedup_lines(found: Mapping[str, Any]) -> list[str]:
@@ -13,21 +13,19 @@ def speedup_lines(found: Mapping[str, Any]) -> list[str]:
     several = f"{found['processes']} {_noun(found)}"
     if "why" in found:
         return [f"speed-up of {several}: {found['why']}"]
-    one, steps = found["one_process"], found.get("steps")
-    head = f"training took {_time(found['train_seconds'])}"
-    here, alone, each = "", _time(one["seconds"]), ""
-    if steps:  # what they take, without what is no step: saves, the slow first ones
-        head += f", its {steps:,} steps {_time(steps * found['seconds'])}"
-        here, each = f" ({_time(found['seconds'])} each)", f"{alone} each; "
-        alone = _time(steps * one["seconds"])
-    head += f" on {several}{here}"
+    one, spent, steps = found["one_process"], _time(found["train_seconds"]), found.get("steps")
+    alone = _time(found["train_seconds_one_process"] if steps else one["seconds"])
+    here = f" ({steps:,} steps of {_time(found['seconds'])})" if steps else ""
+    each = f"{_time(one['seconds'])} a step; " if steps else ""
+    head = f"training took {spent} on {several}{here}"
     if found["processes"] == 1:
         lines = [f"{head}; the promised cut of {found['promised_cut_percent']}% is for several"]
     else:
+        basis = " (projected)" if one["basis"] != MEASURED else ""
         lines = [
             f"{head}, on one {alone} ({each}{_basis(one)})",
             f"{_cut(found['cut_percent'])}: the promise of {found['promised_cut_percent']}% is "
-            f"{found['promise']}; efficiency {found['efficiency_percent']}%",
+            f"{found['promise']}{basis}; efficiency {found['efficiency_percent']}%",
         ]
     cost = found.get("cost")
     if cost is not None:
@@ -35,13 +33,19 @@ def speedup_lines(found: Mapping[str, Any]) -> list[str]:
         per = "an epoch" if cost["per"] == "epoch" else cost["per"].replace("1000", "1,000")
         lines.append(f"{per} cost{'s' if per == 'an epoch' else ''} {_usd(cost['usd'])}{alone} (list price)")
     end = found.get("stops_paying")
-    if end is not None:
-        least = found["promised_cut_percent"]
-        lines.append(
-            f"more than {end['processes']} stop paying: the next doubling cuts less than {least}% "
-            f"({end['basis']})"
-        )
-    return lines
+    return lines if end is None else [*lines, paying_line(end)]
+
+
+def paying_line(end: Mapping[str, Any]) -> str:
+    """Return in words from which count on more processes stop paying."""
+    known = end["basis"]
+    known = known if known == MEASURED else f"{known}, without communication that grows"
+    if "none_up_to" in end:
+        return f"no limit to what pays was found up to {end['none_up_to']} ({known})"
+    return (
+        f"more than {end['processes']} stop paying: the next doubling cuts less than "
+        f"{100 * PROMISED_CUT:.0f}% ({known})"
+    )
 
 
 def _cut(percent: float) -> str:

@@ -94,13 +94,13 @@ def _tell(number: int, total: int, processes: int) -> None:
 
 def _local(job: JobSpec, counts: list[int], size: Mapping[str, Any]) -> dict[str, Any]:
     from fleet.job import program_problems
-    from fleet.speedup import evaluate
+    from fleet.speedup import evaluate, most_processes
     from fleet.speedup_runs import local_trials
     from stacks.problems import UserError
 
     if problems := list(program_problems(job)):
         raise UserError(problems)
-    return evaluate(local_trials(job, counts, **size), None, 1)
+    return evaluate(local_trials(job, counts, **size), None, 1, most_processes(job))
 
 
 def _on_fleet(
@@ -110,7 +110,7 @@ def _on_fleet(
     from fleet.job import build_request
     from fleet.run_store import open_runs
     from fleet.session import open_session
-    from fleet.speedup import evaluate, trial_job
+    from fleet.speedup import evaluate, most_processes, trial_job
     from fleet.speedup_runs import fleet_trials, keep_trials
 
     session = open_session(job.environment, cloud, act="run.submit")
@@ -120,13 +120,15 @@ def _on_fleet(
     largest = trial_job(job, max(counts), per_node, size["steps"])
     build_request(largest, outputs.fleets)  # too few nodes are told of before the first trial
     trials, request = fleet_trials(session, outputs, job, counts, procs_per_node=per_node, **size)
-    found = evaluate(trials, request["price_usd_per_hour"], per_node)
+    found = evaluate(trials, request["price_usd_per_hour"], per_node, most_processes(job))
     key = keep_trials(open_runs(session), request, found)
     return {**found, "kept": f"s3://{outputs.artifact_bucket}/{key}"}
 
 
 def _print(found: Mapping[str, Any]) -> None:
     """Print the table and what follows from it."""
+    from node.speedup_lines import paying_line
+
     what = "step" if found["measure"] == "step" else "run"
     heads = [
         "processes",
@@ -149,10 +151,7 @@ def _print(found: Mapping[str, Any]) -> None:
         return
     end = found.get("stops_paying")
     if end is not None:
-        say(
-            f"more than {end['processes']} process{'es' if end['processes'] > 1 else ''} stop paying: "
-            f"the next doubling cuts less than 30% ({end['basis']})"
-        )
+        say(paying_line(end))
 
 
 def _cells(row: Mapping[str, Any], basis: str, price: bool) -> list[str]:

@@ -155,8 +155,8 @@ def test_a_job_is_tried_on_one_and_two_processes_and_the_table_is_printed(
     ]  # fmt: skip
     assert "trial 4 of 4: 1 process" in said.err
     one, two = found["points"]
-    # Half a node's price for twice the time, and the whole node's for half of it.
-    assert one["usd"] / two["usd"] == pytest.approx(one["seconds"] / two["seconds"] / 2)
+    # Both take a whole node, one of them for twice the time.
+    assert one["usd"] / two["usd"] == pytest.approx(one["seconds"] / two["seconds"])
     stored = json.loads(
         shop[1]
         .store.s3.get_object(
