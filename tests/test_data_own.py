@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from trainer.data.decode import PictureError, decode_picture
 from trainer.data.errors import DatasetError
 from trainer.data.find import find_dataset
 from trainer.data.prepare_data import Request
+from trainer.data.split import is_held_out
 from trainer.data.table_encoder import CellError, TableEncoder
 from trainer.data.token_writer import write_shards
 from trainer.data_configs import (
@@ -41,6 +43,7 @@ from trainer.data_configs import (
     TableConfig,
     TextConfig,
     TokensConfig,
+    prepared_name,
 )
 
 
@@ -735,3 +738,40 @@ def test_a_row_whose_held_out_column_says_neither_part_is_broken(tmp_path: Path)
         "'part' says 'dev-set', which is neither train nor held_out",
         "'part' is empty, which is neither train nor held_out",
     ]
+
+
+def test_how_much_may_be_broken_is_no_part_of_a_data_set_s_name_and_is_asked_again(tmp_path: Path) -> None:
+    path = people(tmp_path / "t.csv", extra="1,2\n" * 25)
+    lenient = TableConfig(path=str(path), target="label", max_bad_share=0.1)
+    strict = replace(lenient, max_bad_share=0.01)
+    assert prepared_name(lenient) == prepared_name(strict)
+    made(lenient, tmp_path / "out")
+    with pytest.raises(DatasetError, match=r"25 of 525 are broken.*max_bad_share = 0.01 allows fewer"):
+        made(strict, tmp_path / "out")
+    assert made(lenient, tmp_path / "out").report["bad_rows"] == 25
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.5, 0.75, 0.9])
+def test_every_nth_holds_out_the_share_that_was_asked_for(share: float) -> None:
+    held = [is_held_out("every_nth", share, number, b"") for number in range(1000)]
+    assert sum(held) == round(1000 * share)
+
+
+def test_a_column_that_is_ignored_does_not_part_copies(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("key,x,y\n" + "".join(f"k{n},{n % 50},{n % 50}\n" for n in range(200)))
+    data = made(TableConfig(path=str(path), target="y", ignore=("key",)), tmp_path / "out")
+    assert data.report["duplicates_over_split"] == 0
+
+
+def test_shards_keep_their_names_apart_and_their_words_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    (folder / "a").mkdir(parents=True)
+    for at, name in enumerate(("a/b.bin", "a-b.bin", "latest-values.bin", "val_000.BIN")):
+        np.arange(at, 200 + at, dtype="<u2").tofile(folder / name)
+    data = made(TokensConfig(path=str(folder)), tmp_path / "out")
+    assert data.report["tokens"] == {"train": 600, "held_out": 200}
+    assert sorted(int(each[0]) for each in data.tokens("train")) == [0, 1, 2]
+    np.arange(500, dtype="<u4").tofile(folder / "wide.bin")
+    with pytest.raises(DatasetError, match=r"wide\.bin: looks like uint32"):
+        made(TokensConfig(path=str(folder)), tmp_path / "wide")

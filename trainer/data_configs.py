@@ -209,8 +209,9 @@ def data_shape(data: DataConfig) -> Shape:
 
 
 def content_settings(data: DataConfig) -> dict[str, Any]:
-    """Return the settings that decide what is prepared, as JSON knows them."""
+    """Return the settings that decide what is prepared, as JSON knows them; not what is only refused."""
     settings = dataclasses.asdict(data)
+    del settings["max_bad_share"]
     return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 

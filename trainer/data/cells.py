@@ -37,6 +37,13 @@ def number_of(cell: Cell) -> float | None:
     return number if math.isfinite(number) and not (isinstance(cell, str) and "_" in cell) else None
 
 
+def comma_hint(cell: Cell) -> str:
+    """Return what to do where the cell is a number that has a comma for a point."""
+    if isinstance(cell, str) and cell.count(",") == 1 and number_of(cell.replace(",", ".")) is not None:
+        return ": write its decimal comma as a point"
+    return ""
+
+
 def text_of(cell: Cell) -> str:
     """Return the cell as the name of a category: 3.0 and 3 are the same one, and True and true.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +11,9 @@ from numpy.typing import NDArray
 from trainer.data.errors import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+
+MOST_PIXELS = 2**26
+"""Pixels of a picture above which it is not decoded: 192 MiB in three channels."""
 
 
 class PictureError(ValueError):
@@ -32,13 +34,14 @@ def decode_picture(
     """
     image_module, operations = _pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", image_module.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # of metadata that is not looked at
-            with image_module.open(io.BytesIO(data)) as opened:
-                opened.draft(None, (width * 2, height * 2))  # a JPEG is decoded at about the size asked for
-                opened.load()
-                image = _plain(operations.exif_transpose(opened), colour, image_module)
+        with image_module.open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise PictureError("has too many pixels")
+            opened.draft(None, (width * 2, height * 2))  # a JPEG is decoded at about the size asked for
+            opened.load()
+            image = _plain(operations.exif_transpose(opened), colour, image_module)
+    except PictureError:
+        raise
     except image_module.UnidentifiedImageError:
         raise PictureError("is no picture of a kind that is known") from None
     except (image_module.DecompressionBombWarning, image_module.DecompressionBombError):

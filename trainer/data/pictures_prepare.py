@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -177,7 +178,10 @@ def _decode_unit(
 ) -> Note:
     """Decode the pictures, of which the first has the number `first`, and write them as a shard a part."""
     label_of = {name: label for label, name in enumerate(classes)}
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # Pillow decodes outside of the GIL
+    # Filters are of the whole process: set here and not by each thread.
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        warnings.simplefilter("ignore")  # of metadata that is not looked at; what is too large is refused
+        # Pillow decodes outside of the GIL.
         results = list(pool.map(lambda picture: _decode(picture, config), pictures))
     rows: dict[str, list[tuple[NDArray[np.uint8], int]]] = {part: [] for part in PARTS}
     decoded, broken = [], []

@@ -6,11 +6,12 @@ import fcntl
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from trainer.data import rows
 from trainer.data.bundled_sets import make_bundled
@@ -33,7 +34,7 @@ from trainer.data_configs import (
 )
 from trainer.durable import write_durably
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same data and settings would be prepared otherwise than before."""
 
 
@@ -93,13 +94,25 @@ def prepare_data(request: Request, folder: Path) -> Path:
             _clear(folder)
         elif (folder / ABOUT).is_file():
             try:
-                open_dataset(folder)
+                opened = open_dataset(folder)
             except DatasetError:
                 _clear(folder)
             else:
+                _check_share(opened.report, request.data)
                 return folder
         write_durably(folder / VERSION_FILE, version)
         return _prepare(request, folder)
+
+
+def _check_share(report: Mapping[str, Any], data: DataConfig | None) -> None:
+    """Raise DatasetError where what is there has more broken things than are allowed by now."""
+    bad = report.get("bad_rows", report.get("bad_files", 0))
+    found = (report[key] for key in ("rows", "pictures", "documents") if key in report)
+    counts: Mapping[str, int] = next(found, {})
+    total = bad + sum(counts.values())
+    if data is not None and bad > data.max_bad_share * total:
+        allowed = f"data.max_bad_share = {data.max_bad_share:g} allows fewer: mend them, or raise it"
+        raise DatasetError(f"{bad} of {total} are broken, as quarantine.jsonl names them ({allowed})")
 
 
 def _prepare(request: Request, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.cells import is_missing, number_of, numbers_of, text_of
+from trainer.data.cells import comma_hint, is_missing, number_of, numbers_of, text_of
 from trainer.data.rows import Cell
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -46,7 +46,7 @@ class TableEncoder:
             number = number_of(cell)
             if number is None:
                 if not is_missing(cell):
-                    raise CellError(f"column {name!r}: {cell!r} is no number{_comma_hint(cell)}")
+                    raise CellError(f"column {name!r}: {cell!r} is no number{comma_hint(cell)}")
                 number = math.nan
             elif abs(number) > LARGEST:
                 raise CellError(f"column {name!r}: {cell!r} is too large")
@@ -87,15 +87,8 @@ class TableEncoder:
 def _number(cell: Cell, name: str, place: int, faults: dict[int, str]) -> float:
     number = number_of(cell)
     if number is None and not is_missing(cell):
-        faults.setdefault(place, f"column {name!r}: {cell!r} is no number{_comma_hint(cell)}")
+        faults.setdefault(place, f"column {name!r}: {cell!r} is no number{comma_hint(cell)}")
     return math.nan if number is None else number
-
-
-def _comma_hint(cell: Cell) -> str:
-    """Return what to do where the number has a comma for a point."""
-    if isinstance(cell, str) and cell.count(",") == 1 and number_of(cell.replace(",", ".")) is not None:
-        return ": write its decimal comma as a point"
-    return ""
 
 
 def standardised(numbers: NDArray[np.float64], columns: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:

@@ -82,7 +82,8 @@ class _Parts:
         elif split == "content":
             key = tuple(row)
             if key not in self._names:
-                self._names[key] = sorted(key), "\x1e".join(sorted(key))
+                kept = sorted(set(key) - set(config.ignore))
+                self._names[key] = kept, "\x1e".join(kept)
             names, joined = self._names[key]
             content = "\x1f".join([joined, *(text_of(row[name]) for name in names)])
         return is_held_out(split, config.held_out, number, content.encode(errors="replace"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.data.cells import is_empty, is_missing, number_of, numbers_of, text_of
+from trainer.data.cells import comma_hint, is_empty, is_missing, number_of, numbers_of, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.rows import Cell
 from trainer.data_configs import TableConfig
@@ -140,7 +140,9 @@ def _choose(scan: ColumnScan, config: TableConfig) -> Column:
             return Column(name, "ignored", "it counts the rows; data.numbers = [...] keeps it")
         return Column(name, "number")
     if scan.many or len(scan.values) > max(50, scan.seen // 2):
-        return Column(name, "ignored", "nearly every row has its own text; data.categories = [...] keeps it")
+        hint = comma_hint(next(iter(scan.values), ""))
+        why = "nearly every row has its own text; data.categories = [...] keeps it"
+        return Column(name, "ignored", why + hint.replace(":", ";", 1))
     return Column(name, "category")
 
 
@@ -156,6 +158,7 @@ def target_kind(scan: ColumnScan, config: TableConfig) -> Literal["class", "numb
         odd = next((value for value in scan.values if number_of(value) is None), "")
         raise DatasetError(
             f"data.predict: the target {scan.name!r} has values that are no number, as {odd!r}"
+            + comma_hint(odd)
         )
     if kind == "class" and (scan.many or len(scan.values) > MOST_CLASSES):
         raise DatasetError(

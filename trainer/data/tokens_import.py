@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from trainer.data_configs import TokensConfig
 HEADER_BYTES = 1024
 HEADERS = {20240520: "uint16", 20240801: "uint32"}
 """Kind of token by the first number of a file with a header of 256 int32 (karpathy/llm.c, dev/data)."""
-HELD_OUT_NAMES = ("val", "held_out", "heldout", "test")
-"""A file with one of these in its name is held out."""
+HELD_OUT_WORDS = re.compile(r"(?<![a-z])(val|valid|validation|test|held_?out)(?![a-z])")
+"""A file with one of these words in its name, or in its folders', is held out."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def import_tokens(
     """Bring the shards into the folder; return their entries, what about.json says, and the data check."""
     folder.mkdir(parents=True, exist_ok=True)
     known = _own_about(config)
-    shards = [_read_header(_bring(place, folder), config, place, known) for place in places]
+    paths = [_bring(place, folder / name) for place, name in zip(places, _names(places), strict=True)]
+    shards = [_read_header(path, config, place, known) for path, place in zip(paths, places, strict=True)]
     files = _split(shards, config.held_out)
     about = {key: value for key, value in known.get("about", {}).items() if key != "vocabulary"}
     about |= {"vocabulary": _vocabulary(shards, config, known), "source": config.path}
@@ -61,9 +63,19 @@ def _own_about(config: TokensConfig) -> dict[str, Any]:
     return {"about": opened.about, "dtype": opened.tokens("train")[0].dtype.name}
 
 
-def _bring(place: Place, folder: Path) -> Path:
-    """Link the file into the folder, or copy it where it lies on another disk or in S3."""
-    path = folder / place.name.replace("/", "-")
+def _names(places: Sequence[Place]) -> list[str]:
+    """Return a name for each file in one folder: a/b.bin and a-b.bin are two."""
+    names: dict[str, None] = {}
+    for place in places:
+        name = place.name[: -len(".bin")].replace("/", "-") + ".bin"  # .BIN is one as well
+        while name in names:
+            name = f"{name.removesuffix('.bin')}-.bin"
+        names[name] = None
+    return list(names)
+
+
+def _bring(place: Place, path: Path) -> Path:
+    """Link the file to the path, or copy it where it lies on another disk or in S3."""
     path.unlink(missing_ok=True)
     if place.where.startswith(s3.SCHEME):
         s3.download_object(place.where, path)
@@ -94,12 +106,24 @@ def _read_header(path: Path, config: TokensConfig, place: Place, known: dict[str
         raise DatasetError(
             f"{place.name}: its header says {int(header[2])} tokens, it has {count}: fetch it again"
         )
+    if config.dtype == "auto" and not known and not offset:
+        _check_width(path, place)
     return Shard(path, dtype, offset, count)
+
+
+def _check_width(path: Path, place: Place) -> None:
+    """Raise DatasetError where a file without a header looks as if its numbers had four bytes each."""
+    numbers = np.fromfile(path, "<u2", 8192)
+    low, high = numbers[::2], numbers[1::2]
+    if len(high) >= 64 and high.max() < 16 <= low.max():  # tokens below 2**20
+        raise DatasetError(
+            f'{place.name}: looks like uint32, and has no header: say data.dtype = "uint32", or "uint16"'
+        )
 
 
 def _split(shards: Sequence[Shard], share: float) -> list[FileEntry]:
     """Return the entries: held out is what is named so, else the last share of all tokens."""
-    named = [any(word in shard.path.name.lower() for word in HELD_OUT_NAMES) for shard in shards]
+    named = [bool(HELD_OUT_WORDS.search(shard.path.name.lower())) for shard in shards]
     if any(named) and not all(named):
         return [_entry(shard, PARTS[held], 0, shard.count) for shard, held in zip(shards, named, strict=True)]
     cut = sum(shard.count for shard in shards) - max(int(share * sum(shard.count for shard in shards)), 2)
