@@ -257,3 +257,21 @@ def test_a_compiler_that_fails_costs_a_warning_and_the_run_goes_on(
     with pytest.warns(UserWarning, match="compile: it failed, going on without"):
         fit(run, loader())
     assert run.step_number == 2
+
+
+def test_what_follows_the_last_step_is_told_as_finishing_and_counts_as_no_step(start: Any) -> None:
+    run = start()
+    pulse = run.around.pulse
+    told: list[str] = []
+
+    @run.on("step")
+    def look(step: int) -> None:
+        told.append(pulse.phase("training"))
+        with run.phase("evaluating"):
+            told.append(pulse.phase("evaluating"))
+
+    fit(run, Steps(run, num_steps=2))
+    with run.phase("evaluating"):
+        told.append(pulse.phase("evaluating"))
+    told.append(pulse.phase("finishing"))
+    assert told == ["training", "evaluating"] * 2 + ["evaluating", "finishing"]
