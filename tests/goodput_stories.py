@@ -69,7 +69,7 @@ class Story:
                 self.spend("other", 0.2)
                 self.tell("attempt_ended", attempt=self.attempt, cause="told to stop")
                 self.tell("job_ended", code=75, cause="told to stop")
-                self.spend("infrastructure_recovery", self.random.uniform(60, 240))
+                self.clock += self.random.uniform(60, 240)  # until it is resumed: nobody has machines for it
                 return
             if end != "done":
                 self.spend("infrastructure_recovery", self.random.uniform(0.3, 6))

@@ -39,7 +39,7 @@ def test_every_bucket_of_a_run_with_kills_hangs_and_stops_is_what_was_put_into_i
     ledger = read_ledger(story.write(tmp_path / FILE))
     wall = story.clock - START
     assert sum(ledger.buckets.values()) == pytest.approx(ledger.wall_seconds, rel=1e-9)
-    assert ledger.wall_seconds == pytest.approx(wall, abs=0.01) and wall > 3600
+    assert ledger.wall_seconds + ledger.stopped_seconds == pytest.approx(wall, abs=0.01) and wall > 3600
     for name in BUCKETS:
         truth = story.truth.get(name, 0.0)
         # A kill leaves up to a window of steps untold: their time is known, their waits are not.
@@ -122,8 +122,8 @@ def test_a_run_that_follows_a_finished_one_takes_none_of_its_steps(tmp_path: Pat
     assert ledger.steps == 22 and ledger.lost_steps == 0 and ledger.wall_seconds == pytest.approx(21)
 
 
-@pytest.mark.parametrize(("code", "recovery"), [(0, 0.0), (1, 0.0), (2, 0.0), (75, 89.0), (None, 90.0)])
-def test_only_a_job_that_is_to_be_run_again_makes_the_time_until_then_a_recovery(
+@pytest.mark.parametrize(("code", "recovery"), [(0, 0.0), (1, 0.0), (2, 0.0), (75, 0.0), (None, 90.0)])
+def test_only_the_time_until_a_killed_launcher_is_started_again_is_a_recovery(
     code: int | None, recovery: float, tmp_path: Path
 ) -> None:
     ended = [(11.0, "job_ended", {"code": code})] if code is not None else []
@@ -136,16 +136,30 @@ def test_only_a_job_that_is_to_be_run_again_makes_the_time_until_then_a_recovery
     assert ledger.buckets["infrastructure_recovery"] == pytest.approx(recovery)
     assert ledger.wall_seconds == pytest.approx(22 if recovery == 0 else 111)
     assert sum(ledger.buckets.values()) == pytest.approx(ledger.wall_seconds)
-    assert ledger.steps == 22 and ledger.lost_steps == 0
+    assert ledger.stopped_seconds == pytest.approx(89 if code == 75 else 0)
+    assert ledger.steps == 22 and ledger.lost_steps == 0 and ledger.until == pytest.approx(T + 111)
 
 
-@pytest.mark.parametrize(("last", "recovery"), [("stopped", 9.5), ("finished", 0.0)])
-def test_without_a_launcher_a_run_told_to_stop_is_waited_for_and_a_finished_one_is_not(
-    last: str, recovery: float, tmp_path: Path
+def test_a_run_resumed_days_after_its_machine_was_lost_pays_nothing_for_these(tmp_path: Path) -> None:
+    second = [*a_life(0, 12, pid=8, finished=True)]
+    later = [(at + 172800, kind, fields) for at, kind, fields in second]
+    ledger = told(
+        tmp_path,
+        (0, "job_started", {}), (0, "attempt_started", {}), *a_life(0, 1, pid=7, finished=False),
+        (172800, "job_started", {}), (172800, "attempt_started", {}), *later,
+    )  # fmt: skip
+    assert ledger.buckets["infrastructure_recovery"] == 0 and ledger.wall_seconds < 60
+    assert ledger.stopped_seconds == pytest.approx(172790, abs=2)
+
+
+@pytest.mark.parametrize(("last", "stopped"), [("stopped", 9.5), ("finished", 0.0)])
+def test_without_a_launcher_a_run_told_to_stop_waited_and_a_finished_one_did_not(
+    last: str, stopped: float, tmp_path: Path
 ) -> None:
     first = [*a_life(0, 1, pid=7, finished=False), (10.5, last, {"pid": 7})]
     ledger = told(tmp_path, *first, *a_life(20, 12, pid=8, finished=True))
-    assert ledger.buckets["infrastructure_recovery"] == pytest.approx(recovery)
+    assert ledger.buckets["infrastructure_recovery"] == 0
+    assert ledger.stopped_seconds == pytest.approx(stopped)
 
 
 def test_money_is_the_price_of_all_machines_for_the_seconds(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ _INTERRUPTION = {
     "evaluation": "evaluation", "checkpoint_wait": "checkpoint_save", "data_wait": "data_loading"
 }  # fmt: skip
 """Events that tell of a time from `begin` to `end`."""
+RELAUNCH_SECONDS = 600.0
+"""A launcher that was killed is started again on its machine at once. What takes longer than this is a resume
+on other machines: until then nobody paid for any."""
 _GAP, _JOB, _ATTEMPT, _LIFE, _STEPS, _PAUSE = range(6)
 """Which of two accounts of the same moment holds: the later one in this list."""
 
@@ -64,7 +68,11 @@ class Ledger:
 
     wall_seconds: float
     """From the first start to the end, or the last that was heard; without the time between a job that had
-    ended for good and the next one in the same run directory."""
+    ended, or was told to stop, and the next one in the same run directory."""
+    stopped_seconds: float
+    """How long the run had no machines, between being told to stop or losing them and being resumed."""
+    until: float
+    """The time of the last event that it takes account of, seconds since the epoch; 0 for none."""
     buckets: dict[str, float]
     """Seconds of each of BUCKETS; together the wall time."""
     goodput_percent: float | None
@@ -124,6 +132,8 @@ def reckon(history: History, usd_per_hour: float | None = None) -> Ledger:
     known = any(window.num_steps for window in windows)
     return Ledger(
         wall_seconds=wall,
+        stopped_seconds=sum(end - begin for begin, end, recovers in _gaps(history) if not recovers),
+        until=max((event.time for event in history.events), default=0.0),
         buckets=buckets,
         goodput_percent=100 * buckets["productive"] / wall if known and wall else None,
         usd_per_hour=usd_per_hour,
@@ -139,12 +149,12 @@ def reckon(history: History, usd_per_hour: float | None = None) -> Ledger:
 def _job_spans(history: History) -> Iterator[Span]:
     """Yield what the launcher's events tell: starts, programs that report no steps, recoveries."""
     with_run = {id(life.attempt) for life in history.lives}
+    for begin, end, recovers in _gaps(history):
+        if recovers:
+            yield Span(begin, end, _GAP, "infrastructure_recovery")
     for number, job in enumerate(history.jobs):
         yield Span(job.begin, job.end, _JOB, "other")
         is_last = number + 1 == len(history.jobs)
-        if not is_last and job.code in (None, STOPPED):
-            # Between jobs that had ended for good nobody waited for a machine.
-            yield Span(job.end, history.jobs[number + 1].begin, _GAP, "infrastructure_recovery")
         for at, attempt in enumerate(job.attempts):
             begin = job.begin if at == 0 else attempt.begin
             following = job.attempts[at + 1].begin if at + 1 < len(job.attempts) else None
@@ -156,6 +166,17 @@ def _job_spans(history: History) -> Iterator[Span]:
                 yield from _blind_spans(attempt, begin, end, is_lost)
             if following is not None:
                 yield Span(end, following, _ATTEMPT, "infrastructure_recovery")
+
+
+def _gaps(history: History) -> Iterator[tuple[float, float, bool]]:
+    """Yield begin and end of the times in which a run waited to go on, and whether on machines it still had.
+
+    After a job that had ended for good nobody waited.
+    """
+    for job, following in pairwise(history.jobs):
+        if job.code in (None, STOPPED) and following.begin > job.end:
+            soon = following.begin - job.end <= RELAUNCH_SECONDS
+            yield job.end, following.begin, job.code is None and soon
 
 
 def _failed_at(attempt: Attempt) -> float | None:
