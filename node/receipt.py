@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +15,10 @@ from node.watch import Verdict
 
 _GOODPUT = ("wall_seconds", "goodput_percent", "buckets", "lost_steps")
 """What a receipt takes over from goodput.json (docs/numbers.md)."""
+_LAST_EVENTS = 8192
+"""How much of the end of goodput.jsonl is looked at, bytes."""
+_JITTER = 1.0
+"""Seconds by which the clocks of those who tell it may differ."""
 PHASES = ("submitted", "dispatched", "claimed", "started", "first_step", "ended")
 
 
@@ -122,13 +127,28 @@ def _was_restarted(bucket: Bucket, run_id: str) -> bool:
 
 
 def _goodput(bucket: Bucket, run_id: str) -> dict[str, Any] | None:
-    """Return where the time of all attempts went, as the launcher has reckoned; None where it did not."""
+    """Return where the time of all attempts went, as the last launcher has reckoned; None where it did not.
+
+    A launcher that was killed leaves the ledger of one before it, which knows nothing of what was told since.
+    """
     body = bucket.get(run_key(run_id, "goodput.json"))
+    events = bucket.get_end(run_key(run_id, "goodput.jsonl"), _LAST_EVENTS) or b""
     try:
         found = json.loads(body or b"null")
-        return None if found is None else {name: found[name] for name in _GOODPUT}
+        if found is None or _last_time(events) > float(found["until"]) + _JITTER:
+            return None
+        return {name: found[name] for name in _GOODPUT}
     except (ValueError, KeyError, TypeError):  # a script may keep a file of that name
         return None
+
+
+def _last_time(events: bytes) -> float:
+    """Return the latest time of the whole lines; 0 where there is none."""
+    times = [0.0]
+    for line in events.splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line
+            times.append(float(json.loads(line)["time"]))
+    return max(times)
 
 
 def earlier_attempts(bucket: Bucket, run: Mapping[str, Any]) -> list[dict[str, Any]]:
