@@ -34,6 +34,7 @@ from trainer.data.errors import DatasetError
 from trainer.data.find import find_dataset
 from trainer.data.prepare_data import Request
 from trainer.data.split import is_held_out
+from trainer.data.table_check import rare_classes
 from trainer.data.table_encoder import CellError, TableEncoder
 from trainer.data.token_writer import write_shards
 from trainer.data_configs import (
@@ -401,7 +402,7 @@ from trainer.data_configs import TextConfig
 
 text_prepare.BYTES_PER_UNIT = 5000
 encode = text_prepare._encode_unit
-text_prepare._encode_unit = lambda *arguments: time.sleep(0.05) or encode(*arguments)
+text_prepare._encode_unit = lambda *given, **named: time.sleep(0.05) or encode(*given, **named)
 prepare_data(Request(data=TextConfig(path=sys.argv[1], vocabulary=300)), Path(sys.argv[2]))
 """
 
@@ -775,3 +776,30 @@ def test_shards_keep_their_names_apart_and_their_words_whole(tmp_path: Path) -> 
     np.arange(500, dtype="<u4").tofile(folder / "wide.bin")
     with pytest.raises(DatasetError, match=r"wide\.bin: looks like uint32"):
         made(TokensConfig(path=str(folder)), tmp_path / "wide")
+
+
+def test_of_one_text_alone_the_end_is_held_out(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    path.write_text("".join(f"line {number:04}\n" for number in range(1000)))
+    data = made(TextConfig(path=str(path), tokenizer="characters", held_out=0.1), tmp_path / "out")
+    assert data.report["tokens"] == {"train": 9001, "held_out": 1001}
+
+
+def test_the_check_names_orders_that_tell_the_target_and_pictures_that_no_table_lists(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    draw = random.Random(3)
+    rows = [f"{n % 2 * 10 + draw.random()},{draw.random()},{n % 2}\n" for n in range(400)]
+    path.write_text("after,before,label\n" + "".join(rows))
+    warnings = made(TableConfig(path=str(path), target="label"), tmp_path / "out").report["warnings"]
+    assert warnings == ["column 'after' alone gives the target away: is it known before the target is?"]
+    assert rare_classes({"a": {"train": 0, "held_out": 3}, "b": {"train": 30, "held_out": 3}}) == [
+        "classes without an item to train on, which are never right: a"
+    ]
+    names = sorted(each.relative_to(tmp_path).as_posix() for each in album(tmp_path / "album").rglob("*.png"))
+    labels = tmp_path / "labels.csv"
+    listed = "".join(f"{name.removeprefix('album/')},{at % 2}\n" for at, name in enumerate(names[:40]))
+    labels.write_text("file,label\n" + listed)
+    config = PicturesConfig(path=str(tmp_path / "album"), labels=str(labels), height=8, width=8)
+    assert made(config, tmp_path / "p").report["warnings"] == [
+        "20 pictures are not in data.labels, and not used"
+    ]

@@ -52,13 +52,22 @@ class Document:
 
 
 def read_documents(
-    places: Sequence[Place], config: TextConfig | DocumentsConfig, quarantine: Quarantine, first: int = 0
+    places: Sequence[Place],
+    config: TextConfig | DocumentsConfig,
+    quarantine: Quarantine,
+    first: int = 0,
+    *,
+    alone: bool,
 ) -> Iterator[Document]:
     """Yield the documents of the files in order, each with its part; broken ones are quarantined.
 
-    `first` is the number of the first one, where files before these had documents as well.
+    `first` is the number of the first one, where files before these had documents as well. Of a text that is
+    `alone`, all of the data, the end is held out.
     """
     number = first
+    if alone and not places[0].name.lower().endswith(rows.SUFFIXES):
+        yield from _cut(places[0], config, quarantine)
+        return
     for place in places:
         with on_this_machine([place], quarantine) as files:
             for name, path in files:
@@ -68,6 +77,17 @@ def read_documents(
                     held = is_held_out(config.split, config.held_out, number, content)
                     yield Document(text, held, name, row, label, prompt)
                     number += 1
+
+
+def _cut(place: Place, config: TextConfig | DocumentsConfig, quarantine: Quarantine) -> Iterator[Document]:
+    """Yield a text that is all of the data in two documents: its end is held out, from a line's beginning."""
+    with on_this_machine([place], quarantine) as files:
+        for name, path in files:
+            for text, *_ in _whole(name, path, quarantine):
+                place_of_cut = int(len(text) * (1 - config.held_out))
+                cut = text.rfind("\n", 0, place_of_cut) + 1 or place_of_cut
+                yield Document(text[:cut], False, name, None)
+                yield Document(text[cut:], True, name, None)
 
 
 def _documents_of(

@@ -106,9 +106,16 @@ def _labelled(config: PicturesConfig, places: Sequence[Place], quarantine: Quara
 
 
 def prepare_pictures(
-    folder: Path, config: PicturesConfig, pictures: Sequence[Picture], quarantine: Quarantine
+    folder: Path,
+    config: PicturesConfig,
+    pictures: Sequence[Picture],
+    quarantine: Quarantine,
+    unlisted: int = 0,
 ) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-    """Write the shards into the folder; return their entries, what about.json says, and the data check."""
+    """Write the shards into the folder; return their entries, what about.json says, and the data check.
+
+    `unlisted` pictures lie beside them, of which no class is known.
+    """
     classes = sorted({picture.label for picture in pictures})
     channels = 3 if config.colour == "rgb" else 1
     per_unit = max(BYTES_PER_UNIT // (config.height * config.width * channels), 1)
@@ -133,7 +140,10 @@ def prepare_pictures(
             )
     about = {"classes": classes, "height": config.height, "width": config.width, "channels": channels}
     about |= {"brightest": 255, "colour": config.colour, "resize": config.resize, "source": config.path}
-    return files, about, found.report(len(quarantine))
+    report = found.report(len(quarantine))
+    if unlisted:
+        report["warnings"].append(f"{unlisted} pictures are not in data.labels, and not used")
+    return files, about, report
 
 
 class _Found:
@@ -178,11 +188,7 @@ def _decode_unit(
 ) -> Note:
     """Decode the pictures, of which the first has the number `first`, and write them as a shard a part."""
     label_of = {name: label for label, name in enumerate(classes)}
-    # Filters are of the whole process: set here and not by each thread.
-    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        warnings.simplefilter("ignore")  # of metadata that is not looked at; what is too large is refused
-        # Pillow decodes outside of the GIL.
-        results = list(pool.map(lambda picture: _decode(picture, config), pictures))
+    results = _decode_all(pictures, config)
     rows: dict[str, list[tuple[NDArray[np.uint8], int]]] = {part: [] for part in PARTS}
     decoded, broken = [], []
     for place, (picture, result) in enumerate(zip(pictures, results, strict=True)):
@@ -210,6 +216,16 @@ def _decode_unit(
         if each
     ]
     return {"files": files, "broken": broken, "decoded": decoded}
+
+
+def _decode_all(
+    pictures: Sequence[Picture], config: PicturesConfig
+) -> list[tuple[NDArray[np.uint8], bytes] | str]:
+    """Return what _decode does for each picture, on all cores: Pillow decodes outside of the GIL."""
+    # Filters are of the whole process: set here and not by each thread.
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        warnings.simplefilter("ignore")  # of metadata that is not looked at; what is too large is refused
+        return list(pool.map(lambda picture: _decode(picture, config), pictures))
 
 
 def _decode(picture: Picture, config: PicturesConfig) -> tuple[NDArray[np.uint8], bytes] | str:

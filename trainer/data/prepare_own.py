@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainer.data.dataset import PARTS, SMALL, merged
 from trainer.data.dataset_writer import finish
+from trainer.data.decode import SUFFIXES
 from trainer.data.mapped import map_safetensors
 from trainer.data.pictures_prepare import find_pictures, prepare_pictures
 from trainer.data.places import Place, on_this_machine
@@ -33,7 +34,7 @@ def prepare_own(
 ) -> Path:
     """Prepare the files into the folder under that name, and return the folder; raises DatasetError."""
     if isinstance(data, PicturesConfig):
-        return _pictures(name, data, folder, quarantine)
+        return _pictures(name, data, places, folder, quarantine)
     if isinstance(data, TableConfig):
         return _table(name, data, places, folder, quarantine)
     settings = content_settings(data)
@@ -50,9 +51,13 @@ def prepare_own(
     return folder
 
 
-def _pictures(name: str, data: PicturesConfig, folder: Path, quarantine: Quarantine) -> Path:
+def _pictures(
+    name: str, data: PicturesConfig, places: Sequence[Place], folder: Path, quarantine: Quarantine
+) -> Path:
     pictures = find_pictures(data, quarantine)
-    files, about, report = prepare_pictures(folder, data, pictures, quarantine)
+    used = {picture.place.where for picture in pictures}
+    unlisted = sum(Path(each.where).suffix.lower() in SUFFIXES and each.where not in used for each in places)
+    files, about, report = prepare_pictures(folder, data, pictures, quarantine, unlisted)
     if sum(file["bytes"] for file in files) <= SMALL:
         opened = [(file["part"], map_safetensors(folder / file["name"])) for file in files]
         parts = {each: merged([arrays for part, arrays in opened if part == each]) for each in PARTS}

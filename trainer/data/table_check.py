@@ -12,6 +12,10 @@ from trainer.data.cells import is_missing
 from trainer.data.table_scan import Column, ColumnScan
 
 Arrays = Mapping[str, NDArray[Any]]
+LEAST_ROWS = 100
+"""Training rows below which an order may part two classes by chance."""
+SAME_ORDER = 0.999
+"""Area under the ROC curve of one column from which it tells two classes apart by itself."""
 SAME = 0.9999
 """Correlation from which a column of numbers is the target in another unit."""
 
@@ -62,10 +66,13 @@ def class_counts(
 def rare_classes(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Return a warning for classes that a part has none of, or hardly any."""
     none = [name for name, each in counts.items() if not each.get("held_out")]
+    unknown = [name for name, each in counts.items() if not each.get("train")]
     few = [name for name, each in counts.items() if 0 < each.get("train", 0) < 10]
     warnings = []
     if none:
         warnings.append(f"classes without a held-out item, which nothing can be said of: {_some(none)}")
+    if unknown:
+        warnings.append(f"classes without an item to train on, which are never right: {_some(unknown)}")
     if few:
         warnings.append(f"classes with fewer than 10 items to train on: {_some(few)}")
     return warnings
@@ -98,7 +105,8 @@ def _leaks(train: Arrays, about: Mapping[str, Any]) -> list[str]:
     for at, name in enumerate(numbers):
         values = train["numbers"][:, at]
         if is_class:
-            if _decides(values, target, len(about["target"]["classes"])):
+            classes = len(about["target"]["classes"])
+            if _decides(values, target, classes) or (classes == 2 and _parts_two(values, target)):
                 found.append(name)
         elif _is_line(values, target):
             found.append(name)
@@ -114,6 +122,19 @@ def _is_line(values: NDArray[Any], target: NDArray[np.float64]) -> bool:
     if np.isnan(values).any() or not values.std() or not target.std():
         return False
     return bool(abs(np.corrcoef(values, target)[0, 1]) > SAME)
+
+
+def _parts_two(values: NDArray[Any], target: NDArray[np.float64]) -> bool:
+    """Return whether the column's order tells two classes apart almost always."""
+    if np.isnan(values).any() or len(values) < LEAST_ROWS or len(np.unique(target)) < 2:
+        return False
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[
+        inverse.reshape(-1)
+    ]  # Mann and Whitney 1947; ties count half
+    ones = int((target == 1).sum())
+    area = (ranks[target == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(target) - ones))
+    return bool(max(area, 1 - area) > SAME_ORDER)
 
 
 def _decides(values: NDArray[Any], target: NDArray[np.float64], num_classes: int) -> bool:

@@ -46,7 +46,9 @@ def prepare_tokens(
     def work(number: int) -> Note:
         writers = _writers(folder, number, about["vocabulary"])
         # Units are done in order: the documents of those before are counted by now.
-        return _encode_unit(writers, config, units[number], encode, sum(documents.values()))
+        return _encode_unit(
+            writers, config, units[number], encode, sum(documents.values()), alone=len(places) == 1
+        )
 
     files: list[Any] = []
     documents, tokens = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
@@ -68,7 +70,7 @@ def prepare_labelled(config: TextConfig, places: Sequence[Place], quarantine: Qu
     """Return labelled texts as tokens, offsets and labels, each part in memory."""
     from trainer import text_sets
 
-    documents = list(read_documents(places, config, quarantine))
+    documents = list(read_documents(places, config, quarantine, alone=len(places) == 1))
     known = {document.label for document in documents if not document.held_out}
     for document in documents:
         if document.label not in known:
@@ -94,7 +96,7 @@ def prepare_labelled(config: TextConfig, places: Sequence[Place], quarantine: Qu
 
 def prepare_documents(config: DocumentsConfig, places: Sequence[Place], quarantine: Quarantine) -> Prepared:
     """Return the documents as they are: their bytes, and where each prompt and each text ends."""
-    documents = list(read_documents(places, config, quarantine))
+    documents = list(read_documents(places, config, quarantine, alone=len(places) == 1))
     quarantine.check(len(documents))
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for part, of in _by_part(documents).items():
@@ -163,7 +165,7 @@ def _tokenizer(
     if path.is_file():
         tokenizer = Tokenizer(path.read_text(encoding="utf-8"))
     else:
-        documents = read_documents(places, config, quarantine)
+        documents = read_documents(places, config, quarantine, alone=len(places) == 1)
         training = (each.text for each in documents if not each.held_out)
         if (some := next(training, None)) is None:
             quarantine.check(0)
@@ -197,13 +199,19 @@ def _writers(folder: Path, number: int, vocabulary: int) -> dict[str, TokenWrite
 
 
 def _encode_unit(
-    writers: dict[str, TokenWriter], config: TextConfig, places: Sequence[Place], encode: Encode, first: int
+    writers: dict[str, TokenWriter],
+    config: TextConfig,
+    places: Sequence[Place],
+    encode: Encode,
+    first: int,
+    *,
+    alone: bool,
 ) -> Note:
     """Write the documents of one unit, `first` of which came before it."""
     quarantine = Quarantine(1)
     counts = dict.fromkeys(PARTS, 0)
     # Documents are encoded many at once, in order; beside them runs which part each of them is of.
-    pairs, texts = itertools.tee(read_documents(places, config, quarantine, first))
+    pairs, texts = itertools.tee(read_documents(places, config, quarantine, first, alone=alone))
     for document, tokens in zip(pairs, encode(each.text for each in texts), strict=True):
         part = "held_out" if document.held_out else "train"
         writers[part].add(tokens)
