@@ -40,7 +40,6 @@ class JobSpec(BaseModel):
     script: Path | None = None
     """Any Python script that torchrun can start; the files beside it travel with it."""
     arguments: tuple[str, ...] = ()
-    """The script's arguments."""
     nodes: int = 1
     checkpoints: bool = False
     """Whether the script writes checkpoints and goes on from them; recipes always do."""
@@ -50,6 +49,8 @@ class JobSpec(BaseModel):
     """The run is stopped when it has trained for this long, minutes."""
     trial: bool = False
     """Whether it is one of several that are measured together (fleet/speedup.py)."""
+    threads_as_for: int = 0
+    """Each process gets the threads that it had with so many on a node; 0 for as many as there are."""
     fsx_gib: int = 0
     """Size of a fast file system (FSx for Lustre) for the length of the run, GiB; 0 for none."""
 
@@ -79,7 +80,7 @@ class LaunchRequest:
     procs_per_node: int
     max_minutes: int
     trial: bool
-    """Whether it is one of several that are measured together."""
+    threads_as_for: int = 0
     fsx_gib: int
     fsx_usd_per_gib_hour: float | None
     """List price of its file system; None where the catalog does not know it."""
@@ -125,6 +126,7 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         procs_per_node=job.procs_per_node or max(1, fleet.gpus_per_node),
         max_minutes=job.max_minutes,
         trial=job.trial,
+        threads_as_for=job.threads_as_for,
         fsx_gib=job.fsx_gib,
         fsx_usd_per_gib_hour=price.usd_per_hour() if price else None,
     )

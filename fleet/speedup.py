@@ -82,6 +82,7 @@ def trial_job(job: JobSpec, processes: int, procs_per_node: int, steps: int) -> 
             "nodes": nodes,
             "procs_per_node": processes // nodes,
             "trial": True,
+            "threads_as_for": procs_per_node,
             "overrides": trial_overrides(job.recipe, job.overrides, steps) if job.recipe else (),
         }
     )

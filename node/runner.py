@@ -204,7 +204,8 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def job_environment(config: NodeConfig, arguments: argparse.Namespace, inputs: Inputs) -> dict[str, str]:
     """Return what launch.sh sees: this process's environment and docs/architecture.md's variables."""
-    threads = max(1, len(os.sched_getaffinity(0)) // int(inputs.run["procs_per_node"]))
+    processes = int(inputs.run.get("threads_as_for") or inputs.run["procs_per_node"])
+    threads = max(1, len(os.sched_getaffinity(0)) // processes)
     environment = dict(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(threads))
     environment.setdefault("AWS_DEFAULT_REGION", config.region)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from fleet.speedup import (
 )
 from fleet.speedup_runs import _in_one_go, _launch, local_command, local_trials
 from node.layout import speedup_key
+from node.runner import job_environment
 from node.speedup import LEAST_STEPS, Curve, fit, point_of, projected_step, speedup_of, stops_paying
 from node.speedup_lines import speedup_lines
 from scripts import cli
@@ -249,7 +251,7 @@ def test_a_trial_keeps_the_job_and_shortens_a_recipe() -> None:
         "global_batch=64", "samples=3840", "program=false",
     )  # fmt: skip
     made = trial_job(job, 6, procs_per_node=4, steps=60)
-    assert (made.nodes, made.procs_per_node) == (2, 3)
+    assert (made.nodes, made.procs_per_node, made.threads_as_for) == (2, 3, 4)
     with pytest.raises(UserError, match="can't be spread evenly"):
         trial_job(job, 5, procs_per_node=4, steps=60)
     assert local_command(job, 2, 60)[-6:] == [
@@ -291,6 +293,18 @@ def test_a_run_s_receipt_and_summary_become_a_trial() -> None:
     assert trial_of(2, 1, receipt, summary) == Trial(
         2, 1, "step", 0.5, "r", 20.0, 100.0, {"torch_version": "2.13"}
     )  # fmt: skip
+
+
+def test_a_process_has_the_same_threads_in_each_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    config: Any = SimpleNamespace(region="r", artifact_bucket="b", python="p", run_dir=lambda run: run)
+    arguments: Any = SimpleNamespace(run_id="r", node_count=1, node_rank=0, master_address="a", master_port=1)
+    for run, threads in (({"procs_per_node": 1}, "8"), ({"procs_per_node": 1, "threads_as_for": 4}, "2")):
+        inputs: Any = SimpleNamespace(
+            run=run, attached=SimpleNamespace(variables={}), data_dir="d", code_dir="c"
+        )
+        assert job_environment(config, arguments, inputs)["OMP_NUM_THREADS"] == threads
 
 
 def test_a_trial_that_was_restarted_ends_the_series_with_a_word() -> None:
