@@ -24,7 +24,7 @@ from PIL import Image
 
 from trainer import prepare
 from trainer.config import ConfigError, load_config
-from trainer.data import pictures_prepare, text_prepare
+from trainer.data import pictures_prepare, references, text_prepare
 from trainer.data import prepare_data as preparing
 from trainer.data import prepare_own as own
 from trainer.data.cells import is_empty, is_missing, number_of, numbers_of
@@ -803,3 +803,18 @@ def test_the_check_names_orders_that_tell_the_target_and_pictures_that_no_table_
     assert made(config, tmp_path / "p").report["warnings"] == [
         "20 pictures are not in data.labels, and not used"
     ]
+
+
+def test_text_that_the_characters_do_not_cover_is_warned_of(tmp_path: Path) -> None:
+    folder = library(tmp_path / "texts", 20)
+    config = TextConfig(path=str(folder), tokenizer="characters")
+    assert made(config, tmp_path / "ascii").report["warnings"] == []
+    (folder / "more.txt").write_text("\u043f\u0440\u0438\u0432\u0435\u0442 " * 500, encoding="utf-8")
+    (warning,) = made(config, tmp_path / "out").report["warnings"]
+    assert "of the characters are not ASCII" in warning
+
+
+def test_other_methods_are_not_measured_where_many_classes_would_take_them_hours() -> None:
+    parts = {part: {"target": np.zeros(5000, np.int64)} for part in ("train", "held_out")}
+    about = {"target": {"kind": "class", "classes": [str(n) for n in range(1000)]}}
+    assert references.references("table", about, parts) == {}

@@ -8,10 +8,17 @@ from typing import Any
 
 from trainer.data_configs import Shape
 
+MOST_WORK = 4_000_000
+"""Training rows times classes above which nothing is measured: boosted trees are grown for each class."""
+
 
 def references(shape: Shape, about: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what well-known methods reach on the held-out part, where the packages for it are installed."""
     if shape not in ("pictures", "table") or importlib.util.find_spec("torch") is None:
+        return {}
+    classes = about["classes"] if shape == "pictures" else about["target"].get("classes", ())
+    rows = len(parts["train"]["labels" if shape == "pictures" else "target"])
+    if rows * max(len(classes), 1) > MOST_WORK:
         return {}
     from trainer.evaluation.references import measure_references
 

@@ -32,6 +32,11 @@ SHARDS_PER_UNIT = 1000
 LEARNED_CHARACTERS = 200_000_000
 """Characters of the training part that byte pairs are learned from, at most."""
 
+UNKNOWN = 0
+"""Token of a character that is not in the list; it ends documents as well."""
+MOST_UNKNOWN = 0.01
+"""Share of such characters from which the check warns."""
+
 Encode = Callable[[Iterable[str]], Iterator[Sequence[int]]]
 
 
@@ -51,10 +56,11 @@ def prepare_tokens(
         )
 
     files: list[Any] = []
-    documents, tokens = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
+    documents, tokens, unknown = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0), 0
     for number, note in enumerate(do_units(folder, len(units), work)):
         files += note["files"]
         quarantine.take(note["broken"])
+        unknown += note["unknown"]
         for part in PARTS:
             documents[part] += note["documents"][part]
             tokens[part] += note["tokens"][part]
@@ -62,8 +68,16 @@ def prepare_tokens(
     progress.close()
     quarantine.check(sum(documents.values()))
     _both(documents)
-    report = {"documents": documents, "tokens": tokens, "bad_rows": len(quarantine), "warnings": []}
+    report = {"documents": documents, "tokens": tokens, "bad_rows": len(quarantine)}
+    report["warnings"] = _unknown(unknown, sum(tokens.values()))
     return files, about | {"source": config.path}, report
+
+
+def _unknown(unknown: int, total: int) -> list[str]:
+    if unknown <= MOST_UNKNOWN * total:
+        return []
+    share = f"{unknown / total:.0%} of the characters are not ASCII, and all one token"
+    return [f'{share}: data.tokenizer = "bpe" takes any text']
 
 
 def prepare_labelled(config: TextConfig, places: Sequence[Place], quarantine: Quarantine) -> Prepared:
@@ -209,18 +223,21 @@ def _encode_unit(
 ) -> Note:
     """Write the documents of one unit, `first` of which came before it."""
     quarantine = Quarantine(1)
-    counts = dict.fromkeys(PARTS, 0)
+    counts, unknown = dict.fromkeys(PARTS, 0), 0
     # Documents are encoded many at once, in order; beside them runs which part each of them is of.
     pairs, texts = itertools.tee(read_documents(places, config, quarantine, first, alone=alone))
     for document, tokens in zip(pairs, encode(each.text for each in texts), strict=True):
         part = "held_out" if document.held_out else "train"
         writers[part].add(tokens)
         counts[part] += 1
+        if config.tokenizer == "characters":
+            unknown += tokens.count(UNKNOWN) - 1  # the end of the document is the same token
     for writer in writers.values():
         writer.close()
     return {
         "files": [file for writer in writers.values() for file in writer.files],
         "broken": quarantine.note(),
         "documents": counts,
+        "unknown": unknown,
         "tokens": {part: writer.count for part, writer in writers.items()},
     }
