@@ -94,10 +94,13 @@ class Saving:
             self._interval = self._between_saves(step, result.save_seconds)
         return self._pending is None and step - self.last >= self._interval
 
-    def save(self, progress: Progress) -> float:
-        """Hand the state over to be written; return the seconds that training stood still."""
+    def save(self, progress: Progress, deadline: float | None = None) -> float:
+        """Hand the state over to be written; return the seconds that training stood still.
+
+        `deadline` is the seconds left to stop in, where it has been told to.
+        """
         begin = time.perf_counter()
-        self._checkpointer.save(progress)
+        self._checkpointer.save(progress, inf if deadline is None else max(deadline - LAST_SECONDS, 0.0))
         self._tell_committed()  # it may have waited for the one before
         self._pending = self.last = self._last_snapshot = progress.step
         self._save_seconds = time.perf_counter() - begin

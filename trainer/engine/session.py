@@ -142,7 +142,7 @@ class Session:
         if late is not None:  # what is saved must be known to be sound
             self._refuse_diverged(late)
             self._note(late)
-        blocked = self.saving.save(self.progress())
+        blocked = self.saving.save(self.progress(), self.around.pulse.deadline())
         self._blocked += blocked
         self._collector.pause()
         return blocked
