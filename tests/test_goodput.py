@@ -262,3 +262,12 @@ def test_a_full_disk_costs_the_events_and_not_the_run_and_a_torn_line_no_other(
     path.write_text('{"time": 1')
     GoodputLog(path).event("job_started")
     assert json.loads(path.read_text().splitlines()[1])["event"] == "job_started"
+
+
+def test_a_stop_is_a_restart_only_when_the_job_went_on(tmp_path: Path) -> None:
+    stopped: list[tuple[float, str, dict[str, Any]]] = [
+        (0, "job_started", {}), (1, "attempt_started", {"attempt": 0}),
+        (9, "attempt_ended", {"attempt": 0, "cause": "SIGTERM"}), (10, "job_ended", {"code": 75}),
+    ]  # fmt: skip
+    assert told(tmp_path, *stopped).restarts == ()
+    assert len(told(tmp_path, *stopped, (20, "job_started", {})).restarts) == 1

@@ -213,13 +213,14 @@ def _end(life: Life) -> float:
 
 
 def _restarts(history: History) -> Iterator[dict[str, Any]]:
-    """Yield the attempts that failed, and the launchers that were killed or told to stop."""
+    """Yield the attempts that failed, and the launchers that were killed or told to stop before another."""
     for number, job in enumerate(history.jobs):
+        went_on = number + 1 < len(history.jobs)
         for attempt in job.attempts:
             if (failed := attempt.failed) is not None:
                 cause = attempt.cause or str(failed.fields.get("cause") or "")
                 yield {"time": failed.time, "cause": cause, "step": attempt.last_step or None}
-        if job.code is None and number + 1 < len(history.jobs):
+        if job.code is None and went_on:
             yield {"time": job.end, "cause": "the launcher was killed or its machine lost", "step": None}
-        elif job.code == STOPPED:
+        elif job.code == STOPPED and went_on:
             yield {"time": job.end, "cause": "told to stop", "step": None}
