@@ -24,6 +24,7 @@ WORDS = {
     "other": "anything else",
 }
 """A bucket in words."""
+_NOT_REPORTED = "not reported by the program"
 
 
 def closing_lines(run_dir: Path, ledger: Ledger) -> list[str]:
@@ -53,7 +54,8 @@ def _time(ledger: Ledger) -> str:
 def _speed(summary: Mapping[str, Any]) -> str:
     unit = "tokens" if summary.get("tokens_per_s") else "samples"
     rate, step = summary.get(f"{unit}_per_s"), summary.get("step_seconds")
-    text = f"speed: {rate:,.0f} {unit}/s" if rate else "speed: not reported by the program"
+    why = "unknown, for the last start had no steps to time" if summary.get("steps") else _NOT_REPORTED
+    text = f"speed: {rate:,.0f} {unit}/s" if rate else f"speed: {why}"
     if step:
         text += f", {seconds_text(step)} a step (median)"
     about = summary.get("mfu")
