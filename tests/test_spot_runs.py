@@ -84,6 +84,9 @@ def test_a_run_on_nodes_that_are_taken_back_goes_on_elsewhere_with_no_step_lost(
         receipt = lab.store.get_json(run_id, "receipt.json") or {}
         assert [attempt["outcome"] for attempt in receipt["attempts"]] == ["PREEMPTED", "SUCCEEDED"]
         assert receipt["goodput"]["lost_steps"] == 0
-        assert receipt["speedup"]["processes"] == 2 and receipt["speedup"]["cut_percent"] < 100
+        speedup = receipt["speedup"]
+        assert (speedup["processes"], speedup["measure"], speedup["in_one_go"]) == (2, "step", False)
+        # On a busy machine nothing is projected, and the receipt says so.
+        assert speedup.get("cut_percent", 0) < 100 if "why" not in speedup else "processor" in speedup["why"]
     finally:
         lab.remove()
