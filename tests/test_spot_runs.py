@@ -85,8 +85,8 @@ def test_a_run_on_nodes_that_are_taken_back_goes_on_elsewhere_with_no_step_lost(
         assert [attempt["outcome"] for attempt in receipt["attempts"]] == ["PREEMPTED", "SUCCEEDED"]
         assert receipt["goodput"]["lost_steps"] == 0
         speedup = receipt["speedup"]
-        assert (speedup["processes"], speedup["measure"], speedup["in_one_go"]) == (2, "step", False)
-        # On a busy machine nothing is projected, and the receipt says so.
-        assert speedup.get("cut_percent", 0) < 100 if "why" not in speedup else "processor" in speedup["why"]
+        assert (speedup["processes"], speedup["in_one_go"]) == (2, False)
+        # On a busy machine, and from the last few steps, nothing is projected; the receipt says so.
+        assert speedup["why"] if "why" in speedup else speedup["cut_percent"] < 100
     finally:
         lab.remove()
