@@ -135,8 +135,7 @@ class Run:
     def step(self, optimizer: torch.optim.Optimizer | None = None) -> bool:
         """Clip the gradient and move the weights after a step's last batch; return whether it was."""
         assert self._session is not None, "run.step belongs into the loop over run.steps"
-        updated = self._session.stepper.step()
-        if updated:
+        if updated := self._session.stepper.step():
             self._session.advance()
         return updated
 
@@ -152,6 +151,11 @@ class Run:
     def saving(self) -> bool:
         """Whether a checkpoint is still being written; the same on every process."""
         return self._session is not None and self._session.saving.pending
+
+    @property
+    def sending(self) -> bool:
+        """Whether this process still writes or uploads its part of a checkpoint."""
+        return self._session is not None and self._session.checkpointer.under_way
 
     # ---------------------------------------------------------------------------------- what else there is
 
@@ -184,7 +188,6 @@ class Run:
 
     def on(self, moment: str) -> Callable[[H], H]:
         """Return a decorator that has a function called at a moment: see trainer.engine.hooks.MOMENTS."""
-
         functions = self.around.hooks.at(moment)
 
         def add(function: H) -> H:
@@ -230,19 +233,18 @@ class Run:
 
     def out_of_memory(self) -> tuple[str, int]:
         """Note what to try at the next start; return the line to print and the exit code."""
-        where = self.run_dir, self._data, self.step_number
-        return after_out_of_memory(self.fit, self.settings, self.world, *where)
+        return after_out_of_memory(
+            self.fit, self.settings, self.world, self.run_dir, self._data, self.step_number
+        )
 
     def _begin(self, data: Any) -> Session:
         """Resume and return the session of this run's steps."""
         if self._placing is None or data is None:
             raise ConfigError(["run.steps: run.setup(model, optimizer, data) comes first"])
         self._data = data
-        feed = feed_of(
-            data, self.world, self.settings.seed, self._accumulate, self._wanted, self.fit.micro_batch
-        )
-        state = self._placing.state
-        state.tracked = self._tracked
-        self._session = Session(self.around, self._placing, feed, state)
+        seed, fit = self.settings.seed, self.fit.micro_batch
+        feed = feed_of(data, self.world, seed, self._accumulate, self._wanted, fit)
+        self._placing.state.tracked = self._tracked
+        self._session = Session(self.around, self._placing, feed, self._placing.state)
         self._session.resume(self._wanted if self._wanted is not None else feed.num_steps)
         return self._session

@@ -135,8 +135,10 @@ class Ours:
         self.run.save()
 
     def pending(self) -> bool:
-        """Return whether the save still waits to be committed."""
-        return self.run.saving
+        """Return whether any process still writes or sends its part, or it waits to be committed."""
+        waiting = torch.tensor([float(self.run.saving or self.run.sending)])
+        distributed.all_reduce(waiting)
+        return bool(waiting.item())
 
 
 def usual_seconds(way: Way) -> float:
