@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", thread_default(options.nproc_per_node))
     events: Events = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: events.put(("signal_event", number)))
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored: under nohup
+            signal.signal(number, lambda number, frame: events.put(("signal_event", number)))
     server = ForkServer(options, lambda event: events.put(("fork", event)))
     server.start()
     # torch is being imported over there: the time for the rest of what is needed here.

@@ -48,6 +48,7 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
         self._wake_end = wake_end
+        self._hangup = signal.getsignal(signal.SIGHUP)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the launcher alone decides
 
@@ -90,8 +91,9 @@ class Zygote:
         signal.set_wakeup_fd(-1)
         os.close(self._wake)
         os.close(self._wake_end)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, self._hangup)  # ignored under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if order["do"] == "store":
             self._host_store(order["id"])
