@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from benchmarks.trainer.local_server import LocalServer
 
 _LEAD_SECONDS = 120
 """Seconds between EC2's notice and the end of the instance."""
 
 
-class Metadata:
+class Metadata(LocalServer):
     """The service while it is open."""
 
     def __init__(self) -> None:
         self.notice: str | None = None
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        super().__init__(_handler(self))
 
     def interrupt(self) -> None:
         """Give notice from now on."""
@@ -27,15 +27,7 @@ class Metadata:
     @property
     def variables(self) -> dict[str, str]:
         """What leads a program to the service."""
-        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{self._server.server_address[1]}/"}
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"{self.url}/"}
 
 
 def _handler(service: Metadata) -> type[BaseHTTPRequestHandler]:

@@ -11,16 +11,18 @@ import shutil
 import tempfile
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 from xml.sax.saxutils import escape
+
+from benchmarks.trainer.local_server import LocalServer
 
 _PIECE = 1 << 18
 
 
-class SlowStore:
+class SlowStore(LocalServer):
     """The store while it is open, and the variables that lead a program to it."""
 
     def __init__(self, bytes_per_second: float) -> None:
@@ -29,7 +31,7 @@ class SlowStore:
         self.checksums: dict[str, str] = {}
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        super().__init__(_handler(self))
 
     def take(self, size: int) -> None:
         """Wait until so many bytes have passed the one line that all requests share."""
@@ -46,21 +48,15 @@ class SlowStore:
     @property
     def variables(self) -> dict[str, str]:
         """What a program needs in its environment to use the store."""
-        port = self._server.server_address[1]
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "benchmark",
             "AWS_SECRET_ACCESS_KEY": "benchmark",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
     def __exit__(self, *failure: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__(*failure)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.trainer import loops
-from benchmarks.trainer.hand_gpt import MEDIUM, HandGPT
+from benchmarks.trainer.hand_gpt import MEDIUM
 
 BATCH = 1
 USUAL_STEPS = 12
@@ -52,9 +52,7 @@ class Bare:
     def __init__(self, folder: Path, way: str) -> None:
         self.rank, self.world = distributed.get_rank(), distributed.get_world_size()
         self.folder, self.way = folder, way
-        torch.manual_seed(1)
-        self.model = HandGPT(MEDIUM)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
+        self.model, self.optimizer = loops.parts(MEDIUM)
         self.replica = DistributedDataParallel(self.model, gradient_as_bucket_view=True)
         self.data = iter(loops.Batches(MEDIUM, BATCH, self.rank))
         self.future: Any = None
@@ -116,9 +114,7 @@ class Ours:
     def __init__(self) -> None:
         from trainer.run import Run
 
-        torch.manual_seed(1)
-        model = HandGPT(MEDIUM)
-        optimizer: Any = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        model, optimizer = loops.parts(MEDIUM)
         self.run = Run(steps=100_000, device="cpu", gradient_clip=loops.CLIP, checkpoint_every=0)
         data = loops.Batches(MEDIUM, BATCH, self.run.world.rank)
         self.model, self.optimizer, batches = self.run.setup(model, optimizer, data)
