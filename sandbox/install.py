@@ -10,6 +10,7 @@ EXTENSIONS: tuple[str, ...] = (
     "instances",
     "interruptions",
     "auto_scaling",
+    "fleets",
     "launch_templates",
     "security_group_rules",
     "placement_groups",

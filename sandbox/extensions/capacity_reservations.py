@@ -46,11 +46,12 @@ def _state_at(block: dict[str, Any], moment: datetime) -> str:
 
 
 def require_capacity(
-    backend: Any, reservation_id: str, *, instance_type: str, zone: str, market: str
+    backend: Any, reservation_id: str, *, instance_type: str, zone: str, market: str, ahead: int = 0
 ) -> None:
     """Refuse an instance that the reservation has no room for.
 
-    `market` is the market type of its launch template, "" where that has none. Raises EC2ClientError.
+    `market` is the market type of its launch template, "" where that has none; `ahead` others are to be
+    started before it. Raises EC2ClientError.
     """
     reservation = _require(backend, reservation_id)
     is_block = reservation["ReservationType"] == "capacity-block"
@@ -65,7 +66,7 @@ def require_capacity(
             f"The capacity reservation '{reservation_id}' is {reservation['State']}.",
         )
     fits = (reservation["InstanceType"], reservation["AvailabilityZone"]) == (instance_type, zone)
-    if not fits or _available(backend, reservation) < 1:
+    if not fits or _available(backend, reservation) < 1 + ahead:
         raise EC2ClientError(
             "ReservationCapacityExceeded",
             "The requested reservation does not have sufficient compatible and available capacity for this "
