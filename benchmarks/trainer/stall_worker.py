@@ -56,6 +56,8 @@ class Bare:
         self.replica = DistributedDataParallel(self.model, gradient_as_bucket_view=True)
         self.data = iter(loops.Batches(MEDIUM, BATCH, self.rank))
         self.future: Any = None
+        # A thread that saves must not share the steps' group: their collectives would meet each other's.
+        self.saving = distributed.new_group() if way == "dcp.async_save thread" else None
         self.buffers: list[torch.Tensor] = []
 
     def step(self) -> None:
@@ -87,7 +89,10 @@ class Bare:
 
                 kind = self.way.removeprefix("dcp.async_save ").upper()
                 self.future = dcp.async_save(
-                    state, checkpoint_id=folder, async_checkpointer_type=AsyncCheckpointerType[kind]
+                    state,
+                    checkpoint_id=folder,
+                    process_group=self.saving,
+                    async_checkpointer_type=AsyncCheckpointerType[kind],
                 )
 
     def pending(self) -> bool:
