@@ -104,7 +104,7 @@ def _size(s3: Any, bucket: str, key: str) -> int | None:
 def _version() -> str:
     """Return a digest of what makes a bundled dataset: the trainer's code, and this Python's own library."""
     digest = hashlib.sha256(sys.version.encode())
-    text = (_SOURCE / "text_sets.py", _SOURCE / "tokenizer.py")
+    text = (_SOURCE / "text" / "sets.py", _SOURCE / "text" / "tokenizer.py")
     for file in (*sorted((_SOURCE / "data").glob("*.py")), *text):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fleet import charts
 from fleet.run_numbers import RunNumbers
-from trainer.closing import WORDS, money, seconds_text
+from trainer.numbers.closing import WORDS, money, seconds_text
 
 if TYPE_CHECKING:
     from fleet.charts import Axes

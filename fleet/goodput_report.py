@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fleet.run_numbers import RunNumbers
-from trainer.closing import WORDS, money, seconds_text, summary_lines
+from trainer.numbers.closing import WORDS, money, seconds_text, summary_lines
 
 
 @dataclass(frozen=True)

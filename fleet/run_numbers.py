@@ -11,9 +11,9 @@ from typing import Any
 from fleet.run_store import RunStore
 from fleet.runs import read_run
 from stacks.problems import UserError
-from trainer.goodput import FILE as GOODPUT
-from trainer.goodput_events import Event, read_history
-from trainer.goodput_ledger import LEDGER, Ledger, reckon
+from trainer.numbers.goodput import FILE as GOODPUT
+from trainer.numbers.goodput_events import Event, read_history
+from trainer.numbers.goodput_ledger import LEDGER, Ledger, reckon
 
 METRICS, SUMMARY, RUN = "metrics.jsonl", "summary.json", "run.json"
 

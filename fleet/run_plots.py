@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet import charts
 from fleet.run_numbers import RunNumbers
 from fleet.run_panels import Panel, counted, panels_of
-from trainer.closing import seconds_text
+from trainer.numbers.closing import seconds_text
 
 
 def plot_run(run: RunNumbers, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import json
 
-from trainer.settings import INCIDENTAL, RunSettings
+from trainer.configs.settings import INCIDENTAL, RunSettings
 
 
 def dial_docstrings() -> dict[str, str]:

@@ -40,7 +40,12 @@ SPECS = {
         "policies",
     )
 }
-LEDGER = {"trainer.goodput", "trainer.goodput_events", "trainer.goodput_ledger", "trainer.closing"}
+LEDGER = {
+    "trainer.numbers.goodput",
+    "trainer.numbers.goodput_events",
+    "trainer.numbers.goodput_ledger",
+    "trainer.numbers.closing",
+}
 """What reads a run's time and says it in words: the standard library alone."""
 ARROWS: dict[str, set[str]] = {
     "stacks": {"templates"},
@@ -221,7 +226,7 @@ def test_an_exception_that_has_become_short_enough_is_no_exception_any_more() ->
         ("fleet.submit", {"cdktf", "torch"}),
         ("fleet.teardown", {"cdktf", "torch"}),
         ("trainer.config", {"torch", "numpy"}),
-        ("trainer.closing", {"torch", "numpy", "matplotlib"}),
+        ("trainer.numbers.closing", {"torch", "numpy", "matplotlib"}),
         ("fleet.goodput_report", {"torch", "matplotlib", "cdktf"}),
         ("sandbox.daemon", {"moto", "flask", "boto3"}),
     ],

@@ -20,8 +20,8 @@ from trainer.aws import client
 from trainer.checkpoints import remote
 from trainer.checkpoints.checkpointer import Checkpointer
 from trainer.checkpoints.remote import Remote, RemoteError
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
-from trainer.settings import ConfigError
 
 pytestmark = [pytest.mark.torch, pytest.mark.sandbox]
 ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))

@@ -21,8 +21,8 @@ from tests.checkpoint_ranks import SETTINGS, digest_at, new_checkpointer, progre
 from trainer.checkpoints import manifest, reading
 from trainer.checkpoints.checkpointer import Checkpointer
 from trainer.checkpoints.manifest import UnreadableError
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
-from trainer.settings import ConfigError
 
 pytestmark = pytest.mark.torch
 ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))

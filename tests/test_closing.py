@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from trainer.closing import summary_lines
-from trainer.goodput_events import History
-from trainer.goodput_ledger import reckon
+from trainer.numbers.closing import summary_lines
+from trainer.numbers.goodput_events import History
+from trainer.numbers.goodput_ledger import reckon
 
 
 def test_a_start_with_no_step_left_says_so_and_blames_no_program() -> None:

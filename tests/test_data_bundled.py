@@ -18,7 +18,7 @@ from trainer.data.errors import DatasetError
 from trainer.data.find import find_dataset
 from trainer.data.mapped import map_safetensors
 from trainer.data.prepare_data import Request
-from trainer.safetensors_file import Array, write_safetensors
+from trainer.files.safetensors import Array, write_safetensors
 
 QUICK = ["breast_cancer", "diabetes", "digits", "iris", "python_source", "wine"]
 """Those that need no tokenizer to be trained."""

@@ -16,13 +16,13 @@ from fleet.project import Project
 from tests.sandbox_helpers import api
 from trainer import aws
 from trainer.config import load_config
+from trainer.configs.data import PicturesConfig, TableConfig, TokensConfig
 from trainer.data import prepare_own
 from trainer.data.dataset import open_dataset
 from trainer.data.errors import DatasetError
 from trainer.data.find import find_dataset
 from trainer.data.places import list_places
 from trainer.data.prepare_data import Request, prepare_data
-from trainer.data_configs import PicturesConfig, TableConfig, TokensConfig
 
 BUCKET = "data-of-ones-own"
 

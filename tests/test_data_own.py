@@ -24,6 +24,15 @@ from PIL import Image
 
 from trainer import prepare
 from trainer.config import ConfigError, load_config
+from trainer.configs.data import (
+    DataConfig,
+    DocumentsConfig,
+    PicturesConfig,
+    TableConfig,
+    TextConfig,
+    TokensConfig,
+    prepared_name,
+)
 from trainer.data import pictures_prepare, references, text_prepare
 from trainer.data import prepare_data as preparing
 from trainer.data import prepare_own as own
@@ -37,15 +46,6 @@ from trainer.data.split import is_held_out
 from trainer.data.table_check import rare_classes
 from trainer.data.table_encoder import CellError, TableEncoder
 from trainer.data.token_writer import write_shards
-from trainer.data_configs import (
-    DataConfig,
-    DocumentsConfig,
-    PicturesConfig,
-    TableConfig,
-    TextConfig,
-    TokensConfig,
-    prepared_name,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -383,7 +383,7 @@ def test_text_becomes_shards_of_tokens_that_spell_it(
     if tokenizer == "characters":
         spelled = "".join(data.about["characters"][token] for token in tokens.tolist()).split("\x00")[0]
     else:
-        from trainer.tokenizer import Tokenizer
+        from trainer.text.tokenizer import Tokenizer
 
         cutter = Tokenizer(data.about["tokenizer"])
         first = tokens.tolist()[: tokens.tolist().index(cutter.end_token)]
@@ -398,7 +398,7 @@ import sys, time
 from pathlib import Path
 from trainer.data import text_prepare, units
 from trainer.data.prepare_data import Request, prepare_data
-from trainer.data_configs import TextConfig
+from trainer.configs.data import TextConfig
 
 text_prepare.BYTES_PER_UNIT = 5000
 encode = text_prepare._encode_unit
@@ -475,7 +475,7 @@ def test_labelled_text_keeps_each_text_s_tokens_and_label_together(tmp_path: Pat
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"text": 3\n')
     data = made(TextConfig(path=str(path), label_column="kind", vocabulary=300), tmp_path / "out")
     assert (data.kind, data.about["classes"]) == ("labelled_text", ["0", "1"])
-    from trainer.tokenizer import Tokenizer
+    from trainer.text.tokenizer import Tokenizer
 
     cutter, arrays = Tokenizer(data.about["tokenizer"]), data.arrays("train")
     for at, label in enumerate(arrays["labels"].tolist()):
@@ -682,7 +682,7 @@ def test_a_number_to_predict_keeps_every_digit_and_one_that_is_too_large_is_a_br
         "column 'x': '1e200' is too large",
         "column 'x': '1,5' is no number: write its decimal comma as a point",
     ]
-    from trainer.table_model_configs import MLPConfig
+    from trainer.configs.table_models import MLPConfig
     from trainer.tasks.table import TableTask, mean_of_members
 
     task = TableTask(MLPConfig(), data)

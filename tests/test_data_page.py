@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from trainer.configs.data import BUNDLED_SHAPES, DATA_CONFIGS
 from trainer.data import prepare_data as preparing
 from trainer.data.dataset import open_dataset
 from trainer.data.prepare_data import Request
-from trainer.data_configs import BUNDLED_SHAPES, DATA_CONFIGS
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.goodput_stories import NUM_STEPS, START, Story
-from trainer.goodput import FILE, GoodputLog
-from trainer.goodput_ledger import BUCKETS, LEDGER, Ledger, read_ledger, write_ledger
+from trainer.numbers.goodput import FILE, GoodputLog
+from trainer.numbers.goodput_ledger import BUCKETS, LEDGER, Ledger, read_ledger, write_ledger
 
 T = 1_750_000_000.0
 

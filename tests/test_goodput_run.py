@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.goodput import FILE
-from trainer.goodput_ledger import BUCKETS, LEDGER, read_ledger
+from trainer.numbers.goodput import FILE
+from trainer.numbers.goodput_ledger import BUCKETS, LEDGER, read_ledger
 
 PROGRAM = """
 import json, os, signal, time

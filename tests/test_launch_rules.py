@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.launch_jobs import ROOT, wait_until
+from trainer.configs.settings import ConfigError
 from trainer.launch import ahead, hang, kernel
 from trainer.launch.causes import Death, aborted_text, first_cause
 from trainer.launch.coordinator import Coordinator
@@ -33,7 +34,6 @@ from trainer.launch.policy import Decision, Failure, History, decide, failure_of
 from trainer.launch.pulse import PHASES, Pulse, PulsePage, Reading
 from trainer.launch.report import Report
 from trainer.launch.stacks import code_of_interest, in_own_code, waits_for_others
-from trainer.settings import ConfigError
 
 KILLED = Failure("killed", -9, step=50)
 RAISED = Failure("raised", 1, step=50, text="ValueError: shard 3 of 0x7f01")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.flops import Flops, find_peak, transformer_flops, utilization
-from trainer.goodput import GoodputLog, StepWindows
-from trainer.metrics import MetricsLog, StepMeter, process_start_time
-from trainer.tensorboard_file import EventFile, crc32c
+from trainer.numbers.flops import Flops, find_peak, transformer_flops, utilization
+from trainer.numbers.goodput import GoodputLog, StepWindows
+from trainer.numbers.metrics import MetricsLog, StepMeter, process_start_time
+from trainer.numbers.tensorboard_file import EventFile, crc32c
 
 PER_SAMPLE = Flops(2e9, "2e9 a sample", "the test")
 
@@ -44,8 +44,8 @@ def test_lines_of_lost_steps_are_taken_out_and_values_that_are_none_are_left_out
 
 def test_what_was_logged_outlives_a_kill_9_and_the_log_goes_on_after_it(tmp_path: Path) -> None:
     program = (
-        "import os, pathlib, sys\nfrom trainer.goodput import GoodputLog\n"
-        "from trainer.metrics import MetricsLog\n"
+        "import os, pathlib, sys\nfrom trainer.numbers.goodput import GoodputLog\n"
+        "from trainer.numbers.metrics import MetricsLog\n"
         "root = pathlib.Path(sys.argv[1]); log = MetricsLog(root / 'metrics.jsonl', steps_done=0)\n"
         'log.log(1, loss=2.0); log._file.write(\'{"step": 2, "lo\'); log._file.flush()\n'
         "GoodputLog(root / 'goodput.jsonl').event('first_step', step=1)\n"

@@ -21,17 +21,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainer.config import load_config
+from trainer.configs.settings import ConfigError
+from trainer.configs.text_models import TextClassifierConfig
 from trainer.data.dataset import open_dataset
 from trainer.data.find import find_dataset
 from trainer.distributed import World
-from trainer.export import ModelFolderError, save_model, save_tensors
+from trainer.export.model_folder import ModelFolderError, save_model, save_tensors
 from trainer.models.text_classifier import TextClassifier
 from trainer.predict import Predictor, main
 from trainer.predictors.contract import InputError
 from trainer.predictors.text import read_request
-from trainer.settings import ConfigError
 from trainer.tasks.task import build_task
-from trainer.text_model_configs import TextClassifierConfig
 
 pytestmark = pytest.mark.torch
 ALONE = World(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))

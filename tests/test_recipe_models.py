@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainer.configs.models import DigitsCNNConfig, MLPConfig, ResNetConfig, ViTConfig
+from trainer.configs.settings import ConfigError
 from trainer.data.bundled_sets import make_bundled
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.prepared import write_prepared
 from trainer.distributed import World
-from trainer.model_configs import DigitsCNNConfig, MLPConfig, ResNetConfig, ViTConfig
 from trainer.models.table_mlp import TableMLP
-from trainer.settings import ConfigError
 from trainer.tasks.augment import crop_pictures, shift_pictures
 from trainer.tasks.pictures import PictureTask, build_picture_model
 from trainer.tasks.table import RowPredictor, TableTask, example_row

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler, TensorDataset
 from tests.engine_jobs import Net, fit, loader, weights
 from tests.trainer_runs import StopAfter
 from tests.trainer_runs import own_surroundings as own_surroundings
+from trainer.configs.settings import ConfigError, RunSettings
 from trainer.engine.failures import ExceptHook, NotSavedError, Preempted
 from trainer.plain import NotPlainError, decode, encode
 from trainer.run import Run
-from trainer.settings import ConfigError, RunSettings
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 

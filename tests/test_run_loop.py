@@ -17,9 +17,9 @@ from torch import nn
 from tests.engine_jobs import Net, Steps, fit, loader, losses, weights
 from tests.trainer_runs import StopAfter
 from tests.trainer_runs import own_surroundings as own_surroundings
+from trainer.configs.settings import ConfigError
 from trainer.engine.failures import DivergedError, Preempted
 from trainer.run import Run
-from trainer.settings import ConfigError
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 

@@ -19,16 +19,16 @@ from torch.distributed.checkpoint import FileSystemReader
 from tests.trainer_runs import ALONE, losses, run
 from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer.config import Config, ConfigError, load_config
+from trainer.configs.lora import LoraConfig
 from trainer.data.dataset import open_dataset
 from trainer.data.find import find_dataset
 from trainer.finetune import hugging_face
 from trainer.finetune.causal_loss import CausalLoss
 from trainer.finetune.examples import end_tokens, make_examples, prompt_tokens, uses_chat_template
 from trainer.finetune.packing import NOT_LEARNED, Example, PackedExamples, cut, pack
-from trainer.lora_config import LoraConfig
 from trainer.predict import Predictor
 from trainer.tasks.finetune import FinetuneTask
-from trainer.tokenizer import train_tokenizer
+from trainer.text.tokenizer import train_tokenizer
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 WORDS = ["alpha", "beta", "gamma", "delta", "module", "class", "value", "string"]

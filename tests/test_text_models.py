@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainer.configs.text_models import GPT_SIZES, GPTConfig, TextClassifierConfig
 from trainer.models.generation import generate
 from trainer.models.gpt import GPT
 from trainer.models.text_classifier import TextClassifier
 from trainer.models.token_loss import chunked_cross_entropy, linear_cross_entropy
 from trainer.models.transformer import FeedForward, hidden_width
-from trainer.text_model_configs import GPT_SIZES, GPTConfig, TextClassifierConfig
 
 pytestmark = pytest.mark.torch
 SMALL = GPTConfig(width=32, num_layers=2, num_heads=2, context=24)

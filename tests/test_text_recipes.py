@@ -15,19 +15,19 @@ import pytest
 import torch
 
 from tests.trainer_runs import ALONE, own_surroundings
-from trainer import text_sets
 from trainer.config import ConfigError, load_config
+from trainer.configs.text_models import GPTConfig, TextClassifierConfig
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.prepare_data import Request, prepare_data
 from trainer.data.token_writer import write_shards
 from trainer.evaluation.text import compressor_references, report_windows, unigram_reference
-from trainer.export import save_model
+from trainer.export.model_folder import save_model
 from trainer.predict import Predictor
 from trainer.predictors.contract import InputError
 from trainer.tasks.text import TextTask
 from trainer.tasks.text_class import TextClassTask
-from trainer.text_model_configs import GPTConfig, TextClassifierConfig
-from trainer.tokenizer import END, PADDING, Tokenizer, special_token, token_bytes, train_tokenizer
+from trainer.text import sets as text_sets
+from trainer.text.tokenizer import END, PADDING, Tokenizer, special_token, token_bytes, train_tokenizer
 from trainer.train import start, train
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]

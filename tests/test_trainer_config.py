@@ -11,8 +11,8 @@ import pytest
 
 from trainer.__main__ import main
 from trainer.config import ConfigError, load_config, recipe_names
-from trainer.model_configs import MODEL_CONFIGS, DigitsCNNConfig, GPTConfig
-from trainer.print_config import config_text
+from trainer.configs.models import MODEL_CONFIGS, DigitsCNNConfig, GPTConfig
+from trainer.configs.printed import config_text
 
 
 def problems_of(recipe: str | Path, *overrides: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer.config import load_config
 from trainer.distributed import World
 from trainer.engine.parallel import replicate
-from trainer.export import ModelFolderError, load_model, load_tensors, save_tensors
+from trainer.export.model_folder import ModelFolderError, load_model, load_tensors, save_tensors
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 

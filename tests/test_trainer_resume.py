@@ -13,7 +13,7 @@ from tests.trainer_runs import TINY, TINY_GPT, losses, run, tiny
 from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer.config import load_config
-from trainer.metrics import MetricsLog
+from trainer.numbers.metrics import MetricsLog
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("own_surroundings")]
 

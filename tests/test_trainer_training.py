@@ -15,10 +15,10 @@ from tests.trainer_runs import own_surroundings as own_surroundings
 from trainer import __main__ as command
 from trainer import predict
 from trainer.config import ConfigError, load_config
+from trainer.configs.models import GPTConfig
 from trainer.data.dataset import Dataset
 from trainer.engine.failures import DivergedError
-from trainer.export import load_model
-from trainer.model_configs import GPTConfig
+from trainer.export.model_folder import load_model
 from trainer.optimizer import set_learning_rate
 from trainer.tasks.text import TextTask
 

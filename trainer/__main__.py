@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from trainer.config import Config, ConfigError, load_config, recipe_names
-from trainer.print_config import config_text
+from trainer.configs.printed import config_text
 
 OPTIONS = {
     "--list": "print the names of the bundled recipes and exit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from trainer.settings import ConfigError
+from trainer.configs.settings import ConfigError
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainer.data_configs import (
+from trainer.configs.data import (
     BUNDLED_SHAPES,
     DATA_CONFIGS,
     SHAPE_WORDS,
@@ -20,11 +20,13 @@ from trainer.data_configs import (
     data_shape,
     prepared_name,
 )
-from trainer.model_configs import MODEL_CONFIGS, DigitsCNNConfig, ModelConfig
-from trainer.optimizer_config import OptimizerConfig
-from trainer.settings import INCIDENTAL, RunSettings
-from trainer.settings import ConfigError as ConfigError  # what fleet/ sees of the trainer is this module
-from trainer.tables import Table, apply_overrides, nearest_hint, read_values
+from trainer.configs.models import MODEL_CONFIGS, DigitsCNNConfig, ModelConfig
+from trainer.configs.optimizer import OptimizerConfig
+from trainer.configs.settings import INCIDENTAL, RunSettings
+from trainer.configs.settings import (
+    ConfigError as ConfigError,  # what fleet/ sees of the trainer is this module
+)
+from trainer.configs.tables import Table, apply_overrides, nearest_hint, read_values
 
 Kind = TypeVar("Kind")
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
@@ -52,7 +54,7 @@ class Config(RunSettings):
     dataset: str = ""
     """Name of a bundled data set to train on; "" where the section [data] names data of your own."""
     data: DataConfig | None = None
-    """Data of the user's own, by its kind (trainer/data_configs.py); exactly one of this and `dataset`."""
+    """Data of the user's own, by its kind (trainer/configs/data.py); exactly one of this and `dataset`."""
     samples: int
     """Training samples (pictures, or texts of `model.context` characters) over all processes and epochs."""
     global_batch: int

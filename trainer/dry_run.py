@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from trainer.config import Config
+from trainer.configs.settings import RunSettings
 from trainer.data.dataset import open_dataset
 from trainer.data.find import find_dataset
 from trainer.data.sample_order import SampleOrder
@@ -21,7 +22,6 @@ from trainer.engine.compiling import choose_compile
 from trainer.engine.parallel import Device, choose_sharding, place, repeated_blocks, state_bytes, uses_bf16
 from trainer.engine.update import local
 from trainer.optimizer import build_optimizer
-from trainer.settings import RunSettings
 from trainer.tasks.task import Task, build_task
 from trainer.train import check_split
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from trainer.optimizer_config import OptimizerConfig
+from trainer.configs.optimizer import OptimizerConfig
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainer.configs.settings import ConfigError
 from trainer.data.errors import DatasetError
-from trainer.export import ModelFolderError, load_model
+from trainer.export.model_folder import ModelFolderError, load_model
 from trainer.predictors.contract import Answer, InputError, KindPredictor
 from trainer.predictors.show import answers_text, examples_text
-from trainer.settings import ConfigError
 
 EXIT_USER_MISTAKE = 2
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import ConfigError, load_config
-from trainer.data_configs import BUNDLED_SHAPES, DataConfig
+from trainer.configs.data import BUNDLED_SHAPES, DataConfig
 
 EXIT_USER_MISTAKE = 2
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from trainer.configs.settings import ConfigError, RunSettings
 from trainer.engine.failures import ExceptHook, NotSavedError, Preempted, told_to_stop
 from trainer.engine.feed import feed_of
 from trainer.engine.hooks import Hook
@@ -21,9 +22,8 @@ from trainer.engine.seeds import seed_step
 from trainer.engine.session import Session
 from trainer.engine.start import default_run_dir, join, settings_of, surround
 from trainer.engine.surroundings import BEGUN_AFRESH
-from trainer.flops import Flops
-from trainer.metrics import SUMMARY
-from trainer.settings import ConfigError, RunSettings
+from trainer.numbers.flops import Flops
+from trainer.numbers.metrics import SUMMARY
 
 H = TypeVar("H", bound=Hook)
 

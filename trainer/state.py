@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.configs.settings import ConfigError
 from trainer.plain import NotPlainError, decode, encode
-from trainer.settings import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

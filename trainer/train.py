@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import Config, ConfigError
+from trainer.configs.settings import RunSettings
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.find import find_dataset
 from trainer.data.sample_order import SampleOrder
@@ -17,10 +18,9 @@ from trainer.data.step_data import StepData
 from trainer.distributed import World
 from trainer.engine.failures import Preempted
 from trainer.evaluation.document import plain_metrics
-from trainer.export import save_model
+from trainer.export.model_folder import save_model
 from trainer.optimizer import build_optimizer, set_learning_rate
 from trainer.run import Run
-from trainer.settings import RunSettings
 from trainer.tasks.data_check import keep_data_check
 from trainer.tasks.task import Task, build_task
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.trainer.hand_gpt import GPT2, Shape
-from trainer.flops import Flops, transformer_flops
-from trainer.text_model_configs import GPTConfig
+from trainer.configs.text_models import GPTConfig
+from trainer.numbers.flops import Flops, transformer_flops
 
 
 @dataclass(frozen=True)

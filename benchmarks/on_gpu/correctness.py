@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.trainer.results import Row
+from trainer.configs.text_models import GPTConfig
 from trainer.models.gpt import GPT
-from trainer.text_model_configs import GPTConfig
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 0.005, 0.03
 """Relative; bf16 carries 8 bits, and the sums are long."""

@@ -21,8 +21,8 @@ from benchmarks.on_gpu.cases import Case
 from benchmarks.on_gpu.ceiling import Ceiling, device_name
 from benchmarks.trainer.hand_gpt import HandGPT
 from benchmarks.trainer.results import Row
-from trainer.flops import find_peak
 from trainer.models.gpt import GPT
+from trainer.numbers.flops import find_peak
 
 Step = Callable[[], Any]
 WARM_STEPS, BLOCK_STEPS, BLOCKS = 10, 10, 4

@@ -20,8 +20,8 @@ from trainer.checkpoints.saving import Saving, Terms
 from trainer.checkpoints.snapshots import Snapshots
 from trainer.checkpoints.state_copy import StateCopy, choose_num_slots
 from trainer.checkpoints.writer_process import WriterProcess
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
-from trainer.settings import ConfigError
 from trainer.state import Progress, State
 
 MEMORY_VARIABLE = "FLEETFORM_MEMORY_FD"

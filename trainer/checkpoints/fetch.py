@@ -12,9 +12,9 @@ from trainer.checkpoints.folder import CheckpointFolder
 from trainer.checkpoints.manifest import MANIFEST, Manifest
 from trainer.checkpoints.plan import Plan
 from trainer.checkpoints.remote import Remote, remote_failures
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
-from trainer.durable import write_durably
-from trainer.settings import ConfigError
+from trainer.files.durable import write_durably
 
 
 def fetch_newer(url: str, step: int, folder: CheckpointFolder, plan: Plan, world: World) -> Manifest | None:

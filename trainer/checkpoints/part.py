@@ -14,7 +14,7 @@ from typing import Any
 from trainer.checkpoints.folder import CheckpointFolder, sync_folder
 from trainer.checkpoints.image_files import Extent, Throttle, write_extent
 from trainer.checkpoints.manifest import MANIFEST, METADATA, files_fault
-from trainer.durable import write_durably
+from trainer.files.durable import write_durably
 
 
 class Part:

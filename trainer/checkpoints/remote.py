@@ -16,7 +16,7 @@ from typing import Any
 from trainer.aws import aws_errors, client
 from trainer.checkpoints.image_files import Throttle
 from trainer.checkpoints.manifest import MANIFEST, Manifest, parse_manifest
-from trainer.settings import ConfigError
+from trainer.configs.settings import ConfigError
 
 PART_BYTES = 64 << 20
 """Larger files go in parts of this size; S3 takes 10,000 parts, so a file may have 625 GiB."""

@@ -19,8 +19,8 @@ from trainer.checkpoints.plan import Plan, local_numbers, make_plan
 from trainer.checkpoints.resume_point import progress_of
 from trainer.checkpoints.slots import Slots, read_shape
 from trainer.checkpoints.spreading import Saved, spread_from_memory, spread_whole, tensors_of
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
-from trainer.settings import ConfigError
 from trainer.state import Progress, State
 
 

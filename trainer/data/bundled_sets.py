@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import BUNDLED_SHAPES, TableConfig
 from trainer.data.bundled_tables import TABLES, read_bundled
 from trainer.data.errors import DatasetError
 from trainer.data.mapped import NUMPY_KINDS
@@ -21,7 +22,6 @@ from trainer.data.prepared import Prepared
 from trainer.data.quarantine import Quarantine
 from trainer.data.table_check import class_counts
 from trainer.data.table_prepare import prepare_table
-from trainer.data_configs import BUNDLED_SHAPES, TableConfig
 
 HELD_OUT_EVERY = 5
 """Every fifth digit, row of a table, and file of the text, is held out from training."""
@@ -31,7 +31,7 @@ CHARACTERS = "\x00\t\n" + "".join(chr(code) for code in range(32, 127))
 
 def make_bundled(name: str) -> Prepared:
     """Return a bundled data set; raises DatasetError where its source is not on this machine."""
-    assert name in BUNDLED_SHAPES, "the bundled data sets are those of trainer/data_configs.py"
+    assert name in BUNDLED_SHAPES, "the bundled data sets are those of trainer/configs/data.py"
     return _make_table(name) if name in TABLES else _MAKERS[name]()
 
 
@@ -129,8 +129,8 @@ def _text_report(
 
 
 def _make_text(make_name: str) -> Prepared:
-    """Return what one of the makers of trainer/text_sets.py makes, its arrays by part."""
-    from trainer import text_sets
+    """Return what one of the makers of trainer/text/sets.py makes, its arrays by part."""
+    from trainer.text import sets as text_sets
 
     arrays, about = getattr(text_sets, make_name)()
     parts: dict[str, dict[str, NDArray[Any]]] = {"train": {}, "held_out": {}}

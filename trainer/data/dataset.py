@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import Shape
 from trainer.data.errors import DatasetError
 from trainer.data.mapped import map_array, map_safetensors
-from trainer.data_configs import Shape
-from trainer.digests import file_sha256
+from trainer.files.digests import file_sha256
 
 if TYPE_CHECKING:
     from trainer.data.source import ArraySource, TokenSource

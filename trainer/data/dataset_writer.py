@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import Shape
 from trainer.data.dataset import ABOUT, FORMAT, PARTS
 from trainer.data.mapped import NUMPY_KINDS
-from trainer.data_configs import Shape
-from trainer.digests import file_sha256
-from trainer.durable import write_durably
-from trainer.safetensors_file import Array, write_safetensors
+from trainer.files.digests import file_sha256
+from trainer.files.durable import write_durably
+from trainer.files.safetensors import Array, write_safetensors
 
 _KIND_OF_NUMPY = {np.dtype(numpy): kind for kind, numpy in NUMPY_KINDS.items()}
 FileEntry = dict[str, Any]

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.configs.data import DocumentsConfig, TextConfig
+from trainer.configs.tables import nearest_hint
 from trainer.data import rows
 from trainer.data.cells import is_empty, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.places import Place, on_this_machine
 from trainer.data.quarantine import Quarantine
 from trainer.data.split import is_held_out
-from trainer.data_configs import DocumentsConfig, TextConfig
-from trainer.tables import nearest_hint
 
 TEXT_SUFFIXES = (
     *(".txt", ".text", ".md", ".rst", ".tex", ".html", ".py", ".pyi", ".c", ".h", ".cpp", ".hpp", ".cu"),

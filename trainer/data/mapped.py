@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.errors import DatasetError
-from trainer.safetensors_file import read_header
+from trainer.files.safetensors import read_header
 
 NUMPY_KINDS = {
     "F64": "<f8",

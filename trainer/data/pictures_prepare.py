@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import PicturesConfig
+from trainer.configs.tables import nearest_hint
 from trainer.data.cells import is_empty, text_of
 from trainer.data.dataset import PARTS
 from trainer.data.dataset_writer import write_arrays
@@ -28,8 +30,6 @@ from trainer.data.rows import read_rows
 from trainer.data.split import is_held_out
 from trainer.data.table_check import rare_classes
 from trainer.data.units import Note, do_units
-from trainer.data_configs import PicturesConfig
-from trainer.tables import nearest_hint
 
 BYTES_PER_UNIT = 2**27
 """Bytes of the pictures that are decoded into memory together; a shard of a part has at most as many."""

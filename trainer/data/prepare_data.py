@@ -13,6 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trainer.configs.data import (
+    DataConfig,
+    DocumentsConfig,
+    PicturesConfig,
+    TextConfig,
+    TokensConfig,
+    prepared_name,
+)
 from trainer.data import rows
 from trainer.data.bundled_sets import make_bundled
 from trainer.data.dataset import ABOUT, open_dataset
@@ -24,15 +32,7 @@ from trainer.data.prepare_own import prepare_own
 from trainer.data.prepared import write_prepared
 from trainer.data.quarantine import Quarantine
 from trainer.data.references import references
-from trainer.data_configs import (
-    DataConfig,
-    DocumentsConfig,
-    PicturesConfig,
-    TextConfig,
-    TokensConfig,
-    prepared_name,
-)
-from trainer.durable import write_durably
+from trainer.files.durable import write_durably
 
 VERSION = 3
 """Raised whenever the same data and settings would be prepared otherwise than before."""
@@ -158,4 +158,9 @@ def _code_of_bundled() -> list[Path]:
     trainer = Path(__file__).parents[1]
     names = ("bundled_sets", "bundled_tables", "cells", "prepared", "split", "table_check", "table_encoder")
     here = [trainer / "data" / f"{name}.py" for name in (*names, "table_prepare", "table_scan")]
-    return [*here, trainer / "text_sets.py", trainer / "tokenizer.py", trainer / "evaluation/references.py"]
+    return [
+        *here,
+        trainer / "text/sets.py",
+        trainer / "text/tokenizer.py",
+        trainer / "evaluation/references.py",
+    ]

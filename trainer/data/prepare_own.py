@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainer.configs.data import (
+    DataConfig,
+    DocumentsConfig,
+    PicturesConfig,
+    TableConfig,
+    TextConfig,
+    content_settings,
+)
 from trainer.data.dataset import PARTS, SMALL, merged
 from trainer.data.dataset_writer import finish
 from trainer.data.decode import SUFFIXES
@@ -19,14 +27,6 @@ from trainer.data.table_prepare import prepare_table
 from trainer.data.text_prepare import prepare_documents, prepare_labelled, prepare_tokens
 from trainer.data.tokens_import import import_tokens
 from trainer.data.units import forget_units
-from trainer.data_configs import (
-    DataConfig,
-    DocumentsConfig,
-    PicturesConfig,
-    TableConfig,
-    TextConfig,
-    content_settings,
-)
 
 
 def prepare_own(

@@ -9,9 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trainer.configs.data import Shape
 from trainer.data.dataset import PARTS
 from trainer.data.dataset_writer import FileEntry, finish, write_arrays, write_tokens
-from trainer.data_configs import Shape
 
 TOKENS_PER_SHARD = 2**27
 """Tokens of a shard of text at most: 256 MiB of two bytes each."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.errors import DatasetError
-from trainer.durable import write_durably
+from trainer.files.durable import write_durably
 
 FILE = "quarantine.jsonl"
 SHOWN = 10

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.data_configs import Shape
+from trainer.configs.data import Shape
 
 MOST_WORK = 4_000_000
 """Training rows times classes above which nothing is measured: boosted trees are grown for each class."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 
-from trainer.data_configs import Split
+from trainer.configs.data import Split
 
 
 def is_held_out(split: Split, share: float, number: int, content: bytes) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import Split, TableConfig
 from trainer.data.cells import is_empty, is_missing, number_of, text_of
 from trainer.data.dataset import PARTS, merged
 from trainer.data.errors import DatasetError
@@ -20,7 +21,6 @@ from trainer.data.split import is_held_out
 from trainer.data.table_check import check_table
 from trainer.data.table_encoder import LARGEST, CellError, TableEncoder, standardised
 from trainer.data.table_scan import Column, ColumnScan, categories, choose_columns, target_kind
-from trainer.data_configs import Split, TableConfig
 
 Arrays = dict[str, NDArray[Any]]
 ROWS_AT_ONCE = 4096

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainer.configs.data import TableConfig
+from trainer.configs.tables import nearest_hint
 from trainer.data.cells import comma_hint, is_empty, is_missing, number_of, numbers_of, text_of
 from trainer.data.errors import DatasetError
 from trainer.data.rows import Cell
-from trainer.data_configs import TableConfig
-from trainer.tables import nearest_hint
 
 MOST_VALUES = 10_000
 """Different values of a column that are counted; of more it is enough to know that they are many."""

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.configs.data import DocumentsConfig, TextConfig
+from trainer.configs.settings import ConfigError
 from trainer.data.bundled_sets import CHARACTERS
 from trainer.data.dataset import PARTS
 from trainer.data.documents import Document, read_documents
@@ -23,8 +25,6 @@ from trainer.data.quarantine import Quarantine
 from trainer.data.table_check import class_counts, rare_classes
 from trainer.data.token_writer import TokenWriter
 from trainer.data.units import Note, do_units
-from trainer.data_configs import DocumentsConfig, TextConfig
-from trainer.settings import ConfigError
 
 BYTES_PER_UNIT = 2**26
 """Bytes of text files that are encoded between two notes of where a preparation is."""
@@ -82,7 +82,7 @@ def _unknown(unknown: int, total: int) -> list[str]:
 
 def prepare_labelled(config: TextConfig, places: Sequence[Place], quarantine: Quarantine) -> Prepared:
     """Return labelled texts as tokens, offsets and labels, each part in memory."""
-    from trainer import text_sets
+    from trainer.text import sets as text_sets
 
     documents = list(read_documents(places, config, quarantine, alone=len(places) == 1))
     known = {document.label for document in documents if not document.held_out}
@@ -172,7 +172,7 @@ def _tokenizer(
             return ([*(token_of.get(character, 0) for character in text), 0] for text in texts)
 
         return encode, {"characters": CHARACTERS, "vocabulary": len(CHARACTERS)}
-    from trainer.tokenizer import Tokenizer
+    from trainer.text.tokenizer import Tokenizer
 
     # Learned once: a preparation that goes on after a kill must not cut the rest otherwise.
     path = folder / ".tokenizer.json"
@@ -192,7 +192,7 @@ def _tokenizer(
 
 
 def _learn(texts: Iterable[str], vocabulary: int) -> Any:
-    from trainer.tokenizer import train_tokenizer
+    from trainer.text.tokenizer import train_tokenizer
 
     def some() -> Iterator[str]:
         characters = 0

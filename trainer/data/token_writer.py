@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from trainer.configs.data import Split
 from trainer.data.dataset import PARTS
 from trainer.data.dataset_writer import FileEntry, finish, write_tokens
 from trainer.data.prepared import TOKENS_PER_SHARD
 from trainer.data.split import is_held_out
-from trainer.data_configs import Split
 
 
 class TokenWriter:

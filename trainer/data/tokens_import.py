@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from trainer.configs.data import TokensConfig
 from trainer.data import s3
 from trainer.data.dataset import ABOUT, PARTS, open_dataset
 from trainer.data.dataset_writer import FileEntry, file_entry
 from trainer.data.errors import DatasetError
 from trainer.data.mapped import map_array
 from trainer.data.places import Place
-from trainer.data_configs import TokensConfig
 
 HEADER_BYTES = 1024
 HEADERS = {20240520: "uint16", 20240801: "uint32"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.durable import write_durably
+from trainer.files.durable import write_durably
 
 Note = dict[str, Any]
 """What a unit came to, as JSON knows it; its `files` are the entries of the files that it wrote."""

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainer.configs.settings import RunSettings
 from trainer.distributed import World
 from trainer.engine.failures import is_out_of_memory
 from trainer.engine.parallel import Device, Placed, device_of
-from trainer.settings import RunSettings
 
 CACHE = "compile-cache"
 """Folder of the run directory with what torch.compile made."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from trainer.checkpoints.manifest import UnreadableError
-from trainer.settings import ConfigError
+from trainer.configs.settings import ConfigError
 
 EXIT_FAILED = 1
 EXIT_USER_MISTAKE = 2

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
 from trainer.engine.loader import resumable, set_epoch
 from trainer.engine.places import RANKS, of_all, of_this
 from trainer.engine.seeds import mixed, seed_step
 from trainer.plain import NotPlainError, decode, encode
-from trainer.settings import ConfigError
 
 
 class Batches(Protocol):

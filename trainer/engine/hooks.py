@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainer.settings import ConfigError
-from trainer.tables import nearest_hint
+from trainer.configs.settings import ConfigError
+from trainer.configs.tables import nearest_hint
 
 MOMENTS = {
     "step": "after each step, with its number",

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.configs.settings import RunSettings
 from trainer.distributed import World
 from trainer.engine.failures import EXIT_OUT_OF_MEMORY, EXIT_USER_MISTAKE
-from trainer.settings import RunSettings
 
 NOTE = "micro_batch.json"
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from trainer.configs.settings import ConfigError, RunSettings
 from trainer.distributed import World
 from trainer.engine.exchange import WIDTH
-from trainer.settings import ConfigError, RunSettings
 
 FEWEST_BLOCKS = 4
 """Alike modules in a row from which they count as the model's repeated blocks."""

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from trainer.distributed import World
-from trainer.durable import write_durably
 from trainer.engine.stepper import StepResult
-from trainer.flops import Flops, Utilization, utilization
-from trainer.goodput import FILE, GoodputLog, StepWindows
+from trainer.files.durable import write_durably
 from trainer.launch.pulse import VARIABLE as PULSE
-from trainer.metrics import METRICS, SUMMARY, MetricsLog, StepMeter, process_start_time, utc_now
+from trainer.numbers.flops import Flops, Utilization, utilization
+from trainer.numbers.goodput import FILE, GoodputLog, StepWindows
+from trainer.numbers.metrics import METRICS, SUMMARY, MetricsLog, StepMeter, process_start_time, utc_now
 
 STEP_TIMES = 4096
 """Newest step times of which the median is told."""
@@ -204,8 +204,8 @@ class Recorder:
         self.ledger.event("finished" if finished else "stopped")
         self.abandon()
         if self._world.is_main and PULSE not in os.environ:
-            from trainer.closing import closing_lines
-            from trainer.goodput_ledger import write_ledger
+            from trainer.numbers.closing import closing_lines
+            from trainer.numbers.goodput_ledger import write_ledger
 
             if (ledger := write_ledger(self.run_dir)) is not None:
                 print(*closing_lines(self.run_dir, ledger), sep="\n", flush=True)

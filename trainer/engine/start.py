@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainer.configs.settings import ConfigError, RunSettings
+from trainer.configs.tables import read_values
 from trainer.distributed import NoDeviceError, World, join_world
 from trainer.engine.memory import NOTE
 from trainer.engine.recorder import Recorder
 from trainer.engine.stop import StopRequest
 from trainer.engine.surroundings import BEGUN_AFRESH, Surroundings, begins_afresh, digest
 from trainer.launch.pulse import Pulse
-from trainer.settings import ConfigError, RunSettings
-from trainer.tables import read_values
 
 
 def settings_of(given: RunSettings | None, dials: dict[str, Any]) -> RunSettings:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trainer.configs.settings import RunSettings
 from trainer.distributed import World
 from trainer.engine.hooks import Hooks
 from trainer.engine.recorder import Recorder
 from trainer.engine.stop import StopRequest
-from trainer.flops import Flops
 from trainer.launch.pulse import Pulse
-from trainer.settings import RunSettings
+from trainer.numbers.flops import Flops
 
 STARTS = ("TORCHELASTIC_RESTART_COUNT", "FLEETFORM_LAUNCH", "SLURM_RESTART_COUNT")
 """Environment variables that count how often the same command was started before."""

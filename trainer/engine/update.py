@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from trainer.configs.settings import ConfigError
 from trainer.distributed import World
 from trainer.engine.exchange import LOSS, TERMS
-from trainer.settings import ConfigError
 
 _EPSILON = 1e-6
 """Added to the norm before the limit is divided by it, as torch.nn.utils.clip_grad_norm_ does."""

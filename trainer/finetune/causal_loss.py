@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.configs.settings import ConfigError
 from trainer.finetune.hugging_face import plain_head
 from trainer.finetune.packing import NOT_LEARNED
 from trainer.models.token_loss import linear_cross_entropy, most_scores
-from trainer.settings import ConfigError
 
 EVALUATION_SCORES = 2**25
 """Scores of held-out tokens that are made at once (128 MiB of float32)."""

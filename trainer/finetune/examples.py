@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trainer.configs.lora import LoraConfig
+from trainer.configs.settings import ConfigError
 from trainer.finetune.packing import Example
-from trainer.lora_config import LoraConfig
-from trainer.settings import ConfigError
 
 Pair = tuple[str, str]
 """A prompt, "" where the data has none, and what is to follow it."""

@@ -7,9 +7,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from trainer.configs.settings import ConfigError
 from trainer.data.errors import DatasetError
 from trainer.data.s3 import Found, download_object, list_objects
-from trainer.settings import ConfigError
 
 SUFFIXES = (".json", ".safetensors", ".model", ".txt", ".jinja")
 """Files that a model's folder is made of; weights in formats that can run code are not fetched."""

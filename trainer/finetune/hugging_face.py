@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.lora_config import LoraConfig
-from trainer.settings import ConfigError
+from trainer.configs.lora import LoraConfig
+from trainer.configs.settings import ConfigError
 
 _HELP = "pip install 'transformers>=5,<6' 'peft>=0.21,<1'"
 

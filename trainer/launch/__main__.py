@@ -8,10 +8,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from trainer.configs.settings import ConfigError
 from trainer.launch.environment import thread_default
 from trainer.launch.fork_server import Events, ForkServer
 from trainer.launch.options import parse_options
-from trainer.settings import ConfigError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.settings import ConfigError
+from trainer.configs.settings import ConfigError
 
 DEFAULT_PORT = 29500
 """torchrun's own."""

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer import goodput
-from trainer.closing import closing_lines
-from trainer.goodput_ledger import LEDGER, write_ledger
 from trainer.launch.causes import EXIT_STOPPED, Death, exit_status, signal_name
 from trainer.launch.options import Options
+from trainer.numbers import goodput
+from trainer.numbers.closing import closing_lines
+from trainer.numbers.goodput_ledger import LEDGER, write_ledger
 
 WORD = "launcher: "
 """What each line of the launcher on standard error begins with."""

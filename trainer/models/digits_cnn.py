@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from trainer.picture_model_configs import DigitsCNNConfig
+from trainer.configs.picture_models import DigitsCNNConfig
 
 _GROUPS = 4
 

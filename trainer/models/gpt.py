@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.configs.text_models import GPTConfig
 from trainer.models.token_loss import linear_cross_entropy, most_scores
 from trainer.models.transformer import Block, KeyValueCache, RMSNorm, initialize, narrowed, rotary_tables
-from trainer.text_model_configs import GPTConfig
 
 VOCABULARY_MULTIPLE = 64
 """The scores' matrix is made that even: tensor cores are slow at others. Padding tokens are never seen."""

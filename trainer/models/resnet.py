@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.picture_model_configs import LARGE_FROM, RESNET_BLOCKS, ResNetConfig
+from trainer.configs.picture_models import LARGE_FROM, RESNET_BLOCKS, ResNetConfig
 
 _GROUPS = 32
 """Groups of a norm, where the channels allow: Y. Wu and K. He, Group normalization, arXiv 1803.08494."""

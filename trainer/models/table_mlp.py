@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.table_model_configs import MLPConfig
+from trainer.configs.table_models import MLPConfig
 
 _FREQUENCY_STD = 0.3
 """Standard deviation of the first frequencies; Y. Gorishniy et al., arXiv 2203.05556, tune it by data set."""

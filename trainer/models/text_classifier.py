@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.configs.text_models import TextClassifierConfig
 from trainer.models.transformer import Block, RMSNorm, initialize, narrowed, rotary_tables
-from trainer.text_model_configs import TextClassifierConfig
 
 _PAIR_MULTIPLIER = 1_000_003
 """A prime above any vocabulary, so that pairs spread over all rows of their table."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.picture_model_configs import LARGE_FROM, VIT_SIZES, ViTConfig
-from trainer.settings import ConfigError
+from trainer.configs.picture_models import LARGE_FROM, VIT_SIZES, ViTConfig
+from trainer.configs.settings import ConfigError
 
 
 class ViT(nn.Module):

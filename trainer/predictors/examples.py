@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from trainer.configs.data import DATA_CONFIGS, DataConfig
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.errors import DatasetError
 from trainer.data.find import cache_folder
 from trainer.data.prepare_data import Request, prepare_data
-from trainer.data_configs import DATA_CONFIGS, DataConfig
 from trainer.predictors.contract import InputError, KindPredictor
 from trainer.predictors.pictures import PicturePredictor
 from trainer.predictors.table import TablePredictor

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainer.configs.tables import nearest_hint
 from trainer.data.cells import is_missing, number_of, text_of
 from trainer.data.table_encoder import CellError, TableEncoder
 from trainer.predictors.contract import Answer, InputError, check_text, class_answer
-from trainer.tables import nearest_hint
 from trainer.tasks.table import mean_of_members
 
 BLOCK = 4096

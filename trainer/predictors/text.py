@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from trainer.configs.tables import nearest_hint
 from trainer.models.generation import generate
 from trainer.models.gpt import GPT
 from trainer.models.text_classifier import TextClassifier
 from trainer.predictors.contract import Answer, InputError, check_text, class_answer
-from trainer.tables import nearest_hint
-from trainer.tokenizer import Tokenizer
+from trainer.text.tokenizer import Tokenizer
 
 MOST_TOKENS = 10_000
 """Tokens that are written at most for one input."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainer.data.dataset import Dataset
 from trainer.data.report import report_lines
-from trainer.durable import write_durably
+from trainer.files.durable import write_durably
 
 FILE = "data.json"
 

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainer.configs.lora import LoraConfig
+from trainer.configs.settings import ConfigError
 from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.evaluation.blocks import evaluate_blocks
 from trainer.evaluation.text import report_learned
-from trainer.export_program import Exportable
+from trainer.export.program import Exportable
 from trainer.finetune.causal_loss import CausalLoss
 from trainer.finetune.examples import Pair, end_tokens, make_examples, uses_chat_template
 from trainer.finetune.hugging_face import (
@@ -29,9 +31,7 @@ from trainer.finetune.hugging_face import (
 )
 from trainer.finetune.packing import PackedExamples
 from trainer.finetune.saved import save_finetuned
-from trainer.flops import PALM, Flops
-from trainer.lora_config import LoraConfig
-from trainer.settings import ConfigError
+from trainer.numbers.flops import PALM, Flops
 from trainer.tasks.task import describe_data
 
 EVALUATION_SAMPLES = 512

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.flops import Flops
+from trainer.numbers.flops import Flops
 
 
 def count_operations(build: Callable[[], nn.Module], inputs: tuple[Tensor, ...], extra: float = 0.0) -> Flops:

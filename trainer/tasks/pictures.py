@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.data.source import Source
-from trainer.distributed import World
-from trainer.evaluation.blocks import evaluate_blocks, held_out_batch
-from trainer.evaluation.classes import COLUMNS, report_classes, score_columns
-from trainer.export_program import Exportable
-from trainer.flops import Flops
-from trainer.picture_model_configs import (
+from trainer.configs.picture_models import (
     VIT_SIZES,
     DigitsCNNConfig,
     PictureModelConfig,
     ResNetConfig,
     ViTConfig,
 )
+from trainer.data.source import Source
+from trainer.distributed import World
+from trainer.evaluation.blocks import evaluate_blocks, held_out_batch
+from trainer.evaluation.classes import COLUMNS, report_classes, score_columns
+from trainer.export.program import Exportable
+from trainer.numbers.flops import Flops
 from trainer.tasks.augment import CHANGES, NOISE_WIDTH
 from trainer.tasks.noise import WithNoise
 from trainer.tasks.operations import count_operations

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.configs.table_models import MLPConfig
 from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.evaluation.blocks import evaluate_blocks, held_out_batch
 from trainer.evaluation.classes import COLUMNS, report_classes, score_columns
 from trainer.evaluation.numbers import report_numbers
-from trainer.export_program import Exportable
-from trainer.flops import Flops
+from trainer.export.program import Exportable
 from trainer.models.table_mlp import TableMLP, noise_width
-from trainer.table_model_configs import MLPConfig
+from trainer.numbers.flops import Flops
 from trainer.tasks.noise import WithNoise
 from trainer.tasks.operations import count_operations
 from trainer.tasks.task import OpenedData, class_counts, describe_data, references

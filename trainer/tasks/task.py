@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor, nn
 
 from trainer.config import Config
+from trainer.configs.lora import LoraConfig
+from trainer.configs.picture_models import PictureModelConfig
+from trainer.configs.table_models import MLPConfig
+from trainer.configs.text_models import GPTConfig, TextClassifierConfig
 from trainer.data.source import Source
 from trainer.distributed import World
-from trainer.flops import Flops
-from trainer.lora_config import LoraConfig
-from trainer.picture_model_configs import PictureModelConfig
-from trainer.table_model_configs import MLPConfig
-from trainer.text_model_configs import GPTConfig, TextClassifierConfig
+from trainer.numbers.flops import Flops
 
 if TYPE_CHECKING:
-    from trainer.export_program import Exportable
+    from trainer.export.program import Exportable
 
 
 class Task(Protocol):

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer.config import ConfigError
+from trainer.configs.text_models import GPTConfig
 from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.evaluation.blocks import evaluate_blocks
 from trainer.evaluation.text import compressor_references, report_windows, unigram_reference
-from trainer.flops import Flops, transformer_flops
 from trainer.models.gpt import GPT
+from trainer.numbers.flops import Flops, transformer_flops
 from trainer.tasks.task import describe_data
-from trainer.text_model_configs import GPTConfig
-from trainer.tokenizer import token_bytes
+from trainer.text.tokenizer import token_bytes
 
 if TYPE_CHECKING:
-    from trainer.export_program import Exportable
+    from trainer.export.program import Exportable
 
 EVALUATION_WINDOWS = 512
 """Windows of held-out text that are looked at, at most; spread evenly over it."""

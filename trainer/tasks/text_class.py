@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainer.configs.text_models import TextClassifierConfig
 from trainer.data.source import Source
 from trainer.distributed import World
 from trainer.evaluation.blocks import evaluate_blocks
 from trainer.evaluation.classes import COLUMNS, report_classes, score_columns
-from trainer.export_program import Exportable
-from trainer.flops import Flops
+from trainer.export.program import Exportable
 from trainer.models.text_classifier import TextClassifier
+from trainer.numbers.flops import Flops
 from trainer.tasks.operations import count_operations
 from trainer.tasks.task import describe_data, references
 from trainer.tasks.text import TOKENIZER_FILE
-from trainer.text_model_configs import TextClassifierConfig
-from trainer.tokenizer import PADDING, special_token, token_bytes
+from trainer.text.tokenizer import PADDING, special_token, token_bytes
 
 BLOCK = 128
 """Held-out texts of one forward pass."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-from trainer.settings import ConfigError
+from trainer.configs.settings import ConfigError
 
 END = "<|end|>"
 """The token after each document."""

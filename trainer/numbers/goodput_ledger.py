@@ -13,11 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from trainer.durable import write_durably
-from trainer.goodput import FILE
-from trainer.goodput_events import STOPPED, Attempt, History, Life, read_history
-from trainer.goodput_windows import find_windows
-from trainer.spans import Span, seconds_on_top
+from trainer.files.durable import write_durably
+from trainer.numbers.goodput import FILE
+from trainer.numbers.goodput_events import STOPPED, Attempt, History, Life, read_history
+from trainer.numbers.goodput_windows import find_windows
+from trainer.numbers.spans import Span, seconds_on_top
 
 LEDGER = "goodput.json"
 FORMAT = "fleetform-goodput/1"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trainer.lora_config import LoraConfig as LoraConfig
-from trainer.picture_model_configs import DigitsCNNConfig as DigitsCNNConfig
-from trainer.picture_model_configs import ResNetConfig as ResNetConfig
-from trainer.picture_model_configs import ViTConfig as ViTConfig
-from trainer.table_model_configs import MLPConfig as MLPConfig
-from trainer.text_model_configs import GPTConfig as GPTConfig
-from trainer.text_model_configs import TextClassifierConfig as TextClassifierConfig
+from trainer.configs.lora import LoraConfig as LoraConfig
+from trainer.configs.picture_models import DigitsCNNConfig as DigitsCNNConfig
+from trainer.configs.picture_models import ResNetConfig as ResNetConfig
+from trainer.configs.picture_models import ViTConfig as ViTConfig
+from trainer.configs.table_models import MLPConfig as MLPConfig
+from trainer.configs.text_models import GPTConfig as GPTConfig
+from trainer.configs.text_models import TextClassifierConfig as TextClassifierConfig
 
 ModelConfig = (
     DigitsCNNConfig | ResNetConfig | ViTConfig | MLPConfig | GPTConfig | TextClassifierConfig | LoraConfig

@@ -8,10 +8,10 @@ from string import Template
 from typing import Any
 
 from trainer.config import Config
+from trainer.configs.lora import LoraConfig
 from trainer.evaluation.document import interval_line, metrics_table, reference_lines
-from trainer.export_program import FILE as PROGRAM_FILE
-from trainer.export_program import Exportable
-from trainer.lora_config import LoraConfig
+from trainer.export.program import FILE as PROGRAM_FILE
+from trainer.export.program import Exportable
 
 _CARD = Path(__file__).with_suffix(".md")
 _PROGRAM = """- `model.pt2`: the same model as a program for torch alone, without this package

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.config import Config, recipe_file
-from trainer.tables import apply_overrides
+from trainer.configs.tables import apply_overrides
 
 
 def config_text(config: Config, recipe: str, overrides: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from trainer.goodput_events import Event, History, Life
-from trainer.spans import Span
+from trainer.numbers.goodput_events import Event, History, Life
+from trainer.numbers.spans import Span
 
 STEP = "step"
 """Stands for the time of steps until it is known how many of them count."""

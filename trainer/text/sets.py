@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.evaluation.text_references import text_references
-from trainer.safetensors_file import Array
-from trainer.tokenizer import Tokenizer, train_tokenizer
+from trainer.files.safetensors import Array
+from trainer.text.tokenizer import Tokenizer, train_tokenizer
 
 Made = tuple[dict[str, Array], dict[str, Any]]
 """A data set's arrays by name, and what a task needs to know beside them."""

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from trainer.config import Config
-from trainer.durable import write_durably
+from trainer.configs.lora import LoraConfig
+from trainer.configs.models import MODEL_CONFIGS
+from trainer.configs.picture_models import PictureModelConfig
+from trainer.configs.table_models import MLPConfig
+from trainer.configs.text_models import GPTConfig, TextClassifierConfig
 from trainer.evaluation.document import FILE as EVALUATION_FILE
 from trainer.evaluation.document import evaluation_document, plain_metrics
-from trainer.export_program import save_program
-from trainer.lora_config import LoraConfig
-from trainer.model_card import model_card
-from trainer.model_configs import MODEL_CONFIGS
-from trainer.picture_model_configs import PictureModelConfig
-from trainer.safetensors_file import Array, read_header, write_safetensors
-from trainer.table_model_configs import MLPConfig
+from trainer.export.model_card import model_card
+from trainer.export.program import save_program
+from trainer.files.durable import write_durably
+from trainer.files.safetensors import Array, read_header, write_safetensors
 from trainer.tasks.task import Task
-from trainer.text_model_configs import GPTConfig, TextClassifierConfig
 
 FORMAT = "fleetform-model/1"
 MODEL_FOLDER = "model"

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from trainer.durable import write_durably
-from trainer.flops import Utilization
-from trainer.tensorboard_file import EventFile
+from trainer.files.durable import write_durably
+from trainer.numbers.flops import Utilization
+from trainer.numbers.tensorboard_file import EventFile
 
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.goodput_ledger import Ledger
+from trainer.numbers.goodput_ledger import Ledger
 
 WORDS = {
     "productive": "steps that count",
