@@ -47,7 +47,7 @@ def test_what_was_logged_outlives_a_kill_9_and_the_log_goes_on_after_it(tmp_path
         "import os, pathlib, sys\nfrom trainer.numbers.goodput import GoodputLog\n"
         "from trainer.numbers.metrics import MetricsLog\n"
         "root = pathlib.Path(sys.argv[1]); log = MetricsLog(root / 'metrics.jsonl', steps_done=0)\n"
-        'log.log(1, loss=2.0); log._file.write(\'{"step": 2, "lo\'); log._file.flush()\n'
+        'log.log(1, loss=2.0); log._file.append(b\'{"step": 2, "lo\')\n'
         "GoodputLog(root / 'goodput.jsonl').event('first_step', step=1)\n"
         "os.write(os.open(root / 'goodput.jsonl', os.O_WRONLY | os.O_APPEND), b'{\"time\": 1')\n"
         "os.kill(os.getpid(), 9)"
@@ -62,6 +62,35 @@ def test_what_was_logged_outlives_a_kill_9_and_the_log_goes_on_after_it(tmp_path
     first, broken, last = (tmp_path / "goodput.jsonl").read_text().splitlines()
     assert json.loads(first)["event"] == "first_step" and json.loads(last)["event"] == "finished"
     assert broken == '{"time": 1'
+
+
+def test_a_full_disk_costs_numbers_and_not_the_run_and_leaves_whole_records(tmp_path: Path) -> None:
+    # A limit on a file's size fails a write as a full disk does: in the middle of a record.
+    program = (
+        "import pathlib, resource, sys\nfrom trainer.numbers.metrics import MetricsLog\n"
+        "def room(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "log = MetricsLog(pathlib.Path(sys.argv[1]) / 'metrics.jsonl', steps_done=0); room(1000)\n"
+        "for step in range(1, 41): log.log(step, loss=1 / step)\n"
+        "room(resource.RLIM_INFINITY); log.log(41, loss=0.0); log.close()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].startswith("step 41  loss 0")
+    assert done.stderr.count("cannot be written, the run goes on") == 1
+    steps = [line["step"] for line in lines(tmp_path / "metrics.jsonl")]
+    assert 5 < len(steps) < 30 and steps == [*range(1, len(steps)), 41]
+    assert [step for step, _ in board(tmp_path / "tensorboard")["loss"]][-1] == 41
+
+
+def test_a_folder_that_takes_no_file_costs_the_numbers_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tensorboard").write_text("a file where the folder should be")
+    (tmp_path / "metrics.jsonl").mkdir()
+    with MetricsLog(tmp_path / "metrics.jsonl", steps_done=0) as log:
+        log.log(1, loss=2.0)
+    shown = capsys.readouterr()
+    assert shown.out.startswith("step 1  loss 2") and shown.err.count("warning") == 1
 
 
 def test_tensorboard_reads_every_number_and_forgets_the_steps_that_were_lost(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
-from trainer.files.durable import write_durably
+from trainer.files.appended import AppendedFile
 from trainer.numbers.flops import Utilization
 from trainer.numbers.tensorboard_file import EventFile
 
@@ -52,35 +52,55 @@ class MetricsLog:
 
     Lines of steps after `steps_done` are those of an attempt that was lost behind its last checkpoint. They
     are taken out, so that a reader always finds one line a step. The same numbers go to a TensorBoard event
-    file in the folder `tensorboard` beside it. A silent log writes and prints nothing.
+    file in the folder `tensorboard` beside it. A silent log writes and prints nothing. A disk that takes no
+    line leaves it out of the file: the log warns once and goes on.
     """
 
     def __init__(self, path: Path, *, steps_done: int, silent: bool = False) -> None:
-        self._file: TextIO | None = None
+        self._file: AppendedFile | None = None
+        self._board: EventFile | None = None
+        self._silent, self._warned = silent, False
         if silent:
             return
-        kept = [line for line in whole_lines(path) if line["step"] <= steps_done]
-        write_durably(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8", buffering=1)
-        self._board = EventFile(path.parent / TENSORBOARD, purge_step=steps_done + 1)
+        with self._bearing(METRICS):
+            keep_lines(path, steps_done)
+            self._file = AppendedFile(path)
+        with self._bearing(TENSORBOARD):
+            self._board = EventFile(path.parent / TENSORBOARD, purge_step=steps_done + 1)
 
     def log(self, step: int, **values: Any) -> None:
         """Append a step's line, what is None left out, and print its numbers."""
-        if self._file is None:
+        if self._silent:
             return
         values = {name: value for name, value in values.items() if value is not None}
         numbers = {name: value for name, value in values.items() if is_number(value)}
-        self._file.write(json.dumps({"step": step, "time": utc_now(), **values}) + "\n")
-        self._board.scalars(step, numbers)
+        if self._file is not None:
+            with self._bearing(METRICS):
+                self._file.append(json.dumps({"step": step, "time": utc_now(), **values}).encode() + b"\n")
+        if self._board is not None:
+            with self._bearing(TENSORBOARD):
+                self._board.scalars(step, numbers)
         shown = "  ".join(f"{name} {value:.5g}" for name, value in numbers.items())
         print(f"step {step}  {shown}", flush=True)
 
     def close(self) -> None:
         """Close the files."""
-        if self._file is not None:
-            self._file.close()
-            self._board.close()
-            self._file = None
+        for file in (self._file, self._board):
+            if file is not None:
+                file.close()
+        self._file = self._board = None
+        self._silent = True
+
+    @contextmanager
+    def _bearing(self, name: str) -> Iterator[None]:
+        """Bear with a disk that is full or gone: it costs these numbers and not the run. It is told once."""
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                text = f"warning: {name} cannot be written, the run goes on: {error}"
+                print(text, file=sys.stderr, flush=True)
+            self._warned = True
 
     def __enter__(self) -> Self:
         return self
@@ -94,15 +114,20 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the file's objects up to the first line that a crash left broken."""
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+def keep_lines(path: Path, steps_done: int) -> None:
+    """Cut off a metrics.jsonl behind its lines of so many steps; this takes no room on the disk."""
+    if not path.exists():
+        return
+    kept = 0
+    for line in path.read_bytes().splitlines(keepends=True):
         try:
-            lines.append(json.loads(text))
+            is_kept = line.endswith(b"\n") and json.loads(line)["step"] <= steps_done
         except ValueError:
             break
-    return lines
+        if not is_kept:
+            break
+        kept += len(line)
+    os.truncate(path, kept)
 
 
 class StepMeter:

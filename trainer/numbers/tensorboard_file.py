@@ -15,6 +15,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainer.files.appended import AppendedFile
+
 FILE_VERSION = "brain.Event:2"
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 """Wire types of protocol buffers."""
@@ -29,7 +31,8 @@ _numbers = itertools.count()
 class EventFile:
     """One event file in a log folder; every attempt of a run writes one of its own.
 
-    `purge_step` tells TensorBoard to forget what earlier files say of that step and later ones.
+    `purge_step` tells TensorBoard to forget what earlier files say of that step and later ones. Where the disk
+    is full or gone it raises OSError and leaves a file of whole records.
     """
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
@@ -40,7 +43,7 @@ class EventFile:
             f"{int(now):010d}.{int(now % 1 * 1e6):06d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         )
         self.path = folder / f"events.out.tfevents.{unique}"
-        self._file = self.path.open("ab", buffering=0)
+        self._file = AppendedFile(self.path)
         self._write(now, 0, _text(3, FILE_VERSION))
         self._write(now, purge_step, _message(7, _number(1, _SESSION_START)))
 
@@ -56,7 +59,7 @@ class EventFile:
     def _write(self, moment: float, step: int, what: bytes) -> None:
         event = _double(1, moment) + _number(2, step) + what
         length = struct.pack("<Q", len(event))
-        self._file.write(length + _checksum(length) + event + _checksum(event))
+        self._file.append(length + _checksum(length) + event + _checksum(event))
 
 
 def crc32c(data: bytes) -> int:
