@@ -1,0 +1,160 @@
+"""What Slurm runs as root on each node of a job before the job: `python -m node.health.prolog`.
+
+Exit code 0: the job may run here. 1: the node is drained, with the reason, and Slurm requeues the job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from node.config import NodeConfig, read_node_config
+from node.health.checks import look
+from node.health.fabric import Party, test_fabric
+from node.health.findings import FAILED, OK, WARNING, Checked, Finding, Report
+from node.health.gpus import Gpu, query
+from node.health.here import drain, this_machine
+from node.health.machine import Machine
+from node.health.reasons import HEALTH
+from node.health.verdict import Verdict
+from node.slurm.tools import SlurmError, expand, run
+
+EFA_SHARE, TCP_SHARE = 0.5, 0.1
+"""Of the type's network bandwidth that an all-reduce has to reach. Two p4d over TCP reached 0.4 of it, over
+EFA 1.5; four with an old plugin 0.6 (SkyPilot #8391, NCCL #527). Without adapters many types hold their peak
+for minutes only."""
+_KEPT_SECONDS = 7 * 86400.0
+
+
+def report_path(config: NodeConfig, job_id: int) -> Path:
+    """Return where the report of a job on this machine lies."""
+    return config.work / "health" / f"job-{job_id}.json"
+
+
+def read_report(config: NodeConfig, job_id: int) -> dict[str, Any]:
+    """Return the report of a job on this machine; empty where there is none.
+
+    `seconds` is what all of it took, `ok` whether the job may run here, and `refused` why it is not to run on
+    any of its nodes ("" where it may).
+    """
+    try:
+        found = json.loads(report_path(config, job_id).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def prolog(config: NodeConfig, job_id: int, name: str, node_list: str) -> int:
+    """Check this machine and, for a job over several nodes, the network between them; the exit code."""
+    begun = time.monotonic()
+    machine = this_machine(config)
+    report = look(machine)
+    verdict, took = Verdict(), 0.0
+    names = _expand(node_list)
+    if len(names) > 1:
+        fabric_begun = time.monotonic()
+        verdict = _network(config, machine, report, job_id, name, names)
+        took = time.monotonic() - fabric_begun
+        report = Report((*report.checks, _as_check(verdict, took)), 0.0)
+    report = replace(report, seconds=time.monotonic() - begun)
+    _keep(config, job_id, report, verdict)
+    if report.ok:
+        return 0
+    print(f"{name} is not fit for job {job_id}: {report.why()}", file=sys.stderr)
+    drain(name, HEALTH, report.why())
+    return 1
+
+
+def _expand(node_list: str) -> list[str]:
+    return expand(node_list) if node_list else []
+
+
+def _network(
+    config: NodeConfig, machine: Machine, report: Report, job_id: int, name: str, names: list[str]
+) -> Verdict:
+    """Test the network between the job's nodes; a network that cannot be tested is nobody's fault."""
+    try:
+        addresses = _addresses([names[0], name], os.environ.get("SLURM_NODE_ALIASES", ""))
+    except SlurmError as error:
+        return Verdict(note=f"not tested: {error}")
+    if name not in addresses or names[0] not in addresses:
+        return Verdict(note="not tested: Slurm knows no addresses")
+    found = query(machine)
+    gpus: list[Gpu] = [] if isinstance(found, Finding) else found
+    share = EFA_SHARE if machine.expected.efa else TCP_SHARE
+    party = Party(
+        job_id=job_id,
+        rank=names.index(name),
+        names=tuple(names),
+        address=addresses[name],
+        first=addresses[names[0]],
+        boot=_boot(config),
+        gpus=0 if any(gpu.busy for gpu in gpus) else len(gpus),
+        least_gbs=machine.expected.network_gbps / 8 * share,
+        sick=report.why(),
+    )
+    return test_fabric(party, config.work / "health" / "fabric", config.python)
+
+
+def _addresses(names: list[str], aliases: str) -> Mapping[str, str]:
+    """Return the addresses of nodes as Slurm knows them.
+
+    Until 22.05 Slurm tells a prolog those of cloud nodes (SLURM_NODE_ALIASES, `gpu-1:[10.0.0.7]:ip-7`),
+    later ones are asked.
+    """
+    known = dict(re.findall(r"(?:^|,)([^,:]+):\[?([0-9A-Fa-f.:]+?)\]?:[^,:]*(?=,|$)", aliases))
+    if set(names) <= set(known):
+        return known
+    told = run("scontrol", ["--oneliner", "show", "node", ",".join(dict.fromkeys(names))])
+    found = re.findall(r"^NodeName=(\S+) .*?\bNodeAddr=(\S+)", told, re.MULTILINE)
+    return dict(found)
+
+
+def _boot(config: NodeConfig) -> str:
+    """Return what changes when the machine is started anew, or another one takes its name."""
+    try:
+        kernel = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        kernel = ""
+    return f"{kernel} {config.root}"
+
+
+def _as_check(verdict: Verdict, seconds: float) -> Checked:
+    """Return the network's test as one line of the report."""
+    told = f"{verdict.gbs:.1f} GB/s" if verdict.gbs is not None else "all nodes reach each other"
+    if verdict.bad:
+        return Checked("fabric", FAILED, verdict.bad, seconds)
+    if verdict.refused:
+        return Checked("fabric", WARNING, verdict.refused, seconds)
+    return Checked("fabric", OK, verdict.note or told, seconds)
+
+
+def _keep(config: NodeConfig, job_id: int, report: Report, verdict: Verdict) -> None:
+    """Write the report for the job's own part on this machine; without it the job still runs."""
+    path = report_path(config, job_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob("job-*.json"):
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                old.unlink(missing_ok=True)
+        path.write_text(json.dumps({"job_id": job_id, **report.to_json(), "refused": verdict.refused}))
+    except OSError as error:
+        print(f"the health report cannot be kept: {error}", file=sys.stderr)
+
+
+def main() -> int:
+    """Take the job and the node from Slurm's environment."""
+    told = os.environ
+    node_list = told.get("SLURM_JOB_NODELIST") or told.get("SLURM_NODELIST") or ""
+    return prolog(read_node_config(), int(told["SLURM_JOB_ID"]), told["SLURMD_NODENAME"], node_list)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
