@@ -12,6 +12,7 @@ from pathlib import Path
 
 from templates.engine import render
 from templates.node_files import NodeCommand
+from templates.slurm_files import HEAD_UNITS, NODE_UNITS, PROGRAMS, AwaitNodes, JobScript
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 """The folder that the rooms lie in, in a checkout as in an installation."""
@@ -20,6 +21,8 @@ ROOMS = ("node", "trainer")
 SUFFIXES = frozenset({".py", ".toml", ".md"})
 """Files that the rooms are made of; nothing that was built from them travels."""
 COMMAND = "bin/fleetform-node"
+UNITS = "units"
+"""Folder of the services of a machine of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Bundle:
 
 
 def build_bundle(root: Path = PACKAGE_ROOT) -> Bundle:
-    """Pack the rooms below `root` and the command. Equal files give equal bytes, wherever and whenever."""
+    """Pack the rooms below `root`, programs and services. Equal files give equal bytes, whenever."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, data, mode in sorted(_members(root)):
@@ -51,6 +54,12 @@ def build_bundle(root: Path = PACKAGE_ROOT) -> Bundle:
 def _members(root: Path) -> Iterator[tuple[str, bytes, int]]:
     """Return path, contents and permissions of everything in the bundle."""
     yield COMMAND, render(NodeCommand()).encode(), 0o755
+    yield "bin/job", render(JobScript()).encode(), 0o755
+    yield "bin/await-nodes", render(AwaitNodes()).encode(), 0o755
+    for name, program in PROGRAMS.items():
+        yield f"bin/{name}", render(program).encode(), 0o755
+    for unit in {each.name: each for each in (*HEAD_UNITS, *NODE_UNITS)}.values():
+        yield f"{UNITS}/{unit.name}.service", render(unit).encode(), 0o644
     for room in ROOMS:
         for file in (root / room).rglob("*"):
             hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(root).parts)

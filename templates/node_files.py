@@ -32,6 +32,8 @@ class UserData:
     """Whether local NVMe disks are joined at `/scratch`."""
     bundle_sha256: str
     """SHA-256 of the tar in it, lowercase hexadecimal; anything else is not unpacked."""
+    scheduler: str = "plain"
+    """`slurm`, or `plain` for our own dispatcher."""
     storage_key: str = ""
     """Key of what tells it of the file systems to mount, in the artifact bucket; "" where there are none."""
 

@@ -123,6 +123,13 @@ class JobScript:
     template: ClassVar[str] = "slurm/job.sh.j2"
 
 
+@dataclass(frozen=True)
+class AwaitNodes:
+    """What slurmctld runs before a job: it ends when the job's nodes answer."""
+
+    template: ClassVar[str] = "slurm/await_nodes.sh.j2"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     """A systemd service of a machine of a cluster; the same in every environment."""

@@ -30,20 +30,20 @@ from node.cluster import compose, service
 from node.cluster.facts import TeamFacts
 from node.cluster.machine import Machine
 from templates.engine import render
-from templates.slurm_files import CgroupConf, GresConf, SlurmConf, SlurmFleet
+from templates.slurm_files import PROGRAMS, AwaitNodes, CgroupConf, GresConf, SlurmConf, SlurmFleet
 
 MARK = "FLEETFORM_TEST_SLURM"
 """Set on every daemon of a cluster: its folder."""
 NODE_MARK = "FLEETFORM_TEST_SLURM_NODE"
 """Set on a node's daemon: its name."""
-PROGRAMS = ("slurmctld", "slurmd", "munged")
+DAEMONS = ("slurmctld", "slurmd", "munged")
 _DO_NOTHING = "#!/bin/sh\nexit 0\n"
 _START_SECONDS = 30.0
 
 
 def slurm_is_installed() -> bool:
     """Return whether this machine has Slurm's daemons."""
-    return all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in PROGRAMS)
+    return all(shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in DAEMONS)
 
 
 def fleet(
@@ -238,10 +238,12 @@ def _configure(
         folder.mkdir(parents=True, exist_ok=True)
     machine.munge_key.write_bytes(secrets.token_bytes(128))
     machine.munge_key.chmod(0o400)
-    for name in ("prolog", "epilog", "resume", "suspend", "resume-failed"):
+    # As on an emulated machine: Slurm starts a program that says whose it is, and that one the bundle's.
+    awaits = f"#!/bin/sh\nexport FLEETFORM_ROOT={machine.root}\n{render(AwaitNodes())}"
+    for name in (*PROGRAMS, "await-nodes"):
         script = Path(machine.program(name))
         script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(programs.get(name, _DO_NOTHING))
+        script.write_text(programs.get(name, awaits if name == "await-nodes" else _DO_NOTHING))
         script.chmod(0o755)
     fleets = tuple(cluster.fleets)
     rendered = {

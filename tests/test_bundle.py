@@ -41,8 +41,8 @@ def test_the_bundle_holds_both_rooms_and_the_command_and_nothing_else() -> None:
         "trainer/__main__.py",
         "trainer/recipes/digits.toml",
     } <= names
-    assert {Path(name).parts[0] for name in names} == {"bin", "node", "trainer"}
-    assert {Path(name).suffix for name in names} <= {"", ".py", ".toml", ".md"}
+    assert {Path(name).parts[0] for name in names} == {"bin", "node", "trainer", "units"}
+    assert {Path(name).suffix for name in names} <= {"", ".py", ".toml", ".md", ".service"}
 
 
 def test_equal_files_give_an_equal_bundle_wherever_and_whenever(tmp_path: Path) -> None:
@@ -138,6 +138,7 @@ def test_user_data_makes_a_node_and_may_run_again(tmp_path: Path) -> None:
         "fleet": "gpu",
         "node_document": "vision-run-node",
         "python": "/opt/it's python/bin/python3",
+        "scheduler": "plain",
     }
     assert (machine.root / "etc/fleetform/python").read_text() == "/opt/it's python/bin/python3\n"
     command = machine.root / "opt/fleetform/bin/fleetform-node"

@@ -54,6 +54,7 @@ class MachineLines:
     job_acct_gather_type: str
     prolog: str
     epilog: str
+    prolog_slurmctld: str
     resume_program: str
     resume_fail_program: str
     suspend_program: str
@@ -106,6 +107,8 @@ def machine_lines(
         job_acct_gather_type=gathered if accounting else "",
         prolog=machine.program("prolog"),
         epilog=machine.program("epilog"),
+        # Without it a job whose nodes have just come is looked at again only half a minute later.
+        prolog_slurmctld=machine.program("await-nodes"),
         resume_program=machine.program("resume"),
         resume_fail_program=machine.program("resume-failed"),
         suspend_program=machine.program("suspend"),

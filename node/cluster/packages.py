@@ -1,0 +1,90 @@
+"""Slurm's programs on a machine: looked for, and installed where the image lacks them.
+
+From the packages that lie in the artifact bucket, which a machine of a closed network reaches too; else from
+the package sources that the image knows.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from node.cluster.facts import PACKAGES
+from node.cluster.machine import Machine
+from node.layout import ROLE_NODE
+from node.store import Bucket
+
+_NODE_PACKAGES = {"slurmd": "slurmd", "srun": "slurm-client", "munged": "munge"}
+_HEAD_PACKAGES = {"slurmctld": "slurmctld", "sbatch": "slurm-client", "munged": "munge"}
+_ACCOUNTING_PACKAGES = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
+"""Packages of Debian and Ubuntu by the program that is looked for."""
+_FOREIGN_UNITS = ("slurmctld", "slurmd", "slurmdbd", "munge", "mariadb")
+"""Services that these packages bring and start; ours stand in for them."""
+_INSTALL_SECONDS = 900.0
+_APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
+"""Another one may be at work when a machine starts."""
+
+
+class PackagesMissingError(Exception):
+    """Programs of Slurm's are missing and could not be installed; one line."""
+
+
+def ensure_packages(bucket: Bucket, machine: Machine, role: str, *, accounting: bool) -> None:
+    """Install what the machine's role needs and the image lacks. Raises PackagesMissingError."""
+    missing = _missing(machine, role, accounting)
+    if not missing:
+        return
+    if machine.emulated:
+        raise PackagesMissingError(f"{', '.join(missing)}: not on the computer that emulates this machine")
+    _run(["systemctl", "mask", *(f"{unit}.service" for unit in _FOREIGN_UNITS)])
+    with tempfile.TemporaryDirectory(prefix="fleetform-packages-") as folder:
+        files = _fetch(bucket, Path(folder))
+        if not files:
+            _run([*_APT, "update"])
+        said = _run([*_APT, "install", "--yes", "--no-install-recommends", *(files or missing.values())])
+    if left := _missing(machine, role, accounting):
+        where = f"s3://{bucket.name}/{PACKAGES}"
+        tried = f"the packages of {where}" if files else f"the packages {', '.join(sorted(missing.values()))}"
+        advice = (
+            "" if files else f"; a machine that reaches no package source needs the .deb files in {where}"
+        )
+        raise PackagesMissingError(f"{tried} did not bring {', '.join(left)}: {said}{advice}")
+
+
+def _missing(machine: Machine, role: str, accounting: bool) -> dict[str, str]:
+    """Return the programs that are not there, each with its package."""
+    needed = _NODE_PACKAGES if role == ROLE_NODE else _HEAD_PACKAGES
+    if role != ROLE_NODE and accounting:
+        needed = {**needed, **_ACCOUNTING_PACKAGES}
+    return {name: package for name, package in needed.items() if not machine.has(name)}
+
+
+def _fetch(bucket: Bucket, folder: Path) -> list[str]:
+    found = []
+    for key in sorted(bucket.sizes(PACKAGES)):
+        body = bucket.get(key) if key.endswith(".deb") else None
+        if body is not None:
+            path = folder / key.rpartition("/")[2]
+            path.write_bytes(body)
+            found.append(str(path))
+    return found
+
+
+def _run(command: Sequence[str]) -> str:
+    """Run a command of the system's and return the last line of what it said."""
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_INSTALL_SECONDS,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
