@@ -21,9 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
 from sandbox.processes import SANDBOX_VARIABLE, end_marked
+from sandbox.slurm_packages import SlurmMissingError as SlurmMissingError
+from sandbox.slurm_packages import find_slurm
 from sandbox.variables import client_variables
 
 _DAY_SECONDS = 86400
@@ -48,20 +51,27 @@ class Status:
     """UTC, ISO 8601."""
     endpoint: str
     cores_per_node: int
+    scheduler: str = "plain"
+    """What carries out the runs of every environment: `plain` or `slurm`."""
+    layout: str = "loopback"
+    """How the machines share this computer: `loopback`, with Slurm `namespaces` or `ports`."""
 
 
-def start(home: Path, *, cores_per_node: int = 1, wait_s: float = 30) -> Status:
+def start(home: Path, *, cores_per_node: int = 1, scheduler: str = "plain", wait_s: float = 30) -> Status:
     """Return the working folder's embedded cloud, started where none runs, and make it the project's choice.
 
-    `cores_per_node` is the number of this machine's cores that each emulated node gets, ignored where the
-    cloud already runs. Raises SandboxError with the end of the server's log if it is not up in `wait_s`.
+    `cores_per_node` is the number of this machine's cores that each emulated node gets; `scheduler` is
+    `plain` or `slurm`. Both are ignored where the cloud already runs. Raises SandboxError with the end of the
+    server's log if it is not up in `wait_s`, SlurmMissingError where Slurm is wanted and cannot be had.
     """
     place = Place(home.resolve())
     place.folder.mkdir(parents=True, exist_ok=True)
+    place.folder.chmod(0o700)  # machines' keys lie below
     with _locked(place.start_lock):
         write_atomically(place.aws_config, "[default]\n")
-        running = status(home) or _launch(place, cores_per_node, wait_s)
-        write_json(place.cloud_file, client_variables(place, running.endpoint))
+        running = status(home) or _launch(place, cores_per_node, scheduler, wait_s)
+        variables = client_variables(place, running.endpoint)
+        write_json(place.cloud_file, {**variables, "FLEETFORM_SCHEDULER": running.scheduler})
         write_atomically(place.choice, f"{CLOUD_NAME}\n")
     return running
 
@@ -101,15 +111,9 @@ def forward(home: Path, days: int) -> str:
 
     Raises SandboxError where no cloud runs, or where what was called did not end.
     """
-    running = status(home)
-    if running is None:
-        raise SandboxError("the embedded cloud is not running")
-    said: dict[str, object] = {}
+    said: dict[str, Any] = {}
     for _ in range(days):
-        body = json.dumps({"forward_s": _DAY_SECONDS}).encode()
-        request = urllib.request.Request(f"{running.endpoint}/_sandbox/clock", data=body, method="POST")  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_FORWARD_SECONDS) as answer:  # noqa: S310
-            said = json.load(answer)
+        said = _ask(home, "clock", {"forward_s": _DAY_SECONDS}, _FORWARD_SECONDS)
         if not said["idle"]:
             raise SandboxError(f"at {said['now']} a function is still running; see `aws logs`")
     return str(said["now"])
@@ -120,18 +124,33 @@ def interrupt(home: Path, instance_id: str, after_s: float) -> str:
 
     Raises SandboxError where no cloud runs, or with the reason why the instance can't be taken back.
     """
+    ends = float(_ask(home, "interrupt", {"instance_id": instance_id, "after_s": after_s})["ends_at"])
+    return datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def kill(home: Path, machine: str, environment: str = "") -> str:
+    """Take a machine's power away: nothing of it runs any more, EC2 calls it terminated. Returns its id.
+
+    It is named by its instance's id, or in an environment by its name in Slurm or as `head`. Raises
+    SandboxError where no cloud runs, or no such machine.
+    """
+    return str(_ask(home, "kill", {"machine": machine, "environment": environment})["instance_id"])
+
+
+def _ask(home: Path, page: str, body: dict[str, object], wait_s: float = _ANSWER_SECONDS) -> dict[str, Any]:
+    """Send something to the cloud's own endpoint and return its answer; SandboxError with its reason."""
     running = status(home)
     if running is None:
         raise SandboxError("the embedded cloud is not running")
-    body = json.dumps({"instance_id": instance_id, "after_s": after_s}).encode()
-    request = urllib.request.Request(f"{running.endpoint}/_sandbox/interrupt", data=body, method="POST")  # noqa: S310
+    url = f"{running.endpoint}/_sandbox/{page}"
+    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310
-            ends = float(json.load(answer)["ends_at"])
+        with urllib.request.urlopen(request, timeout=wait_s) as answer:  # noqa: S310
+            said: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
-        said = str(json.load(error)["error"])
-        raise SandboxError(said.partition(": ")[2] or said) from error
-    return datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        why = str(json.load(error)["error"])
+        raise SandboxError(why.partition(": ")[2] or why) from error
+    return said
 
 
 def is_held(lock: Path) -> bool:
@@ -149,11 +168,13 @@ def is_held(lock: Path) -> bool:
     return False
 
 
-def _launch(place: Place, cores_per_node: int, wait_s: float) -> Status:
+def _launch(place: Place, cores_per_node: int, scheduler: str, wait_s: float) -> Status:
     """Start the server and wait until it says through a pipe that it answers."""
+    prefix = find_slurm() if scheduler == "slurm" else None
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "sandbox.server", "--home", str(place.home)]
-    command += ["--cores-per-node", str(cores_per_node), "--ready-fd", str(writer)]
+    command += ["--cores-per-node", str(cores_per_node), "--scheduler", scheduler, "--ready-fd", str(writer)]
+    command += ["--slurm-prefix", str(prefix)] if prefix else []
     # The package may be a checkout that is on sys.path only because of the working directory.
     source = str(Path(__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -9,7 +9,9 @@ from pathlib import Path
 from sandbox.place import Place
 
 PROGRAMS = Path(__file__).parent / "programs"
-"""`mount`, `umount` and `mountpoint` as an emulated node has them."""
+"""`mount`, `systemctl` and others, as an emulated node has them."""
+UNITS = Path(__file__).parent / "units.py"
+"""What `systemctl` is among them."""
 FOLDER_VARIABLE = "FLEETFORM_FILE_SYSTEMS"
 """Tells those programs where the file systems' folders are."""
 
@@ -48,5 +50,6 @@ def install_programs(place: Place) -> None:
     """Put the programs where nodes find them; an installed package may have lost their permissions."""
     shutil.rmtree(place.programs, ignore_errors=True)
     shutil.copytree(PROGRAMS, place.programs)
+    shutil.copy(UNITS, place.programs)
     for program in place.programs.iterdir():
         program.chmod(0o755)

@@ -9,6 +9,7 @@ from sandbox.parts import Parts
 EXTENSIONS: tuple[str, ...] = (
     "instances",
     "interruptions",
+    "volumes",
     "auto_scaling",
     "fleets",
     "launch_templates",

@@ -32,6 +32,8 @@ _RENEW_SECONDS = 3_600
 _TOKEN, _TTL = "X-aws-ec2-metadata-token", "X-aws-ec2-metadata-token-ttl-seconds"
 _SPOT = "meta-data/spot/"
 """There only from the notice on that EC2 takes a spot instance back: two minutes before it ends."""
+_TAGS = "meta-data/tags/instance/"
+"""There only where the instance's metadata options ask for it."""
 _CREDENTIALS = "meta-data/iam/security-credentials/"
 
 
@@ -87,6 +89,8 @@ class Metadata:
         machine, address = node.machine, node.address
         if path.startswith(_CREDENTIALS):
             return self._credentials(machine, path.removeprefix(_CREDENTIALS))
+        if path.startswith(_TAGS):
+            return _tag(instance, path.removeprefix(_TAGS))
         zone = str(instance.placement.zone)
         values: dict[str, Callable[[], str]] = {
             "meta-data/instance-id": lambda: machine.id,
@@ -158,6 +162,16 @@ def _instance(machine: Machine) -> Any | None:
         if found is not None:
             return found
     return None
+
+
+def _tag(instance: Any, key: str) -> Response:
+    """Answer a tag of the instance, or the keys of all."""
+    tags = {tag["key"]: str(tag["value"]) for tag in instance.get_tags()}
+    if getattr(instance.metadata_options, "instance_metadata_tags", "") != "enabled":
+        return _text("Not Found", 404)
+    if not key:
+        return _text("\n".join(tags))
+    return _text(tags[key]) if key in tags else _text("Not Found", 404)
 
 
 def _role(machine: Machine) -> Any | None:

@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sandbox.processes import NODE_VARIABLE, end_marked, spawn
+from sandbox.hardware import local_gpus
+from sandbox.layouts.base import LayoutError, Seat
+from sandbox.processes import NODE_VARIABLE, spawn
 
 TERMINATE_GRACE_SECONDS = 2.0
 """What an operating system that shuts down grants between SIGTERM and SIGKILL, shortened."""
@@ -39,6 +41,10 @@ class Machine:
     sharers: int
     """Nodes of its group, itself included, among which the machine's GPUs are divided."""
     is_head: bool
+    environment: str = ""
+    """The environment that it belongs to, "" for none of fleetform's."""
+    name: str = ""
+    """Its name in Slurm, "" while it has none."""
 
 
 class Node:
@@ -50,24 +56,33 @@ class Node:
         *,
         root: Path,
         programs: Path,
-        address: str,
+        seat: Seat,
         cores: frozenset[int],
         gpus: tuple[str, ...],
         variables: Mapping[str, str],
+        search: Sequence[str] = (),
     ) -> None:
+        """`search` has folders of programs beside the usual ones."""
         self.machine = machine
         self.root = root
         self.programs = programs
-        self.address = address
+        self.seat = seat
         self.cores = cores
         self.gpus = gpus
-        self.environment = self._environment(variables)
+        self.environment = self._environment(variables, search)
         self.booted = threading.Event()
         """Set when the user data has ended; the node takes commands from then on."""
+        self.name = machine.name
+        """Its name in Slurm, `head` for a head."""
         self.running = True
         self.terminated = False
         self.ends_at: float | None = None
         """When EC2 takes the spot instance back, seconds since the epoch; None while it has not said so."""
+
+    @property
+    def address(self) -> str:
+        """The private address that EC2 gives."""
+        return self.seat.address
 
     @property
     def is_online(self) -> bool:
@@ -76,8 +91,24 @@ class Node:
 
     def first_boot(self) -> None:
         """Make the file system and run the user data, in the background."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in _FOLDERS:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
+        if self.seat.is_ready:
+            self._boot()
+        else:
+            threading.Thread(target=self._boot, daemon=True).start()
+
+    def _boot(self) -> None:
+        """Switch the node on and run its user data."""
+        try:
+            self.seat.power_on()
+        except LayoutError as error:  # nobody will answer, as with an instance that does not come up
+            (self.root / "var/log/boot.log").write_text(f"the machine cannot start: {error}\n")
+            return
+        if not self.running:  # it was ended meanwhile
+            self.seat.lose_power()
+            return
         if not self.machine.user_data.startswith(b"#!"):
             self.booted.set()
             return
@@ -87,6 +118,8 @@ class Node:
         with (self.root / "var/log/boot.log").open("wb") as log:
             try:
                 process = self.spawn([script], output=log, errors=log)
+            except NodeGoneError:
+                return
             except OSError as error:  # an interpreter that this machine does not have
                 log.write(f"user data cannot run: {error}\n".encode())
                 self.booted.set()
@@ -105,10 +138,11 @@ class Node:
         """Start a process on this node; raises NodeGoneError where the node does not run."""
         if not self.running:
             raise NodeGoneError(self.machine.id)
+        where = folder or self.root
         return spawn(
-            command,
+            self.seat.command(command, where),
             environment={**self.environment, **(extra or {})},
-            folder=folder or self.root,
+            folder=where,
             output=output,
             errors=errors,
             cores=self.cores,
@@ -117,7 +151,17 @@ class Node:
     def shut_down(self) -> None:
         """End every process of the node; the files stay."""
         self.running = False
-        end_marked(NODE_VARIABLE, self.machine.id, grace_s=TERMINATE_GRACE_SECONDS)
+        self.seat.shut_down(TERMINATE_GRACE_SECONDS)
+
+    def start_again(self) -> None:
+        """Switch a stopped node on; as in the cloud, user data runs at the first boot alone."""
+        self.seat.power_on()
+        self.running = True
+
+    def lose_power(self) -> None:
+        """Kill every process of the node at once; the files stay."""
+        self.running = False
+        self.seat.lose_power()
 
     def terminate(self) -> None:
         """End every process of the node and remove its files."""
@@ -131,7 +175,7 @@ class Node:
             log.write(f"user data ended with exit code {code}\n")  # unless the node was terminated meanwhile
         self.booted.set()
 
-    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, variables: Mapping[str, str], search: Sequence[str]) -> dict[str, str]:
         """Return a process's environment: the cloud's variables, and of this machine's nothing secret."""
         temporary = self.root / "tmp"
         own = {
@@ -141,16 +185,22 @@ class Node:
             "HOME": str(self.root),
             # Mounting is emulated; the awscli package's `aws` lies beside the server's Python.
             "PATH": os.pathsep.join(
-                [str(self.programs), str(Path(sys.executable).parent), "/usr/local/bin", os.defpath]
+                [
+                    str(self.programs),
+                    str(Path(sys.executable).parent),
+                    *search,
+                    "/usr/local/bin",
+                    os.defpath,
+                ]
             ),
             "LANG": "C.UTF-8",
             "AWS_REGION": self.machine.region,
             "AWS_DEFAULT_REGION": self.machine.region,
             "CUDA_VISIBLE_DEVICES": ",".join(self.gpus),
-            # All nodes are on this machine, so whatever picks a network interface must pick this one.
-            "GLOO_SOCKET_IFNAME": "lo",
-            "NCCL_SOCKET_IFNAME": "lo",
+            **self.seat.variables,
         }
+        if search and not local_gpus():
+            del own["CUDA_VISIBLE_DEVICES"]  # Slurm's own stands: it deals out devices that are none
         if len(str(temporary)) <= _TEMPORARY_PATH_LIMIT:
             own["TMPDIR"] = str(temporary)
         if library_path := os.environ.get("LD_LIBRARY_PATH"):

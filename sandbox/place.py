@@ -64,6 +64,26 @@ class Place:
         return self.folder / "programs"
 
     @property
+    def volumes(self) -> Path:
+        """One folder per EBS volume that was ever attached."""
+        return self.folder / "volumes"
+
+    @property
+    def machines(self) -> Path:
+        """One folder per environment with what Slurm finds of its machines."""
+        return self.folder / "machines"
+
+    @property
+    def hosts(self) -> Path:
+        """Names and addresses of the machines that have namespaces, as in `/etc/hosts`."""
+        return self.folder / "network" / "hosts"
+
+    @property
+    def run_folder(self) -> Path:
+        """The path of the folder of the machines' sockets, which lies elsewhere to be short."""
+        return self.folder / "run-folder"
+
+    @property
     def aws_config(self) -> Path:
         """An AWS configuration with nothing in it, so that the user's own never leaks in."""
         return self.folder / "aws-config"

@@ -54,6 +54,31 @@ def end_marked(variable: str, value: str, *, grace_s: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def kill_marked(variable: str, value: str) -> None:
+    """Kill every process with the mark at once, and every descendant of one, marked or not."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (found := marked(variable, value)) and time.monotonic() < deadline:
+        _signal_all([*found, *_descendants(found)], signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def _descendants(pids: list[int]) -> list[int]:
+    """Return the living descendants of these processes, as /proc shows them now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # The name before it is in parentheses and may hold anything.
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    found, open_ends = [], list(pids)
+    while open_ends:
+        below = children.pop(open_ends.pop(), [])
+        found += below
+        open_ends += below
+    return found
+
+
 def _signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -30,8 +30,10 @@ from werkzeug.http import http_date
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from sandbox.clock import Clock
+from sandbox.engine import PLAIN, SCHEDULERS
 from sandbox.functions import Functions
 from sandbox.install import install_extensions
+from sandbox.layouts.base import LayoutError
 from sandbox.metadata import Metadata
 from sandbox.middleware import Middleware
 from sandbox.nodes import Nodes
@@ -64,12 +66,12 @@ def main(arguments: list[str] | None = None) -> None:
     place = Place(options.home)
     lock = _take(place.lock)
     place.record.unlink(missing_ok=True)  # left by a crash
-    nodes = Nodes(place, cores_per_node=options.cores_per_node)
+    nodes = _make_nodes(place, options)
     nodes.clean_up()  # likewise
     app = Middleware(DomainDispatcherApplication(create_backend_app))
     Handler.clock = app.clock
     server = _bind(place, app)
-    nodes.endpoint = endpoint(server.port)
+    _open_for_nodes(nodes, server.port, app)
     app.metadata = Metadata(nodes, app.turn).answer
     install_extensions(
         Parts(
@@ -81,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
             pages=app.pages,
         )
     )
-    _record(place, server.port, options.cores_per_node)
+    _record(place, server.port, options, nodes)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     if options.ready_fd is not None:
@@ -102,6 +104,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.server", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="the project's working folder")
     parser.add_argument("--cores-per-node", type=int, default=1, help="cores of this machine for each node")
+    parser.add_argument("--scheduler", choices=SCHEDULERS, default=PLAIN, help="what carries out runs")
+    parser.add_argument("--slurm-prefix", type=Path, help="where Slurm's packages are unpacked")
     parser.add_argument("--ready-fd", type=int, help="file descriptor to write `ready` to")
     return parser.parse_args(arguments)
 
@@ -147,7 +151,35 @@ def _bind(place: Place, app: Middleware) -> BaseWSGIServer:
     sys.exit(f"no free port on {LOOPBACK}")
 
 
-def _record(place: Place, port: int, cores_per_node: int) -> None:
+def _make_nodes(place: Place, options: argparse.Namespace) -> Nodes:
+    try:
+        return Nodes(
+            place,
+            cores_per_node=options.cores_per_node,
+            scheduler=options.scheduler,
+            slurm_prefix=options.slurm_prefix,
+        )
+    except LayoutError as error:
+        sys.exit(str(error))
+
+
+def _open_for_nodes(nodes: Nodes, port: int, app: Middleware) -> None:
+    """Make the nodes' network and answer on it as well, where it is not this computer's."""
+    try:
+        door = nodes.open(port)
+    except LayoutError as error:
+        nodes.close()
+        sys.exit(str(error))
+    if door is None:
+        return
+    gateway = nodes.engine.layout.gateway
+    server = make_server(gateway, port, app, threaded=True, request_handler=Handler, fd=door.fileno())
+    door.close()
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, args=[0.5], daemon=True).start()
+
+
+def _record(place: Place, port: int, options: argparse.Namespace, nodes: Nodes) -> None:
     write_json(
         place.record,
         {
@@ -155,7 +187,9 @@ def _record(place: Place, port: int, cores_per_node: int) -> None:
             "port": port,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "endpoint": endpoint(port),
-            "cores_per_node": cores_per_node,
+            "cores_per_node": options.cores_per_node,
+            "scheduler": nodes.engine.scheduler,
+            "layout": nodes.engine.layout.name,
         },
     )
 

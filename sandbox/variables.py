@@ -12,9 +12,9 @@ ACCESS_KEY = "AKIAFLEETFORMSANDBOX"
 LOOPBACK = "127.0.0.1"
 
 
-def endpoint(port: int) -> str:
+def endpoint(port: int, address: str = LOOPBACK) -> str:
     """Return the one URL of every service; an IP address, because S3 is then addressed by path."""
-    return f"http://{LOOPBACK}:{port}"
+    return f"http://{address}:{port}"
 
 
 def client_variables(place: Place, url: str) -> dict[str, str]:

@@ -7,11 +7,15 @@ import importlib.util
 import json
 import os
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from scripts.console_io import emit_json, note, say
 from scripts.options import json_option
+
+if TYPE_CHECKING:
+    from sandbox.daemon import Status
 
 
 @click.group()
@@ -30,8 +34,15 @@ def command() -> None:
     show_default=True,
     help="Cores of this machine that each emulated GPU node gets.",
 )
+@click.option(
+    "--scheduler",
+    type=click.Choice(["plain", "slurm"]),
+    default="plain",
+    show_default=True,
+    help="What carries out the runs of every environment in it.",
+)
 @json_option
-def start(cores_per_node: int, as_json: bool) -> int:
+def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
     """Start the embedded cloud, or find the one that runs, and make it this project's cloud."""
     from fleet.errors import ActError
     from fleet.project import find_project
@@ -45,16 +56,20 @@ def start(cores_per_node: int, as_json: bool) -> int:
     home = find_project().home
     before = daemon.status(home)
     try:
-        running = daemon.start(home, cores_per_node=cores_per_node)
+        running = daemon.start(home, cores_per_node=cores_per_node, scheduler=scheduler)
+    except daemon.SlurmMissingError as error:
+        raise UserError.of("the embedded cloud cannot use Slurm", str(error)) from error
     except daemon.SandboxError as error:
         raise ActError(str(error)) from error
     if before is not None and before.cores_per_node != cores_per_node:
         note(f"warning: --cores-per-node has no effect: it runs already, with {before.cores_per_node}")
+    if before is not None and before.scheduler != scheduler:
+        note(f"warning: --scheduler has no effect: it runs already, with {before.scheduler}")
     if as_json:
         emit_json(dataclasses.asdict(running))
     else:
         verb = "runs already" if before else "started"
-        say(f"the embedded cloud {verb} at {running.endpoint} (process {running.pid})")
+        say(f"the embedded cloud {verb} at {running.endpoint} (process {running.pid}), {_engine(running)}")
         say("it is this project's cloud now; `--cloud aws` reaches for an AWS account instead")
     return 0
 
@@ -70,7 +85,8 @@ def status(as_json: bool) -> int:
     if as_json:
         emit_json(dataclasses.asdict(running) if running else None)
     elif running:
-        say(f"running at {running.endpoint} since {running.started} (process {running.pid})")
+        where = f"{running.endpoint} since {running.started} (process {running.pid})"
+        say(f"running at {where}, {_engine(running)}")
     else:
         say("not running; `fleetform sandbox start` starts it")
     return 0 if running else 1
@@ -130,6 +146,32 @@ def interrupt(instance: str, after: float) -> int:
         raise ActError(str(error)) from error
     say(f"{instance} has its notice and ends at {ends}")
     return 0
+
+
+@command.command()
+@click.argument("environment")
+@click.argument("node")
+def kill(environment: str, node: str) -> int:
+    """Take the power of an ENVIRONMENT's machine away: NODE is its name in the queue, `head`, or an instance.
+
+    Nothing is said before and nothing of it is left running; its group starts another.
+    """
+    from fleet.errors import ActError
+    from fleet.project import find_project
+    from sandbox import daemon
+
+    try:
+        instance_id = daemon.kill(find_project().home, node, environment)
+    except daemon.SandboxError as error:
+        raise ActError(str(error)) from error
+    say(f"{instance_id} has lost its power")
+    return 0
+
+
+def _engine(running: Status) -> str:
+    """Return what carries out runs, and how the machines share this one."""
+    layout = "" if running.scheduler == "plain" else f" in {running.layout}"
+    return f"scheduler {running.scheduler}{layout}"
 
 
 @command.command()

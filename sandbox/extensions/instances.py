@@ -19,6 +19,9 @@ from sandbox.parts import Parts, store
 
 ROLE_TAG, HEAD = "fleetform:role", "head"
 """The tag of the machine that has no job of its own."""
+ENVIRONMENT_TAG = "fleetform:environment"
+NAME_TAG = "fleetform:node"
+"""The tag with a machine's name in Slurm, which it may get after its launch."""
 SHARERS = "fleetform_sharers"
 """Argument of our own to `run_instances`: how many nodes the instance's group is to have."""
 _NOT_GIVEN = "ABCDE"
@@ -58,9 +61,24 @@ def install(parts: Parts) -> None:
         return changed
 
     EC2Backend.run_instances = run_instances
+    EC2Backend.create_tags = _naming(EC2Backend.create_tags, parts)
     Instance.start = after(start, parts.nodes.start)
     Instance.stop = after(stop, parts.nodes.stop)
     Instance.terminate = after(terminate, parts.nodes.terminate)
+
+
+def _naming(create_tags: Any, parts: Parts) -> Any:
+    """Return moto's CreateTags, after which a machine has the name that it was given."""
+
+    @functools.wraps(create_tags)
+    def create_and_name(self: Any, resource_ids: list[str], tags: dict[str, str]) -> Any:
+        done = create_tags(self, resource_ids, tags)
+        if name := tags.get(NAME_TAG):
+            for each in resource_ids:
+                parts.nodes.name(each, name)
+        return done
+
+    return create_and_name
 
 
 def machine(instance: Any, sharers: int) -> Machine:
@@ -73,6 +91,8 @@ def machine(instance: Any, sharers: int) -> Machine:
         gpus=gpu_count(instance.instance_type),
         sharers=sharers,
         is_head=tags.get(ROLE_TAG) == HEAD,
+        environment=tags.get(ENVIRONMENT_TAG, ""),
+        name=tags.get(NAME_TAG, ""),
     )
 
 

@@ -1,8 +1,10 @@
-"""EC2 takes spot instances back: a notice in their metadata, and their end some time later.
+"""EC2 takes spot instances back: a notice, and their end some time later. Any machine loses its power.
 
 `POST /_sandbox/interrupt` with `{"instance_id": "i-...", "after_s": 120}`, as Fault Injection Service's
-`aws:ec2:send-spot-instance-interruptions` does it. Seam: the node's `ends_at`, which sandbox/metadata.py
-shows, and `EC2Backend.terminate_instances`. moto takes no spot instance back; drop this when it does.
+`aws:ec2:send-spot-instance-interruptions` does it; `POST /_sandbox/kill` with `{"machine": "i-..."}` ends
+a machine at once, with nothing said before and nothing left running, as a failure of its hardware does. Seam:
+the node's `ends_at`, which sandbox/metadata.py shows, and `EC2Backend.terminate_instances`. moto takes no
+spot instance back; drop this when it does.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import threading
 import time
 from typing import Any
 
+from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 
 from sandbox.parts import Parts
@@ -21,7 +24,12 @@ NOTICE_SECONDS = 120.0
 
 
 def install(parts: Parts) -> None:
-    """Add the page."""
+    """Add the pages."""
+    _add_interrupt(parts)
+    _add_kill(parts)
+
+
+def _add_interrupt(parts: Parts) -> None:
 
     def interrupt(body: bytes) -> dict[str, Any]:
         asked = json.loads(body)
@@ -41,7 +49,7 @@ def install(parts: Parts) -> None:
 
         def end() -> None:
             with parts.turn:
-                backend.terminate_instances([instance_id])
+                end_instance(backend, instance_id)
 
         timer = threading.Timer(after, end)
         timer.daemon = True
@@ -49,6 +57,28 @@ def install(parts: Parts) -> None:
         return {"instance_id": instance_id, "ends_at": node.ends_at}
 
     parts.pages["POST", "interrupt"] = interrupt
+
+
+def _add_kill(parts: Parts) -> None:
+    def kill(body: bytes) -> dict[str, Any]:
+        asked = json.loads(body)
+        instance_id = parts.nodes.find(str(asked["machine"]), str(asked.get("environment", "")))
+        if not instance_id:
+            raise ValueError(f"there is no machine {asked['machine']}")
+        with parts.turn:
+            backend, _ = _find(instance_id)
+        parts.nodes.kill(instance_id)
+        with parts.turn:
+            end_instance(backend, instance_id)
+        return {"instance_id": instance_id}
+
+    parts.pages["POST", "kill"] = kill
+
+
+def end_instance(backend: Any, instance_id: str) -> None:
+    """Terminate an instance as EC2 itself does; its group starts another."""
+    backend.terminate_instances([instance_id])
+    autoscaling_backends[backend.account_id][backend.region_name].notify_terminate_instances([instance_id])
 
 
 def _find(instance_id: str) -> tuple[Any, Any]:
