@@ -167,12 +167,23 @@ def spec_tables(
         chosen = dict.fromkeys(
             path[len(here) + 1 :].split(".")[0] for path in given if path.startswith(f"{here}.")
         )
+        if by_name and not chosen:
+            yield _example(nested, found, given)
         for table in [f"{here}.{each}" for each in chosen] if by_name else [here]:
             yield from spec_tables(nested, given, table, found)
 
 
-def _line(doc: FieldDoc, given: Mapping[str, object]) -> Line:
-    assert doc.path in given or not doc.required, f"{doc.path} has no value and no default"
+def _example(nested: type[Spec], doc: FieldDoc, given: Mapping[str, object]) -> Table:
+    """Return a table by a name of the user's choice, of which there is none yet, as comments alone."""
+    comments = [*_wrapped(f"{doc.doc}."), f"[{doc.path}.NAME]"]
+    for key, info in nested.model_fields.items():
+        line = _line(field_doc(info, f"{doc.path}.NAME.{key}"), given, required=False)
+        comments += [*line.comments, f"{line.key} = {line.value}"]
+    return Table(name="", comments=tuple(comments), lines=())
+
+
+def _line(doc: FieldDoc, given: Mapping[str, object], *, required: bool = True) -> Line:
+    assert doc.path in given or not (required and doc.required), f"{doc.path} has no value and no default"
     choices = " or ".join(toml_literal(choice) for choice in doc.choices)
     form = f" Write {doc.form or choices}." if doc.form or choices else ""
     unit = f" ({doc.unit})" if doc.unit else ""
@@ -180,7 +191,7 @@ def _line(doc: FieldDoc, given: Mapping[str, object]) -> Line:
     return Line(
         comments=_wrapped(f"{doc.doc}{unit}.{form}{change}"),
         key=doc.path.rpartition(".")[2],
-        value=toml_literal(given.get(doc.path, doc.default)),
+        value="..." if doc.required and not required else toml_literal(given.get(doc.path, doc.default)),
         active=doc.path in given,
     )
 

@@ -67,7 +67,8 @@ def machine_group(group: Resource, resources: Sequence[Resource]) -> MachineGrou
         dict.fromkeys(str(each["instance_type"]) for each in overrides if each.get("instance_type"))
     )
     tags = {str(tag.get("key")): str(tag.get("value")) for tag in blocks(group.values, "tag")}
-    largest = int(number(group.values.get("max_size")))
+    # Under Slurm the group holds only those that always stand.
+    largest = int(number(tags.get(naming.TAG_MAX_NODES), number(group.values.get("max_size"))))
     smallest = int(number(group.values.get("min_size")))
     base = int(number(distribution.get("on_demand_base_capacity")))
     share = number(distribution.get("on_demand_percentage_above_base_capacity"), 100.0)

@@ -15,6 +15,7 @@ from stacks.roles import Storage, add_roles
 from stacks.session_document import add_session_rights
 from stacks.storage import add_file_systems
 from stacks.storage_buckets import add_buckets
+from stacks.team_people import add_team_people
 
 
 def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -> None:
@@ -27,6 +28,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     profiles = add_roles(stack, account, spec, place, storage)
     files = add_file_systems(stack, account, spec, key, network, buckets, profiles.roles)
     add_environment_people(stack, account, spec, place, storage)
+    add_team_people(stack, account, spec, place, storage)
     add_session_rights(stack, account, place)
     add_lease(stack, account, spec, place)
     BaseOutputs(

@@ -42,7 +42,13 @@ _LOOK = [
 _ACT = [
     "autoscaling:SetDesiredCapacity",
     "autoscaling:TerminateInstanceInAutoScalingGroup",
+    "ec2:AttachVolume",
+    "ec2:CreateFleet",
+    "ec2:CreateTags",
+    "ec2:DeleteTags",
+    "ec2:DetachVolume",
     "ec2:RebootInstances",
+    "ec2:RunInstances",
     "ec2:StartInstances",
     "ec2:StopInstances",
     "ec2:TerminateInstances",
@@ -103,6 +109,12 @@ def _data(organization: str, partition: str, account_id: str) -> list[dict[str, 
             resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
         ),
         statement(
+            "KeysOfDisks",
+            actions=["kms:CreateGrant"],
+            resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
+            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        ),
+        statement(
             "LogGroups",
             actions=[
                 "logs:CreateLogStream",
@@ -131,6 +143,21 @@ def _services(organization: str, partition: str, account_id: str) -> list[dict[s
                 f"arn:{partition}:scheduler:*:{account_id}:{lease}",
             ],
         ),
+        statement(
+            "ClusterKey",
+            actions=[
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+            ],
+            resources=[f"arn:{partition}:secretsmanager:*:{account_id}:secret:{naming.munge_secret('*')}-*"],
+        ),
+        statement(
+            "NodeRole",
+            actions=["iam:PassRole"],
+            resources=[f"arn:{partition}:iam::{account_id}:role/*-{naming.ROLE_NODE}-*"],
+            conditions={"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+        ),
         # FSx reads and writes buckets by a role of its own, which it makes in the head node's name.
         statement(
             "FsxRoles",
@@ -151,11 +178,7 @@ def _entry(organization: str, partition: str, account_id: str) -> list[dict[str,
         statement(
             "Command",
             actions=["ssm:SendCommand"],
-            resources=[
-                instances,
-                f"{documents}/{naming.run_document('*')}",
-                f"{documents}/{naming.node_document('*')}",
-            ],
+            resources=[instances, *(f"{documents}/{each}" for each in naming.command_documents())],
         ),
         statement(
             "Enter",

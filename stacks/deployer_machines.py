@@ -63,6 +63,42 @@ def machine_statements(place: Place) -> list[dict[str, Any]]:
         ),
         *_group_statements(place),
         *_document_statements(place),
+        *_cluster_statements(place),
+    ]
+
+
+def _cluster_statements(place: Place) -> list[dict[str, Any]]:
+    """Return the rights to the disks and keys of clusters; a key's value is the machines' alone."""
+    return [
+        statement(
+            "MakeDisks", actions=["ec2:CreateVolume"], resources=ec2_arns(place, "volume"), conditions=NEW
+        ),
+        statement(
+            "ChangeDisks",
+            actions=["ec2:DeleteVolume", "ec2:ModifyVolume"],
+            resources=ec2_arns(place, "volume"),
+            conditions=OURS,
+        ),
+        statement(
+            "ClusterKeys",
+            actions=[
+                "secretsmanager:CreateSecret",
+                "secretsmanager:DeleteSecret",
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetResourcePolicy",
+                "secretsmanager:TagResource",
+                "secretsmanager:UntagResource",
+                "secretsmanager:UpdateSecret",
+            ],
+            resources=anywhere(place, "secretsmanager", f"secret:{naming.munge_secret('*')}*"),
+        ),
+        # Nodes beyond a fleet's group are in no state; a teardown ends them.
+        statement(
+            "EndNodes",
+            actions=["ec2:TerminateInstances"],
+            resources=ec2_arns(place, "instance"),
+            conditions=OURS,
+        ),
     ]
 
 
@@ -86,7 +122,6 @@ def _group_statements(place: Place) -> list[dict[str, Any]]:
 
 def _document_statements(place: Place) -> list[dict[str, Any]]:
     """Return the rights to the run documents and the outputs' parameters, by their names."""
-    documents = [naming.run_document("*"), naming.node_document("*")]
     return [
         statement(
             "RunDocuments",
@@ -102,7 +137,7 @@ def _document_statements(place: Place) -> list[dict[str, Any]]:
                 "ssm:UpdateDocument",
                 "ssm:UpdateDocumentDefaultVersion",
             ],
-            resources=anywhere(place, "ssm", *(f"document/{each}" for each in documents)),
+            resources=anywhere(place, "ssm", *(f"document/{each}" for each in naming.command_documents())),
         ),
         statement(
             "Outputs",

@@ -46,6 +46,7 @@ _LOOK = (
     "s3:ListAllMyBuckets",
     "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
+    "secretsmanager:ListSecrets",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListServiceQuotas",

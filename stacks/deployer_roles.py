@@ -18,6 +18,7 @@ _ROLES = (*_MACHINE_ROLES, naming.ROLE_MEMBER, naming.ROLE_OPERATOR, naming.FLOW
 """Every role of an environment, as it is called between the environment's name and the region."""
 _SERVICES_WITH_ROLES = (
     "autoscaling.amazonaws.com",
+    "ec2fleet.amazonaws.com",
     "elasticfilesystem.amazonaws.com",
     "fsx.amazonaws.com",
     "s3.data-source.lustre.fsx.amazonaws.com",

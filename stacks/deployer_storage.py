@@ -6,6 +6,7 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
+from stacks.cluster_permissions import CLUSTER
 from stacks.deployer_network import NEW, OURS, anywhere
 from stacks.place import Place
 from stacks.policies import statement
@@ -96,7 +97,7 @@ def bucket_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]
         statement(
             "Node",
             actions=["s3:GetObject*", "s3:PutObject", "s3:PutObjectTagging"],
-            resources=[f"{artifacts}/node/*"],
+            resources=[f"{artifacts}/{folder}/*" for folder in ("node", CLUSTER)],
         ),
         statement(
             "Runs",
@@ -130,10 +131,15 @@ def key_statements(place: Place) -> list[dict[str, Any]]:
             resources=anywhere(place, "kms", "alias/*"),
         ),
         statement(
-            "UseByS3",
-            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            "UseByServices",
+            actions=["kms:Decrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext"],
             resources=keys,
-            conditions={**OURS, "StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}},
+            conditions={
+                **OURS,
+                "StringLike": {
+                    "kms:ViaService": [f"{each}.*.amazonaws.com" for each in ("ec2", "s3", "secretsmanager")]
+                },
+            },
         ),
         # For file systems, whose services use the key on from there.
         statement(

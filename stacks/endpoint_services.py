@@ -19,6 +19,8 @@ SESSIONS = {
     "logs": "the agent sends the transcripts of sessions",
 }
 """Sessions take the account's document, which stands in one region."""
+CLUSTER = {"secretsmanager": "machines of a cluster share a key"}
+"""Slurm's machines."""
 PER_RUN_LUSTRE = {"fsx": "the head node makes and deletes the file system of a run"}
 
 
@@ -33,4 +35,5 @@ def interface_services(spec: EnvironmentSpec, account_region: str) -> dict[str, 
     if not spec.network.reaches_out:
         services |= SESSIONS if spec.region == account_region else {}
         services |= PER_RUN_LUSTRE if spec.fsx.run_max_gib else {}
+        services |= CLUSTER if spec.scheduler.is_slurm else {}
     return services

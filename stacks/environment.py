@@ -13,6 +13,7 @@ from stacks.account import ACCOUNT_FILE
 from stacks.fields import Spec, setting
 from stacks.fleet_spec import FleetName, FleetSpec, HeadSpec
 from stacks.network_spec import NetworkSpec
+from stacks.scheduler_spec import SchedulerSpec, own_team
 from stacks.setting_forms import EMAIL_PATTERN, Email, listed
 from stacks.spec_file import load_spec
 from stacks.storage_spec import ArtifactsSpec, DatasetsSpec, EfsSpec, FsxSpec
@@ -110,6 +111,9 @@ class EnvironmentSpec(Spec):
             form="1 to 20 lowercase letters and digits, a letter first",
         ),
     ]
+    scheduler: Annotated[
+        SchedulerSpec, setting("How runs are queued, and who shares the machines", unit="", change="free")
+    ] = SchedulerSpec()
     artifacts: Annotated[ArtifactsSpec, setting("The bucket of runs and models", unit="", change="free")] = (
         ArtifactsSpec()
     )
@@ -126,6 +130,17 @@ class EnvironmentSpec(Spec):
     alerts: Annotated[
         AlertsSpec, setting("Who hears of what happens to the environment", unit="", change="free")
     ] = AlertsSpec()
+
+    @property
+    def own_team(self) -> str:
+        """What the queue calls the environment's own team."""
+        return own_team(self.team)
+
+    @property
+    def further_teams(self) -> tuple[str, ...]:
+        """The teams that share the machines beside the own one; none where there is no queue to share."""
+        teams = self.scheduler.teams if self.scheduler.is_slurm else {}
+        return tuple(sorted(set(teams) - {self.own_team}))
 
     @property
     def lease_until(self) -> datetime.datetime:

@@ -13,6 +13,7 @@ from stacks import naming
 from stacks.account import AccountSpec
 from stacks.boundary import CHECK_DOCUMENT
 from stacks.cdk import Stack
+from stacks.cluster_permissions import CLUSTER, PACKAGES
 from stacks.environment import EnvironmentSpec
 from stacks.people_roles import PeopleRole, add_people_role, record_statements
 from stacks.place import Place
@@ -20,7 +21,7 @@ from stacks.policies import statement, variable
 from stacks.roles import Storage, environment_boundary
 from stacks.session_document import session_document_arn, session_key_statement
 
-_WATCH = (
+WATCH = (
     "autoscaling:DescribeAutoScalingGroups",
     "ec2:DescribeInstances",
     "fsx:DescribeFileSystems",
@@ -28,6 +29,7 @@ _WATCH = (
     "ssm:GetCommandInvocation",
     "ssm:ListCommands",
 )
+"""What people look at who run jobs."""
 
 
 def add_environment_people(
@@ -79,19 +81,42 @@ def run_statements(spec: EnvironmentSpec, place: Place, storage: Storage) -> lis
 
 def _file_statements(spec: EnvironmentSpec, storage: Storage) -> list[dict[str, Any]]:
     artifacts, datasets = storage.bucket_arn, storage.datasets_arn
-    written = [f"{artifacts}/runs/*", f"{datasets}/*"]
+    written = [*(f"{artifacts}/runs/{ids}" for ids in _own_runs(spec)), f"{datasets}/*"]
+    if spec.scheduler.is_slurm:
+        written.append(f"{artifacts}/{PACKAGES}/python/*")
     return [
         statement("List", actions=["s3:ListBucket"], resources=[artifacts, datasets]),
-        statement("Read", actions=["s3:GetObject"], resources=[f"{artifacts}/*", f"{datasets}/*"]),
+        statement("Read", actions=["s3:GetObject"], resources=[*_read(spec, artifacts), f"{datasets}/*"]),
         statement("Write", actions=["s3:AbortMultipartUpload", "s3:PutObject"], resources=written),
         # What was uploaded for a run that did not start is taken away again; old versions stay.
-        statement("TakeBack", actions=["s3:DeleteObject"], resources=written[:1]),
+        statement(
+            "TakeBack", actions=["s3:DeleteObject"], resources=[each for each in written if "/runs/" in each]
+        ),
         statement(
             "Encrypt",
             actions=["kms:Decrypt", "kms:GenerateDataKey"],
             resources=[storage.key_arn],
             conditions={"StringEquals": {"kms:ViaService": f"s3.{spec.region}.amazonaws.com"}},
         ),
+    ]
+
+
+def _own_runs(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """Return patterns of what the environment's own team has below `runs/`.
+
+    Everything where no other team is; else what begins with a date, as its runs do, and the trials.
+    """
+    return ("2*", ".speedup/*") if spec.further_teams else ("*",)
+
+
+def _read(spec: EnvironmentSpec, artifacts: str) -> list[str]:
+    """Return what of the artifact bucket the members read: all of it but other teams' runs."""
+    if not spec.further_teams:
+        return [f"{artifacts}/*"]
+    folders = (CLUSTER, "node", "nodes", PACKAGES)
+    return [
+        *(f"{artifacts}/runs/{ids}" for ids in _own_runs(spec)),
+        *(f"{artifacts}/{folder}/*" for folder in folders),
     ]
 
 
@@ -108,7 +133,7 @@ def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, A
         statement(
             "RunDocument",
             actions=["ssm:SendCommand"],
-            resources=[place.arn("ssm", f"document/{naming.run_document(spec.name)}")],
+            resources=[place.arn("ssm", f"document/{each}") for each in _documents(spec)],
         ),
         statement(
             "TellHead",
@@ -120,7 +145,7 @@ def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, A
         # commands sees that there are others, and the ids of their runs.
         statement(
             "Watch",
-            actions=_WATCH,
+            actions=WATCH,
             resources=["*"],
         ),
         statement(
@@ -129,6 +154,12 @@ def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, A
             resources=[groups, f"{groups}:log-stream:*"],
         ),
     ]
+
+
+def _documents(spec: EnvironmentSpec) -> list[str]:
+    """Return the documents that the environment's own team sends."""
+    queue = [naming.queue_document(spec.name)] if spec.scheduler.is_slurm else []
+    return [naming.run_document(spec.name), *queue]
 
 
 def entry_statements(account: AccountSpec, spec: EnvironmentSpec, place: Place) -> list[dict[str, Any]]:

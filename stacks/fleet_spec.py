@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 from stacks.fields import Spec, setting
-from stacks.setting_forms import GPU_IMAGE, IMAGE_PYTHON, disk_size, machine_image, machine_type, python_path
+from stacks.setting_forms import (
+    GPU_IMAGE,
+    IMAGE_PYTHON,
+    disk_size,
+    listed,
+    machine_image,
+    machine_type,
+    python_path,
+)
 
 FleetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 """Without hyphens, so that the group `a-b-c` can only be fleet `c` of environment `a-b`."""
@@ -52,7 +60,17 @@ class FleetSpec(Spec):
             ge=0,
         ),
     ]
-    max_nodes: Annotated[int, setting("Nodes that the fleet may grow to", unit="nodes", change="free", ge=1)]
+    max_nodes: Annotated[
+        int,
+        setting(
+            "Nodes that the fleet may grow to: those beyond `nodes` are started when runs wait for them, and "
+            "ended when they are idle (`scheduler.idle_minutes`)",
+            unit="nodes",
+            change="free",
+            why="nodes beyond a lower number are ended, even those that a run is on",
+            ge=1,
+        ),
+    ]
     purchase: Annotated[
         Purchase,
         setting(
@@ -64,6 +82,16 @@ class FleetSpec(Spec):
             "reserved capacity, end the nodes first, for the placement group that they stand in goes",
         ),
     ] = "on_demand"
+    fallback_purchases: Annotated[
+        tuple[Purchase, ...],
+        BeforeValidator(listed),
+        setting(
+            "Further ways to buy the nodes beyond `nodes`, in this order, where `purchase` finds no capacity",
+            unit="",
+            change="free",
+            form='ways of buying, each once, such as `["spot", "on_demand"]`',
+        ),
+    ] = ()
     on_demand_base: Annotated[
         int,
         setting(
@@ -134,6 +162,11 @@ class FleetSpec(Spec):
         machine_image("Machine image of the nodes; its Python must have torch 2.6 or newer, numpy and boto3"),
     ] = GPU_IMAGE
     python: Annotated[str, python_path("Python in that image that runs torchrun")] = IMAGE_PYTHON
+
+    @property
+    def purchases(self) -> tuple[Purchase, ...]:
+        """Every way in which nodes beyond `nodes` are bought, in the order in which they are tried."""
+        return tuple(dict.fromkeys((self.purchase, *self.fallback_purchases)))
 
     @property
     def reserved(self) -> bool:

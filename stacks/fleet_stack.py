@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.aws.generated import ec2, s3, ssm
-from stacks.aws.layer import literal
+from stacks.aws.layer import Element, literal
 from stacks.base_outputs import BaseOutputs
 from stacks.bundle import Bundle
 from stacks.catalog import load_catalog
 from stacks.cdk import Stack
+from stacks.cluster import Cluster, FleetPlaces, add_cluster
+from stacks.documents import add_documents
 from stacks.environment import DECLARATION_OUTPUT, EnvironmentSpec
-from stacks.fleet_spec import FleetSpec, HeadSpec
+from stacks.fleet_spec import FleetSpec, HeadSpec, Purchase
 from stacks.groups import Size, Spot, add_group
-from stacks.interfaces import gets_efa, interfaces
+from stacks.interfaces import interfaces
 from stacks.machines import Machine, add_launch_template, machine_tags
-from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from stacks.place import Place
+from stacks.published import published
 from stacks.storage import add_fleet_storage, storage_key
 from stacks.tags import environment_tags
-from templates.engine import render
 from templates.node_files import UserData
-from templates.ssm_documents import RunJobDocument, RunNodeDocument
 
 BUNDLE_FILE = "node-bundle.tar.gz"
 """Where the node bundle lies in the stack's own folder, for Terraform to upload."""
@@ -43,14 +43,19 @@ class FleetStack:
 
     def fill(self) -> None:
         """Add the head node, the fleets, the documents, the node bundle and the outputs to the stack."""
-        needed = [
+        needed: list[Element] = [
             self._add_bundle(),
             *add_fleet_storage(self.stack, self.account, self.spec, self.base),
         ]
-        self._add_head(needed)
+        places = {
+            name: FleetPlaces(self._subnets(fleet), _template_names(self.spec, name, fleet))
+            for name, fleet in self.spec.fleets.items()
+        }
+        cluster = add_cluster(self.stack, self.spec, self.base, places)
+        self._add_head(needed, cluster)
         for name, fleet in self.spec.fleets.items():
-            self._add_fleet(name, fleet, needed)
-        self._add_documents()
+            self._add_fleet(name, fleet, [*needed, *(cluster.needed if cluster else ())])
+        add_documents(self.stack, self.spec)
         ssm.SsmParameter(
             self.stack,
             "outputs",
@@ -58,7 +63,7 @@ class FleetStack:
             description=f"What {self.spec.name} consists of, for fleetform's commands",
             type="String",
             # Nothing secret: as `value` the plan would hide it.
-            insecure_value=self._outputs().to_json(),
+            insecure_value=published(self.account, self.spec, self.base, self._subnets).to_json(),
         )
         self.stack.output(
             DECLARATION_OUTPUT,
@@ -79,8 +84,11 @@ class FleetStack:
             lifecycle={"create_before_destroy": True},
         )
 
-    def _add_head(self, needed: Sequence[s3.S3Object]) -> None:
-        """Add the head node as a group of one, so that one that dies is replaced."""
+    def _add_head(self, needed: Sequence[Element], cluster: Cluster | None) -> None:
+        """Add the head node as a group of one, so that one that dies is replaced.
+
+        Where the disk of the queue can follow it: that stands in one zone.
+        """
         title = naming.head_group(self.spec.name)
         machine = Machine(
             name=naming.ROLE_HEAD,
@@ -94,37 +102,59 @@ class FleetStack:
             self.stack,
             machine,
             add_launch_template(self.stack, self.place, self.base, machine),
-            subnet_ids=self.base.subnet_ids,
+            subnet_ids=cluster.head_subnets if cluster else self.base.subnet_ids,
             size=Size(smallest=1, wanted=1, largest=1),
-            after=needed,
+            after=[*needed, *(cluster.needed if cluster else ())],
             waits=True,
         )
 
-    def _add_fleet(self, name: str, fleet: FleetSpec, needed: Sequence[s3.S3Object]) -> None:
-        """Add one GPU fleet: its nodes close together in one zone, or spread over all of them."""
+    def _add_fleet(self, name: str, fleet: FleetSpec, needed: Sequence[Element]) -> None:
+        """Add one GPU fleet: its nodes close together in one zone, or spread over all of them.
+
+        The group holds those that always stand. For the others the head node takes the templates, one for
+        each way of buying that a template must say.
+        """
         title = naming.fleet_group(self.spec.name, name)
-        placement = ""
-        if fleet.placement_group:
-            placement = ec2.PlacementGroup(self.stack, name, name=title, strategy="cluster").name
-        machine = Machine(
-            name=name,
-            title=title,
-            spec=fleet,
-            user_data=self._user_data(fleet, naming.ROLE_NODE, name),
-            profile=self.base.node_profile,
-            tags=machine_tags(self._tags(), title, naming.ROLE_NODE, name),
-            interfaces=interfaces(fleet),
-            placement_group=placement,
-        )
+        together = any(_bought(fleet, each).placement_group for each in self._ways(fleet))
+        group = ec2.PlacementGroup(self.stack, name, name=title, strategy="cluster").name if together else ""
+        names = _template_names(self.spec, name, fleet)
+        made: dict[str, tuple[Machine, ec2.LaunchTemplate]] = {}
+        for way in self._ways(fleet):
+            spec = _bought(fleet, way)
+            if names[way] in made:
+                continue
+            machine = Machine(
+                name=name if way == fleet.purchase else f"{name}_{_offer(way)}",
+                title=title,
+                template=names[way],
+                spec=spec,
+                user_data=self._user_data(fleet, naming.ROLE_NODE, name),
+                profile=self.base.node_profile,
+                tags=machine_tags(self._tags(), title, naming.ROLE_NODE, name),
+                interfaces=interfaces(fleet),
+                placement_group=group if spec.placement_group else "",
+            )
+            made[names[way]] = machine, add_launch_template(self.stack, self.place, self.base, machine)
+        machine, template = made[names[fleet.purchase]]
         add_group(
             self.stack,
             machine,
-            add_launch_template(self.stack, self.place, self.base, machine),
+            template,
             subnet_ids=self._subnets(fleet),
-            size=Size(smallest=0, wanted=fleet.nodes, largest=fleet.max_nodes),
+            size=self._size(fleet),
             after=needed,
             spot=Spot(fleet.on_demand_base) if fleet.purchase == "spot" else None,
+            max_nodes=fleet.max_nodes if self.spec.scheduler.is_slurm else 0,
         )
+
+    def _ways(self, fleet: FleetSpec) -> tuple[Purchase, ...]:
+        """Return the ways in which the fleet's nodes are bought; without Slurm the group's alone."""
+        return fleet.purchases if self.spec.scheduler.is_slurm else (fleet.purchase,)
+
+    def _size(self, fleet: FleetSpec) -> Size:
+        """Return the group's size: under Slurm only the nodes that always stand are its own."""
+        largest = fleet.nodes if self.spec.scheduler.is_slurm else fleet.max_nodes
+        return Size(smallest=0, wanted=fleet.nodes, largest=largest)
 
     def _subnets(self, fleet: FleetSpec) -> tuple[str, ...]:
         """Return the subnets that the fleet's nodes start in: all, or that of its zone."""
@@ -134,23 +164,6 @@ class FleetStack:
         # A zone that is none of the network's is refused before this; a teardown goes on with the first.
         index = names.index(fleet.zone) if fleet.zone in names else 0
         return self.base.subnet_ids[index : index + 1]
-
-    def _add_documents(self) -> None:
-        """Add the only two commands that are ever sent to the machines."""
-        documents: dict[str, tuple[str, RunJobDocument | RunNodeDocument]] = {
-            "run_job": (naming.run_document(self.spec.name), RunJobDocument(environment=self.spec.name)),
-            "run_node": (naming.node_document(self.spec.name), RunNodeDocument(environment=self.spec.name)),
-        }
-        for name, (title, text) in documents.items():
-            ssm.SsmDocument(
-                self.stack,
-                name,
-                name=title,
-                document_type="Command",
-                document_format="YAML",
-                target_type="/AWS::EC2::Instance",
-                content=literal(render(text)),
-            )
 
     def _tags(self) -> dict[str, str]:
         return environment_tags(self.spec, self.stack.name)
@@ -171,41 +184,33 @@ class FleetStack:
             bundle_key=self.bundle.key,
             bundle_sha256=self.bundle.sha256,
             storage_key=storage_key(self.spec),
-        )
-
-    def _outputs(self) -> EnvironmentOutputs:
-        """Return the outputs, with references where Terraform alone knows the value."""
-        return EnvironmentOutputs(
-            environment=self.spec.name,
-            region=self.spec.region,
-            vpc_id=self.base.vpc_id,
-            subnet_ids=self.base.subnet_ids,
-            artifact_bucket=self.base.artifact_bucket,
-            dataset_bucket=self.base.dataset_bucket,
-            ledger_bucket=naming.ledger_bucket(self.account.organization, self.account.region),
-            kms_key_arn=self.base.kms_key_arn,
-            run_document=naming.run_document(self.spec.name),
-            node_document=naming.node_document(self.spec.name),
-            head_group=naming.head_group(self.spec.name),
-            fleets={name: self._fleet_outputs(name, fleet) for name, fleet in self.spec.fleets.items()},
-            run_max_gib=self.spec.fsx.run_max_gib,
-        )
-
-    def _fleet_outputs(self, name: str, fleet: FleetSpec) -> FleetOutputs:
-        return FleetOutputs(
-            group=naming.fleet_group(self.spec.name, name),
-            nodes=fleet.nodes,
-            max_nodes=fleet.max_nodes,
-            instance_type=fleet.instance_type,
-            gpus_per_node=load_catalog()[fleet.instance_type].gpus,
-            purchase=fleet.purchase,
-            placement=fleet.placement,
-            placement_group=fleet.placement_group,
-            subnet_ids=self._subnets(fleet),
-            efa=gets_efa(fleet),
+            scheduler=self.spec.scheduler.kind,
         )
 
 
 def _joins_disks(fleet: FleetSpec) -> bool:
     """Return whether the fleet's nodes have local disks, and they are to be joined."""
     return fleet.scratch == "raid0" and load_catalog()[fleet.instance_type].disks > 0
+
+
+def _bought(fleet: FleetSpec, way: Purchase) -> FleetSpec:
+    """Return the fleet as if its nodes were bought that way."""
+    return fleet.model_copy(update={"purchase": way})
+
+
+def _offer(way: Purchase) -> str:
+    """Return what a launch template says of a way of buying: `market`, which says nothing, or reserved."""
+    return way if way.startswith("capacity_") else "market"
+
+
+def _template_names(spec: EnvironmentSpec, name: str, fleet: FleetSpec) -> dict[Purchase, str]:
+    """Return the name of the launch template of each way of buying.
+
+    Reserved capacity stands in the template, on demand and spot do not. The first is named as the group; no
+    group's name has the dot of the others.
+    """
+    title, first = naming.fleet_group(spec.name, name), _offer(fleet.purchase)
+    return {
+        way: title if _offer(way) == first else f"{title}.{_offer(way).replace('_', '-')}"
+        for way in fleet.purchases
+    }

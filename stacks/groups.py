@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
+from stacks import naming
 from stacks.aws.generated import autoscaling, ec2
 from stacks.aws.layer import Element
 from stacks.cdk import Stack
@@ -58,10 +59,12 @@ def add_group(
     after: Sequence[Element],
     waits: bool = False,
     spot: Spot | None = None,
+    max_nodes: int = 0,
 ) -> autoscaling.AutoscalingGroup:
     """Add the group of these machines; `after` is what they need at their start.
 
-    With `waits` the apply fails where they do not come.
+    With `waits` the apply fails where they do not come. `max_nodes` is what a fleet may grow to beyond its
+    group, which the group's own tag then keeps for who reads it; 0 where the group holds all.
     """
     return autoscaling.AutoscalingGroup(
         stack,
@@ -77,13 +80,23 @@ def add_group(
         # Or machines would be ended for others in another zone, whatever runs on them.
         suspended_processes=["AZRebalance"],
         # The provider's default tags do not reach groups.
-        tag=[
-            {"key": key, "value": value, "propagate_at_launch": True}
-            for key, value in sorted(machine.tags.items())
-        ],
+        tag=_tags(machine, max_nodes),
         depends_on=after,
         **_template(template, spot),
     )
+
+
+def _tags(machine: Machine, max_nodes: int) -> list[autoscaling.AutoscalingGroupTag]:
+    """Return the group's tags: those of its machines, and its own."""
+    tags: list[autoscaling.AutoscalingGroupTag] = [
+        {"key": key, "value": value, "propagate_at_launch": True}
+        for key, value in sorted(machine.tags.items())
+    ]
+    if max_nodes:
+        tags.append(
+            {"key": naming.TAG_MAX_NODES, "value": str(max_nodes), "propagate_at_launch": False},
+        )
+    return tags
 
 
 def _template(template: ec2.LaunchTemplate, spot: Spot | None) -> Template:

@@ -43,6 +43,8 @@ class Machine:
     tags: Mapping[str, str]
     """Everything that its instances and volumes are tagged with."""
     interfaces: tuple[Interface, ...] = (Interface(0, 0, "interface"),)
+    template: str = ""
+    """Name of its launch template, "" for its title."""
     placement_group: str = ""
     """Name of the placement group that it starts in, "" where anywhere will do."""
 
@@ -61,7 +63,7 @@ def add_launch_template(
     return ec2.LaunchTemplate(
         stack,
         machine.name,
-        name=machine.title,
+        name=machine.template or machine.title,
         image_id=image.id,
         instance_type=machine.spec.instance_type,
         user_data=base64.b64encode(render(machine.user_data).encode()).decode(),

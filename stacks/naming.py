@@ -14,6 +14,12 @@ TAG_ROLE = "fleetform:role"
 """On instances: `head` or `node`."""
 TAG_FLEET = "fleetform:fleet"
 """On instances of a GPU fleet: the fleet's name."""
+TAG_NODE = "fleetform:node"
+"""On instances of a fleet under Slurm: the name that Slurm knows the node by, `gpu-3`."""
+TAG_LAUNCH = "fleetform:launch"
+"""On instances that the head node itself started, beyond the fleet's group: the attempt that started them."""
+TAG_MAX_NODES = "fleetform:max-nodes"
+"""On a fleet's group under Slurm: how many nodes the fleet may grow to, those outside of the group too."""
 TAG_RUN = "fleetform:run"
 """On a file system that was made for one run: the run's id."""
 
@@ -139,9 +145,17 @@ def outputs_parameter(environment: str) -> str:
     return f"/fleetform/{environment}/outputs"
 
 
-def run_document(environment: str) -> str:
-    """Return the Systems Manager document that starts a run on the head node."""
-    return f"{environment}-run-job"
+def run_document(environment: str, team: str = "") -> str:
+    """Return the Systems Manager document that starts a run on the head node.
+
+    Each team beside the environment's own has a document of its own, with its name baked in.
+    """
+    return f"{environment}-run-job-{team}" if team else f"{environment}-run-job"
+
+
+def queue_document(environment: str, team: str = "") -> str:
+    """Return the Systems Manager document that cancels, holds, releases or requeues a team's run."""
+    return f"{environment}-queue-{team}" if team else f"{environment}-queue"
 
 
 def node_document(environment: str) -> str:
@@ -190,3 +204,24 @@ def lease_name(environment: str, region: str) -> str:
 def lease_role(environment: str, region: str) -> str:
     """Return the IAM role with which an environment's schedule calls the reaper."""
     return f"{environment}-{LEASE}-{region}"
+
+
+def munge_secret(environment: str) -> str:
+    """Return the secret (Secrets Manager) with the key by which a cluster's machines know each other."""
+    return f"fleetform/{environment}/munge"
+
+
+def state_volume(environment: str) -> str:
+    """Return the name of the disk that keeps the queue when the head node is replaced."""
+    return f"{environment}-queue-state"
+
+
+def team_role(environment: str, team: str, region: str) -> str:
+    """Return the IAM role of the members of a team that shares an environment."""
+    return environment_role(environment, f"{ROLE_MEMBER}-{team}", region)
+
+
+def command_documents() -> tuple[str, ...]:
+    """Return patterns of the names of every document that commands machines, of any environment and team."""
+    named = (run_document, queue_document)
+    return (*(each("*", team) for each in named for team in ("", "*")), node_document("*"))

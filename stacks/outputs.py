@@ -6,6 +6,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from stacks import naming
+
 _FROZEN = ConfigDict(frozen=True, extra="ignore")
 """Keys that a newer fleetform wrote are ignored, so that an older one can still tear down."""
 
@@ -32,6 +34,8 @@ class FleetOutputs(BaseModel):
     """Subnets that its nodes start in; empty where an older fleetform wrote the outputs."""
     efa: bool = False
     """Whether its nodes have Elastic Fabric Adapters."""
+    elastic: int = 0
+    """How many of `max_nodes` come and go with the queue."""
 
 
 class EnvironmentOutputs(BaseModel):
@@ -58,6 +62,29 @@ class EnvironmentOutputs(BaseModel):
     """The GPU fleets by name."""
     run_max_gib: int = 0
     """Largest file system (FSx for Lustre) that a run may have for its own length, GiB; 0 for none."""
+    scheduler: str = "plain"
+    """`slurm`, or `plain` without a queue."""
+    default_team: str = ""
+    """What the queue calls the environment's own team."""
+    teams: tuple[str, ...] = ()
+    """Every team that may submit, the own one first; none without a queue."""
+    accounting: bool = False
+    """Whether it is kept what each team has used."""
+    containers: bool = False
+    """Whether a run can ask for a container."""
+    longest_minutes: int = 0
+    """Longest that a run may be asked for in the queue, minutes."""
+
+    def run_document_of(self, team: str) -> str:
+        """Return the document by which that team submits runs."""
+        return naming.run_document(self.environment, self._suffix(team))
+
+    def queue_document_of(self, team: str) -> str:
+        """Return the document by which that team acts on its runs in the queue."""
+        return naming.queue_document(self.environment, self._suffix(team))
+
+    def _suffix(self, team: str) -> str:
+        return "" if team in ("", self.default_team) else team
 
     def to_json(self) -> str:
         """Return the outputs as the text that the SSM parameter holds."""

@@ -40,6 +40,10 @@ class PeopleRole:
     """Statements by the name of their policy: together within IAM's limit for what stands in a role."""
     boundary: str
     """ARN of its permission boundary."""
+    address: str = ""
+    """Its name in the stack, "" for its kind."""
+    trusted: tuple[str, ...] = ()
+    """Who may take it on; none for whom the account's file trusts."""
     managed: bool = False
     """Whether its policies stand in the account and not in the role, where they are too long together (IAM's
     quotas: 10,240 characters in a role, 6,144 in a managed policy, ten of these on a role)."""
@@ -48,27 +52,28 @@ class PeopleRole:
 def add_people_role(stack: Stack, account: AccountSpec, place: Place, role: PeopleRole) -> None:
     """Add the role with its policies, its boundary and the deny list.
 
-    Only where `people.trusted` names somebody: a role that nobody can take on is a door without a use.
+    Only where somebody is trusted with it: a role that nobody can take on is a door without a use.
     """
-    assert account.people.trusted, f"nobody is trusted with the role {role.name}"
+    trusted, place_in_stack = role.trusted or account.people.trusted, role.address or role.kind
+    assert trusted, f"nobody is trusted with the role {role.name}"
     made = iam.IamRole(
         stack,
-        role.kind,
+        place_in_stack,
         name=role.name,
         description=role.description,
-        assume_role_policy=trust_policy(account.people.trusted),
+        assume_role_policy=trust_policy(trusted),
         max_session_duration=SESSION_SECONDS[role.kind],
         permissions_boundary=role.boundary,
     )
     for name, statements in role.policies.items():
-        address, text = f"{role.kind}_{name}", policy(*statements)
+        address, text = f"{place_in_stack}_{name}", policy(*statements)
         if role.managed:
             own = iam.IamPolicy(stack, address, name=f"{role.name}-{name}", policy=text)
             iam.IamRolePolicyAttachment(stack, address, role=made.name, policy_arn=own.arn)
         else:
             iam.IamRolePolicy(stack, address, name=name, role=made.id, policy=text)
     iam.IamRolePolicyAttachment(
-        stack, f"{role.kind}_deny_entry", role=made.name, policy_arn=deny_entry_arn(account, place)
+        stack, f"{place_in_stack}_deny_entry", role=made.name, policy_arn=deny_entry_arn(account, place)
     )
 
 

@@ -37,15 +37,17 @@ def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, floa
     lustre = (
         "fsx_lustre_scratch" if fsx.kind == "scratch" else f"fsx_lustre_persistent_2_ssd_{fsx.throughput}"
     )
+    queued = spec.scheduler.is_slurm
+    disks = sum(each.root_volume_gib for each in machines)
     return {
         "machines": sum(
             known[each.instance_type].price_usd_per_hour for each in machines if each.instance_type in known
         ),
-        "disks": prices["ebs_gp3"].usd_per_hour(sum(each.root_volume_gib for each in machines)),
+        "disks": prices["ebs_gp3"].usd_per_hour(disks + queued * spec.scheduler.state_volume_gib),
         "fast file system": prices[lustre].usd_per_hour(fsx.size_gib) if fsx.kind != "none" else 0.0,
         "NAT": gateways * gateway,
         "endpoints": prices["interface_endpoint"].usd_per_hour(endpoints),
-        "key": prices["kms_key"].usd_per_hour(),
+        "keys": prices["kms_key"].usd_per_hour() + queued * prices["secret"].usd_per_hour(),
     }
 
 

@@ -11,6 +11,7 @@ from stacks.aws.generated import iam
 from stacks.aws.layer import Ref
 from stacks.boundary import boundary_arn
 from stacks.cdk import Stack
+from stacks.cluster_permissions import CLUSTER, PACKAGES, head_statements, node_statements
 from stacks.environment import EnvironmentSpec
 from stacks.place import Place
 from stacks.policies import policy, statement
@@ -48,18 +49,23 @@ def add_roles(
     """Add both roles with the least that they need, and their instance profiles."""
     node_document = place.arn("ssm", f"document/{naming.node_document(spec.name)}")
     instances = place.arn("ec2", "instance/*")
+    named = naming.environment_role(spec.name, naming.ROLE_NODE, spec.region)
+    node_arn = f"arn:{place.partition}:iam::{place.account_id}:role/{named}"
+    told = (CLUSTER, PACKAGES) if spec.scheduler.is_slurm else ()
     head = policy(
-        *_storage_statements(spec, storage, read=("runs", "nodes", "node"), write=("runs", "nodes")),
+        *_storage_statements(spec, storage, read=("runs", "nodes", "node", *told), write=("runs", "nodes")),
         *_dispatch_statements(spec, node_document, instances),
         *run_file_system_statements(spec, place, storage.bucket_arn, storage.datasets_arn),
+        *head_statements(spec, place, storage.bucket_arn, storage.key_arn, node_arn),
     )
     node = policy(
-        *_storage_statements(spec, storage, read=("runs", "node"), write=("runs",)),
+        *_storage_statements(spec, storage, read=("runs", "node", *told), write=("runs",)),
         statement("ReadDatasets", actions=["s3:GetObject"], resources=[f"{storage.datasets_arn}/*"]),
         # The lifecycle rule knows checkpoints by their tag.
         statement(
             "TagCheckpoints", actions=["s3:PutObjectTagging"], resources=[f"{storage.bucket_arn}/runs/*"]
         ),
+        *node_statements(spec, place, storage.bucket_arn),
     )
     boundary = environment_boundary(account, place)
     head_profile, head_role = _role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary)
@@ -96,6 +102,9 @@ def _storage_statements(
     spec: EnvironmentSpec, storage: Storage, *, read: tuple[str, ...], write: tuple[str, ...]
 ) -> list[dict[str, Any]]:
     """Return the statements for the folders of the artifact bucket that a machine reads and writes."""
+    through = [f"s3.{spec.region}.amazonaws.com"]
+    if spec.scheduler.is_slurm:
+        through.append(f"secretsmanager.{spec.region}.amazonaws.com")
     return [
         statement("List", actions=["s3:ListBucket"], resources=[storage.bucket_arn]),
         statement(
@@ -112,7 +121,7 @@ def _storage_statements(
             "Encrypt",
             actions=["kms:Decrypt", "kms:GenerateDataKey"],
             resources=[storage.key_arn],
-            conditions={"StringEquals": {"kms:ViaService": f"s3.{spec.region}.amazonaws.com"}},
+            conditions={"StringEquals": {"kms:ViaService": through}},
         ),
     ]
 

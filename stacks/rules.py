@@ -12,6 +12,7 @@ from stacks.lease_rules import lease_is_within_the_limit
 from stacks.name_rules import NAME_RULES
 from stacks.network_rules import NETWORK_ERRORS, NETWORK_WARNINGS
 from stacks.problems import Problem
+from stacks.scheduler_rules import SCHEDULER_ERRORS, SCHEDULER_WARNINGS
 from stacks.storage_rules import STORAGE_ERRORS, STORAGE_WARNINGS
 
 LEASE_WARNING_DAYS = max(LeaseSpec().warn_days)
@@ -49,6 +50,7 @@ ERRORS: tuple[Rule, ...] = (
     lease_is_within_the_limit,
     *NETWORK_ERRORS,
     *FLEET_ERRORS,
+    *SCHEDULER_ERRORS,
     *STORAGE_ERRORS,
 )
 """Rules whose findings stop every act that builds."""
@@ -57,6 +59,7 @@ WARNINGS: tuple[Rule, ...] = (
     sessions_reach_the_region,
     *NETWORK_WARNINGS,
     *FLEET_WARNINGS,
+    *SCHEDULER_WARNINGS,
     *STORAGE_WARNINGS,
 )
 """Rules whose findings are told, and stop nothing."""

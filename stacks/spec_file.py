@@ -134,7 +134,7 @@ def _wrong_value(error: ErrorDetails, doc: FieldDoc) -> tuple[str, str]:
     if kind == "literal_error":
         near = nearest(value, [str(choice) for choice in doc.choices]) if isinstance(value, str) else None
         allowed = " or ".join(toml_literal(choice) for choice in doc.choices)
-        return f"{value!r} is not a choice here", f"write {allowed}" + (
+        return f"{value!r} is not a choice here", f"write {allowed or doc.form}" + (
             f"; did you mean {near!r}?" if near else ""
         )
     if kind == "too_long":

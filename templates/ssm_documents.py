@@ -7,23 +7,51 @@ from typing import ClassVar
 
 RUN_ID_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
 """What a run's id may be made of; it stands in a shell command and in object keys."""
+OWN_RUN_ID_PATTERN = "^[0-9][a-z0-9-]{0,62}$"
+"""The same where teams share the queue: their runs begin with the team's name, the own ones with a date."""
+QUEUE_ACT_PATTERN = "^(cancel|hold|release|requeue)$"
+"""What can be done to a run in the queue."""
 TIMEOUT_SECONDS = 48 * 3600
 """Longest that one command may run: the most that Systems Manager allows (its own default is one hour)."""
+QUEUE_SECONDS = 120
+"""Longest that an act on the queue may take."""
 BOOT_SECONDS = 600
 """How long a command waits for a machine that takes commands before its user data has ended."""
 
 
+def team_run_id_pattern(team: str) -> str:
+    """Return the pattern of the ids of a team's runs, which no other team's runs match."""
+    return f"^{team}-[a-z0-9-]{{1,60}}$"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunJobDocument:
-    """The document that starts a run on the head node; parameter RunId."""
+    """The document that hands a team's run to the head node; parameter RunId."""
 
     template: ClassVar[str] = "ssm/run_job.yaml.j2"
 
     environment: str
+    team: str
+    """Whose document it is; nobody who sends it can say another."""
     run_id_pattern: str = RUN_ID_PATTERN
     """Regular expression that the parameter must match."""
     timeout_seconds: int = TIMEOUT_SECONDS
     boot_seconds: int = BOOT_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDocument:
+    """The document that acts on a team's run in the queue; parameters Act and RunId."""
+
+    template: ClassVar[str] = "ssm/queue.yaml.j2"
+
+    environment: str
+    team: str
+    """Whose document it is; nobody who sends it can say another."""
+    run_id_pattern: str = RUN_ID_PATTERN
+    """Regular expression that the run's id must match."""
+    act_pattern: str = QUEUE_ACT_PATTERN
+    timeout_seconds: int = QUEUE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,7 +106,10 @@ OPENS_NOTHING = {
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",
     "aws_s3_object",
+    "aws_secretsmanager_secret",
     "aws_ssm_parameter",
+    # The queue's disk, encrypted, which the head alone can attach.
+    "aws_ebs_volume",
     # What watches and tells.
     "aws_cloudwatch_log_group",
     "aws_cloudwatch_log_metric_filter",

@@ -255,9 +255,9 @@ def test_a_team_over_its_limit_is_told_what_each_environment_costs(tmp_path: Pat
     (problem,), _ = check_directory(folder, today=TODAY)
     # Two g5.12xlarge and two g5.xlarge, each with a head node.
     assert problem.what == (
-        "what the team vision declares would cost 13.82 USD an hour at list price where 10 are allowed: "
-        "dear 11.57 (machines 11.44, endpoints 0.10, disks 0.03), "
-        "vision 2.24 (machines 2.11, endpoints 0.10, disks 0.03)"
+        "what the team vision declares would cost 13.86 USD an hour at list price where 10 are allowed: "
+        "dear 11.60 (machines 11.44, endpoints 0.12, disks 0.04), "
+        "vision 2.26 (machines 2.11, endpoints 0.12, disks 0.04)"
     )
     assert problem.file.endswith("dear.toml") and "teams.vision.max_usd_per_hour" in problem.do
 
@@ -288,7 +288,7 @@ def test_a_new_environment_counts_towards_its_teams_limit(tmp_path: Path) -> Non
         "fleets": {"gpu": {"instance_type": "g5.12xlarge", "nodes": 2, "max_nodes": 2}},
     }
     (problem,) = check_new(folder, "dear", settings, today=TODAY)
-    assert "13.82 USD an hour" in problem.what
+    assert "13.86 USD an hour" in problem.what
 
 
 TEN = """\

@@ -24,6 +24,8 @@ ORGANIZATION = "golden-co"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{ORGANIZATION}-fleetform-boundary"
 DENY_LIST = f"arn:aws:iam::{ACCOUNT}:policy/{ORGANIZATION}-fleetform-deny-entry"
 PEOPLE = ("member", "operator", "auditor", "deployer")
+TEAMS = ("member_blue", "member_green")
+"""Members of further teams, which one of the environments has."""
 SERVICES_OF_THE_ACCOUNT = {"reaper", "reaper_schedules", "trail"}
 """Roles of the account's own functions: its administrator makes them, and no environment's boundary fits."""
 BOUNDARIES = {"boundary", "account_boundary"}
@@ -49,6 +51,7 @@ UNNARROWED = {
     "lambda:ListFunctions",
     "logs:DescribeLogGroups",
     "s3:ListAllMyBuckets",
+    "secretsmanager:ListSecrets",
     "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
     "servicequotas:Get*",
@@ -133,7 +136,7 @@ def test_every_role_has_a_boundary_but_the_accounts_own_services(out: Path) -> N
         else:
             assert boundary == BOUNDARY, f"{stack}: {name}"
         seen.add(name)
-    assert seen == {"head", "node", "lease", "flow_logs", *PEOPLE, *SERVICES_OF_THE_ACCOUNT}
+    assert seen == {"head", "node", "lease", "flow_logs", *PEOPLE, *TEAMS, *SERVICES_OF_THE_ACCOUNT}
 
 
 def test_no_statement_allows_every_action_or_everything_of_a_service(out: Path) -> None:
@@ -180,14 +183,16 @@ def test_each_role_of_people_carries_the_deny_list_and_no_machine_does(out: Path
         for stack, _, body in everywhere(out, "aws_iam_role_policy_attachment")
         if plain(body["policy_arn"]) == DENY_LIST
     }
-    people = {(stack, name) for stack, name, _ in everywhere(out, "aws_iam_role") if name in PEOPLE}
+    people = {
+        (stack, name) for stack, name, _ in everywhere(out, "aws_iam_role") if name in (*PEOPLE, *TEAMS)
+    }
     assert carrying == people
-    assert len(people) == 2 + 2 * len(NAMES)
+    assert len(people) == 2 + 2 * len(NAMES) + len(TEAMS)
 
 
 def test_people_take_on_a_role_only_in_a_persons_name_and_for_a_while(out: Path) -> None:
     for stack, name, body in everywhere(out, "aws_iam_role"):
-        if name not in PEOPLE:
+        if name not in (*PEOPLE, *TEAMS):
             assert "AWS" not in json.dumps(json.loads(body["assume_role_policy"])), f"{stack}: {name}"
             continue
         assume, source = json.loads(plain(body["assume_role_policy"]))["Statement"]
@@ -197,7 +202,7 @@ def test_people_take_on_a_role_only_in_a_persons_name_and_for_a_while(out: Path)
             "StringEquals": {"sts:RoleSessionName": "${sts:SourceIdentity}"},
         }
         assert source["Condition"] == {"Null": {"sts:SourceIdentity": "false"}}
-        assert body["max_session_duration"] == SESSION_SECONDS[name] <= 8 * 3600
+        assert body["max_session_duration"] == SESSION_SECONDS[name.split("_")[0]] <= 8 * 3600
 
 
 def test_there_are_no_roles_of_people_where_nobody_is_trusted_with_them(tmp_path: Path) -> None:
@@ -224,7 +229,7 @@ def test_what_people_may_do_to_machines_goes_by_environment_and_team(out: Path) 
             assert equal[key.replace("environment", "team")], where
             assert equal[key] == where.split("-base")[0], where
             narrowed += 1
-    assert narrowed == len(NAMES) * (2 * 2 + 2)
+    assert narrowed == len(NAMES) * (2 * 2 + 2) + len(TEAMS)
 
 
 def test_policies_are_within_iams_quotas_with_the_longest_names(tmp_path: Path) -> None:

@@ -7,6 +7,64 @@ from stacks.aws.layer import Attribute, DataSource, DataSourceMeta, Ref, Resourc
 from stacks.cdk import Stack
 
 
+class EbsVolumeTimeouts(TypedDict):
+    """The block `timeouts`."""
+
+    create: NotRequired[str]
+    delete: NotRequired[str]
+    update: NotRequired[str]
+
+
+class EbsVolumeArguments(ResourceMeta):
+    """Arguments of EbsVolume."""
+
+    availability_zone: Required[str]
+    encrypted: NotRequired[bool | Ref]
+    final_snapshot: NotRequired[bool | Ref]
+    iops: NotRequired[int | float | Ref]
+    kms_key_id: NotRequired[str]
+    multi_attach_enabled: NotRequired[bool | Ref]
+    outpost_arn: NotRequired[str]
+    size: NotRequired[int | float | Ref]
+    snapshot_id: NotRequired[str]
+    tags: NotRequired[Mapping[str, str]]
+    throughput: NotRequired[int | float | Ref]
+    timeouts: NotRequired[EbsVolumeTimeouts]
+    type: NotRequired[str]
+
+
+class EbsVolume(Resource):
+    """The resource `aws_ebs_volume`.
+
+    Arguments: availability_zone (required), encrypted, final_snapshot, iops, kms_key_id, multi_attach_enabled, outpost_arn, size, snapshot_id, tags, throughput, timeouts, type.
+    Attributes: arn, availability_zone, create_time, encrypted, final_snapshot, id, iops, kms_key_id, multi_attach_enabled, outpost_arn, size, snapshot_id, tags, tags_all, throughput, timeouts, type.
+    Reference: https://registry.terraform.io/providers/hashicorp/aws/5.100.0/docs/resources/ebs_volume
+    """
+
+    TYPE = "aws_ebs_volume"
+    ARGUMENTS = EbsVolumeArguments
+    EXPORTS: ClassVar[frozenset[str]] = frozenset(["arn", "availability_zone", "create_time", "encrypted", "final_snapshot", "id", "iops", "kms_key_id", "multi_attach_enabled", "outpost_arn", "size", "snapshot_id", "tags", "tags_all", "throughput", "timeouts", "type"])
+
+    arn = Attribute()
+    availability_zone = Attribute()
+    create_time = Attribute()
+    encrypted = Attribute()
+    final_snapshot = Attribute()
+    id = Attribute()
+    iops = Attribute()
+    kms_key_id = Attribute()
+    multi_attach_enabled = Attribute()
+    outpost_arn = Attribute()
+    size = Attribute()
+    snapshot_id = Attribute()
+    throughput = Attribute()
+    type = Attribute()
+
+    def __init__(self, stack: Stack, name: str, /, **arguments: Unpack[EbsVolumeArguments]) -> None:
+        """Add `aws_ebs_volume.<name>` to the stack; a wrong argument raises TypeError with the right one."""
+        super().__init__(stack, name, arguments)
+
+
 class Ec2SerialConsoleAccessArguments(ResourceMeta):
     """Arguments of Ec2SerialConsoleAccess."""
 

@@ -20,6 +20,7 @@ cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
   "role": "node",
   "fleet": "gpu",
   "node_document": "closed-run-node",
+  "scheduler": "slurm",
   "storage_key": "node/storage.json",
   "python": "/opt/pytorch/bin/python3"
 }
@@ -144,11 +145,12 @@ echo "$bundle_sha256  $fetched/bundle.tar" | sha256sum --check --status || {
 
 mkdir "$fetched/fleetform"
 tar -xf "$fetched/bundle.tar" -C "$fetched/fleetform"
-chmod 0755 "$fetched/fleetform/bin/fleetform-node"
+chmod 0755 "$fetched"/fleetform/bin/*
 rm -rf "$root/opt/fleetform"
 mv "$fetched/fleetform" "$root/opt/fleetform"
 
 # A run on a machine that could not mount them fails with the reason; until then it may serve others.
 "$root/opt/fleetform/bin/fleetform-node" mounts || echo "the file systems are not all mounted" >&2
 
+"$root/opt/fleetform/bin/fleetform-node" boot
 touch "$root/var/fleetform/ready"

@@ -20,6 +20,7 @@ cat >"$root/etc/fleetform/node.json" <<'NODE_JSON'
   "role": "head",
   "fleet": "",
   "node_document": "spot-run-node",
+  "scheduler": "slurm",
   "python": "/opt/pytorch/bin/python3"
 }
 NODE_JSON
@@ -59,8 +60,9 @@ echo "$bundle_sha256  $fetched/bundle.tar" | sha256sum --check --status || {
 
 mkdir "$fetched/fleetform"
 tar -xf "$fetched/bundle.tar" -C "$fetched/fleetform"
-chmod 0755 "$fetched/fleetform/bin/fleetform-node"
+chmod 0755 "$fetched"/fleetform/bin/*
 rm -rf "$root/opt/fleetform"
 mv "$fetched/fleetform" "$root/opt/fleetform"
 
+"$root/opt/fleetform/bin/fleetform-node" boot
 touch "$root/var/fleetform/ready"
