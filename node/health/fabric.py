@@ -1,6 +1,6 @@
 """Whether the nodes of a job reach each other as fast as their type should, before the job starts.
 
-Every node's prolog calls `test_fabric`. The first node judges; each node is told what became of it. A set of
+Every node's prolog calls `check_fabric`. The first node judges; each node is told what became of it. A set of
 nodes that has passed is not tested again for CACHE_SECONDS, unless one of them was started anew.
 """
 
@@ -163,7 +163,7 @@ class Fabric:
         return measured.to_message()
 
 
-def test_fabric(
+def check_fabric(
     party: Party, cache: Path, python: str, join_seconds: float = meeting.JOIN_SECONDS
 ) -> Verdict:
     """Return what this node is to do; never raises for what the network does.

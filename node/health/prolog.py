@@ -17,7 +17,7 @@ from typing import Any
 
 from node.config import NodeConfig, read_node_config
 from node.health.checks import look
-from node.health.fabric import Party, test_fabric
+from node.health.fabric import Party, check_fabric
 from node.health.findings import FAILED, OK, WARNING, Checked, Finding, Report
 from node.health.gpus import Gpu, query
 from node.health.here import drain, this_machine
@@ -100,7 +100,7 @@ def _network(
         least_gbs=machine.expected.network_gbps / 8 * share,
         sick=report.why(),
     )
-    return test_fabric(party, config.work / "health" / "fabric", config.python)
+    return check_fabric(party, config.work / "health" / "fabric", config.python)
 
 
 def _addresses(names: list[str], aliases: str) -> Mapping[str, str]:

@@ -1,0 +1,40 @@
+"""The all-reduce over gloo, as the fabric's test and the acceptance test run it."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from node.health.all_reduce import Measured, measure
+from node.health.meeting import listen
+from trainer.allreduce import bus_bandwidth
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_bus_bandwidth_does_not_depend_on_the_number_of_processes() -> None:
+    assert bus_bandwidth(10**9, 1.0, 2) == pytest.approx(1.0)
+    assert bus_bandwidth(10**9, 1.875, 16) == pytest.approx(1.0)
+
+
+def test_two_nodes_below_the_least_are_measured_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with listen("127.0.0.1", 0) as server:
+        port = int(server.getsockname()[1])
+    turn = Measured("", "", 0.0)
+
+    def part(rank: int) -> Measured:
+        return measure(
+            turn, python=sys.executable, rank=rank, count=2, gpus=1, first=("127.0.0.1", port), least_gbs=1e6
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(part, (0, 1))
+    assert first.error == second.error == ""
+    assert first.gbs is not None and second.gbs is None
+    ((a, b, gbs),) = first.pairs
+    assert (a, b) == (0, 1) and gbs > 0
