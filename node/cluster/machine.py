@@ -63,8 +63,8 @@ class Machine:
 
     @property
     def spool(self) -> Path:
-        """On a node: slurmd's own folder."""
-        return self.root / "var" / "spool" / "slurmd"
+        """On a node: slurmd's own folder, which has sockets in it, so that an emulated machine's is short."""
+        return self.run / "slurmd" if self.emulated else Path("/var/spool/slurmd")
 
     @property
     def logs(self) -> Path:
