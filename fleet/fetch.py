@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fleet.errors import ActError
+from fleet.run_logs import LOGS, is_part, log_pieces, read_from
 from fleet.run_store import RunStore
 from fleet.runs import read_run
 
@@ -39,7 +40,8 @@ def fetch(
     read_run(store, run_id)
     digests = _recorded_digests(store, run_id)
     # FSx writes a folder of its results as an empty object whose name ends in a slash.
-    sizes = {name: size for name, size in store.sizes(run_id).items() if not name.endswith("/")}
+    found = {name: size for name, size in store.sizes(run_id).items() if not name.endswith("/")}
+    sizes = {name: size for name, size in found.items() if not is_part(name)}
     folder.mkdir(parents=True, exist_ok=True)
 
     def bring(name: str) -> int:
@@ -52,6 +54,7 @@ def fetch(
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         copied = dict(zip(sizes, pool.map(bring, sizes), strict=True))
+    _join_logs(store, run_id, folder, found)
     return Fetched(
         folder=folder,
         files=len(sizes),
@@ -59,6 +62,15 @@ def fetch(
         copied_bytes=sum(sizes[name] for name, count in copied.items() if count),
         verified=sum(name in digests for name in sizes),
     )
+
+
+def _join_logs(store: RunStore, run_id: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    """Put together the logs of nodes that died, or are still at work: what they have sent in parts."""
+    for rank, pieces in log_pieces(sizes).items():
+        if any(is_part(piece.name) for piece in pieces):
+            path = _inside(folder, f"{LOGS}node-{rank}.log")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(read_from(store, run_id, pieces, 0))
 
 
 def _recorded_digests(store: RunStore, run_id: str) -> dict[str, str]:

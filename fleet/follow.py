@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import codecs
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fleet.run_control import is_lost
+from fleet.lost import is_lost
+from fleet.run_logs import LOGS, extent, log_pieces, read_from
 from fleet.run_store import FINAL_EVENTS, RunStore
 from fleet.runs import events_of, read_events, read_run
 
-_LOG = re.compile(r"logs/node-(\d+)\.log")
-_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.3, 1.0
-"""Seconds between two looks: short while something comes, longer while nothing does."""
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.25, 0.5
+"""Seconds between two looks: short while something comes, longer while nothing does. A line is sent within
+about a second (node/log_stream.py), and is to be seen within two."""
+_QUIET_POLL_SECONDS = 1.0
+"""The same for a run that waits in the queue, and writes no log."""
 _LOST_EVERY_SECONDS = 10.0
 
 
@@ -41,21 +43,17 @@ class _Logs:
 
     def __init__(self, store: RunStore, run_id: str, rank: int | None, *, new_only: bool = False) -> None:
         self._store, self._run_id, self._rank = store, run_id, rank
-        sizes = store.sizes(run_id, "logs/") if new_only else {}
-        self._offsets = {
-            int(found[1]): size for name, size in sizes.items() if (found := _LOG.fullmatch(name))
-        }
+        known = log_pieces(store.sizes(run_id, LOGS)) if new_only else {}
+        self._offsets = {rank: extent(pieces) for rank, pieces in known.items()}
         self._decoders: dict[int, codecs.IncrementalDecoder] = {}
 
     def news(self) -> Iterator[LogText]:
-        for name, size in sorted(self._store.sizes(self._run_id, "logs/").items()):
-            match = _LOG.fullmatch(name)
-            if match is None or (self._rank is not None and int(match[1]) != self._rank):
+        for rank, pieces in log_pieces(self._store.sizes(self._run_id, LOGS)).items():
+            if self._rank is not None and rank != self._rank:
                 continue
-            rank = int(match[1])
             offset = self._offsets.get(rank, 0)
-            if size > offset:
-                data = self._store.get_from(self._run_id, name, offset)
+            data = read_from(self._store, self._run_id, pieces, offset)
+            if data:
                 self._offsets[rank] = offset + len(data)
                 # A piece may end inside a character.
                 utf8 = codecs.getincrementaldecoder("utf-8")
@@ -93,7 +91,9 @@ def follow(
             run = read_run(store, run_id)
             if run.active and is_lost(store, run):
                 return
-        pause = _POLL_SECONDS if news else min(_LONGEST_POLL_SECONDS, pause * 1.2)
+        waits = not events or events[-1]["event"] == "QUEUED"
+        longest = _QUIET_POLL_SECONDS if waits else _LONGEST_POLL_SECONDS
+        pause = _POLL_SECONDS if news else min(longest, pause * 1.2)
         time.sleep(pause)
 
 

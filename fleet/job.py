@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fleet.job_checks import choose_fleet, program_problems, size_problems
 from fleet.job_file_system import file_system_problems
+from fleet.job_queueing import (
+    PLAIN_SITE,
+    REQUEUES,
+    SLURM,
+    Queueing,
+    Site,
+    engine_of,
+    queueing_of,
+    queueing_problems,
+)
 from fleet.spot_runs import unsaved_script
 from stacks import naming
 from stacks.catalog import load_catalog, load_other_prices
 from stacks.environment import EnvironmentSpec
 from stacks.outputs import FleetOutputs
-from stacks.problems import Problem, UserError, nearest
+from stacks.problems import Problem, UserError
 from templates.engine import render
 from templates.job_files import LaunchScript
 from trainer.config import ConfigError, load_config, recipe_names
-
-LONGEST_MINUTES = 47 * 60
-"""Systems Manager ends a command after 48 hours; an hour is kept for the queue and the last uploads."""
 
 
 class JobSpec(BaseModel):
@@ -53,6 +61,26 @@ class JobSpec(BaseModel):
     """Each process gets the threads that it had with so many on a node; 0 for as many as there are."""
     fsx_gib: int = 0
     """Size of a fast file system (FSx for Lustre) for the length of the run, GiB; 0 for none."""
+    team: str | None = None
+    """Whose share it counts to; None means the environment's own team."""
+    priority: str = "normal"
+    """`low`, `normal` or `high`."""
+    begin: str = ""
+    """When it may start: a time, or a span from now (`+2h`); "" for at once."""
+    after: tuple[str, ...] = ()
+    """Runs that it waits for."""
+    after_any: bool = False
+    """Whether it starts however those runs end; otherwise only where they succeed."""
+    array: str = ""
+    """`FIRST-LAST` or `FIRST-LAST%AT_ONCE`: one run for each index; "" for a single run."""
+    requeues: int = REQUEUES
+    """How often it is queued again after a crash of a process."""
+    gpus_per_node: int | None = None
+    """GPUs that it uses of each node; None means all."""
+    packages: Path | None = None
+    """A requirements file, every line pinned with hashes, that is installed for the run."""
+    container: str = ""
+    """Image that it runs in; "" for the node itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,32 +112,45 @@ class LaunchRequest:
     fsx_gib: int
     fsx_usd_per_gib_hour: float | None
     """List price of its file system; None where the catalog does not know it."""
+    packages: Path | None
+    """The requirements file to install, on this machine."""
+    queueing: Queueing
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the request as `run.json` holds it: nothing of this machine's folders."""
+        """Return the request as `run.json` holds it: flat, and nothing of this machine's folders."""
         values = dataclasses.asdict(self)
-        del values["code_root"], values["dataset"]
-        return values
+        del values["code_root"], values["dataset"], values["packages"]
+        queueing = values.pop("queueing")
+        return {**values, **queueing}
 
 
-def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib: int = 0) -> LaunchRequest:
+def build_request(
+    job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib: int = 0, site: Site = PLAIN_SITE
+) -> LaunchRequest:
     """Return the request of a job on those fleets; raises UserError with every problem at once.
 
-    `run_max_gib` is the largest file system that a run may have for itself.
+    `run_max_gib` is the largest file system that a run may have for itself, `site` the environment's queue.
     """
     problems = [
-        *_size_problems(job),
+        *size_problems(job, site.longest_minutes),
         *program_problems(job),
         *file_system_problems(job.environment, job.fsx_gib, run_max_gib),
     ]
-    name, fleet = _choose_fleet(job, fleets, problems)
+    name, fleet = choose_fleet(job, fleets, site, problems)
+    problems += queueing_problems(job, site, fleet)
     dataset = _dataset(job, problems)
     if fleet is not None and fleet.purchase == "spot" and job.script and not job.checkpoints:
         problems += unsaved_script(job.nodes, name)
     if problems or fleet is None:
         raise UserError(problems)
+    return _request(job, name, fleet, dataset, site)
+
+
+def _request(job: JobSpec, name: str, fleet: FleetOutputs, dataset: str, site: Site) -> LaunchRequest:
+    """Return the request of a job that has no problem."""
     known = load_catalog().get(fleet.instance_type)
     price = load_other_prices().get("fsx_lustre_scratch")
+    queueing = queueing_of(job, site, fleet.gpus_per_node)
     return LaunchRequest(
         environment=job.environment,
         fleet=name,
@@ -123,12 +164,14 @@ def build_request(job: JobSpec, fleets: Mapping[str, FleetOutputs], run_max_gib:
         arguments=job.arguments,
         code_root=job.script.resolve().parent if job.script else None,
         nodes=job.nodes,
-        procs_per_node=job.procs_per_node or max(1, fleet.gpus_per_node),
+        procs_per_node=job.procs_per_node or max(1, queueing.gpus_per_node),
         max_minutes=job.max_minutes,
         trial=job.trial,
         threads_as_for=job.threads_as_for,
         fsx_gib=job.fsx_gib,
         fsx_usd_per_gib_hour=price.usd_per_hour() if price else None,
+        packages=job.packages,
+        queueing=queueing,
     )
 
 
@@ -158,82 +201,6 @@ def render_launch_script(request: LaunchRequest) -> str:
     )
 
 
-def _size_problems(job: JobSpec) -> Iterator[Problem]:
-    if job.nodes < 1:
-        yield Problem(what=f"{job.nodes} nodes can't run anything", do="ask for 1 or more", path="--nodes")
-    if job.procs_per_node is not None and job.procs_per_node < 1:
-        yield Problem(
-            what=f"{job.procs_per_node} processes on a node can't run anything",
-            do="ask for 1 or more, or leave it out for one on each GPU",
-            path="--procs-per-node",
-        )
-    if not 1 <= job.max_minutes <= LONGEST_MINUTES:
-        yield Problem(
-            what=f"a limit of {job.max_minutes} minutes is not possible",
-            do=f"choose 1 to {LONGEST_MINUTES}",
-            path="--max-minutes",
-        )
-
-
-def program_problems(job: JobSpec) -> Iterator[Problem]:
-    """Yield what is wrong with what the job is to run."""
-    if (job.recipe is None) == (job.script is None):
-        yield Problem(
-            what="neither a recipe nor a script is named" if job.recipe is None else "a recipe and a script",
-            do="name one of them: `--recipe NAME` or `-- my_script.py ARGUMENTS`",
-            path="--recipe",
-        )
-    if job.recipe is not None and job.recipe not in recipe_names():
-        near = nearest(job.recipe, recipe_names())
-        yield Problem(
-            what=f"there is no recipe {job.recipe!r}",
-            do=f"did you mean {near!r}?" if near else f"choose one of {', '.join(recipe_names())}",
-            path="--recipe",
-        )
-    if job.script is not None and not job.script.is_file():
-        is_folder = job.script.is_dir()
-        yield Problem(
-            what=f"the script {job.script} " + ("is a folder" if is_folder else "does not exist"),
-            do="name a Python file that torchrun can start",
-            path="SCRIPT",
-        )
-
-
-def _choose_fleet(
-    job: JobSpec, fleets: Mapping[str, FleetOutputs], problems: list[Problem]
-) -> tuple[str, FleetOutputs | None]:
-    """Return the fleet's name and outputs; what is wrong with the choice is added to `problems`."""
-    names = ", ".join(sorted(fleets))
-    name = job.fleet or (next(iter(fleets)) if len(fleets) == 1 else None)
-    if name is None:
-        what = "has no fleet" if not fleets else f"has {len(fleets)} fleets"
-        do = "declare one in its file" if not fleets else f"name one of them: {names}"
-        problems.append(Problem(what=f"the environment {job.environment} {what}", do=do, path="--fleet"))
-        return "", None
-    if name not in fleets:
-        near = nearest(name, fleets)
-        problems.append(
-            Problem(
-                what=f"the environment {job.environment} has no fleet {name!r}",
-                do=f"did you mean {near!r}?" if near else f"choose one of {names}",
-                path="--fleet",
-            )
-        )
-        return name, None
-    fleet = fleets[name]
-    if job.nodes > fleet.nodes:
-        grow = f" (up to {fleet.max_nodes})" if fleet.max_nodes > fleet.nodes else ""
-        problems.append(
-            Problem(
-                what=f"{job.nodes} nodes are asked for, and the fleet {name} has {fleet.nodes}",
-                do=f"ask for at most {fleet.nodes}, or raise `nodes` in the environment's file{grow} and run"
-                f" `fleetform up {job.environment}`",
-                path="--nodes",
-            )
-        )
-    return name, fleet
-
-
 def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
     """Return the fleets as they will stand once the environment is up, for a job that is only looked at."""
     catalog = load_catalog()
@@ -248,3 +215,16 @@ def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
         )
         for name, fleet in spec.fleets.items()
     }
+
+
+def declared_site(spec: EnvironmentSpec, variables: Mapping[str, str]) -> Site:
+    """Return the queue as it will stand in a cloud with those variables."""
+    if engine_of(variables, spec.scheduler.kind) != SLURM:
+        return PLAIN_SITE
+    return Site(
+        scheduler=SLURM,
+        teams=(spec.own_team, *spec.further_teams),
+        default_team=spec.own_team,
+        containers=spec.scheduler.containers,
+        longest_minutes=spec.scheduler.longest_hours * 60,
+    )

@@ -12,11 +12,14 @@ from typing import Any
 
 from fleet.clock import utc_now
 from fleet.errors import ActError
+from fleet.handover import await_queued, bearing_with_the_cloud, send
 from fleet.head import find_head
+from fleet.job_checks import most_nodes
+from fleet.job_queueing import PLAIN, SLURM, engine_of
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
-from fleet.submit import bearing_with_the_cloud, make_room, send
+from fleet.submit import make_room, run_document
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import Problem, UserError
 
@@ -37,7 +40,8 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
         found = store.read(run_id, "run.json")
         assert found is not None, "it has just been read"
         request = json.loads(found[0])
-        if problems := _problems(run, request, outputs):
+        engine = engine_of(session.cloud.variables, outputs.scheduler)
+        if problems := _problems(run, request, outputs, engine):
             raise UserError(problems)
         attempt = act.details["attempt"] = run.attempt + 1
         head = find_head(session)
@@ -52,20 +56,33 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
         }
         if not store.replace(run_id, "run.json", changed, found[1]):
             raise ActError(f"the run {run_id} was resumed by somebody else just now")
-        head = _start(session, outputs, store, run_id, run.attempt, head, request)
-    make_room(session)
-    return head
+        told = _start(session, outputs, store, run_id, run.attempt, head, request)
+        if engine == SLURM:
+            await_queued(store, run_id, attempt, told)
+    if engine != SLURM:
+        make_room(session)
+    return told[0]
 
 
-def _problems(run: RunStatus, request: Mapping[str, Any], outputs: EnvironmentOutputs) -> list[Problem]:
+def _problems(
+    run: RunStatus, request: Mapping[str, Any], outputs: EnvironmentOutputs, engine: str
+) -> list[Problem]:
     if run.active:
         what = f"the run {run.run_id} is {run.state}"
         return [Problem(what=what, do="wait for its end, or cancel it", path="--resume")]
     if run.state == "SUCCEEDED":
         what = f"the run {run.run_id} has succeeded: nothing is left to do"
         return [Problem(what=what, do="start a new run", path="--resume")]
+    if request.get("array"):
+        what = f"the run {run.run_id} is an array, whose tasks are resumed one by one"
+        do = f"name a task: `--resume {run.run_id}-a{request['array']['first']}`"
+        return [Problem(what=what, do=do, path="--resume")]
+    began = request.get("scheduler", PLAIN)
+    if began != engine:
+        what = f"the run began under the {began} engine, and the environment now has the {engine} one"
+        return [Problem(what=what, do="start a new run", path="--resume")]
     fleet = outputs.fleets.get(run.fleet)
-    has = fleet.nodes if fleet else 0
+    has = most_nodes(fleet, engine) if fleet else 0
     if has < run.nodes:
         what = f"the run needs {run.nodes} nodes of the fleet {run.fleet}, which has {has}"
         return [Problem(what=what, do="bring the fleet up to that size with `fleetform up`", path="--resume")]
@@ -83,12 +100,16 @@ def _start(
     ended: int,
     head: str,
     request: dict[str, Any],
-) -> str:
-    """Put the ended attempt's files aside and send the command; where either fails, put all back."""
+) -> tuple[str, str]:
+    """Put the ended attempt's files aside and send the command; where either fails, put all back.
+
+    Return the head's instance id and the command's.
+    """
     moved: dict[str, bytes] = {}
+    document = run_document(outputs, str(request.get("team", "")))
     try:
         moved = _set_aside(store, run_id, ended)
-        head, command_id = send(session, outputs.run_document, run_id, head)
+        head, command_id = send(session, document, {"RunId": run_id}, head, run_id)
     except BaseException as error:
         for name, body in moved.items():
             store.s3.put_object(Bucket=store.bucket, Key=f"runs/{run_id}/{name}", Body=body)
@@ -98,7 +119,7 @@ def _start(
         raise ActError(f"the run was not resumed: {error}") from error
     with bearing_with_the_cloud():
         store.put(run_id, "submission.json", {"instance_id": head, "command_id": command_id})
-    return head
+    return head, command_id
 
 
 def _set_aside(store: RunStore, run_id: str, attempt: int) -> dict[str, bytes]:

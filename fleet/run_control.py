@@ -1,4 +1,4 @@
-"""Ends runs and settles ended ones: cancel, runs whose dispatcher is gone, and the ledger's `run.ended`."""
+"""Ends runs and settles ended ones: cancel, runs that nobody carries out, and the ledger's `run.ended`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from fleet import aws
 from fleet.clock import utc_now
 from fleet.errors import ActError
+from fleet.job_queueing import SLURM
+from fleet.lost import is_lost
 from fleet.run_store import RunStore
 from fleet.runs import RunStatus, active_runs, find_run, list_runs, read_run
-from stacks import naming
 
-_UNHEARD_SECONDS = 60
-"""A run that was submitted this long ago, of which no head node was told, is lost: its submitter was killed.
-Should the head hear of it after all, it finds the final event there and leaves it alone."""
-_CLOCKS_DIFFER = datetime.timedelta(minutes=5)
 _WITHOUT_A_WORD = "its dispatcher on the head node ended without a word"
 _RECORDING = "recording"
 _RECORDING_SECONDS = 120
 """Who records a run's end and has not said for so long that it is done was killed: another may do it."""
-_ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
 
 
 class LedgerLike(Protocol):
@@ -38,79 +33,49 @@ class LedgerLike(Protocol):
         """Write one entry."""
 
 
+TellQueue = Callable[[str, str], bool]
+"""Tells the head's queue an act and a run's id; returns False where no head is there to take it just now."""
+
+
+def _no_queue(act: str, run_id: str) -> bool:
+    raise AssertionError(f"{run_id} is in Slurm's queue: say how it is told to {act} it")
+
+
 def cancel(
     store: RunStore,
     ledger: LedgerLike,
     run_id: str,
     actor: str,
     *,
+    tell: TellQueue = _no_queue,
     wait_s: float = 150,
     on_wait: Callable[[RunStatus], None] = lambda run: None,
 ) -> RunStatus:
     """End the run and return how it ended; one that has ended already is left as it is.
 
-    The head node stops the run's nodes, with a grace period for a checkpoint. Where the head node or its
-    dispatcher is gone, this does it instead. Raises ActError where the run has not ended after `wait_s`
-    seconds.
+    The head node stops the run's nodes, with a grace period for a checkpoint; its queue hears of it by
+    `tell`. Where the head node or its dispatcher is gone, this does it instead. Raises ActError where the
+    run has not ended after `wait_s` seconds.
     """
     run = read_run(store, run_id)
     if not run.active:
         return run
     with ledger.act("run.cancel", run_id):
         store.put(run_id, "cancel.json", {"actor": actor, "time": utc_now()})
-        deadline, delay = time.monotonic() + wait_s, 0.2
+        queued = (store.get_json(run_id, "run.json") or {}).get("scheduler") == SLURM
+        begun, delay, told = time.monotonic(), 0.2, False
         while (run := read_run(store, run_id)).active:
             if is_lost(store, run):
                 end_lost(store, run, "CANCELLED", f"cancelled by {actor}; its head node was gone")
                 continue
-            if time.monotonic() > deadline:
+            if queued and not told:
+                told = tell("cancel", run_id)  # again, until there is a head that takes it
+            if time.monotonic() > begun + wait_s:
                 raise ActError(f"the run {run_id} has not ended {wait_s:.0f} s after it was told to")
             on_wait(run)
             time.sleep(delay)
             delay = min(2.0, delay * 1.5)
     return run
-
-
-def is_lost(store: RunStore, run: RunStatus) -> bool:
-    """Return whether nobody carries out the active run: its dispatcher ended, or the head node is gone."""
-    request = store.get_json(run.run_id, "run.json") or {}
-    told = store.get_json(run.run_id, "submission.json")
-    if told is None or told["command_id"] in request.get("earlier_commands", ()):
-        told = _find_command(store, run, request)
-    if told is None:
-        submitted = datetime.datetime.fromisoformat(run.submitted)
-        age = datetime.datetime.now(datetime.UTC) - submitted
-        return age.total_seconds() > _UNHEARD_SECONDS and read_run(store, run.run_id).active
-    try:
-        answer = store.ssm.get_command_invocation(
-            CommandId=told["command_id"], InstanceId=told["instance_id"]
-        )
-    except Exception as error:
-        if aws.error_code(error) != "InvocationDoesNotExist":
-            raise
-        return not _is_running(store, told["instance_id"])
-    if answer["Status"] not in _ENDED_COMMAND:
-        # Systems Manager notices a machine's end late, if at all.
-        return not _is_running(store, told["instance_id"])
-    return read_run(store, run.run_id).active  # it may have written its last event while we looked
-
-
-def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> dict[str, str] | None:
-    """Return what `submission.json` would say, from Systems Manager's list: its writer was killed."""
-    environment, earlier = request.get("environment", ""), request.get("earlier_commands", ())
-    submitted = datetime.datetime.fromisoformat(run.submitted) - _CLOCKS_DIFFER
-    after = {"key": "InvokedAfter", "value": submitted.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    for page in store.ssm.get_paginator("list_commands").paginate(Filters=[after]):
-        for command in page["Commands"]:
-            # The nodes' commands have the run's id for a comment, too, but another document.
-            ours = command["Comment"] == run.run_id and command["InstanceIds"]
-            if (
-                ours
-                and command["CommandId"] not in earlier
-                and command["DocumentName"] == naming.run_document(environment)
-            ):
-                return {"command_id": command["CommandId"], "instance_id": command["InstanceIds"][0]}
-    return None
 
 
 def end_lost(store: RunStore, run: RunStatus, event: str, cause: str) -> None:
@@ -178,9 +143,11 @@ def _is_settled(marker: dict[str, Any]) -> bool:
 
 def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
     """End the lost runs, record every ended one, and return all runs as they then stand, newest first."""
-    for run in active_runs(store):
-        if is_lost(store, run):
-            end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
+    active = active_runs(store)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        lost = list(pool.map(lambda run: is_lost(store, run), active))
+    for run in (run for run, gone in zip(active, lost, strict=True) if gone):
+        end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
     runs = list_runs(store)
     ended = [run for run in runs if not run.active]
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -201,10 +168,3 @@ def end_lost_holders(store: RunStore, ledger: LedgerLike) -> list[str]:
             settle(store, ledger, read_run(store, run_id))
             ended.append(run_id)
     return ended
-
-
-def _is_running(store: RunStore, instance_id: str) -> bool:
-    filters = [{"Name": "instance-id", "Values": [instance_id]}]
-    answer = store.ec2.describe_instances(Filters=filters)
-    states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]
-    return any(state in ("pending", "running") for state in states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,12 @@ from fleet.session import Session
 from stacks import naming
 
 FINAL_EVENTS = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "PREEMPTED"})
-_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+"""What S3 says of an object that is not there."""
+_OF_A_TEAM = re.compile(r"[a-z][a-z0-9]*-")
+"""How the id of a run begins that is not the environment's own team's."""
+_TASK = re.compile(r"(.+-[a-z0-9]{5})-a(\d+)")
+"""The id of one task of an array: the array's, and the task's index."""
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -25,6 +31,8 @@ class RunStore:
     cloud: Cloud
     region: str
     bucket: str
+    team: str = ""
+    """The further team whose runs are listed, "" for all: its members may not see others'."""
 
     @cached_property
     def s3(self) -> Any:
@@ -58,7 +66,7 @@ class RunStore:
                 try:
                     body = self.s3.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read()
                 except Exception as error:
-                    if aws.error_code(error) not in _MISSING:  # freed since it was listed
+                    if aws.error_code(error) not in MISSING:  # freed since it was listed
                         raise
                 else:
                     node = str(item["Key"]).removeprefix("nodes/").removesuffix(".json")
@@ -67,14 +75,15 @@ class RunStore:
 
     def run_ids(self) -> list[str]:
         """Return every run's id, newest first."""
-        query = {"Bucket": self.bucket, "Prefix": "runs/", "Delimiter": "/"}
+        prefix = f"runs/{self.team}-" if self.team else "runs/"
+        query = {"Bucket": self.bucket, "Prefix": prefix, "Delimiter": "/"}
         found = [
             prefix["Prefix"].split("/")[1]
             for page in self._pages(query)
             for prefix in page.get("CommonPrefixes", [])
         ]
         # `runs/.speedup/` holds trials, which are no run's.
-        return sorted((each for each in found if not each.startswith(".")), reverse=True)
+        return sorted((each for each in found if not each.startswith(".")), key=_by_time, reverse=True)
 
     def sizes(self, run_id: str, prefix: str = "") -> dict[str, int]:
         """Return the size in bytes of each object of the run whose name starts so, by its name in the run."""
@@ -102,10 +111,25 @@ class RunStore:
         try:
             answer = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
         except Exception as error:
-            if aws.error_code(error) in _MISSING:
+            if aws.error_code(error) in MISSING or self._is_hidden(run_id, name, error):
                 return None
             raise
         return answer["Body"].read(), str(answer["ETag"])
+
+    def _is_hidden(self, run_id: str, name: str, error: Exception) -> bool:
+        """Return whether S3 refuses what is not there, as it does to those who may not list all."""
+        if aws.error_code(error) != "AccessDenied" or not _OF_A_TEAM.match(run_id):
+            return False
+        return name not in self.sizes(run_id, name)
+
+    def read_object(self, key: str) -> bytes | None:
+        """Return an object of the bucket that belongs to no run, or None where there is none."""
+        try:
+            return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+        except Exception as error:
+            if aws.error_code(error) in MISSING:
+                return None
+            raise
 
     def get_from(self, run_id: str, name: str, offset: int) -> bytes:
         """Return what the file has from `offset` on; it must be longer than that."""
@@ -152,11 +176,18 @@ class RunStore:
         self.s3.delete_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
 
 
-def open_runs(session: Session) -> RunStore:
-    """Return the runs of the session's environment; contacts nothing yet."""
+def _by_time(run_id: str) -> tuple[str, int]:
+    """Return what sorts ids by their time, whatever team they are of, and an array's tasks by their index."""
+    plain = _OF_A_TEAM.sub("", run_id)
+    task = _TASK.fullmatch(plain)
+    return (task[1], int(task[2])) if task else (plain, -1)
+
+
+def open_runs(session: Session, team: str = "") -> RunStore:
+    """Return the runs of the session's environment, or of a further team's; contacts nothing yet."""
     region = session.spec.region
     bucket = naming.artifact_bucket(session.account.organization, session.spec.name, region)
-    return RunStore(session.cloud, region, bucket)
+    return RunStore(session.cloud, region, bucket, team)
 
 
 def _json(data: dict[str, Any]) -> bytes:

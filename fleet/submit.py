@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import datetime
-import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fleet import aws, code_archive, datasets
 from fleet.clock import utc_now
-from fleet.errors import ActError
-from fleet.head import find_head, running_head
+from fleet.code_archive import CodeArchive
+from fleet.datasets import Dataset
+from fleet.handover import await_queued, bearing_with_the_cloud, hand_over, request_text
+from fleet.head import find_head
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
 from fleet.job_digest import job_digest
+from fleet.job_forms import task_ids
+from fleet.job_queueing import SLURM, ignored_settings, site_of
+from fleet.requirements import LockedRequirements, read_requirements
 from fleet.run_control import end_lost_holders
-from fleet.run_store import open_runs
+from fleet.run_store import RunStore, open_runs
+from fleet.runs import read_run
 from fleet.session import Session
 from fleet.speedup import known_trials
 from stacks.outputs import EnvironmentOutputs
-from stacks.problems import UserError
+from stacks.problems import Problem, UserError
 
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Nothing that is easily misread."""
@@ -35,127 +39,147 @@ class Submitted:
     request: LaunchRequest
     head: str
     """Instance id of the head node."""
+    queued: bool
+    """Whether the queue has said that it has the run; the plain engine is not waited for."""
+    warnings: tuple[str, ...]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The ids of the runs that an array's tasks are; none for a single run."""
+        array = self.request.queueing.array
+        return list(task_ids(self.run_id, array).values()) if array else []
+
+
+@dataclass(frozen=True)
+class _Cargo:
+    """What travels with a run."""
+
+    code: CodeArchive | None
+    dataset: Dataset | None
+    packages: LockedRequirements | None
 
 
 def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submitted:
     """Check the job, bring what it needs to the bucket and start it; the ledger has it as `run.submit`.
 
     Raises UserError with every problem of the job, ActError where the environment can't take it. Of a run
-    that did not start, nothing is left in the bucket but its dataset.
+    that did not start, nothing is left in the bucket but its dataset and its list of packages.
     """
     about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
+    site, store = site_of(outputs, session.cloud.variables), open_runs(session)
     with session.ledger.act("run.submit", job.environment, **about) as act:
-        request = build_request(job, outputs.fleets, outputs.run_max_gib)
-        run_id = act.details["run_id"] = new_run_id()
-        code = code_archive.pack(request.code_root) if request.code_root else None
+        request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
+        queueing = request.queueing
+        packages = read_requirements(job.packages) if job.packages else None
+        if problems := _waiting_problems(store, request):
+            raise UserError(problems)
+        further_team = queueing.team if queueing.team != site.default_team else ""
+        run_id = act.details["run_id"] = new_run_id(further_team)
+        code = code_archive.pack(request.code_root, request.script) if request.code_root else None
         dataset = _prepare(session, request) if request.dataset else None
         head = find_head(session)
-        s3 = session.client("s3")
-        if dataset:
-            datasets.upload(s3, outputs.dataset_bucket, dataset)
-        digest = job_digest(request, code.sha256 if code else "", dataset.sha256 if dataset else "")
-        run = {
-            "run_id": run_id,
-            **request.to_dict(),
-            "job_digest": digest,
-            "trials": known_trials(s3, outputs.artifact_bucket, digest),
-            "dataset": dataset.to_dict() if dataset else None,
-            "code": {"sha256": code.sha256, "files": code.files} if code else None,
-            "actor": session.caller,
-            "submitted": utc_now(),
-        }
-        files = {"launch.sh": render_launch_script(request).encode()}
-        if code:
-            files["code.tar.gz"] = code.body
-        files["run.json"] = json.dumps(
-            run, indent=2, ensure_ascii=False
-        ).encode()  # last: it makes the run exist
-        head = _start(session, outputs, run_id, files, head)
-    make_room(session)
-    return Submitted(run_id, request, head)
+        cargo = _Cargo(code, dataset, packages)
+        _bring(session, outputs, cargo)
+        run = {"run_id": run_id, **_described(session, outputs, request, cargo)}
+        document = run_document(outputs, queueing.team)
+        told = hand_over(session, store.bucket, document, head, run_id, _files(run, request, code))
+        queued = queueing.scheduler == SLURM and await_queued(store, run_id, 1, told)
+    if queueing.scheduler != SLURM:
+        make_room(session)
+    warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]
+    return Submitted(run_id, request, told[0], queued, (*warnings, *(packages.warnings if packages else ())))
 
 
-def _prepare(session: Session, request: LaunchRequest) -> datasets.Dataset:
+def run_document(outputs: EnvironmentOutputs, team: str) -> str:
+    """Return the document that starts a run of that team, "" for one of an environment without teams."""
+    return outputs.run_document_of(team) if team else outputs.run_document
+
+
+def _described(
+    session: Session, outputs: EnvironmentOutputs, request: LaunchRequest, cargo: _Cargo
+) -> dict[str, Any]:
+    """Return `run.json`, but for the run's id."""
+    code, dataset = cargo.code, cargo.dataset
+    digest = job_digest(request, code.sha256 if code else "", dataset.sha256 if dataset else "")
+    return {
+        **request.to_dict(),
+        "job_digest": digest,
+        "trials": _known_trials(session, outputs, digest),
+        "dataset": dataset.to_dict() if dataset else None,
+        "code": code.to_dict() if code else None,
+        "packages": cargo.packages.to_dict() if cargo.packages else None,
+        "actor": session.caller,
+        "submitted": utc_now(),
+    }
+
+
+def _known_trials(session: Session, outputs: EnvironmentOutputs, digest: str) -> dict[str, Any] | None:
+    """Return the job's trials; a further team may not see what the environment's own has measured."""
+    try:
+        return known_trials(session.client("s3"), outputs.artifact_bucket, digest)
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied":
+            raise
+        return None
+
+
+def _files(run: Mapping[str, Any], request: LaunchRequest, code: CodeArchive | None) -> dict[str, bytes]:
+    """Return the objects of the run below `runs/`, those of an array's tasks too, its own run.json last."""
+    run_id = str(run["run_id"])
+    files = {f"{run_id}/launch.sh": render_launch_script(request).encode()}
+    if code:
+        files[f"{run_id}/code.tar.gz"] = code.body
+    array = request.queueing.array
+    for index, task in (task_ids(run_id, array) if array else {}).items():
+        about = {"run_id": task, "array": None, "array_of": run_id, "array_index": index}
+        files[f"{task}/run.json"] = request_text({**run, **about})
+    files[f"{run_id}/run.json"] = request_text(run)  # last: it makes the run exist
+    return files
+
+
+def _bring(session: Session, outputs: EnvironmentOutputs, cargo: _Cargo) -> None:
+    """Upload what many runs may share: the dataset, the list of packages."""
+    s3 = session.client("s3")
+    if cargo.dataset:
+        datasets.upload(s3, outputs.dataset_bucket, cargo.dataset)
+    if cargo.packages:
+        s3.put_object(Bucket=outputs.artifact_bucket, Key=cargo.packages.key, Body=cargo.packages.body)
+
+
+def _waiting_problems(store: RunStore, request: LaunchRequest) -> list[Problem]:
+    """Return what is wrong with the runs that it waits for: unknown, or ended so that it never starts."""
+    problems: list[Problem] = []
+    for run_id in request.queueing.after:
+        try:
+            run = read_run(store, run_id)
+        except UserError as error:
+            problems += [Problem(what=each.what, do=each.do, path="--after") for each in error.problems]
+            continue
+        if not run.active and run.state != "SUCCEEDED" and not request.queueing.after_any:
+            what = f"the run {run_id} has ended as {run.state}, so this one would wait for ever"
+            again = f"fleetform run {request.environment} --resume {run_id}"
+            do = f"go on with it first (`{again}`), or say --after-any"
+            problems.append(Problem(what=what, do=do, path="--after"))
+    return problems
+
+
+def _prepare(session: Session, request: LaunchRequest) -> Dataset:
     """Return the job's dataset, prepared on this machine."""
     variables = session.cloud.process_environment()
     return datasets.prepare(session.project, request.dataset, request.recipe, request.overrides, variables)
 
 
-def new_run_id() -> str:
-    """Return an id that sorts by its time (UTC) and that nobody else takes in the same second."""
+def new_run_id(team: str = "") -> str:
+    """Return an id that sorts by its time (UTC) and that nobody else takes in the same second.
+
+    The runs of a further team, one beside the environment's own, begin with its name.
+    """
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{moment}-{''.join(secrets.choice(_ID_LETTERS) for _ in range(5))}"
-
-
-def _start(
-    session: Session, outputs: EnvironmentOutputs, run_id: str, files: dict[str, bytes], head: str
-) -> str:
-    """Upload the run's files, send the command, and return whom it was sent to.
-
-    Where either fails, what was uploaded is taken away.
-    """
-    s3, bucket = session.client("s3"), outputs.artifact_bucket
-    uploaded: list[str] = []
-    try:
-        for name, body in files.items():
-            key = f"runs/{run_id}/{name}"
-            uploaded.append(key)
-            s3.put_object(Bucket=bucket, Key=key, Body=body)
-        head, command_id = send(session, outputs.run_document, run_id, head)
-    except BaseException as error:
-        left = _remove(s3, bucket, uploaded)
-        if not isinstance(error, Exception):
-            raise
-        more = f"; {', '.join(left)} could not be removed from s3://{bucket}" if left else ""
-        raise ActError(f"the run was not started: {error}{more}") from error
-    about = {"instance_id": head, "command_id": command_id}
-    # From here on the run is under way, whatever happens: without this file, is_lost looks for the command.
-    with bearing_with_the_cloud():
-        s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=json.dumps(about).encode())
-    return head
-
-
-def send(session: Session, document: str, run_id: str, head: str) -> tuple[str, str]:
-    """Tell the head of the run; return its instance id and the command's.
-
-    Systems Manager lists a machine for minutes after its end, but refuses to send to it.
-    """
-    ssm = session.client("ssm")
-    about = {"DocumentName": document, "Parameters": {"RunId": [run_id]}, "Comment": run_id}
-    try:
-        answer = ssm.send_command(InstanceIds=[head], **about)
-    except Exception as error:
-        if aws.error_code(error) != "InvalidInstanceId":
-            raise
-        head = running_head(session)
-        answer = ssm.send_command(InstanceIds=[head], **about)
-    return head, str(answer["Command"]["CommandId"])
+    end = "".join(secrets.choice(_ID_LETTERS) for _ in range(5))
+    return "-".join([*([team] if team else []), moment, end])
 
 
 def make_room(session: Session) -> None:
     """End the lost runs whose nodes this one would wait for; it is on its way by now."""
     with bearing_with_the_cloud():
         end_lost_holders(open_runs(session), session.ledger)
-
-
-@contextmanager
-def bearing_with_the_cloud() -> Iterator[None]:
-    """Let a refusal of the cloud pass: whoever looks at the runs next makes up for it."""
-    try:
-        yield
-    except (ActError, UserError):
-        pass
-    except Exception as error:
-        if not aws.is_cloud_error(error):
-            raise
-
-
-def _remove(s3: Any, bucket: str, keys: list[str]) -> list[str]:
-    """Delete the objects and return those that could not be deleted."""
-    left = []
-    for key in reversed(keys):
-        try:
-            s3.delete_object(Bucket=bucket, Key=key)
-        except Exception:
-            left.append(key)
-    return left

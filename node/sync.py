@@ -23,8 +23,8 @@ BYTES_PER_SECOND = 1024 * 1024
 _RETRY_SECONDS = 5.0
 _TICK = 0.25
 _TAKEN = re.compile(
-    r"(run|submission|cancel|stop|receipt|settled(-\d+)?|fsx|fsx-reaper)\.json|fsx/.*|events\.jsonl|launch\.sh"
-    r"|code\.tar\.gz|(logs|outputs|alive)/node-\d+\.\w+|(node-\d+|attempts)/.*",
+    r"(run|submission|cancel|stop|receipt|settled(-\d+)?|fsx|fsx-reaper|batch)\.json|fsx/.*|events\.jsonl|launch\.sh"
+    r"|code\.tar\.gz|(logs|outputs|alive)/node-\d+\.\w+(\.part-\d+)?|(node-\d+|attempts|turns)/.*",
     re.DOTALL,
 )
 """Names in a run's directory that are not the job's: docs/architecture.md, "The run directory"."""
@@ -54,6 +54,11 @@ class FolderSync:
         self._checkpoint_seconds = checkpoint_seconds
         self._sent: dict[str, Sent] = {}
         self._resume_at = 0.0
+        self._left: set[str] = set()
+
+    def leave(self, name: str) -> None:
+        """Leave a file to whoever else sends it, until `finish`."""
+        self._left.add(name)
 
     def key(self, name: str) -> str:
         """Return where a file goes: the log and rank 0's files by their names, others below `node-<rank>/`.
@@ -83,7 +88,7 @@ class FolderSync:
         try:
             names, _ = files_to_send(self._folder, final=False)
             for name in names:
-                if not self._is_fresh_checkpoint(name):
+                if name not in self._left and not self._is_fresh_checkpoint(name):
                     self._send(name, now, final=False)
             self._forget_removed_checkpoints(set(names))
         except failures() as error:

@@ -14,6 +14,7 @@ from scripts.options import cloud_option, environment_argument
 @cloud_option
 def command(environment: str, run: str, cloud: str | None) -> int:
     """Stop RUN of ENVIRONMENT and wait until it has ended; its trainer gets 30 s to write a checkpoint."""
+    from fleet.queue_acts import queue_teller
     from fleet.run_control import cancel, settle
     from fleet.run_store import open_runs
     from fleet.session import open_session
@@ -26,6 +27,7 @@ def command(environment: str, run: str, cloud: str | None) -> int:
         session.ledger,
         run,
         actor,
+        tell=queue_teller(session),
         on_wait=lambda each: live.show(f"{each.state}, waiting for its end"),
     )
     settle(store, session.ledger, ended)

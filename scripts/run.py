@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scripts.console_io import emit_json, note, say
+from scripts.console_io import emit_json, note, say, warn
 from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
     from fleet.job import JobSpec
+
+
+_QUEUE_OPTIONS = (
+    click.option(
+        "--team", envvar="FLEETFORM_TEAM", metavar="NAME", help="Whose share it counts to. [default: the own]"
+    ),
+    click.option("--priority", default="normal", show_default=True, help="`low`, `normal` or `high`."),
+    click.option("--begin", default="", metavar="TIME", help="Not before: `2026-11-23T06:00`, `+2h`."),
+    click.option("--after", multiple=True, metavar="RUN", help="Once this run has succeeded; repeat it."),
+    click.option("--after-any", is_flag=True, help="Start after those runs however they end."),
+    click.option(
+        "--array", default="", metavar="FIRST-LAST[%N]", help="One run for each index, at most N at once."
+    ),
+    click.option(
+        "--requeues", type=int, default=3, show_default=True, help="Queue it again so often after a crash."
+    ),
+    click.option("--gpus-per-node", type=int, help="GPUs of each node; fewer share it. [default: all]"),
+    click.option(
+        "--packages", type=click.Path(path_type=Path), metavar="FILE",
+        help="A requirements file, locked with hashes, to install for the run.",
+    ),
+    click.option("--container", default="", metavar="IMAGE", help="An image to run in (enroot and pyxis)."),
+)  # fmt: skip
+"""What a run tells the queue."""
+
+
+def _queue_options(function: Callable[..., int]) -> Callable[..., int]:
+    for option in reversed(_QUEUE_OPTIONS):
+        function = option(function)
+    return function
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -34,6 +65,7 @@ if TYPE_CHECKING:
     metavar="GIB",
     help="A fast file system (FSx for Lustre) for the length of the run: 1200, or a multiple of 2400.",
 )
+@_queue_options
 @click.option(
     "--resume", metavar="RUN", help="Go on with a run that has ended too early, from its checkpoints."
 )
@@ -50,13 +82,14 @@ def command(
     follow: bool,
     as_json: bool,
     cloud: str | None,
-    **sizes: Any,
+    **asked: Any,
 ) -> int:
     """Run a recipe, or any script that torchrun can start, on ENVIRONMENT.
 
     \b
       fleetform run vision --recipe digits samples=20000 --nodes 2 --follow
       fleetform run vision --nodes 2 -- train.py --lr 0.01
+      fleetform run vision --array 0-9%4 --after 20261122-170203-abcde -- sweep.py
 
     A run that was PREEMPTED, or ended otherwise before its job was done, goes on from its checkpoints:
 
@@ -76,21 +109,29 @@ def command(
         overrides=words if recipe is not None else (),
         script=script,
         arguments=words[1:] if script else (),
-        **sizes,
+        **asked,
     )
-    return _dry_run(job) if dry_run else _run(job, cloud, follow, as_json)
+    return _dry_run(job, cloud) if dry_run else _run(job, cloud, follow, as_json)
 
 
-def _dry_run(job: JobSpec) -> int:
-    """Print the launch script, from the environment's file alone."""
-    from fleet.job import build_request, declared_fleets, render_launch_script
+def _dry_run(job: JobSpec, cloud: str | None) -> int:
+    """Print the launch script, from the environment's file and what it brings along."""
+    from fleet.cloud import choose_cloud
+    from fleet.job import build_request, declared_fleets, declared_site, render_launch_script
+    from fleet.job_queueing import ignored_settings
     from fleet.project import find_project
+    from fleet.requirements import read_requirements
     from stacks.guardrails import load_checked
 
-    _, spec = load_checked(find_project().environments, job.environment)
-    click.echo(
-        render_launch_script(build_request(job, declared_fleets(spec), spec.fsx.run_max_gib)), nl=False
-    )
+    project = find_project()
+    _, spec = load_checked(project.environments, job.environment)
+    site = declared_site(spec, choose_cloud(project, cloud).variables)
+    request = build_request(job, declared_fleets(spec), spec.fsx.run_max_gib, site)
+    if job.packages:
+        read_requirements(job.packages)
+    for each in ignored_settings(job, site):
+        warn(each)
+    click.echo(render_launch_script(request), nl=False)
     return 0
 
 
@@ -123,6 +164,7 @@ def _resume(
 
 def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
     from fleet.environment import read_outputs
+    from fleet.job_queueing import SLURM
     from fleet.session import open_session
     from fleet.submit import submit
     from scripts.run_output import follow_to_end
@@ -131,9 +173,13 @@ def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
     assert session.caller  # the first look at the cloud: it answers, or a UserError says what to do
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
     submitted = submit(session, outputs, job)
+    for each in submitted.warnings:
+        warn(each)
+    if submitted.request.queueing.scheduler == SLURM and not submitted.queued:
+        warn("the head node has not said yet that the run is queued: see `fleetform queue`")
     if not follow:
         if as_json:
-            emit_json({"run_id": submitted.run_id, "head": submitted.head})
+            emit_json({"run_id": submitted.run_id, "head": submitted.head, "tasks": submitted.tasks})
         else:
             say(submitted.run_id)
             note(f"follow it: fleetform logs {job.environment} {submitted.run_id} -f")

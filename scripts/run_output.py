@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,10 @@ from fleet.run_store import open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
 from node.speedup_lines import speedup_lines
-from scripts.console_io import emit_json, note
+from scripts.console_io import emit_json, note, say
+
+if TYPE_CHECKING:
+    from fleet.queue_acts import QueueAct
 
 
 def follow_to_end(
@@ -52,6 +55,18 @@ def follow_to_end(
     return 0 if run.state == "SUCCEEDED" else 1
 
 
+def act_in_queue(environment: str, run_id: str, act: QueueAct, cloud: str | None) -> int:
+    """Hold, release or requeue a run and print what the queue says of it; return the exit code."""
+    from fleet.queue_acts import act_on_run
+    from fleet.session import open_session
+
+    session = open_session(environment, cloud)
+    assert session.caller
+    said = act_on_run(session, run_id, act)
+    say(said or f"{run_id}: {act} done")
+    return 0
+
+
 def receipt_lines(receipt: dict[str, Any] | None) -> list[str]:
     """Return what a run's receipt says for people: what its processes were worth, and what it cost."""
     if receipt is None:
@@ -63,6 +78,9 @@ def receipt_lines(receipt: dict[str, Any] | None) -> list[str]:
         name, lost = max(others.items(), key=lambda each: each[1])
         share = f"{goodput['goodput_percent']:.0f}% of the job's time went into steps that count"
         lines.append(f"{share}; the largest loss is {name.replace('_', ' ')} ({100 * lost / wall:.0f}%)")
+    if launch := receipt.get("launch"):
+        steps = ", ".join(f"{name.replace('_', ' ')} {duration(each)}" for name, each in launch.items())
+        lines.append(f"from submit to the first step {duration(sum(launch.values()))}: {steps}")
     usd = receipt["cost"]["usd"]
     if usd is not None:
         attempts = f" in {len(receipt['attempts'])} attempts" if "attempts" in receipt else ""

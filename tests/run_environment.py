@@ -88,7 +88,7 @@ def build(cloud: Cloud, project: Project, name: str, nodes: int, *, spot: bool =
     s3.put_object(Bucket=bucket, Key=bundle.key, Body=bundle.data)
     ssm = session.client("ssm")
     for document, text in (
-        (naming.run_document(name), RunJobDocument(environment=name)),
+        (naming.run_document(name), RunJobDocument(environment=name, team="tests")),
         (naming.node_document(name), RunNodeDocument(environment=name)),
     ):
         ssm.create_document(

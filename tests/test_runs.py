@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from fleet import aws, follow, run_control
+from fleet import aws, follow, lost, run_control
 from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.fetch import fetch
 from fleet.follow import EventSeen, LogText
-from fleet.run_control import cancel, end_lost_holders, is_lost, settle, settle_all
+from fleet.lost import is_lost
+from fleet.run_control import cancel, end_lost_holders, settle, settle_all
 from fleet.run_store import RunStore
 from fleet.runs import active_runs, left_out, list_runs, outputs_safe, read_run
 from scripts.run_output import LogPrinter, duration
@@ -226,7 +227,7 @@ def test_a_run_whose_submitter_was_killed_is_found_by_its_command(
     make(store, "a", "QUEUED", "PROVISIONING", "RUNNING", environment="lab")
     commands = Commands("a")
     monkeypatch.setitem(store.__dict__, "ssm", commands)
-    monkeypatch.setattr(run_control, "_is_running", lambda store, instance_id: True)
+    monkeypatch.setattr(lost, "_is_running", lambda store, instance_id: True)
     assert not is_lost(store, read_run(store, "a"))
     commands.status = "Failed"
     assert is_lost(store, read_run(store, "a"))

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from fleet import code_archive, datasets, head, run_control, submit
+from fleet import code_archive, datasets, head, lost, run_control, submit
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.errors import ActError
 from fleet.job import JobSpec
 from fleet.project import Project
-from fleet.run_control import is_lost, settle_all
+from fleet.lost import is_lost
+from fleet.run_control import settle_all
 from fleet.runs import read_run
 from stacks import naming
 from stacks.problems import UserError
@@ -122,7 +123,7 @@ def test_a_run_is_under_way_though_nothing_more_could_be_written_after_the_comma
 
 def _command_of(desk: RunEnvironment, run_id: str) -> str:
     request = desk.store.get_json(run_id, "run.json") or {}
-    found = run_control._find_command(desk.store, read_run(desk.store, run_id), request)
+    found = lost._find_command(desk.store, read_run(desk.store, run_id), request)
     assert found is not None
     return found["command_id"]
 

@@ -1,0 +1,120 @@
+"""Whether anybody still carries out an active run: its dispatcher on the head node, or the queue."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+from fleet import aws
+from fleet.handover import ENDED_COMMAND
+from fleet.job_queueing import SLURM
+from fleet.run_store import RunStore
+from fleet.runs import SUBMITTED, RunStatus, find_run, read_events, read_run
+from stacks import naming
+
+_UNHEARD_SECONDS = 60
+"""A run that was submitted this long ago, of which no head node was told, is lost: its submitter was killed.
+Should the head hear of it after all, it finds the final event there and leaves it alone."""
+_CLOCKS_DIFFER = datetime.timedelta(minutes=5)
+_FORGOTTEN = datetime.timedelta(minutes=10)
+"""A queue that is so much younger than a run's last event and does not have it has forgotten it."""
+QUEUE = "cluster/queue.json"
+"""What the head's queue publishes of itself in the artifact bucket."""
+
+
+def is_lost(store: RunStore, run: RunStatus) -> bool:
+    """Return whether nobody carries out the active run: its dispatcher ended, or the head node is gone.
+
+    One that is in Slurm's queue is not lost with its head, which is replaced, but with its environment.
+    """
+    request = store.get_json(run.run_id, "run.json") or {}
+    if request.get("scheduler") == SLURM:
+        if request.get("array_of") and run.attempt == 1:
+            return _lost_with_its_array(store, run, str(request["array_of"]))
+        if run.state != SUBMITTED:
+            return _lost_by_the_queue(store, run, str(request["environment"]))
+    told = store.get_json(run.run_id, "submission.json")
+    if told is None or told["command_id"] in request.get("earlier_commands", ()):
+        told = _find_command(store, run, request)
+    if told is None:
+        submitted = datetime.datetime.fromisoformat(run.submitted)
+        age = datetime.datetime.now(datetime.UTC) - submitted
+        return age.total_seconds() > _UNHEARD_SECONDS and read_run(store, run.run_id).active
+    return _lost_with_its_command(store, run, told, queued=request.get("scheduler") == SLURM)
+
+
+def _lost_with_its_command(store: RunStore, run: RunStatus, told: dict[str, str], *, queued: bool) -> bool:
+    """Return whether the command that was to carry the run out, or to queue it, has ended without."""
+    try:
+        answer = store.ssm.get_command_invocation(
+            CommandId=told["command_id"], InstanceId=told["instance_id"]
+        )
+    except Exception as error:
+        if aws.error_code(error) != "InvocationDoesNotExist":
+            raise
+        return not _is_running(store, told["instance_id"])
+    if answer["Status"] not in ENDED_COMMAND:
+        # Systems Manager notices a machine's end late, if at all.
+        return not _is_running(store, told["instance_id"])
+    if queued and answer["Status"] == "Success":
+        return False  # the queue has it, and says so in a moment
+    return read_run(store, run.run_id).active  # it may have written its last event while we looked
+
+
+def _lost_with_its_array(store: RunStore, run: RunStatus, array: str) -> bool:
+    """Return whether the array that the run is a task of has ended, or is not there."""
+    parent = find_run(store, array)
+    if parent is None:
+        submitted = datetime.datetime.fromisoformat(run.submitted)
+        age = datetime.datetime.now(datetime.UTC) - submitted
+        return age.total_seconds() > _UNHEARD_SECONDS
+    return not parent.active and read_run(store, run.run_id).active
+
+
+def _lost_by_the_queue(store: RunStore, run: RunStatus, environment: str) -> bool:
+    """Return whether the environment is gone, or stands with a queue that knows nothing of the run."""
+    events = read_events(store, run.run_id)
+    queue = read_queue(store)
+    if queue is not None and not any(job["run_id"] == run.run_id for job in queue["jobs"]):
+        last = datetime.datetime.fromisoformat(events[-1]["time"])
+        if datetime.datetime.fromisoformat(queue["time"]) - last > _FORGOTTEN:
+            return read_run(store, run.run_id).active
+    try:
+        store.ssm.get_parameter(Name=naming.outputs_parameter(environment))
+    except Exception as error:
+        if aws.error_code(error) != "ParameterNotFound":
+            raise
+        return read_run(store, run.run_id).active
+    return False
+
+
+def read_queue(store: RunStore) -> dict[str, Any] | None:
+    """Return the queue as the head has last published it, or None where it never has."""
+    body = store.read_object(QUEUE)
+    return json.loads(body) if body is not None else None
+
+
+def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> dict[str, str] | None:
+    """Return what `submission.json` would say, from Systems Manager's list: its writer was killed."""
+    environment, earlier = request.get("environment", ""), request.get("earlier_commands", ())
+    submitted = datetime.datetime.fromisoformat(run.submitted) - _CLOCKS_DIFFER
+    after = {"key": "InvokedAfter", "value": submitted.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    for page in store.ssm.get_paginator("list_commands").paginate(Filters=[after]):
+        for command in page["Commands"]:
+            # The nodes' commands have the run's id for a comment, too, but another document.
+            ours = command["Comment"] == run.run_id and command["InstanceIds"]
+            if (
+                ours
+                and command["CommandId"] not in earlier
+                and command["DocumentName"].startswith(naming.run_document(environment))
+            ):
+                return {"command_id": command["CommandId"], "instance_id": command["InstanceIds"][0]}
+    return None
+
+
+def _is_running(store: RunStore, instance_id: str) -> bool:
+    filters = [{"Name": "instance-id", "Values": [instance_id]}]
+    answer = store.ec2.describe_instances(Filters=filters)
+    states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]
+    return any(state in ("pending", "running") for state in states)

@@ -1,0 +1,112 @@
+"""What an environment's machines do now: their states, their runs, and what they say of themselves."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleet.clock import utc_now
+from fleet.job_queueing import SLURM, engine_of
+from fleet.run_store import RunStore, open_runs
+from fleet.session import Session
+from stacks import naming
+
+NODES, STATS = "cluster/nodes.json", "cluster/stats/"
+"""What the head publishes of its nodes, and each node of itself, in the artifact bucket."""
+STALE_SECONDS = 45.0
+"""What a node has said longer ago than this is no news: it says something every 15 s at least."""
+
+
+@dataclass(frozen=True)
+class NodeNow:
+    """One node."""
+
+    name: str
+    fleet: str
+    state: str
+    reason: str
+    instance_id: str
+    runs: tuple[str, ...]
+    stats: Mapping[str, Any] | None = field(default=None)
+    """What it said last, None where it said nothing lately: time, cpu_percent, load, memory_mib,
+    memory_total_mib, gpus, received_mb_s, sent_mb_s, read_mb_s, written_mb_s, disk_free_gib."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {**vars(self), "runs": list(self.runs)}
+
+
+def look_at_nodes(session: Session) -> list[NodeNow]:
+    """Return the nodes of the environment by name; of the plain engine without what they say."""
+    store = open_runs(session)
+    if engine_of(session.cloud.variables, session.spec.scheduler.kind) != SLURM:
+        return sorted(_plain_nodes(session, store), key=lambda node: (node.fleet, node.name))
+    body = store.read_object(NODES)
+    nodes = json.loads(body)["nodes"] if body is not None else []
+    stats = _read_stats(store, [str(node["name"]) for node in nodes if node.get("instance_id")])
+    return [
+        NodeNow(
+            name=str(node["name"]),
+            fleet=str(node.get("fleet") or ""),
+            state=str(node["state"]),
+            reason=str(node.get("reason") or ""),
+            instance_id=str(node.get("instance_id") or ""),
+            runs=tuple(node.get("runs") or ()),
+            stats=stats.get(str(node["name"])),
+        )
+        for node in sorted(nodes, key=lambda node: _by_number(str(node["name"])))
+    ]
+
+
+def _read_stats(store: RunStore, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Return what each of the nodes said last, if that is not long ago."""
+    if not names:
+        return {}
+    assert store.s3, "made before there are threads"
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        bodies = pool.map(lambda name: store.read_object(f"{STATS}{name}.json"), names)
+        found = {name: json.loads(body) for name, body in zip(names, bodies, strict=True) if body}
+    now = datetime.datetime.now(datetime.UTC)
+
+    def age(said: Mapping[str, Any]) -> float:
+        return (now - datetime.datetime.fromisoformat(str(said["time"]))).total_seconds()
+
+    return {name: said for name, said in found.items() if age(said) <= STALE_SECONDS}
+
+
+def _plain_nodes(session: Session, store: RunStore) -> Iterator[NodeNow]:
+    """Yield the machines that EC2 runs for the environment's fleets, and the run that holds each."""
+    filters = [
+        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
+        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_NODE]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    claims = store.claims()
+    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
+        for each in (each for group in page["Reservations"] for each in group["Instances"]):
+            name = str(each["InstanceId"])
+            tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
+            run = claims.get(name)
+            state = each["State"]["Name"]
+            yield NodeNow(
+                name=name,
+                fleet=tags.get(naming.TAG_FLEET, ""),
+                state=state if state != "running" else "BUSY" if run else "IDLE",
+                reason="",
+                instance_id=name,
+                runs=(run,) if run else (),
+            )
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    fleet, _, number = name.rpartition("-")
+    return (fleet, int(number)) if number.isdecimal() else (name, 0)
+
+
+def snapshot(nodes: Sequence[NodeNow]) -> dict[str, Any]:
+    """Return the nodes as `fleetform top --json` answers."""
+    return {"time": utc_now(), "nodes": [node.to_dict() for node in nodes]}
