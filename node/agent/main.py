@@ -21,16 +21,18 @@ from node.agent.metadata import Metadata
 from node.agent.publish import BUSY_SECONDS, Publisher
 from node.agent.usage import Usage
 from node.aws import client, failures
+from node.cluster.facts import NoClusterError, read_facts
 from node.cluster.identity import find_head, own_name
 from node.cluster.machine import read_machine
 from node.cluster.units import SLURMD, restart
+from node.cluster.users import ensure_users
 from node.config import NodeConfig, read_node_config
 from node.health import expected
 from node.store import Bucket
 
 _NAME_SECONDS = 5.0
-_EXPECTED_SECONDS = 600.0
-"""How often what this machine should have is learnt anew: an `up` may have changed it."""
+_LEARN_SECONDS = 60.0
+"""How often the cluster's description is read anew: an `up` may have changed it, or added a team."""
 
 
 def own_node_name(ec2: Any, metadata: Metadata) -> str:
@@ -102,14 +104,15 @@ def follow_head(config: NodeConfig, ec2: Any) -> Callable[[], float]:
 
 
 def learn(config: NodeConfig, bucket: Bucket) -> Callable[[], float]:
-    """Return what keeps this machine's expectations current for the prolog."""
+    """Return what keeps current what the prolog expects of this machine, and the users that jobs run as."""
 
     def look() -> float:
         try:
             expected.fetch(bucket, config)
-        except (ValueError, KeyError, *failures()) as error:  # type: ignore[misc]
-            print(f"what this machine should have could not be learnt: {error}", file=sys.stderr)
-        return _EXPECTED_SECONDS
+            ensure_users(read_machine(), read_facts(bucket).teams)
+        except (ValueError, KeyError, NoClusterError, subprocess.SubprocessError, *failures()) as error:  # type: ignore[misc]
+            print(f"the cluster's description could not be taken over: {error}", file=sys.stderr)
+        return _LEARN_SECONDS
 
     return look
 

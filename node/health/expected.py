@@ -51,9 +51,14 @@ class Expected:
         )
 
 
+def health_folder(config: NodeConfig) -> Path:
+    """Return where the machine's reports lie: one for all users, whose own `work` may be another."""
+    return config.root / "var" / "fleetform" / "health"
+
+
 def kept_path(config: NodeConfig) -> Path:
     """Return where the machine keeps what it should have."""
-    return config.work / "health" / "expected.json"
+    return health_folder(config) / "expected.json"
 
 
 def load(config: NodeConfig) -> Expected | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from node.aws import client, failures
 from node.config import NodeConfig
 from node.health import expected
-from node.health.expected import Expected
+from node.health.expected import Expected, health_folder
 from node.health.machine import Machine
 from node.health.reasons import reason
 from node.slurm.tools import SlurmError, update_node
@@ -43,7 +43,7 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def accepted_path(config: NodeConfig) -> Path:
     """Return the file with the kernel's time until which Xid errors have been looked into."""
-    return config.work / "health" / "accepted-xids"
+    return health_folder(config) / "accepted-xids"
 
 
 def accept_xids(config: NodeConfig) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from node.config import NodeConfig, read_node_config
 from node.health.checks import look
+from node.health.expected import health_folder
 from node.health.fabric import Party, check_fabric
 from node.health.findings import FAILED, OK, WARNING, Checked, Finding, Report
 from node.health.gpus import Gpu, query
@@ -35,7 +36,7 @@ _KEPT_SECONDS = 7 * 86400.0
 
 def report_path(config: NodeConfig, job_id: int) -> Path:
     """Return where the report of a job on this machine lies."""
-    return config.work / "health" / f"job-{job_id}.json"
+    return health_folder(config) / f"job-{job_id}.json"
 
 
 def read_report(config: NodeConfig, job_id: int) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _network(
         least_gbs=machine.expected.network_gbps / 8 * share,
         sick=report.why(),
     )
-    return check_fabric(party, config.work / "health" / "fabric", config.python)
+    return check_fabric(party, health_folder(config) / "fabric", config.python)
 
 
 def _addresses(names: list[str], aliases: str) -> Mapping[str, str]:
