@@ -185,9 +185,13 @@ def _make_documents(session: Session) -> None:
     texts: dict[str, Any] = {naming.node_document(spec.name): RunNodeDocument(environment=spec.name)}
     own = OWN_RUN_ID_PATTERN if spec.further_teams else RUN_ID_PATTERN
     for team, ids in [("", own), *((each, team_run_id_pattern(each)) for each in spec.further_teams)]:
-        told = {"environment": spec.name, "team": team or spec.own_team, "run_id_pattern": ids}
-        texts[naming.run_document(spec.name, team)] = RunJobDocument(**told)
-        texts[naming.queue_document(spec.name, team)] = QueueDocument(**told)
+        named = team or spec.own_team
+        texts[naming.run_document(spec.name, team)] = RunJobDocument(
+            environment=spec.name, team=named, run_id_pattern=ids
+        )
+        texts[naming.queue_document(spec.name, team)] = QueueDocument(
+            environment=spec.name, team=named, run_id_pattern=ids
+        )
     for document, text in texts.items():
         ssm.create_document(
             Name=document, Content=render(text), DocumentType="Command", DocumentFormat="YAML"

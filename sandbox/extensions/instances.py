@@ -6,6 +6,7 @@ state methods of moto's `Instance`. moto only changes the state's name; drop thi
 
 from __future__ import annotations
 
+import copy
 import functools
 from typing import Any
 
@@ -64,7 +65,17 @@ def install(parts: Parts) -> None:
     EC2Backend.create_tags = _naming(EC2Backend.create_tags, parts)
     Instance.start = after(start, parts.nodes.start)
     Instance.stop = after(stop, parts.nodes.stop)
-    Instance.terminate = after(terminate, parts.nodes.terminate)
+    Instance.terminate = after(_once(terminate), parts.nodes.terminate)
+
+
+def _once(terminate: Any) -> Any:
+    """Return moto's end of an instance without its failure on one that has ended, which EC2 lets pass."""
+
+    @functools.wraps(terminate)
+    def terminate_once(self: Any) -> Any:
+        return copy.copy(self._state) if self.state == "terminated" else terminate(self)
+
+    return terminate_once
 
 
 def _naming(create_tags: Any, parts: Parts) -> Any:
