@@ -50,13 +50,19 @@ def trial_order(counts: Sequence[int], repeats: int) -> list[int]:
     return [count for turn in range(repeats) for count in (counts if turn % 2 == 0 else counts[::-1])]
 
 
-def count_problems(counts: Sequence[int], repeats: int, steps: int) -> list[Problem]:
-    """Return what is wrong with the counts of processes, the repeats and the steps of a trial."""
+def on_nodes(nodes: Sequence[int], procs_per_node: int) -> list[int]:
+    """Return the numbers of processes that fill so many nodes, and one, which a speed-up is over."""
+    return sorted({1, *(count * procs_per_node for count in nodes)})
+
+
+def count_problems(counts: Sequence[int], repeats: int, steps: int, path: str = "--procs") -> list[Problem]:
+    """Return what is wrong with the counts of processes (or nodes), the repeats and the steps of a trial."""
     problems = []
     if not counts or min(counts) < 1 or len(set(counts)) < len(counts):
-        what = f"{','.join(map(str, counts))} are not different numbers of processes"
-        problems.append(Problem(what=what, do="say as in --procs 1,2,4", path="--procs"))
-    elif 1 not in counts:
+        what = f"{','.join(map(str, counts))} are not different numbers of "
+        what += "nodes" if path == "--nodes" else "processes"
+        problems.append(Problem(what=what, do=f"say as in {path} 1,2,4", path=path))
+    elif 1 not in counts and path == "--procs":
         what = "a speed-up is over one process, which is not among the counts"
         problems.append(Problem(what=what, do=f"--procs 1,{','.join(map(str, counts))}", path="--procs"))
     if repeats < 2:

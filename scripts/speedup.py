@@ -18,23 +18,27 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("words", nargs=-1, metavar="[ENVIRONMENT] [KEY=VALUE ...] | -- SCRIPT [ARGUMENTS ...]")
 @click.option("--recipe", metavar="NAME", help="A recipe of the trainer: `python -m trainer --list`.")
-@click.option("--procs", default="1,2", show_default=True, metavar="N,N,...", help="Processes to try.")
+@click.option("--procs", metavar="N,N,...", help="Processes to try. [default: 1,2]")
+@click.option("--nodes", metavar="N,N,...", help="Whole nodes to try instead, beside one process.")
 @click.option("--procs-per-node", type=int, help="Processes on a node. [default: one for each GPU, or one]")
 @click.option("--steps", type=int, default=60, show_default=True, help="Steps of a recipe's trial.")
 @click.option("--repeats", type=int, default=2, show_default=True, help="Trials of each count.")
 @click.option("--fleet", metavar="NAME", help="The fleet to run on. [default: the only one]")
 @click.option("--checkpoints", is_flag=True, help="As for `fleetform run`.")
 @click.option("--local", is_flag=True, help="On this machine's processors, without any cloud.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw what was found, too.")
 @json_option
 @cloud_option
 def command(
     words: tuple[str, ...],
     recipe: str | None,
-    procs: str,
+    procs: str | None,
+    nodes: str | None,
     procs_per_node: int | None,
     steps: int,
     repeats: int,
     local: bool,
+    plot: Path | None,
     as_json: bool,
     cloud: str | None,
     **options: Any,
@@ -43,6 +47,7 @@ def command(
 
     \b
       fleetform speedup vision --recipe digits --procs 1,2,4
+      fleetform speedup vision --recipe gpt --nodes 1,2,4 --plot gpt.svg
       fleetform speedup vision --procs 1,2 -- train.py --epochs 1
       fleetform speedup --local --recipe gpt --procs 1,2
 
@@ -50,18 +55,23 @@ def command(
     Compared is the median time of a step where the job tells its steps, else the whole run. The receipts of
     later runs of the job use it. Exit code 1, and no claim, where a trial differs from itself by over 5%.
     """
-    from fleet.speedup import count_problems
     from stacks.problems import UserError
 
-    counts = _counts(procs)
-    if problems := count_problems(counts, repeats, steps):
-        raise UserError(problems)
+    counts = _checked(procs, nodes, repeats, steps, local=local, plot=plot is not None)
     environment, *rest = ("", *words) if local else (words or ("",))
     if not local and not environment:
         raise UserError.of("no environment is named", "name one, or say --local", path="ENVIRONMENT")
     job = _job(environment or "local", recipe, tuple(rest), options)
     size = {"steps": steps, "repeats": repeats, "on_trial": _tell}
-    found = _local(job, counts, size) if local else _on_fleet(job, counts, procs_per_node, cloud, size)
+    if local:
+        found = _local(job, counts, size)
+    else:
+        found = _on_fleet(job, counts, procs_per_node, cloud, size, whole_nodes=nodes is not None)
+    if plot is not None:
+        from fleet.speedup_chart import plot_trials
+
+        plot_trials(found, plot)
+        note(f"drawn: {plot}")
     if as_json:
         emit_json(found)
     else:
@@ -72,6 +82,26 @@ def command(
 def _counts(text: str) -> list[int]:
     """Return the numbers of `1,2,4`, sorted; what is no number counts as 0, which is refused."""
     return sorted(int(each) if each.strip().isdigit() else 0 for each in text.split(","))
+
+
+def _checked(
+    procs: str | None, nodes: str | None, repeats: int, steps: int, *, local: bool, plot: bool
+) -> list[int]:
+    """Return the numbers of processes, or of whole nodes, to try. Raises UserError with all that is wrong."""
+    from fleet.charts import require_matplotlib
+    from fleet.speedup import count_problems
+    from stacks.problems import Problem, UserError
+
+    counts = _counts(nodes or procs or "1,2")
+    problems = count_problems(counts, repeats, steps, "--nodes" if nodes else "--procs")
+    if nodes is not None and (procs is not None or local):
+        what = "--procs and --nodes both say what to try" if procs else "this machine is one node"
+        problems.append(Problem(what=what, do="leave --nodes out", path="--nodes"))
+    if problems:
+        raise UserError(problems)
+    if plot:
+        require_matplotlib()
+    return counts
 
 
 def _job(environment: str, recipe: str | None, rest: tuple[str, ...], options: Mapping[str, Any]) -> JobSpec:
@@ -93,7 +123,7 @@ def _tell(number: int, total: int, processes: int) -> None:
 
 
 def _local(job: JobSpec, counts: list[int], size: Mapping[str, Any]) -> dict[str, Any]:
-    from fleet.job import program_problems
+    from fleet.job_checks import program_problems
     from fleet.speedup import evaluate, most_processes
     from fleet.speedup_runs import local_trials
     from stacks.problems import UserError
@@ -104,21 +134,30 @@ def _local(job: JobSpec, counts: list[int], size: Mapping[str, Any]) -> dict[str
 
 
 def _on_fleet(
-    job: JobSpec, counts: list[int], procs_per_node: int | None, cloud: str | None, size: Mapping[str, Any]
+    job: JobSpec,
+    counts: list[int],
+    procs_per_node: int | None,
+    cloud: str | None,
+    size: Mapping[str, Any],
+    *,
+    whole_nodes: bool,
 ) -> dict[str, Any]:
     from fleet.environment import read_outputs
     from fleet.job import build_request
+    from fleet.job_queueing import site_of
     from fleet.run_store import open_runs
     from fleet.session import open_session
-    from fleet.speedup import evaluate, most_processes, trial_job
+    from fleet.speedup import evaluate, most_processes, on_nodes, trial_job
     from fleet.speedup_runs import fleet_trials, keep_trials
 
     session = open_session(job.environment, cloud, act="run.submit")
     assert session.caller
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
-    per_node = procs_per_node or build_request(job, outputs.fleets).procs_per_node
+    site = site_of(outputs, session.cloud.variables)
+    per_node = procs_per_node or build_request(job, outputs.fleets, site=site).procs_per_node
+    counts = on_nodes(counts, per_node) if whole_nodes else counts
     largest = trial_job(job, max(counts), per_node, size["steps"])
-    build_request(largest, outputs.fleets)  # too few nodes are told of before the first trial
+    build_request(largest, outputs.fleets, site=site)  # too few nodes are told of before the first trial
     trials, request = fleet_trials(session, outputs, job, counts, procs_per_node=per_node, **size)
     found = evaluate(trials, request["price_usd_per_hour"], per_node, most_processes(job))
     key = keep_trials(open_runs(session), request, found)
