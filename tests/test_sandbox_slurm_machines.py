@@ -1,4 +1,4 @@
-"""Machines of the embedded cloud when it runs Slurm: namespaces or ports, sockets, disks, services, their end."""
+"""Machines of the embedded cloud when it runs Slurm: layouts, sockets, disks, services, their end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from botocore.exceptions import ClientError
 from fleet.cloud import Cloud, choose_cloud
 from fleet.project import Project
 from sandbox import daemon
-from sandbox.engine import LAYOUT_VARIABLE
+from sandbox.engine import LAYOUT_VARIABLE, choose_engine
+from sandbox.layouts.base import LayoutError
 from sandbox.layouts.namespaces import obstacle
+from sandbox.place import Place
 from sandbox.processes import NODE_VARIABLE, SANDBOX_VARIABLE, marked
 from sandbox.slurm_packages import SlurmMissingError, find_slurm, is_installed
 from tests.sandbox_helpers import api, run_instances, run_script, wait_for
@@ -161,12 +163,13 @@ def test_sockets_and_keys_lie_where_no_other_user_gets(cloud: Cloud, pair: list[
     assert ("FLEETFORM_PORT_BASE" in told) is (told["FLEETFORM_LAYOUT"] == "ports")
 
 
-def test_slurms_programs_find_the_machine_that_they_are_on_by_its_name(cloud: Cloud, pair: list[str]) -> None:
-    says(
-        cloud,
-        pair[1],
-        "mkdir -p opt/fleetform/bin; printf '#!/bin/sh\\necho \"$FLEETFORM_NODE_ID $*\"\\n' >opt/fleetform/bin/prolog; chmod +x opt/fleetform/bin/prolog",
-    )
+def test_slurms_programs_find_the_machine_that_they_are_on_by_its_name(
+    cloud: Cloud, pair: list[str], home: Path
+) -> None:
+    folder = home / "sandbox/nodes" / pair[1] / "opt/fleetform/bin"
+    folder.mkdir(parents=True)
+    (folder / "prolog").write_text(PROLOG)
+    (folder / "prolog").chmod(0o700)
     api(cloud, "ec2").create_tags(Resources=[pair[1]], Tags=[{"Key": "fleetform:node", "Value": "gpu-2"}])
     bare = 'env -i SLURMD_NODENAME=gpu-2 "$FLEETFORM_MACHINES/bin/prolog" a "b c"'
     assert says(cloud, pair[0], bare) == f"{pair[1]} a b c\n"
@@ -271,8 +274,8 @@ def test_a_kill_of_the_server_leaves_no_process_no_namespace_and_no_socket(tmp_p
 
 def test_a_layout_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LAYOUT_VARIABLE, "clouds")
-    with pytest.raises(daemon.SandboxError, match="there are `namespaces` and `ports`"):
-        daemon.start(tmp_path, scheduler="slurm")
+    with pytest.raises(LayoutError, match="there are `namespaces` and `ports`"):
+        choose_engine("slurm", Place(tmp_path), {})
 
 
 def test_where_slurm_is_missing_and_cannot_be_fetched_it_is_said_what_to_install(
