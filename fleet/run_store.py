@@ -17,7 +17,7 @@ from stacks import naming
 FINAL_EVENTS = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "PREEMPTED"})
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 """What S3 says of an object that is not there."""
-_OF_A_TEAM = re.compile(r"[a-z][a-z0-9]*-")
+_OF_A_TEAM = re.compile(r"^[a-z][a-z0-9]*-")
 """How the id of a run begins that is not the environment's own team's."""
 _TASK = re.compile(r"(.+-[a-z0-9]{5})-a(\d+)")
 """The id of one task of an array: the array's, and the task's index."""

@@ -40,6 +40,12 @@ class RunStatus:
     """The nodes that it got: rank, instance_id, instance_type, address. Empty while it waits."""
     attempt: int = 1
     """Which attempt this is: the first, or one that resumed the run. Times and nodes are this attempt's."""
+    team: str = ""
+    """Whose share it counts to; "" without a queue."""
+    array_of: str = ""
+    """The array that it is a task of, "" for a run of its own."""
+    tasks: int = 0
+    """How many tasks it has, where it is an array."""
 
     @property
     def active(self) -> bool:
@@ -198,6 +204,9 @@ def find_run(store: RunStore, run_id: str) -> RunStatus | None:
         cause=str(detail.get("cause") or detail.get("reason") or ""),
         placed=tuple(by_name["PROVISIONING"]["detail"]["nodes"]) if "PROVISIONING" in by_name else (),
         attempt=attempt,
+        team=str(run.get("team") or ""),
+        array_of=str(run.get("array_of") or ""),
+        tasks=array["last"] - array["first"] + 1 if (array := run.get("array")) else 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -134,6 +135,13 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def done_tasks(runs: Sequence[RunStatus], array: RunStatus) -> str:
+    """Return how the tasks of an array stand, as far as they are among the runs: `7 of 10 ended, 2 run`."""
+    mine = [run for run in runs if run.array_of == array.run_id]
+    ended, running = sum(not run.active for run in mine), sum(run.state == "RUNNING" for run in mine)
+    return f"{ended} of {array.tasks} ended" + (f", {running} run" if running else "")
 
 
 def size_text(run: RunStatus) -> str:

@@ -37,18 +37,20 @@ def command() -> None:
 
 @command.command(LISTING, short_help="List an environment's runs, newest first.")
 @environment_argument
+@click.option("--team", default="", metavar="NAME", help="The runs of this further team. [default: all]")
+@click.option("--tasks", is_flag=True, help="The tasks of arrays, too, and not only their number.")
 @json_option
 @cloud_option
-def list_runs(environment: str, as_json: bool, cloud: str | None) -> int:
+def list_runs(environment: str, team: str, tasks: bool, as_json: bool, cloud: str | None) -> int:
     """List ENVIRONMENT's runs, newest first; they are kept when its fleet is torn down."""
     from fleet.run_control import settle_all
     from fleet.run_store import open_runs
     from fleet.session import open_session
-    from scripts.run_output import duration, size_text
+    from scripts.run_output import done_tasks, duration, size_text
 
     session = open_session(environment, cloud)
     assert session.caller
-    runs = settle_all(open_runs(session), session.ledger)
+    runs = settle_all(open_runs(session, team), session.ledger)
     if as_json:
         emit_json([run.to_dict() for run in runs])
         return 0
@@ -58,7 +60,10 @@ def list_runs(environment: str, as_json: bool, cloud: str | None) -> int:
     rows = []
     for run in runs:
         submitted = run.submitted[:19].replace("T", " ")
-        rows.append((run.run_id, run.program, size_text(run), run.state, submitted, duration(run.seconds)))
+        if run.array_of and not tasks:
+            continue
+        state = f"{run.state} ({done_tasks(runs, run)})" if run.tasks else run.state
+        rows.append((run.run_id, run.program, size_text(run), state, submitted, duration(run.seconds)))
     say(table(("run", "program", "nodes x processes", "state", "submitted (UTC)", "ran"), rows, right=(5,)))
     return 0
 
