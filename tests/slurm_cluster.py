@@ -140,8 +140,10 @@ class SlurmCluster:
 
     def kill_node(self, name: str) -> None:
         """End everything on a node at once, its jobs too, as a power loss would."""
-        self.daemons.pop(name, None)
+        process = self.daemons.pop(name, None)
         kill_marked(NODE_MARK, name, within=self.base)
+        if process is not None:
+            process.wait()
 
     def kill(self, name: str) -> None:
         """Kill one daemon."""
@@ -203,12 +205,14 @@ def slurm_cluster(
     extra: str = "",
     programs: Mapping[str, str] | None = None,
     wait: bool = True,
+    stand: bool = True,
 ) -> Iterator[SlurmCluster]:
     """Start a cluster of one fleet `gpu`, or of the given ones, and end it with everything of it.
 
     `extra`: lines for the end of slurm.conf (`SlurmdTimeout=5`; a line there replaces one before).
     `programs`: text of the scripts that Slurm calls, by name (`prolog`); one not given does nothing.
     `teams`: with accounting, the shares of the accounts by name. `wait`: until all standing nodes are idle.
+    `stand`: start the nodes that stand; else whoever calls it does.
     """
     base = Path(tempfile.mkdtemp(prefix="ff-slurm-"))  # 0700, short: a socket's path has 107 bytes at most
     machine = Machine(root=base, run=base / "run", port_base=_free_ports(), programs=base / "programs")
@@ -219,11 +223,11 @@ def slurm_cluster(
         if accounting:
             _start_accounting(cluster, teams or {"blue": 1})
         cluster.start_controller()
-        if cluster.standing:
+        if stand and cluster.standing:
             cluster.power_up(cluster.standing)
-        for name in cluster.standing:
-            cluster.start_node(name)
-        if wait and cluster.standing:
+            for name in cluster.standing:
+                cluster.start_node(name)
+        if stand and wait and cluster.standing:
             cluster.wait_idle()
         yield cluster
     finally:

@@ -1,0 +1,144 @@
+"""Keeps nodes and machines in step, called again and again by the head's resident process.
+
+Machines that stand for good get names, nodes whose machine is gone are taken out of service at once, attempts
+that a crash left are finished, and machines that nobody needs are ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable
+
+from node.aws import aws_errors
+from node.cluster.facts import ClusterFacts, NoClusterError
+from node.elastic.acts import Act, Address, End, Free, Join, Lose, PowerUp
+from node.elastic.head import Head, open_head
+from node.elastic.journal import Attempt, Journal
+from node.elastic.machines import FleetMachine, end_machines, find_machines, give_names
+from node.elastic.memory import Memory
+from node.elastic.orphans import orphans
+from node.elastic.resume import serve
+from node.elastic.standing import join_machines, keep_nodes
+from node.slurm.tools import NodeState, SlurmError, nodes, update_node
+
+CALM_S, BUSY_S, REFUSED_S = 3.0, 1.0, 5.0
+"""Seconds until the next look: usually, after something was done, and where a look was refused."""
+_FACTS_S = 60.0
+"""How long the facts of the cluster are taken for true."""
+_LEFT_S = 5.0
+"""An attempt of that age that nobody is at work on was left by a crash."""
+
+
+class Keeper:
+    """One look after the other, with what is remembered between them."""
+
+    def __init__(self, head: Head) -> None:
+        """Begin without memory."""
+        self._head, self._memory = head, Memory()
+
+    def refresh(self, facts: ClusterFacts) -> None:
+        """Go by these facts from now on."""
+        self._head = dataclasses.replace(self._head, facts=facts)
+
+    def log(self, text: str) -> None:
+        """Write a line to the head's log of machines."""
+        self._head.log(f"keeper: {text}")
+
+    def look(self) -> float:
+        """Look once, do what is to be done, and return after how many seconds to look again.
+
+        Raises SlurmError and the errors of AWS; nothing is done on half of a picture.
+        """
+        now, head = time.time(), self._head
+        journal = Journal(head.state)
+        # In this order: an attempt that ends meanwhile is on record, or its machines have their names.
+        attempts = journal.unfinished()
+        machines = find_machines(head.ec2, head.environment)
+        known = nodes()
+        acts = list(self._decide(attempts, machines, known, now))
+        self._memory.end_look()
+        for act in acts:
+            self._do(act)
+        left = self._finish(journal, attempts, {each.name: each for each in known}, now)
+        return BUSY_S if acts or left else CALM_S
+
+    def _decide(
+        self,
+        attempts: Iterable[Attempt],
+        machines: list[FleetMachine],
+        known: list[NodeState],
+        now: float,
+    ) -> Iterable[Act]:
+        facts, by_name = self._head.facts, {each.name: each for each in known}
+        started = frozenset(name for each in attempts for name in each.want.names)
+        yield from join_machines(facts, by_name, machines)
+        yield from keep_nodes(facts, known, machines, started, self._memory, now)
+        launches = {each.launch for each in attempts}
+        yield from orphans(facts, by_name, machines, launches, self._memory, now)
+
+    def _do(self, act: Act) -> None:
+        """Do one thing; what is refused is decided again at the next look."""
+        self.log(f"{act}")
+        try:
+            self._carry_out(act)
+        except _refusals() as error:
+            self.log(f"{type(error).__name__}: {error}")
+
+    def _carry_out(self, act: Act) -> None:
+        if isinstance(act, Join):
+            # The machine joins the cluster as soon as it has its name.
+            update_node(act.node, NodeAddr=act.machine.address)
+            update_node(act.node, State="POWER_UP")
+            give_names(self._head.ec2, {act.machine.instance_id: act.node})
+        elif isinstance(act, Address):
+            update_node(act.node, NodeAddr=act.address)
+        elif isinstance(act, PowerUp):
+            update_node(act.node, State="POWER_UP")
+        elif isinstance(act, Lose):
+            # Down first: Slurm waits for no answer of a node that is down, its jobs start elsewhere.
+            update_node(act.node, State="DOWN", Reason=act.reason)
+            update_node(act.node, State="POWER_DOWN")
+        elif isinstance(act, Free):
+            update_node(act.node, State="RESUME")
+        elif isinstance(act, End):
+            end_machines(self._head.ec2, [act.machine.instance_id])
+
+    def _finish(
+        self, journal: Journal, attempts: Iterable[Attempt], known: dict[str, NodeState], now: float
+    ) -> bool:
+        """Go on with attempts that a crash left, if Slurm still waits; return whether there were any."""
+        left = [each for each in attempts if now - each.began > _LEFT_S and not journal.is_taken(each)]
+        for each in left:
+            waiting = all(name in known and "POWERING_UP" in known[name].flags for name in each.want.names)
+            self.log(f"{each.launch} was left: {'goes on' if waiting else 'given up'}")
+            if waiting:
+                serve(self._head, each.want)
+            else:
+                journal.give_up(each)  # its machines are nobody's then, and ended
+        return bool(left)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    return (SlurmError, NoClusterError, OSError, *aws_errors())
+
+
+_keeper: Keeper | None = None
+_facts_at = 0.0
+
+
+def tick() -> float:
+    """Look once; return after how many seconds to call again. What Slurm or AWS refuses is logged alone."""
+    global _keeper, _facts_at
+    try:
+        if _keeper is None:
+            _keeper = Keeper(open_head())
+            _facts_at = time.monotonic()
+        elif time.monotonic() - _facts_at > _FACTS_S:
+            _keeper.refresh(open_head().facts)
+            _facts_at = time.monotonic()
+        return _keeper.look()
+    except _refusals() as error:
+        if _keeper is not None:
+            _keeper.log(f"{type(error).__name__}: {error}")
+        return REFUSED_S

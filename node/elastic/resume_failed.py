@@ -1,0 +1,44 @@
+"""Slurm's program for nodes that did not answer in time after their start, a host list as its one argument.
+
+Their machines are ended, and the fleet rests for a pause that grows: what does not join the cluster once will
+hardly do so the next time, and is paid for each time. Slurm has requeued the jobs by then.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from node.cluster.facts import NoClusterError
+from node.elastic.backoff import Backoff
+from node.elastic.capacity import Refusal
+from node.elastic.head import Head, open_head, unblock_signals
+from node.elastic.names import elastic_only, fleet_of
+from node.elastic.suspend import end_nodes
+from node.slurm.hostlist import expand
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """End what was started for the host list that is the only argument, and let its fleet rest."""
+    unblock_signals()
+    names = expand((sys.argv[1:] if arguments is None else list(arguments))[0])
+    head = open_head()
+    ended = end_nodes(head, names, "not up in time")
+    rest(head, names)
+    return 0 if ended else 1
+
+
+def rest(head: Head, names: Sequence[str]) -> None:
+    """Let the fleets of the nodes rest for their next pause."""
+    for fleet, count in Counter(map(fleet_of, elastic_only(head.facts, names))).items():
+        reason = f"{count} of {fleet} did not join the cluster within {head.facts.resume_seconds} s"
+        instance_type = head.facts.fleets[fleet].instance_type
+        Backoff(head.state).refuse(fleet, 1, instance_type, [Refusal("", "", reason)], [])
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except NoClusterError as error:
+        sys.exit(str(error))
