@@ -51,8 +51,8 @@ def build_bundle(root: Path = PACKAGE_ROOT) -> Bundle:
     return Bundle(gzip.compress(archive.getvalue(), mtime=0), digest)
 
 
-def _members(root: Path) -> Iterator[tuple[str, bytes, int]]:
-    """Return path, contents and permissions of everything in the bundle."""
+def rendered_members() -> Iterator[tuple[str, bytes, int]]:
+    """Return path, contents and permissions of what the bundle has of templates: programs and services."""
     yield COMMAND, render(NodeCommand()).encode(), 0o755
     yield "bin/job", render(JobScript()).encode(), 0o755
     yield "bin/await-nodes", render(AwaitNodes()).encode(), 0o755
@@ -60,6 +60,11 @@ def _members(root: Path) -> Iterator[tuple[str, bytes, int]]:
         yield f"bin/{name}", render(program).encode(), 0o755
     for unit in {each.name: each for each in (*HEAD_UNITS, *NODE_UNITS)}.values():
         yield f"{UNITS}/{unit.name}.service", render(unit).encode(), 0o644
+
+
+def _members(root: Path) -> Iterator[tuple[str, bytes, int]]:
+    """Return path, contents and permissions of everything in the bundle."""
+    yield from rendered_members()
     for room in ROOMS:
         for file in (root / room).rglob("*"):
             hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(root).parts)

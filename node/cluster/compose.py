@@ -62,6 +62,7 @@ class MachineLines:
     accounting_storage_port: int
     accounting_storage_pass: str
     plugin_dir: str
+    slurmd_parameters: str
     debug_flags: str
     disable_root_jobs: str
 
@@ -101,7 +102,7 @@ def machine_lines(
         slurmd_pid_file=machine.run / "slurmd-%n.pid",
         slurmctld_log_file=machine.logs / "slurmctld.log",
         slurmd_log_file=machine.logs / "slurmd-%n.log",
-        # Emulated machines declare cores that the hardware lacks, and may have no control groups at all.
+        # Emulated machines may have no control groups at all.
         proctrack_type="proctrack/cgroup" if contained else "proctrack/linuxproc",
         task_plugin="" if machine.emulated else "task/cgroup,task/affinity" if contained else "task/affinity",
         job_acct_gather_type=gathered if accounting else "",
@@ -116,7 +117,8 @@ def machine_lines(
         accounting_storage_port=machine.database_port if accounting else 0,
         accounting_storage_pass=str(machine.munge_socket) if accounting and machine.emulated else "",
         plugin_dir=str(machine.plugins or ""),
-        # Each emulated machine has paths of its own in it.
+        # Emulated machines declare cores that the hardware lacks, and each has paths of its own here.
+        slurmd_parameters="config_overrides" if machine.emulated else "",
         debug_flags="NO_CONF_HASH" if machine.emulated else "",
         disable_root_jobs="" if machine.emulated else "YES",
     )
