@@ -6,19 +6,24 @@ some (fewer nodes, a fleet taken out, a group made anew) or leaves those that ru
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleet.machine_prices import machine_group
-from fleet.priced import Resource, blocks, counted
-from fleet.ready import instances
-from fleet.run_store import open_runs
+from fleet import aws
+from fleet.machine_prices import MachineGroup, machine_group
+from fleet.priced import Resource, blocks, counted, number
+from fleet.ready import instances, is_elastic
+from fleet.run_store import RunStore, open_runs
 from fleet.runs import find_run
 from fleet.session import Session
 from fleet.setting_changes import SettingChange
 from stacks import naming
 from stacks.problems import Problem, UserError
+
+_NODES = "cluster/nodes.json"
+"""Where the head node tells of the nodes of its queue, and of the runs on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,10 @@ class RunningNode:
     fleet: str
     run_id: str
     """The active run that holds it, "" where none does."""
+    other_runs: tuple[str, ...] = ()
+    """Further active runs on it: under Slurm, runs may share a node."""
+    elastic: bool = False
+    """Whether it came with the queue, and is none of its fleet's group."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,8 @@ class Target:
     wanted: int
     most: int
     """Nodes that may stay: those wanted, or the group's maximum where Terraform leaves the number alone."""
+    elastic: int = 0
+    """Nodes beyond the group that may stay: those that may come and go with the queue."""
 
 
 def running_nodes(session: Session) -> list[RunningNode]:
@@ -81,21 +92,42 @@ def running_nodes(session: Session) -> list[RunningNode]:
     for each in instances(session, ["pending", "running"]):
         tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", ())}
         if tags.get(naming.TAG_ROLE) == naming.ROLE_NODE:
-            found.append((str(each["InstanceId"]), tags.get(naming.TAG_FLEET, "")))
+            found.append((str(each["InstanceId"]), tags.get(naming.TAG_FLEET, ""), is_elastic(each)))
     holders = _active_holders(session) if found else {}
     return [
-        RunningNode(instance_id=instance, fleet=fleet, run_id=holders.get(instance, ""))
-        for instance, fleet in sorted(found)
+        RunningNode(
+            instance_id=instance,
+            fleet=fleet,
+            run_id=next(iter(holders.get(instance, ())), ""),
+            other_runs=tuple(holders.get(instance, ()))[1:],
+            elastic=elastic,
+        )
+        for instance, fleet, elastic in sorted(found)
     ]
 
 
-def _active_holders(session: Session) -> dict[str, str]:
-    """Return the run that holds each node; a claim whose run is over is void."""
+def _active_holders(session: Session) -> dict[str, list[str]]:
+    """Return the active runs on each node; a claim, or the queue's word, of a run that is over is void."""
     store = open_runs(session)
-    claims = store.claims()
-    found = {run_id: find_run(store, run_id) for run_id in set(claims.values())}
+    holders = {instance: [run_id] for instance, run_id in store.claims().items()}
+    for instance, runs in nodes_in_queue(store).items():
+        holders.setdefault(instance, []).extend(runs)
+    known = {run_id for runs in holders.values() for run_id in runs}
+    found = {run_id: find_run(store, run_id) for run_id in known}
     active = {run_id for run_id, run in found.items() if run is None or run.active}
-    return {instance: run_id for instance, run_id in claims.items() if run_id in active}
+    return {instance: [each for each in runs if each in active] for instance, runs in holders.items()}
+
+
+def nodes_in_queue(store: RunStore) -> dict[str, list[str]]:
+    """Return the runs on each node by its instance id, as the head tells of the queue; none without one."""
+    try:
+        answer = store.s3.get_object(Bucket=store.bucket, Key=_NODES)
+    except Exception as error:
+        if aws.error_code(error) not in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
+            raise
+        return {}
+    told = json.loads(answer["Body"].read())
+    return {each["instance_id"]: list(each.get("runs", ())) for each in told["nodes"] if each["instance_id"]}
 
 
 def targets(resources: Sequence[Resource]) -> dict[str, Target]:
@@ -111,8 +143,15 @@ def targets(resources: Sequence[Resource]) -> dict[str, Target]:
         left_alone = "desired_capacity" in ignored or each.values.get("desired_capacity") is None
         if not group.head:
             most = group.largest if left_alone else group.wanted
-            found[group.name] = Target(wanted=0 if left_alone else group.wanted, most=most)
+            found[group.name] = Target(
+                wanted=0 if left_alone else group.wanted, most=most, elastic=_beyond(each, group)
+            )
     return found
+
+
+def _beyond(resource: Resource, group: MachineGroup) -> int:
+    """Return how many nodes a fleet may have that are none of its group."""
+    return max(0, group.largest - int(number(resource.values.get("max_size"))))
 
 
 def fleet_effects(
@@ -134,18 +173,25 @@ def fleet_effects(
     effects = []
     for name, running in by_fleet.items():
         target = declared.get(name, Target(wanted=0, most=0))
-        stay = 0 if name in replaced else min(len(running), target.most)
+        coming = sum(node.elastic for node in running)
+        own = len(running) - coming
+        kept = 0 if name in replaced else min(own, target.most)
+        stay = kept + min(coming, target.elastic)
         effects.append(
             FleetEffect(
                 fleet=name,
                 running=len(running),
                 ends=len(running) - stay,
-                starts=max(0, target.wanted - stay),
+                starts=max(0, target.wanted - kept),
                 keep_old=tuple(each.setting for each in changed if each.fleet == name),
-                runs=tuple(sorted({node.run_id for node in running if node.run_id})),
+                runs=tuple(sorted({run for node in running for run in _runs_on(node)})),
             )
         )
     return effects
+
+
+def _runs_on(node: RunningNode) -> tuple[str, ...]:
+    return (node.run_id, *node.other_runs) if node.run_id else ()
 
 
 def _rebalances(change: SettingChange) -> bool:

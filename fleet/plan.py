@@ -19,6 +19,7 @@ from fleet.estimate import resources_of
 from fleet.plan_changes import NEEDS_VALUES, ResourceChange, from_configuration, from_plan
 from fleet.session import Session
 from fleet.standing import require_same_network
+from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores
 from fleet.synth import output_folder, stack_folder
 from fleet.terraform import CONFIGURATION, Stack
@@ -72,6 +73,7 @@ def plan(
     out = prepare(session, report, building=True)
     require_same_network(session)
     require_same_stores(session)
+    require_same_scheduler(session)
     reasons = _provisional_reasons(session)
     names = [name for name in stack_names(session) if not only or name in only]
     with listening(), ThreadPoolExecutor(max_workers=len(names)) as pool:

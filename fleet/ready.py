@@ -43,7 +43,7 @@ class Shortage:
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """How many machines answer, of how many."""
+    """How many machines answer, of how many that always stand."""
 
     wanted: int
     running: int
@@ -92,7 +92,8 @@ def wait_ready(session: Session, report: Report, *, timeout_s: float) -> Readine
 
 def readiness(session: Session, since: datetime) -> Readiness:
     """Return how many of the environment's machines run and answer now, and what failed `since`, or last."""
-    found = list(instances(session, ["running"]))
+    # Those that always stand are waited for; others come and go with the queue.
+    found = [each for each in instances(session, ["running"]) if not is_elastic(each)]
     running = {each["InstanceId"] for each in found}
     pages = session.client("ssm").get_paginator("describe_instance_information").paginate()
     online = {
@@ -132,6 +133,11 @@ def _shortages(session: Session, lacking: Mapping[str, int], since: datetime) ->
             if each["StatusCode"] == "Failed" and (number == 0 or each["StartTime"] >= since):
                 yield Shortage(group=group, lacks=lacks, why=each.get("StatusMessage", "no reason given"))
                 break
+
+
+def is_elastic(instance: Mapping[str, Any]) -> bool:
+    """Return whether the head node started the machine, and not its group: by the tag of its launch."""
+    return any(tag["Key"] == naming.TAG_LAUNCH for tag in instance.get("Tags", ()))
 
 
 def instances(session: Session, states: list[str]) -> Iterator[dict[str, Any]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from fleet.births import find_births
 from fleet.bootstrap import account_exists, read_state_object
+from fleet.elastic import end_elastic
 from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
 from fleet.final_export import export_results
 from fleet.ledger import Act
+from fleet.queue_acts import queue_teller
 from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
 from fleet.run_file_systems import delete_run_file_systems
@@ -51,6 +53,8 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
         before = sweep(session)
         if gone := delete_run_file_systems(session):
             act.details["run_file_systems"] = gone
+        if ended := end_elastic(session, report):
+            act.details["elastic_nodes"] = ended
         births = find_births(session.ledger.entries(), session.spec.name)
         stacks, kept = _destroy(session, report, act, before, births, base=base)
         _tell(session, report, "looking at what is left")
@@ -77,7 +81,7 @@ def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str 
     for run in (run for run in runs if run.active):
         _tell(session, report, f"cancelling the run {run.run_id}")
         try:
-            cancel(store, session.ledger, run.run_id, session.caller)
+            cancel(store, session.ledger, run.run_id, session.caller, tell=queue_teller(session))
         except ActError as error:
             _tell(session, report, f"{error}; going on, as --anyway says")
     return tuple(problem.what for problem in problems)

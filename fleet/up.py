@@ -21,6 +21,7 @@ from fleet.ready import Readiness, wait_ready
 from fleet.service_roles import ensure_service_roles
 from fleet.session import Session
 from fleet.standing import require_same_network
+from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores, require_stores_kept
 from fleet.terraform import Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
@@ -85,6 +86,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
         prepare(session, report, building=not (chosen.plans or chosen.stacks))
         require_same_network(session)
         require_same_stores(session)
+        require_same_scheduler(session)
         overridden = (*require_stores_kept(session, chosen.anyway), *_spare_runs(session, chosen.anyway))
         made = ensure_account(session.cloud, session.account)
         ensure_service_roles(session, report)

@@ -78,6 +78,7 @@ def boundary_document(organization: str, partition: str, account_id: str) -> str
     """Return the environments' boundary as the stacks have it; over the API it goes by `as_iam_reads`."""
     return policy(
         *_data(organization, partition, account_id),
+        *_keys(partition, account_id),
         *_services(organization, partition, account_id),
         *_entry(organization, partition, account_id),
         _own_environment(),
@@ -104,17 +105,6 @@ def _data(organization: str, partition: str, account_id: str) -> list[dict[str, 
             resources=buckets,
         ),
         statement(
-            "Keys",
-            actions=["kms:Decrypt", "kms:GenerateDataKey"],
-            resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
-        ),
-        statement(
-            "KeysOfDisks",
-            actions=["kms:CreateGrant"],
-            resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
-            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
-        ),
-        statement(
             "LogGroups",
             actions=[
                 "logs:CreateLogStream",
@@ -124,6 +114,23 @@ def _data(organization: str, partition: str, account_id: str) -> list[dict[str, 
                 "logs:PutLogEvents",
             ],
             resources=[f"arn:{partition}:logs:*:{account_id}:log-group:/fleetform/*"],
+        ),
+    ]
+
+
+def _keys(partition: str, account_id: str) -> list[dict[str, Any]]:
+    """Return how roles may use keys, which fence other environments off by themselves."""
+    return [
+        statement(
+            "Keys",
+            actions=["kms:Decrypt", "kms:GenerateDataKey"],
+            resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
+        ),
+        statement(
+            "KeysOfDisks",
+            actions=["kms:CreateGrant"],
+            resources=[f"arn:{partition}:kms:*:{account_id}:key/*"],
+            conditions={"Bool": {"kms:GrantIsForAWSResource": "true"}},
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from stacks import naming
@@ -92,27 +93,39 @@ def _launch_statements(spec: EnvironmentSpec, place: Place, node_role: str) -> l
     launch = ["ec2:CreateFleet", "ec2:RunInstances"]
     return [
         statement("LaunchNodes", actions=launch, resources=_ec2(place, "instance"), conditions=new_node),
-        statement("LaunchDisks", actions=launch, resources=made, conditions=new),
-        statement("LaunchFleets", actions=["ec2:CreateFleet"], resources=_ec2(place, "fleet")),
+        statement(
+            "LaunchFleets", actions=["ec2:CreateFleet"], resources=_ec2(place, "fleet"), conditions=new
+        ),
         statement(
             "LaunchFrom",
             actions=launch,
             resources=_ec2(place, "launch-template", "placement-group", "security-group"),
             conditions=_own(spec),
         ),
-        # Images, subnets and reservations may be others', and the template says which.
+        # Disks and interfaces come with an instance alone; images, subnets and reservations may be others',
+        # and the template says which.
         statement(
             "LaunchIn",
             actions=launch,
             resources=[
                 *_ec2(place, "capacity-reservation", "subnet"),
+                *made,
                 f"arn:{place.partition}:ec2:{place.region}::image/*",
             ],
         ),
+        *_launched_statements(place, node_role, new),
+    ]
+
+
+def _launched_statements(
+    place: Place, node_role: str, new: Mapping[str, Mapping[str, str]]
+) -> list[dict[str, Any]]:
+    """Return the rights to tag what a launch makes, and to give it the nodes' role and no other."""
+    return [
         statement(
             "TagLaunched",
             actions=["ec2:CreateTags"],
-            resources=[*_ec2(place, "instance"), *made, *_ec2(place, "fleet")],
+            resources=_ec2(place, "fleet", "instance", "network-interface", "volume"),
             conditions={**new, "StringLike": {"ec2:CreateAction": ["CreateFleet", "RunInstances"]}},
         ),
         statement(

@@ -46,18 +46,10 @@ def add_team_people(
 def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list[dict[str, Any]]:
     artifacts, datasets = storage.bucket_arn, storage.datasets_arn
     runs = f"{artifacts}/runs/{team}-*"
+    listed = {"StringLike": {"s3:prefix": [f"runs/{team}-*", f"{CLUSTER}/stats/*", f"{PACKAGES}/*"]}}
     told = [f"{artifacts}/{CLUSTER}/{name}" for name in ("queue.json", "nodes.json", "stats/*")]
     return [
-        statement(
-            "ListOwn",
-            actions=["s3:ListBucket"],
-            resources=[artifacts],
-            conditions={
-                "StringLike": {
-                    "s3:prefix": [f"runs/{team}-*", f"{CLUSTER}/stats/*", f"{PACKAGES}/*"],
-                }
-            },
-        ),
+        statement("ListOwn", actions=["s3:ListBucket"], resources=[artifacts], conditions=listed),
         statement("ListData", actions=["s3:ListBucket"], resources=[datasets]),
         statement(
             "Read",

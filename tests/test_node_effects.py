@@ -136,6 +136,19 @@ def test_the_targets_are_the_groups_numbers_and_the_head_is_no_fleet() -> None:
     assert found == {"gpu": Target(wanted=2, most=2)}
 
 
+def test_under_slurm_nodes_beyond_the_group_stay_up_to_what_the_fleet_may_grow_to() -> None:
+    tags = [*group("gpu").values["tag"], {"key": naming.TAG_MAX_NODES, "value": "5"}]
+    declared = targets([group("gpu", tag=tags, max_size=2)])
+    assert declared == {"gpu": Target(wanted=2, most=2, elastic=3)}
+    beyond = [RunningNode(instance_id=f"i-{n}", fleet="gpu", run_id="", elastic=True) for n in range(3, 6)]
+    (found,) = fleet_effects([*NODES, *beyond], declared)
+    assert (found.running, found.ends, found.starts) == (5, 0, 0)
+    (found,) = fleet_effects([*NODES, *beyond], {"gpu": Target(wanted=2, most=2, elastic=1)})
+    assert (found.ends, found.starts) == (2, 0)
+    (found,) = fleet_effects(beyond, declared)
+    assert (found.ends, found.starts) == (0, 2), "they stand in for none of the group"
+
+
 def test_a_number_that_terraform_leaves_alone_ends_a_node_only_above_the_maximum() -> None:
     lifecycle = {"ignore_changes": ["desired_capacity"]}
     for each in (group("gpu", lifecycle=lifecycle), group("gpu", desired_capacity=None)):
@@ -191,3 +204,33 @@ def test_a_node_is_known_with_the_active_run_that_holds_it(session: Session, san
         ]
     finally:
         api(sandbox, "ec2").terminate_instances(InstanceIds=ids)
+
+
+@pytest.mark.sandbox
+def test_the_runs_on_a_node_of_the_queue_are_known_from_what_the_head_tells(
+    session: Session, sandbox: Cloud
+) -> None:
+    tags = {naming.TAG_ENVIRONMENT: "claimed", naming.TAG_ROLE: naming.ROLE_NODE, naming.TAG_FLEET: "gpu"}
+    (standing,) = run_instances(sandbox, 1, **tags)
+    (coming,) = run_instances(sandbox, 1, **tags, **{naming.TAG_LAUNCH: "l-1"})
+    store = open_runs(session)
+    run = {"recipe": "digits", "script": "", "fleet": "gpu", "nodes": 1, "procs_per_node": 1}
+    for number, last in (("1-a", "RUNNING"), ("1-b", "RUNNING"), ("1-c", "SUCCEEDED")):
+        store.put(number, "run.json", {**run, "actor": "me", "submitted": "2026-01-01T00:00:00+00:00"})
+        event = {"time": "2026-01-01T00:00:00+00:00", "event": last, "detail": {}}
+        store.append_line(number, "events.jsonl", event)
+    told = [
+        {"name": "gpu-1", "instance_id": standing, "runs": ["1-a", "1-b"]},
+        {"name": "gpu-2", "instance_id": coming, "runs": ["1-c"]},
+        {"name": "gpu-3", "instance_id": "", "runs": []},
+    ]
+    store.s3.put_object(
+        Bucket=store.bucket, Key="cluster/nodes.json", Body=json.dumps({"nodes": told}).encode()
+    )
+    try:
+        found = {each.instance_id: each for each in running_nodes(session)}
+        assert (found[standing].run_id, found[standing].other_runs) == ("1-a", ("1-b",))
+        assert not found[standing].elastic
+        assert found[coming] == RunningNode(instance_id=coming, fleet="gpu", run_id="", elastic=True)
+    finally:
+        api(sandbox, "ec2").terminate_instances(InstanceIds=[standing, coming])

@@ -16,6 +16,7 @@ from fleet.estate import prepare
 from fleet.project import Project
 from fleet.session import Session
 from fleet.standing import require_same_network, require_same_region
+from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores, require_stores_kept
 from fleet.terraform_events import quiet
 from stacks import naming
@@ -148,14 +149,47 @@ def test_an_environment_of_another_account_file_is_told_by_its_fleets_outputs(
     assert [each.path for each in caught.value.problems] == [path]
 
 
+@pytest.mark.parametrize(
+    ("stands", "says", "path"),
+    [
+        ({"kind": "plain"}, "", "scheduler.kind"),
+        (None, "", "scheduler.kind"),
+        ({"kind": "slurm"}, '[scheduler]\nkind = "plain"\n', "scheduler.kind"),
+        ({"kind": "slurm", "accounting": False}, "", "scheduler.accounting"),
+        ({"kind": "slurm", "state_volume_gib": 40}, "", "scheduler.state_volume_gib"),
+    ],
+)
+def test_another_queue_is_refused_while_its_machines_stand(
+    sandbox: Cloud, tmp_path: Path, stands: dict[str, Any] | None, says: str, path: str
+) -> None:
+    """None is a fleet from before there was a queue, whose runs waited by themselves."""
+    declared = {"scheduler": stands} if stands else {"efs": {}}
+    session = opened(sandbox, tmp_path, says, COUNTED, declared=declared)
+    with pytest.raises(UserError) as caught:
+        require_same_scheduler(session)
+    (problem,) = caught.value.problems
+    assert problem.path == path and "fleetform down" in problem.do
+
+
+def test_the_queue_that_stands_is_the_files_where_they_agree_or_no_fleet_stands(
+    sandbox: Cloud, tmp_path: Path
+) -> None:
+    says = "[scheduler]\nidle_minutes = 3\n[scheduler.teams.blue]\n"
+    same = {"kind": "slurm", "accounting": True, "state_volume_gib": 20, "idle_minutes": 10}
+    require_same_scheduler(opened(sandbox, tmp_path / "a", says, COUNTED, declared={"scheduler": same}))
+    require_same_scheduler(opened(sandbox, tmp_path / "b", says, COUNTED))
+
+
 def test_every_setting_that_is_documented_as_refused_has_something_that_refuses_it() -> None:
     network = ("cidr", "zones", "zone_names", "vpc_id", "subnet_ids")
+    queue = ("kind", "accounting", "state_volume_gib")
     refusals = {
         "name": load_environment,  # another name is another file, and that another environment
         "region": require_same_region,
         "fsx.kind": require_stores_kept,
         "network": require_same_network,
         **{f"network.{name}": require_same_network for name in network},
+        **{f"scheduler.{name}": require_same_scheduler for name in queue},
     }
     documents = documented(EnvironmentSpec)
     assert {each.path for each in documents if each.change == "refused"} == set(refusals)

@@ -101,7 +101,8 @@ def aliases(look: Look) -> Iterator[Thing]:
 def documents(look: Look) -> Iterator[Thing]:
     """Yield the Systems Manager documents of our own."""
     filters = [{"Key": "Owner", "Values": ["Self"]}]
-    made = (naming.run_document(look.environment), naming.node_document(look.environment))
+    named = (naming.run_document, naming.queue_document, naming.node_document)
+    made = tuple(each(look.environment) for each in named)
     for each in look.pages("ssm", "list_documents", "DocumentIdentifiers", Filters=filters):
         tags = tags_of(each)
         if look.owns(each["Name"], tags, made):
@@ -121,6 +122,22 @@ def parameters(look: Look) -> Iterator[Thing]:
             continue
         stack = tags_of(answer, "TagList").get(naming.TAG_STACK, "")
         yield Thing(kind="SSM parameter", id=each["Name"], stack=stack)
+
+
+def secrets(look: Look) -> Iterator[Thing]:
+    """Yield the secrets of the environment's tag; one that is being deleted ends by itself."""
+    for each in look.pages("secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
+        tags, ending = tags_of(each), each.get("DeletedDate")
+        if look.owns(each["Name"], tags, (naming.munge_secret(look.environment),)):
+            yield Thing(
+                kind="secret",
+                id=each["ARN"],
+                name=each["Name"],
+                stack=tags.get(naming.TAG_STACK, ""),
+                usd_per_hour=0.0 if ending else price("secret"),
+                created=each.get("CreatedDate"),
+                ends_by_itself=bool(ending),
+            )
 
 
 def log_groups(look: Look) -> Iterator[Thing]:
@@ -150,5 +167,6 @@ SWEEPERS = (
     Sweeper(title="KMS aliases", covers=("kms:alias",), look=aliases),
     Sweeper(title="SSM documents", covers=("ssm:document",), look=documents),
     Sweeper(title="SSM parameters", covers=("ssm:parameter",), look=parameters),
+    Sweeper(title="secrets", covers=("secretsmanager:secret",), look=secrets),
     Sweeper(title="log groups", covers=("logs:log-group",), look=log_groups, complete=False),
 )

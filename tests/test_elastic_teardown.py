@@ -1,0 +1,113 @@
+"""A teardown ends the nodes that no state of Terraform's knows, after the head that could start more."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from fleet.cloud import Cloud
+from fleet.elastic import end_elastic
+from fleet.project import Project
+from fleet.session import Session
+from fleet.terraform_events import ProgressEvent, quiet
+from stacks import naming
+from stacks.account import load_account
+from stacks.environment import load_environment
+from tests.sandbox_helpers import IMAGE, REGION, api, run_instances, wait_for
+from tests.spec_files import ACCOUNT, environment_text, write_folder
+
+pytestmark = pytest.mark.sandbox
+
+
+def opened(sandbox: Cloud, root: Path, more: str = "") -> Session:
+    """Return a session of an environment of its own whose fleet may grow; `more` goes into its file."""
+    name = f"e{uuid.uuid4().hex[:8]}"
+    root.mkdir(exist_ok=True)
+    folder = write_folder(root, ACCOUNT, **{name: environment_text(name) + more})
+    spec = load_environment(folder / f"{name}.toml")
+    return Session(Project(root, root / "home"), sandbox, load_account(folder), spec)
+
+
+def start(session: Session, role: str, **more: str) -> str:
+    """Start a machine of the environment and return its id."""
+    tags = {naming.TAG_ENVIRONMENT: session.spec.name, naming.TAG_ROLE: role, **more}
+    (instance,) = run_instances(session.cloud, 1, **tags)
+    return instance
+
+
+def states(session: Session, *ids: str) -> list[str]:
+    """Return the state of each machine."""
+    answer = api(session.cloud, "ec2").describe_instances(InstanceIds=list(ids))
+    found = {
+        each["InstanceId"]: each["State"]["Name"]
+        for reservation in answer["Reservations"]
+        for each in reservation["Instances"]
+    }
+    return [found[each] for each in ids]
+
+
+def add_head_group(session: Session) -> str:
+    """Make the group of one that starts the head again whenever it ends; return the head's id."""
+    name, ec2 = naming.head_group(session.spec.name), api(session.cloud, "ec2")
+    data = {"ImageId": IMAGE, "InstanceType": "t3.micro"}
+    ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
+    tags = {naming.TAG_ENVIRONMENT: session.spec.name, naming.TAG_ROLE: naming.ROLE_HEAD}
+    scaling = api(session.cloud, "autoscaling")
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=1,
+        MaxSize=1,
+        AvailabilityZones=[f"{REGION}a"],
+        LaunchTemplate={"LaunchTemplateName": name},
+        Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
+    )
+
+    def look() -> str:
+        (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+        return next((str(each["InstanceId"]) for each in group["Instances"]), "")
+
+    return wait_for(look)
+
+
+def test_the_head_goes_first_and_then_what_it_has_started_and_nothing_else(
+    sandbox: Cloud, tmp_path: Path
+) -> None:
+    session, other = opened(sandbox, tmp_path / "a"), opened(sandbox, tmp_path / "b")
+    head = add_head_group(session)
+    launched = {naming.TAG_FLEET: "gpu", naming.TAG_LAUNCH: "l-1"}
+    mine = [start(session, naming.ROLE_NODE, **launched) for _ in range(2)]
+    static = start(session, naming.ROLE_NODE, **{naming.TAG_FLEET: "gpu"})
+    strange = start(other, naming.ROLE_NODE, **launched)
+    told: list[str] = []
+
+    def report(event: ProgressEvent) -> None:
+        told.append(f"{event.text} [{', '.join(states(session, head, *mine))}]")
+
+    try:
+        assert end_elastic(session, report) == sorted(mine)
+        assert states(session, head, *mine) == ["terminated"] * 3
+        assert states(session, static, strange) == ["running"] * 2, (
+            "the group's own, and another environment's"
+        )
+        assert told[0].startswith("ending the head node first") and told[0].count("running") == 3
+        assert told[1].startswith("ending 2 nodes") and "[terminated, " in told[1]
+        assert end_elastic(session, quiet) == [], "and a second look finds nothing"
+    finally:
+        api(sandbox, "ec2").terminate_instances(InstanceIds=[static, strange])
+        api(sandbox, "autoscaling").delete_auto_scaling_group(
+            AutoScalingGroupName=naming.head_group(session.spec.name), ForceDelete=True
+        )
+
+
+def test_a_head_that_starts_no_nodes_is_left_to_terraform(sandbox: Cloud, tmp_path: Path) -> None:
+    session = opened(sandbox, tmp_path, '[scheduler]\nkind = "plain"\n')
+    head = add_head_group(session)
+    try:
+        assert end_elastic(session, quiet) == []
+        assert states(session, head) == ["running"]
+    finally:
+        api(sandbox, "autoscaling").delete_auto_scaling_group(
+            AutoScalingGroupName=naming.head_group(session.spec.name), ForceDelete=True
+        )
