@@ -36,8 +36,8 @@ PROGRAMS = (
     "fleetform-node",
 )
 _SHIM = "machine-program"
-_FIRST_PORT, _WINDOW, _WINDOWS = 20_000, 256, 49
-"""Below the ports that Linux gives to clients, from 32768 on."""
+_FIRST_PORT, _WINDOW, _WINDOWS = 30_000, 256, 10
+"""Above the ports that jobs meet at, to 29999, and below those that Linux gives to clients, from 32768 on."""
 
 
 class Machines:
