@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from node.agent import registration
 from node.agent.head import LOOK_SECONDS, HeadWatch
 from node.agent.metadata import Metadata
 from node.agent.publish import BUSY_SECONDS, IDLE_SECONDS, QUIET_SECONDS, Publisher, noticeable
 from node.agent.spot import look, recommendation
 from node.agent.usage import Usage, parse_gpu_usage
 from node.layout import epoch_seconds
+from node.slurm.tools import NodeState
 from node.store import Bucket
 from tests.metadata_service import MetadataService, metadata_service
 
@@ -188,3 +190,20 @@ def test_while_there_is_no_head_it_is_asked_for_less_and_less(tmp_path: Path) ->
     watch = HeadWatch(tmp_path / "head", port, heads.find, heads.follow)
     pauses = [watch.look() for _ in range(8)]
     assert pauses[-1] > 80 and heads.followed == 0
+
+
+def test_a_node_that_slurm_has_forgotten_registers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = {"CLOUD", "POWERED_DOWN"}
+    registered: list[int] = []
+    monkeypatch.setattr(
+        registration, "nodes", lambda name: [NodeState(name, "IDLE", frozenset(flags), "", "127.0.0.1")]
+    )
+    watch = registration.Registration("gpu-1", lambda: registered.append(1))
+    watch.look()
+    assert not registered, "a boot passes through that state"
+    watch.look()
+    assert registered == [1]
+    flags.discard("POWERED_DOWN")
+    for _ in range(3):
+        watch.look()
+    assert registered == [1]

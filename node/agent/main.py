@@ -19,6 +19,8 @@ from node.agent.head import LOOK_SECONDS, HeadWatch
 from node.agent.interruption import Interruption
 from node.agent.metadata import Metadata
 from node.agent.publish import BUSY_SECONDS, Publisher
+from node.agent.registration import LOOK_SECONDS as REGISTRATION_SECONDS
+from node.agent.registration import Registration
 from node.agent.usage import Usage
 from node.aws import client, failures
 from node.cluster.facts import NoClusterError, read_facts
@@ -103,6 +105,20 @@ def follow_head(config: NodeConfig, ec2: Any) -> Callable[[], float]:
     return look
 
 
+def stay_registered(name: str) -> Callable[[], float]:
+    """Return what has slurmd register again where Slurm has forgotten that this node came."""
+    registration = Registration(name, lambda: restart(SLURMD))
+
+    def look() -> float:
+        try:
+            return registration.look()
+        except subprocess.SubprocessError as error:
+            print(f"slurmd could not be started anew: {error}", file=sys.stderr)
+            return REGISTRATION_SECONDS
+
+    return look
+
+
 def learn(config: NodeConfig, bucket: Bucket) -> Callable[[], float]:
     """Return what keeps current what the prolog expects of this machine, and the users that jobs run as."""
 
@@ -143,6 +159,7 @@ def main() -> int:
     keep_up(watch_spot(name, metadata), "spot")
     keep_up(publish(Usage(config.work, config.root), Publisher(bucket, name)), "usage")
     keep_up(follow_head(config, ec2), "head")
+    keep_up(stay_registered(name), "registration")
     threading.Event().wait()
     return 0
 
