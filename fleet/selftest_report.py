@@ -77,35 +77,34 @@ def _sections(outcomes: Sequence[dict[str, Any]]) -> Iterable[Section]:
     )
     values = {each["name"]: each["values"] for each in outcomes}
     if sizes := values.get("all-reduce", {}).get("sizes"):
-        yield Section(
-            title="All-reduce by size",
-            note="Bus bandwidth does not depend on the number of processes: it compares with the network's.",
-            headers=("bytes", "seconds", "GB/s", "bus GB/s"),
-            rows=tuple(
-                (
-                    str(each["bytes"]),
-                    f"{each['seconds']:.6f}",
-                    f"{each['algbw_gbs']:.3f}",
-                    f"{each['busbw_gbs']:.3f}",
-                )
-                for each in sizes
-            ),
-            amounts=(0, 1, 2, 3),
-        )
+        yield _sizes_section(sizes)
     if places := values.get("files", {}).get("places"):
-        yield Section(
-            title="File systems by node",
-            note="One process writes a file until it is on disk, reads it back, and makes files of 4 KiB.",
-            headers=("node", "place", "write MB/s", "read MB/s", "small files/s"),
-            rows=tuple(
-                (
-                    str(each["node"]),
-                    each["place"],
-                    f"{each['write_mb_s']:.0f}",
-                    f"{each['read_mb_s']:.0f}",
-                    f"{each['small_files_s']:.0f}",
-                )
-                for each in places
-            ),
-            amounts=(2, 3, 4),
-        )
+        yield _places_section(places)
+
+
+def _sizes_section(sizes: Sequence[dict[str, Any]]) -> Section:
+    def row(each: dict[str, Any]) -> tuple[str, ...]:
+        rates = (f"{each['algbw_gbs']:.3f}", f"{each['busbw_gbs']:.3f}")
+        return (str(each["bytes"]), f"{each['seconds']:.6f}", *rates)
+
+    return Section(
+        title="All-reduce by size",
+        note="Bus bandwidth does not depend on the number of processes: it compares with the network's.",
+        headers=("bytes", "seconds", "GB/s", "bus GB/s"),
+        rows=tuple(map(row, sizes)),
+        amounts=(0, 1, 2, 3),
+    )
+
+
+def _places_section(places: Sequence[dict[str, Any]]) -> Section:
+    def row(each: dict[str, Any]) -> tuple[str, ...]:
+        speeds = (f"{each[name]:.0f}" for name in ("write_mb_s", "read_mb_s", "small_files_s"))
+        return (str(each["node"]), each["place"], *speeds)
+
+    return Section(
+        title="File systems by node",
+        note="One process writes a file until it is on disk, reads it back, and makes files of 4 KiB.",
+        headers=("node", "place", "write MB/s", "read MB/s", "small files/s"),
+        rows=tuple(map(row, places)),
+        amounts=(2, 3, 4),
+    )

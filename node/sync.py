@@ -13,6 +13,7 @@ from typing import Any
 
 from node.aws import failures
 from node.layout import log_name, run_key
+from node.log_stream import LogStream
 from node.run_files import MANIFEST, LeftOut, files_to_send
 from node.store import Bucket, file_digest
 
@@ -54,11 +55,7 @@ class FolderSync:
         self._checkpoint_seconds = checkpoint_seconds
         self._sent: dict[str, Sent] = {}
         self._resume_at = 0.0
-        self._left: set[str] = set()
-
-    def leave(self, name: str) -> None:
-        """Leave a file to whoever else sends it, until `finish`."""
-        self._left.add(name)
+        self._log: LogStream | None = None
 
     def key(self, name: str) -> str:
         """Return where a file goes: the log and rank 0's files by their names, others below `node-<rank>/`.
@@ -88,7 +85,8 @@ class FolderSync:
         try:
             names, _ = files_to_send(self._folder, final=False)
             for name in names:
-                if name not in self._left and not self._is_fresh_checkpoint(name):
+                streamed = self._log is not None and name == log_name(self._rank)
+                if not streamed and not self._is_fresh_checkpoint(name):
                     self._send(name, now, final=False)
             self._forget_removed_checkpoints(set(names))
         except failures() as error:
@@ -99,11 +97,17 @@ class FolderSync:
         """Step again and again in a thread of its own, which ends soon after `over` is set; return it.
 
         So an upload of minutes keeps nobody from hearing that the job has to stop. Join it before `finish`.
+        The log has a thread of its own, so that such an upload does not keep its lines back.
         """
+        if self._log is None:
+            log = self._folder / log_name(self._rank)
+            self._log = LogStream(self._bucket, self._run_id, self._rank, log)
+        log_thread = self._log.keep_up(over)
 
         def steps() -> None:
             while not over.wait(_TICK):
                 self.step()
+            log_thread.join()
 
         thread = threading.Thread(target=steps, daemon=True)
         thread.start()
@@ -121,6 +125,8 @@ class FolderSync:
                 for name in names:
                     self._send(name, time.monotonic(), final=True)
                 self._forget_removed_checkpoints(set(names))
+                if self._log is not None:
+                    self._log.remove_parts()
                 break
             except failures():
                 if time.monotonic() > deadline:

@@ -19,6 +19,7 @@ from node import log_stream
 from node.log_stream import LogStream, bring_log
 from node.store import Bucket
 from node.sync import FolderSync
+from tests.sandbox_helpers import wait_for
 
 pytestmark = pytest.mark.sandbox
 RUN = {
@@ -117,16 +118,18 @@ def test_at_the_end_the_log_is_one_object_again(
 ) -> None:
     path = tmp_path / "logs" / "node-0.log"
     path.parent.mkdir()
-    stream, sync = LogStream(bucket, "r", 0, path), FolderSync(bucket, "r", tmp_path, 0)
-    sync.leave("logs/node-0.log")
+    sync, over = FolderSync(bucket, "r", tmp_path, 0), threading.Event()
+    thread = sync.keep_up(over)
     for number in range(20):
         with path.open("a") as file:
             file.write(f"{number} {'x' * 40}\n")
-        stream.step()
-        sync.step()
-    assert len(objects(store)) > 1
-    sync.finish(1.0)
-    stream.remove_parts()
+    wait_for(lambda: len(objects(store)) > 1)
+    over.set()
+    thread.join()
+    listed = sync.finish(1.0)
+    assert [(each["key"], each["size"]) for each in listed] == [
+        ("runs/r/logs/node-0.log", path.stat().st_size)
+    ]
     assert objects(store) == {"log": path.stat().st_size}
     assert text_of(store) == path.read_text()
 
