@@ -127,9 +127,8 @@ def test_at_the_end_the_log_is_one_object_again(
     over.set()
     thread.join()
     listed = sync.finish(1.0)
-    assert [(each["key"], each["size"]) for each in listed] == [
-        ("runs/r/logs/node-0.log", path.stat().st_size)
-    ]
+    (sent,) = listed
+    assert (sent["key"], sent["size"]) == ("runs/r/logs/node-0.log", path.stat().st_size)
     assert objects(store) == {"log": path.stat().st_size}
     assert text_of(store) == path.read_text()
 
