@@ -62,7 +62,8 @@ def mariadb(machine: Machine) -> Daemon:
     sockets = make_folder(machine.run / "mariadb", user, 0o755)
     if not (data / "mysql").is_dir():
         _make_database(machine, data, user)
-    argv = [machine.executable("mariadbd"), "--no-defaults", f"--datadir={data}", f"--user={user}"]
+    argv = [machine.executable("mariadbd"), "--no-defaults", *_database_base(machine), f"--datadir={data}"]
+    argv += [f"--user={user}"]
     argv += [f"--socket={sockets / 'mariadb.sock'}", f"--pid-file={sockets / 'mariadbd.pid'}"]
     argv += ["--skip-networking", f"--innodb-buffer-pool-size={_buffer_pool_mib(machine)}M"]
     # slurmdbd's long transactions; its advice.
@@ -77,6 +78,7 @@ def _make_database(machine: Machine, data: Path, user: str) -> None:
         [
             machine.executable("mariadb-install-db"),
             "--no-defaults",
+            *_database_base(machine),
             f"--datadir={part}",
             f"--user={user}",
             "--auth-root-authentication-method=socket",
@@ -90,6 +92,11 @@ def _make_database(machine: Machine, data: Path, user: str) -> None:
     # Whole or not at all: a head may die over it.
     data.rmdir()
     part.rename(data)
+
+
+def _database_base(machine: Machine) -> list[str]:
+    """Return what tells MariaDB of unpacked packages where its own files are."""
+    return [f"--basedir={machine.prefix / 'usr'}"] if machine.prefix else []
 
 
 def _buffer_pool_mib(machine: Machine) -> int:
