@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet.kinds import ROOMS, kind_of
-from fleet.machine_prices import machine_items
+from fleet.machine_prices import ELASTIC_NODES, elastic_item, machine_items
 from fleet.price_rules import BY_USE, FREE, RULES, by_use_item
 from fleet.priced import Item, Resource
 from stacks.catalog import load_catalog
@@ -107,6 +107,8 @@ def resources_of(configuration: Mapping[str, Any]) -> Iterator[Resource]:
 
 
 def _items(resource: Resource, listed: list[Resource]) -> Iterator[Item]:
+    if resource.kind == ELASTIC_NODES:
+        yield elastic_item(resource)
     if not resource.kind.startswith("aws_"):  # Terraform's own, `terraform_data`
         return
     if resource.kind == "aws_autoscaling_group":

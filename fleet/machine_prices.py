@@ -15,6 +15,8 @@ from stacks.catalog import InstanceType, load_catalog, load_other_prices
 _TEMPLATE = re.compile(r"aws_launch_template\.([A-Za-z0-9_-]+)")
 FREE_IOPS, FREE_MBPS = 3000, 125
 """What a gp3 disk has for its price; more is paid for (https://aws.amazon.com/ebs/pricing/)."""
+ELASTIC_NODES = "elastic_nodes"
+"""Kind of what `elastic_nodes` gives; Terraform has no such resource."""
 ON_DEMAND = "on demand"
 SPOT = "spot: at most the on-demand price"
 RESERVED = "the reservation is paid for whether nodes run or not"
@@ -115,6 +117,38 @@ def _template(specification: Mapping[str, Any], resources: Sequence[Resource]) -
         ):
             return each.values
     return {}
+
+
+def elastic_nodes(counts: Mapping[tuple[str, str], int]) -> list[Resource]:
+    """Return nodes that came with the queue as resources that can be priced; counted by fleet and type."""
+    return [
+        Resource(ELASTIC_NODES, fleet, {"count": count, "instance_type": kind})
+        for (fleet, kind), count in sorted(counts.items())
+    ]
+
+
+def elastic_item(resource: Resource) -> Item:
+    """Return what nodes cost that came with the queue and stand now; none of them stands idle for long."""
+    kind, count = str(resource.values["instance_type"]), int(resource.values["count"])
+    found = load_catalog().get(kind)
+    if found is None:
+        return Item.unpriced(resource, f"the catalog has no instance type {kind}")
+    hourly = count * found.price_usd_per_hour
+    return Item(
+        address=resource.address,
+        room=MACHINES,
+        what=f"{counted(count, 'node')} of `{resource.name}` for runs in the queue, {kind}",
+        usd_per_hour_running=hourly,
+        usd_per_hour_idle=0.0,
+        usd_per_hour_at_most=hourly,
+        basis="at most the on-demand price, while the queue needs them",
+        unit_usd=found.price_usd_per_hour,
+        per="hour",
+        of=kind,
+        region=found.price_region,
+        date=found.price_date.isoformat(),
+        source=found.price_source,
+    )
 
 
 def machine_items(group: Resource, resources: Sequence[Resource]) -> Iterator[Item]:

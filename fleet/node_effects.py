@@ -38,6 +38,7 @@ class RunningNode:
     """Further active runs on it: under Slurm, runs may share a node."""
     elastic: bool = False
     """Whether it came with the queue, and is none of its fleet's group."""
+    instance_type: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +89,27 @@ class Target:
 
 def running_nodes(session: Session) -> list[RunningNode]:
     """Return the environment's nodes that run now, each with the active run that holds it."""
-    found = []
-    for each in instances(session, ["pending", "running"]):
-        tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", ())}
-        if tags.get(naming.TAG_ROLE) == naming.ROLE_NODE:
-            found.append((str(each["InstanceId"]), tags.get(naming.TAG_FLEET, ""), is_elastic(each)))
+    found = {
+        str(each["InstanceId"]): each
+        for each in instances(session, ["pending", "running"])
+        if _tag(each, naming.TAG_ROLE) == naming.ROLE_NODE
+    }
     holders = _active_holders(session) if found else {}
     return [
         RunningNode(
             instance_id=instance,
-            fleet=fleet,
+            fleet=_tag(each, naming.TAG_FLEET),
             run_id=next(iter(holders.get(instance, ())), ""),
             other_runs=tuple(holders.get(instance, ()))[1:],
-            elastic=elastic,
+            elastic=is_elastic(each),
+            instance_type=str(each["InstanceType"]),
         )
-        for instance, fleet, elastic in sorted(found)
+        for instance, each in sorted(found.items())
     ]
+
+
+def _tag(instance: Mapping[str, Any], key: str) -> str:
+    return next((tag["Value"] for tag in instance.get("Tags", ()) if tag["Key"] == key), "")
 
 
 def _active_holders(session: Session) -> dict[str, list[str]]:

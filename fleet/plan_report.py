@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet.bootstrap import read_state_object
 from fleet.estate import open_stack, stack_names
 from fleet.estimate import Estimate, estimate, resources_of
+from fleet.machine_prices import elastic_nodes
 from fleet.node_effects import FleetEffect, fleet_effects, running_nodes, targets
 from fleet.plan import StackPlan, plan
 from fleet.priced import Resource
@@ -75,18 +77,17 @@ def plan_report(session: Session, report: Report, *, keep: bool = False) -> Plan
     stacks = plan(session, report, keep=keep)
     spec = session.spec
     account, base, fleet = (declared_resources(session, name) for name in stack_names(session))
-    settings = changed_settings(session)
+    settings, nodes = changed_settings(session), running_nodes(session)
+    coming = Counter((each.fleet, each.instance_type) for each in nodes if each.elastic)
     return PlanReport(
         environment=spec.name,
         cloud=session.cloud.name,
         region=spec.region,
         stacks=tuple(stacks),
         settings=tuple(settings),
-        fleets=tuple(
-            fleet_effects(running_nodes(session), targets(fleet), settings, _made_anew(stacks, spec.name))
-        ),
+        fleets=tuple(fleet_effects(nodes, targets(fleet), settings, _made_anew(stacks, spec.name))),
         price=estimate([*base, *fleet], spec.region),
-        price_now=estimate(_standing(session), spec.region),
+        price_now=estimate([*_standing(session), *elastic_nodes(coming)], spec.region),
         price_account=estimate(account, session.account.region),
     )
 

@@ -11,6 +11,7 @@ import pytest
 
 from fleet.estimate import Estimate, estimate, resources_of
 from fleet.kinds import KINDS, OTHER, ROOMS, kind_of, room_of
+from fleet.machine_prices import elastic_nodes
 from fleet.price_rules import BY_USE, FREE, RULES
 from fleet.priced import Resource
 from stacks import naming
@@ -94,6 +95,20 @@ def test_a_fleet_costs_its_nodes_and_their_disks_and_nothing_while_it_is_idle() 
     assert found.usd_per_hour_running == pytest.approx(G5 + 0.008)
     assert found.usd_per_hour_idle == 0
     assert found.usd_per_hour_at_most == pytest.approx(3 * (G5 + 0.008))
+
+
+def test_nodes_that_came_with_the_queue_cost_what_stands_of_them() -> None:
+    found = estimate(elastic_nodes({("gpu", "g5.xlarge"): 3, ("odd", "x9.huge"): 1}), "us-east-1")
+    (item,) = found.items
+    assert item.what == "3 nodes of `gpu` for runs in the queue, g5.xlarge"
+    assert found.usd_per_hour_running == pytest.approx(3 * G5) and found.usd_per_hour_idle == 0
+    assert found.not_priced == ("elastic_nodes.odd: the catalog has no instance type x9.huge",)
+
+
+def test_a_fleet_under_slurm_may_cost_as_many_nodes_as_it_may_grow_to() -> None:
+    tag = [{"key": naming.TAG_MAX_NODES, "value": "8", "propagate_at_launch": False}]
+    found = fleet(max_size=1, tag=tag)
+    assert found.usd_per_hour_at_most == pytest.approx(8 * (G5 + 0.008))
 
 
 def test_a_state_and_a_configuration_give_the_same_price() -> None:
