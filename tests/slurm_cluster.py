@@ -123,6 +123,12 @@ class SlurmCluster:
         self.start("slurmctld", service.slurmctld(self.machine))
         wait_until(lambda: "UP" in self.run("scontrol", "ping", check=False), "slurmctld")
 
+    def stop_controller(self) -> None:
+        """Stop slurmctld as a shutdown would; it saves its state."""
+        process = self.daemons.pop("slurmctld")
+        process.terminate()
+        process.wait()
+
     def kill_controller(self) -> None:
         """Kill slurmctld as a crash would."""
         self.kill("slurmctld")

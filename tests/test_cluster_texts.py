@@ -16,7 +16,7 @@ from stacks.bundle import rendered_members
 from templates.engine import render
 from templates.node_files import UserData
 from templates.slurm_files import HEAD_UNITS, NODE_UNITS, PROGRAMS, SlurmFleet
-from tests.golden_slurm import CONTROLLER, FOLDER, REAL, texts
+from tests.golden_slurm import CONTROLLER, FOLDER, PORTS, REAL, slurm_conf, texts
 
 TEXTS = texts()
 
@@ -169,3 +169,14 @@ def test_a_module_that_a_program_runs_is_one_of_the_node_bundle() -> None:
     commands += [unit.command.split()[0] for unit in (*HEAD_UNITS, *NODE_UNITS)]
     missing = [each for each in commands if not (root / f"{each.replace('.', '/')}.py").is_file()]
     assert missing == []
+
+
+def test_ports_are_given_to_the_nodes_of_all_fleets_in_their_order() -> None:
+    lines = compose.machine_lines(PORTS, CONTROLLER, (22, 5), accounting=False)
+    text = compose.slurm_conf(slurm_conf(accounting=False), lines, PORTS)
+    nodes = [line.split()[:2] for line in text.splitlines() if line.startswith("NodeName=")]
+    assert nodes == [
+        ["NodeName=gpu-[1-8]", "Port=[20010-20017]"],
+        ["NodeName=big-1", "Port=20018"],
+        ["NodeName=cpu-1", "Port=20019"],
+    ]
