@@ -44,6 +44,11 @@ def test_it_starts_is_found_and_stops(project: Path) -> None:
     started = json.loads(fleetform(project, "start", "--json").stdout)
     again = fleetform(project, "start", "--cores-per-node", "2")
     assert (again.returncode, "runs already" in again.stdout, "no effect" in again.stderr) == (0, True, True)
+    other = fleetform(project, "start", "--scheduler", "slurm")
+    assert "--scheduler has no effect: it runs already, with plain" in other.stderr
+    assert "scheduler plain" in fleetform(project, "status").stdout
+    gone = fleetform(project, "kill", "vision", "gpu-1")
+    assert (gone.returncode, "there is no machine gpu-1" in gone.stderr) == (1, True)
     status = fleetform(project, "status", "--json")
     assert (status.returncode, json.loads(status.stdout)) == (0, started)
     assert fleetform(project, "stop").stdout.startswith("stopped")
