@@ -28,12 +28,19 @@ class NodeConfig:
     python: str
     """The interpreter that has torch, on a node."""
     root: Path
+    scheduler: str = "plain"
+    """Who gives runs their nodes: `slurm`, or `plain` for our own dispatcher."""
     """`/` on a real machine; the folder that stands for it on an emulated one."""
 
     @property
     def work(self) -> Path:
-        """The folder of everything that a run leaves on this machine."""
-        return self.root / "var" / "fleetform"
+        """The folder of everything that a run leaves on this machine.
+
+        Under Slurm runs of a team belong to the team's user, who has a folder of its own.
+        """
+        shared = self.root / "var" / "fleetform"
+        own = shared / "teams" / str(os.geteuid())
+        return own if os.geteuid() != 0 and own.is_dir() else shared
 
     def run_dir(self, run_id: str) -> Path:
         """Return the local run directory, which is streamed to the artifact bucket."""
@@ -64,4 +71,6 @@ def read_node_config() -> NodeConfig:
         # An emulated machine runs on the interpreter of the machine that emulates it.
         python=os.environ.get("FLEETFORM_PYTHON") or values["python"],
         root=root,
+        # An emulated machine follows the engine that its sandbox was started with.
+        scheduler=os.environ.get("FLEETFORM_SCHEDULER") or values.get("scheduler") or "plain",
     )

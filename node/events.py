@@ -51,6 +51,20 @@ class EventLog:
                 raise NotTheWriterError(self._key)
             self._body, self._etag = found.body, found.etag
 
+    @classmethod
+    def adopt(cls, bucket: Bucket, run_id: str) -> EventLog:
+        """Return the writer of a run whose events were written by one before it, who writes no more."""
+        log = cls(bucket, run_id)
+        found = bucket.read(log._key)
+        if found is not None:
+            log._body, log._etag = found.body, found.etag
+        return log
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far, oldest first, as far as this writer knows."""
+        return parse_events(self._body)
+
     def append(self, event: str, detail: dict[str, Any], time: str | None = None) -> None:
         """Append one event, at `time` or now; NotTheWriterError where the object is not as we left it."""
         line = json.dumps({"time": time or utc_now(), "event": event, "detail": detail}, ensure_ascii=False)

@@ -49,9 +49,11 @@ def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
     script = code_dir.with_name(
         f"{run_id}.launch.sh"
     )  # beside the run directory, which goes back to the bucket
-    script.write_bytes(_need(bucket, run_key(run_id, "launch.sh")))
+    # The tasks of an array run the same, which lies in the array's own directory.
+    source = str(run.get("array_of") or run_id)
+    script.write_bytes(_need(bucket, run_key(source, "launch.sh")))
     if run.get("code"):
-        _unpack(_need(bucket, run_key(run_id, "code.tar.gz")), run["code"]["sha256"], code_dir)
+        _unpack(_need(bucket, run_key(source, "code.tar.gz")), run["code"]["sha256"], code_dir)
     datasets = Bucket(bucket.s3, config.dataset_bucket)
     if attached.data_dir is not None:
         data_dir = _shown_dataset(attached.data_dir, run.get("dataset"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_ROLE
+from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_NODE, TAG_ROLE
 
 _SSM_PAGE = 50
 """Most instance ids that one DescribeInstanceInformation filter takes."""
@@ -21,6 +21,8 @@ class Instance:
     """Private IPv4 address."""
     instance_type: str
     subnet_id: str = ""
+    name: str = ""
+    """Slurm's name of the node; "" without Slurm."""
 
 
 def running_nodes(ec2: Any, environment: str, fleet: str) -> list[Instance]:
@@ -36,6 +38,26 @@ def running_nodes(ec2: Any, environment: str, fleet: str) -> list[Instance]:
         for each in _describe(ec2, Filters=filters)
     ]
     return sorted(found, key=lambda instance: instance.instance_id)
+
+
+def named_nodes(ec2: Any, environment: str) -> dict[str, Instance]:
+    """Return the machines of the environment that Slurm knows by a name, pending and running ones, by it."""
+    filters = [
+        {"Name": f"tag:{TAG_ENVIRONMENT}", "Values": [environment]},
+        {"Name": "tag-key", "Values": [TAG_NODE]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    found = {}
+    for each in _describe(ec2, Filters=filters):
+        name = next(tag["Value"] for tag in each["Tags"] if tag["Key"] == TAG_NODE)
+        found[name] = Instance(
+            each["InstanceId"],
+            each.get("PrivateIpAddress", ""),
+            each["InstanceType"],
+            each.get("SubnetId", ""),
+            name,
+        )
+    return found
 
 
 def online(ssm: Any, instances: Sequence[Instance]) -> list[Instance]:

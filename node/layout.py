@@ -13,6 +13,8 @@ CANCELLED = "CANCELLED"
 TIMED_OUT = "TIMED_OUT"
 PREEMPTED = "PREEMPTED"
 """It was told to stop from outside, as a spot node is, and has saved; it can be resumed."""
+REQUEUED = "REQUEUED"
+"""Under Slurm: it has lost its nodes, or was told to save and to give them up, and waits for others."""
 FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, PREEMPTED})
 
 EXIT_PREEMPTED = 75
@@ -23,7 +25,11 @@ TAG_ROLE = "fleetform:role"
 TAG_FLEET = "fleetform:fleet"
 TAG_RUN = "fleetform:run"
 """On a file system that was made for one run: the run's id."""
+TAG_NODE = "fleetform:node"
+"""On a machine of a cluster: the name that Slurm knows it by."""
 ROLE_NODE = "node"
+BATCH_STATE = "batch.json"
+"""In a run's directory, under Slurm: what its batch step says of its start and its end."""
 
 
 FSX_STATE = "fsx.json"
@@ -45,6 +51,11 @@ def output_name(rank: int) -> str:
 def attempt_name(attempt: int, name: str) -> str:
     """Return where a file of an attempt lies (`outputs/node-0.json`) once the run was resumed after it."""
     return f"attempts/{attempt}/{name}"
+
+
+def turn_name(turn: int, name: str) -> str:
+    """Return where a file of a run's n-th execution lies (`outputs/node-0.json`) once another followed it."""
+    return f"turns/{turn}/{name}"
 
 
 def alive_name(rank: int) -> str:

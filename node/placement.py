@@ -34,6 +34,7 @@ class Gang:
                 "instance_id": node.instance_id,
                 "instance_type": node.instance_type,
                 "address": node.address,
+                **({"node": node.name} if node.name else {}),
             }
             for rank, node in enumerate(self.nodes)
         ]

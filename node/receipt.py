@@ -29,12 +29,14 @@ def make_receipt(
     times: Mapping[str, str],
     verdict: Verdict,
     file_system: Mapping[str, Any] | None = None,
+    node_seconds: float | None = None,
 ) -> dict[str, Any]:
     """Return the receipt of a run; `times` are the UTC times of PHASES that were reached, without first_step.
 
     Cost counts every node from its claim until it was freed (`times["freed"]`, before a file system of the
     run's own was brought home) or to the run's end, at the list price that `run.json` carries; null where
-    that carries none. `file_system` is what `node/run_file_system.py` says of it; the cost includes it.
+    that carries none; `node_seconds` counts instead of that time where it is given, as where a run had nodes
+    more than once. `file_system` is what `node/run_file_system.py` says of it; the cost includes it.
     """
     reached = dict(times)
     first_step = first_step_time(bucket, run["run_id"], after=times.get("claimed", ""))
@@ -42,7 +44,9 @@ def make_receipt(
         reached["first_step"] = first_step
     phases = {name: reached[name] for name in PHASES if name in reached}
     nodes = len(gang.nodes) if gang else 0
-    cost = _cost(run, nodes, _held_seconds(phases, times), file_system)
+    if node_seconds is None:
+        node_seconds = _held_seconds(phases, times) * nodes
+    cost = _cost(run, node_seconds, file_system)
     seconds = phase_seconds(phases)
     earlier = earlier_attempts(bucket, run)
     mine = {"outcome": verdict.event, "cause": verdict.cause, "seconds": seconds["total"], "cost": cost}
@@ -68,15 +72,15 @@ def _held_seconds(phases: Mapping[str, str], times: Mapping[str, str]) -> float:
 
 
 def _cost(
-    run: Mapping[str, Any], nodes: int, held: float, file_system: Mapping[str, Any] | None
+    run: Mapping[str, Any], node_seconds: float, file_system: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return what that many nodes for `held` seconds cost, and the run's file system with them."""
+    """Return what so many seconds of a node cost, and the run's file system with them."""
     price = run.get("price_usd_per_hour")
-    usd = None if price is None else held * nodes * price / 3600
+    usd = None if price is None else node_seconds * price / 3600
     if file_system is not None:
         usd = None if usd is None or file_system["usd"] is None else usd + file_system["usd"]
     return {
-        "node_seconds": round(held * nodes, 3),
+        "node_seconds": round(node_seconds, 3),
         "usd_per_node_hour": price,
         "usd": None if usd is None else round(usd, 4),
     }

@@ -1,12 +1,12 @@
 """Runs one node's part of a run: fetches it, starts launch.sh, streams the run directory back.
 
-`python -m node.runner --run-id ID --node-rank R --node-count N --master-address A --master-port P`.
-Exit code: that of launch.sh; 70 where it could not start, 74 where its outputs could not be brought home.
+`python -m node.runner --run-id ID --node-rank R --node-count N --master-address A --master-port P`; under
+Slurm the run's id is enough. Exit code: that of launch.sh; 70 where it could not start, 74 where its outputs
+could not be brought home.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -24,12 +24,15 @@ from node.aws import aws_errors, client, failures
 from node.cause import OUR_WORD
 from node.config import NodeConfig, read_node_config
 from node.inputs import InputError, Inputs, fetch_inputs
+from node.job_environment import job_environment
 from node.layout import log_name, output_name, run_key, utc_now
+from node.part import RunPart, read_part
 from node.patience import persist
-from node.process import MARK, JobProcess
+from node.process import JobProcess
 from node.relaunch import Relaunches
 from node.restore import mark_home, prepare_run_dir, restore
 from node.scratch import make_scratch, remove_scratch
+from node.slurm.surroundings import boot_report, has_lost_a_node, health_seconds
 from node.store import Bucket
 from node.sync import FolderSync
 
@@ -40,6 +43,8 @@ _STOP_EVERY = 2.0
 _GRACE_SECONDS = 30.0
 _PATIENCE_SECONDS = 60.0
 """How long the last uploads are tried again where the bucket refuses them."""
+_HURRIED_GRACE_SECONDS, _HURRIED_PATIENCE_SECONDS = 2.0, 5.0
+"""The same where a machine of the run has died, and its processes can do no step without it."""
 _CHECKPOINT_SECONDS = 60.0
 """For how long after its manifest a checkpoint is left to the trainer, which sends its own."""
 _NICE = 5
@@ -49,14 +54,15 @@ _NICE = 5
 class Runner:
     """One node's part of one run."""
 
-    def __init__(self, config: NodeConfig, arguments: argparse.Namespace) -> None:
-        self._config, self._arguments = config, arguments
-        self._run_id, self._rank = arguments.run_id, arguments.node_rank
+    def __init__(self, config: NodeConfig, part: RunPart) -> None:
+        self._config, self._part = config, part
+        self._run_id, self._rank = part.run_id, part.rank
         self._bucket = Bucket(client("s3", config.region), config.artifact_bucket)
         self._run_dir = config.run_dir(self._run_id)
         self._heart = Heart(self._bucket, self._run_id, self._rank)
         self._wake = threading.Event()
         self._signalled = False
+        self._patience = _PATIENCE_SECONDS
         self._kill_at: float | None = None
         """time.monotonic() from which on the job is killed; None while nobody has asked it to stop."""
         self._report: dict[str, Any] = {
@@ -71,8 +77,8 @@ class Runner:
         signal.signal(signal.SIGINT, self._on_signal)
         try:
             inputs = fetch_inputs(self._bucket, self._config, self._run_id)
-            attempt = int(inputs.run.get("attempt", 1))
-            newer_here = prepare_run_dir(self._config, self._run_id, self._rank, attempt)
+            turn = self._part.turn or int(inputs.run.get("attempt", 1))
+            newer_here = prepare_run_dir(self._config, self._run_id, self._rank, turn)
         except InputError as error:
             return self._give_up(str(error))
         except failures() as error:
@@ -80,25 +86,30 @@ class Runner:
         log = self._run_dir / log_name(self._rank)
         log.parent.mkdir(parents=True, exist_ok=True)
         sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank, _CHECKPOINT_SECONDS)
-        environment = job_environment(self._config, self._arguments, inputs)
+        environment = job_environment(self._config, self._part, inputs)
         environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
         try:
             self._report["restored"] = restore(
-                self._bucket, inputs.run, self._run_dir, self._rank, sync, newer_here=newer_here
-            )
+                self._bucket, inputs.run, self._run_dir, self._rank, sync,
+                newer_here=newer_here, before=self._part.before,
+            )  # fmt: skip
         except _troubles() as error:
             return self._give_up(f"the run's directory could not be brought back: {error}")
-        code = self._carry_out(inputs, environment, log, sync)
+        code = self._carry_out(turn - 1, inputs, environment, log, sync)
         remove_scratch(self._config, self._run_id)
         self._say_left_out(sync, log)
         self._let_go(inputs)
         return self._save(sync, code)
 
-    def _carry_out(self, inputs: Inputs, environment: Mapping[str, str], log: Path, sync: FolderSync) -> int:
+    def _carry_out(
+        self, before: int, inputs: Inputs, environment: Mapping[str, str], log: Path, sync: FolderSync
+    ) -> int:
         """Run the job while its directory is streamed, again where its launcher was killed; its exit code."""
         relaunches = Relaunches(self._run_dir)
         self._report["launched"] = utc_now()
-        before = int(inputs.run.get("attempt", 1)) - 1
+        if self._part.under_slurm:
+            self._report["boot"] = boot_report(self._config)
+            self._report["health_seconds"] = health_seconds(self._config, self._part.job_id)
         while True:
             variables = {**environment, "FLEETFORM_LAUNCH": str(before + relaunches.total)}
             # Started while no other thread runs: see JobProcess.
@@ -152,6 +163,7 @@ class Runner:
                 stop_looked_at = now
                 grace = self._stop_requested()
                 if grace is not None:
+                    self._report["stopped"] = "signal" if self._signalled else "request"
                     self._heart.say(STOPPING)
                     job.terminate()
                     self._kill_at = now + grace
@@ -162,6 +174,10 @@ class Runner:
     def _stop_requested(self) -> float | None:
         """Return the seconds that the job gets to end by itself, or None while nobody has asked it to."""
         if self._signalled:
+            if self._part.under_slurm and has_lost_a_node():
+                # Slurm gives the nodes that are left to the run's next execution once all here has ended.
+                self._patience = _HURRIED_PATIENCE_SECONDS
+                return _HURRIED_GRACE_SECONDS
             return _GRACE_SECONDS
         try:
             request = self._bucket.get(run_key(self._run_id, "stop.json"))
@@ -173,8 +189,8 @@ class Runner:
         """Bring the rest home; the list of what lies in the bucket comes last."""
         self._report.update(exit_code=code, ended=utc_now())
         try:
-            self._report["files"] = sync.finish(_PATIENCE_SECONDS)
-            persist(self._write_report, _PATIENCE_SECONDS)
+            self._report["files"] = sync.finish(self._patience)
+            persist(self._write_report, self._patience)
             if not any(each["data"] for each in self._report["left_out"]):
                 mark_home(self._config, self._run_id)
         except failures() as error:
@@ -202,41 +218,9 @@ def _troubles() -> tuple[type[Exception], ...]:
     return (ValueError, *failures())
 
 
-def job_environment(config: NodeConfig, arguments: argparse.Namespace, inputs: Inputs) -> dict[str, str]:
-    """Return what launch.sh sees: this process's environment and docs/architecture.md's variables."""
-    processes = int(inputs.run.get("threads_as_for") or inputs.run["procs_per_node"])
-    threads = max(1, len(os.sched_getaffinity(0)) // processes)
-    environment = dict(os.environ)
-    environment.setdefault("OMP_NUM_THREADS", str(threads))
-    environment.setdefault("AWS_DEFAULT_REGION", config.region)
-    price = inputs.run.get("price_usd_per_hour")
-    checkpoints = run_key(arguments.run_id, "checkpoints")
-    return {
-        **environment,
-        **({"FLEETFORM_SPOT": "1"} if inputs.run.get("spot") else {}),
-        **({} if price is None else {"FLEETFORM_USD_PER_HOUR": f"{price * arguments.node_count:.6g}"}),
-        "FLEETFORM_CHECKPOINTS_URL": f"s3://{config.artifact_bucket}/{checkpoints}",
-        **inputs.attached.variables,
-        "FLEETFORM_RUN_ID": arguments.run_id,
-        MARK: str(config.run_dir(arguments.run_id)),
-        "FLEETFORM_DATA_DIR": str(inputs.data_dir),
-        "FLEETFORM_CODE_DIR": str(inputs.code_dir),
-        "FLEETFORM_NODE_RANK": str(arguments.node_rank),
-        "FLEETFORM_MASTER_ADDR": arguments.master_address,
-        "FLEETFORM_MASTER_PORT": str(arguments.master_port),
-        "FLEETFORM_PYTHON": config.python,
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the part that the command line names."""
-    parser = argparse.ArgumentParser(prog="node.runner", description=__doc__)
-    parser.add_argument("--run-id", required=True)
-    parser.add_argument("--node-rank", required=True, type=int)
-    parser.add_argument("--node-count", required=True, type=int)
-    parser.add_argument("--master-address", required=True)
-    parser.add_argument("--master-port", required=True, type=int)
-    return Runner(read_node_config(), parser.parse_args(arguments)).run()
+    return Runner(read_node_config(), read_part(arguments)).run()
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ from fleet.speedup import (
     trial_overrides,
 )
 from fleet.speedup_runs import _in_one_go, _launch, local_command, local_trials
+from node.job_environment import job_environment
 from node.layout import speedup_key
-from node.runner import job_environment
+from node.part import RunPart
 from node.speedup import LEAST_STEPS, Curve, fit, point_of, projected_step, speedup_of, stops_paying
 from node.speedup_lines import speedup_lines
 from scripts import cli
@@ -299,12 +300,12 @@ def test_a_process_has_the_same_threads_in_each_trial(monkeypatch: pytest.Monkey
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
     config: Any = SimpleNamespace(region="r", artifact_bucket="b", python="p", run_dir=lambda run: run)
-    arguments: Any = SimpleNamespace(run_id="r", node_count=1, node_rank=0, master_address="a", master_port=1)
+    part = RunPart("r", 0, 1, "a", 1)
     for run, threads in (({"procs_per_node": 1}, "8"), ({"procs_per_node": 1, "threads_as_for": 4}, "2")):
         inputs: Any = SimpleNamespace(
             run=run, attached=SimpleNamespace(variables={}), data_dir="d", code_dir="c"
         )
-        assert job_environment(config, arguments, inputs)["OMP_NUM_THREADS"] == threads
+        assert job_environment(config, part, inputs)["OMP_NUM_THREADS"] == threads
 
 
 def test_a_trial_that_was_restarted_ends_the_series_with_a_word() -> None:

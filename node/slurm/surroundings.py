@@ -1,0 +1,47 @@
+"""What a runner under Slurm finds out: lost machines, how long its own took to start and to be checked."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any
+
+from node.config import NodeConfig
+from node.layout import utc_text
+from node.slurm import tools
+
+_BOOT_LOG = "var/log/fleetform/boot.jsonl"
+
+
+def has_lost_a_node() -> bool:
+    """Return whether Slurm has given up a machine of the job that this process belongs to."""
+    names = os.environ.get("SLURM_JOB_NODELIST", "")
+    try:
+        return any(node.state == "DOWN" for node in tools.nodes(names))
+    except tools.SlurmError as error:
+        print(f"Slurm does not say how the job's machines are: {error}", file=sys.stderr)
+        return False
+
+
+def boot_report(config: NodeConfig) -> dict[str, Any] | None:
+    """Return when this machine's start had ended and how many seconds it took; None where nothing tells."""
+    path = config.root / _BOOT_LOG
+    seconds = 0.0
+    try:
+        ended = path.stat().st_mtime
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line
+                seconds += float(json.loads(line)["seconds"])
+    except OSError:
+        return None
+    return {"ended": utc_text(ended), "seconds": round(seconds, 3)}
+
+
+def health_seconds(config: NodeConfig, job_id: int) -> float | None:
+    """Return how long this machine was looked over before the job; None where it was not."""
+    path = config.root / "var/fleetform/health" / f"job-{job_id}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(path.read_text())["seconds"])
+    return None

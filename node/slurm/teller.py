@@ -1,0 +1,130 @@
+"""Tells of runs: their events, by one writer that goes on where another was cut off, and their ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from node.events import EventLog, NotTheWriterError
+from node.layout import (
+    FINAL_EVENTS,
+    QUEUED,
+    REQUEUED,
+    SUCCEEDED,
+    epoch_seconds,
+    run_key,
+    speedup_key,
+    utc_now,
+)
+from node.patience import persist
+from node.slurm.book import Book, Entry
+from node.slurm.receipts import slurm_receipt
+from node.speedup import point_of
+from node.store import Bucket
+from node.watch import Verdict
+
+
+class OverError(Exception):
+    """The run has ended, as its events say; somebody else has written that."""
+
+
+class Teller:
+    """The writer of the events of all runs in the book."""
+
+    def __init__(self, bucket: Bucket, book: Book) -> None:
+        self._bucket, self._book = bucket, book
+        self._logs: dict[str, EventLog] = {}
+        self._lock = threading.Lock()
+
+    def adopt(self, run_id: str) -> EventLog:
+        """Return the run's events as they stand, to be written on."""
+        log = persist(lambda: EventLog.adopt(self._bucket, run_id))
+        with self._lock:
+            self._logs[run_id] = log
+        return log
+
+    def say(self, entry: Entry, event: str, detail: Mapping[str, Any], moment: str = "") -> None:
+        """Append an event and note it in the book. Raises OverError where the run has ended meanwhile."""
+        self._append(entry, event, dict(detail), moment or utc_now())
+        entry.said = event
+        entry.reason = str(detail.get("reason") or detail.get("cause") or "")
+        self._book.save(entry)
+
+    def _append(self, entry: Entry, event: str, detail: dict[str, Any], moment: str) -> None:
+        log = self._logs.get(entry.run_id) or self.adopt(entry.run_id)
+        # Slurm's times are whole seconds: no event may lie before the one that it follows.
+        moment = max([moment, *(str(each["time"]) for each in log.events[-1:])])
+        try:
+            _write(log, event, detail, moment)
+        except NotTheWriterError:
+            # The clerk of a head before this one, or a client that took the run for lost.
+            log = self.adopt(entry.run_id)
+            if is_ended(log, entry.attempt):
+                raise OverError(entry.run_id) from None
+            _write(log, event, detail, moment)
+
+    def wait(self, entry: Entry, reason: str) -> None:
+        """Say that it waits, and why, unless that was said last."""
+        if entry.said != QUEUED or entry.reason != reason:
+            self.say(entry, QUEUED, {"reason": reason} if reason else {})
+
+    def requeue(self, entry: Entry, reason: str, ended: float | None) -> None:
+        """Say that it has lost its nodes and waits for others; what it used counts."""
+        close_execution(entry, ended)
+        entry.requeues += 1
+        entry.queued_since = utc_now()
+        entry.placed, entry.stop_written, entry.requeue_asked = [], False, None
+        self.say(entry, REQUEUED, {"reason": reason, "requeues": entry.requeues}, entry.queued_since)
+
+    def finish(self, entry: Entry, verdict: Verdict, ended: float | None = None) -> None:
+        """Write the receipt and the final event, and strike it out of the book."""
+        close_execution(entry, ended)
+        entry.times["ended"] = utc_now()
+        try:
+            persist(lambda: self._write_receipt(entry, verdict))
+            detail = {"cause": verdict.cause} if verdict.cause else {}
+            self.say(entry, verdict.event, detail, entry.times["ended"])
+        except OverError:
+            print(f"{entry.run_id} was ended by somebody else", flush=True)
+        self.forget(entry, verdict.event)
+
+    def forget(self, entry: Entry, event: str) -> None:
+        """Strike a run out that is over; its array hears of it."""
+        parent = self._book.get(entry.parent) if entry.parent else None
+        if parent is not None:
+            with self._book.locked(parent.run_id):
+                parent.task_ends[str(entry.index)] = event
+                self._book.save(parent)
+        self._book.remove(entry)
+        with self._lock:
+            self._logs.pop(entry.run_id, None)
+
+    def _write_receipt(self, entry: Entry, verdict: Verdict) -> None:
+        body = self._bucket.get(run_key(entry.run_id, "run.json"))
+        if body is None:
+            return
+        run: dict[str, Any] = json.loads(body)
+        receipt = slurm_receipt(self._bucket, run, entry, verdict)
+        self._bucket.put(run_key(entry.run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
+        point = point_of(run, receipt["speedup"], entry.times["ended"])
+        if point is not None and verdict.event == SUCCEEDED:
+            self._bucket.put(speedup_key(run["job_digest"], one=True), json.dumps(point).encode())
+
+
+def _write(log: EventLog, event: str, detail: dict[str, Any], moment: str) -> None:
+    persist(lambda: log.append(event, detail, moment))
+
+
+def is_ended(log: EventLog, attempt: int) -> bool:
+    """Return whether that attempt of the run is over."""
+    return sum(event["event"] in FINAL_EVENTS for event in log.events) >= attempt
+
+
+def close_execution(entry: Entry, ended: float | None) -> None:
+    """Count what the execution that is over has used of its nodes."""
+    if entry.allocated is not None:
+        until = epoch_seconds(utc_now()) if ended is None else ended
+        entry.node_seconds += max(0.0, until - entry.allocated) * entry.nodes
+    entry.allocated = entry.started = None

@@ -1,0 +1,150 @@
+"""Runs on real Slurm: submitted to the clerk, told of, requeued, ended."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+
+import pytest
+
+from fleet.cloud import Cloud
+from tests.clerk_lab import ClerkLab, clerk_lab
+from tests.slurm_cluster import needs_slurm, wait_until
+
+pytestmark = [pytest.mark.slurm, pytest.mark.sandbox, needs_slurm]
+
+HANG = "trap 'echo told to stop; exit 75' TERM\nsleep 600 &\nwait\n"
+
+
+@pytest.fixture(scope="module")
+def lab(sandbox: Cloud) -> Iterator[ClerkLab]:
+    """A cluster of three nodes with two GPUs each."""
+    with clerk_lab(sandbox, "runs", nodes=3, gpus=2) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(lab: ClerkLab) -> Iterator[None]:
+    """Keep what a test that failed has left from taking the next one's nodes."""
+    yield
+    lab.slurm.run("scancel", "--user", getpass.getuser())
+
+
+def test_a_run_on_two_nodes_goes_from_its_request_to_its_receipt(lab: ClerkLab) -> None:
+    script = (
+        'echo "rank $FLEETFORM_NODE_RANK gpus $CUDA_VISIBLE_DEVICES launch $FLEETFORM_LAUNCH"\n'
+        'echo "$FLEETFORM_MASTER_ADDR:$FLEETFORM_MASTER_PORT" >"$FLEETFORM_RUN_DIR/master.txt"\n'
+    )
+    run_id = lab.submit(script, nodes=2)
+    assert lab.wait_for_end(run_id) == "SUCCEEDED", lab.story()
+    assert lab.names(run_id) == ["QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED"]
+    assert [lab.log(run_id, rank) for rank in (0, 1)] == [f"rank {n} gpus 0,1 launch 0\n" for n in (0, 1)]
+    assert lab.get(run_id, "master.txt") == lab.get(run_id, "node-1/master.txt")
+    receipt = lab.get_json(run_id, "receipt.json")
+    assert receipt["outcome"] == "SUCCEEDED"
+    assert [node["node"] for node in receipt["nodes"]] == ["gpu-1", "gpu-2"]
+    assert [node["exit_code"] for node in receipt["nodes"]] == [0, 0]
+    assert receipt["launch"]["queue"] < 10 and "fetch" in receipt["launch"]
+    assert receipt["cost"]["node_seconds"] > 0
+
+
+def test_a_users_error_ends_a_run_at_once_and_stops_the_other_node(lab: ClerkLab) -> None:
+    script = f'if [ "$FLEETFORM_NODE_RANK" = 1 ]; then echo "no such file: x.csv"; exit 3; fi\n{HANG}'
+    run_id = lab.submit(script, nodes=2)
+    assert lab.wait_for_end(run_id) == "FAILED"
+    assert lab.cause(run_id) == "node 1: no such file: x.csv (exit code 3)"
+    assert lab.log(run_id, 0) == "told to stop\n"
+    assert "REQUEUED" not in lab.names(run_id)
+    assert [node["exit_code"] for node in lab.get_json(run_id, "receipt.json")["nodes"]] == [75, 3]
+
+
+def test_a_crash_is_requeued_up_to_its_limit_and_each_start_finds_what_the_last_left(lab: ClerkLab) -> None:
+    script = 'echo "launch $FLEETFORM_LAUNCH"\necho x >>"$FLEETFORM_RUN_DIR/starts.txt"\nkill -SEGV $$\n'
+    run_id = lab.submit(script, requeues=1)
+    assert lab.wait_for_end(run_id) == "FAILED"
+    assert lab.names(run_id) == [
+        "QUEUED", "PROVISIONING", "RUNNING", "REQUEUED", "QUEUED", "PROVISIONING", "RUNNING", "FAILED",
+    ]  # fmt: skip
+    assert lab.get(run_id, "starts.txt") == b"x\nx\n"
+    assert lab.log(run_id) == "launch 0\nlaunch 1\n"
+    record = lab.get_json(run_id, "batch.json")
+    assert (record["turn"], record["crashes"], record["verdict"]) == (2, 2, "FAILED")
+    assert lab.get_json(run_id, "turns/1/outputs/node-0.json")["exit_code"] == 139
+
+
+def test_a_job_that_was_told_to_stop_and_has_saved_goes_on_without_counting(lab: ClerkLab) -> None:
+    script = 'if [ "$FLEETFORM_LAUNCH" -lt 1 ]; then echo saved; exit 75; fi\necho resumed\n'
+    run_id = lab.submit(script, requeues=0)
+    assert lab.wait_for_end(run_id) == "SUCCEEDED"
+    assert lab.log(run_id) == "saved\nresumed\n"
+    assert lab.get_json(run_id, "receipt.json")["scheduler"]["requeues"] == 1
+
+
+def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: ClerkLab) -> None:
+    first = lab.submit(HANG, nodes=3)
+    lab.wait_for_event(first, "RUNNING")
+    waiting, other = lab.submit("echo done\n", nodes=2), lab.submit("echo done\n")
+    lab.wait_for(waiting, lambda names: lab.cause(waiting) == "waiting for 2 free nodes of gpu")
+    assert lab.act("hold", other)[0] == 0
+    lab.wait_for(other, lambda names: lab.cause(other) == "held")
+    wait_until(lambda: lab.queue()[other]["state"] == "HELD", "the queue to say so")
+    assert lab.act("hold", first) == (1, f"{first} is RUNNING: only a run that waits can be held")
+    lab.put(waiting, "cancel.json", b'{"actor": "somebody@example.com"}')
+    assert lab.act("cancel", waiting)[0] == 0
+    assert lab.wait_for_end(waiting) == "CANCELLED"
+    assert lab.cause(waiting) == "cancelled by somebody@example.com"
+    assert lab.act("cancel", first)[0] == 0
+    assert lab.wait_for_end(first) == "CANCELLED"
+    assert {lab.log(first, rank) for rank in range(3)} == {"told to stop\n"}
+    assert lab.names(other)[-1] == "QUEUED"
+    assert lab.act("release", other)[0] == 0
+    assert lab.wait_for_end(other) == "SUCCEEDED"
+
+
+def test_a_running_run_is_requeued_on_request_with_time_to_save(lab: ClerkLab) -> None:
+    script = f'if [ "$FLEETFORM_LAUNCH" = 1 ]; then echo again; exit 0; fi\necho began\n{HANG}'
+    run_id = lab.submit(script)
+    assert lab.act("requeue", run_id)[0] == 1
+    lab.wait_for_event(run_id, "RUNNING")
+    lab.wait_for(run_id, lambda names: lab.log(run_id) == "began\n")
+    assert lab.act("requeue", run_id)[0] == 0
+    assert lab.wait_for_end(run_id) == "SUCCEEDED"
+    assert lab.log(run_id) == "began\ntold to stop\nagain\n"
+    assert lab.names(run_id).count("REQUEUED") == 1
+
+
+def test_a_run_that_hangs_is_stopped_at_its_limit(lab: ClerkLab) -> None:
+    run_id = lab.submit(HANG, max_minutes=0.03)
+    assert lab.wait_for_end(run_id) == "TIMED_OUT"
+    assert lab.cause(run_id) == "it ran longer than its limit of 0.03 minutes"
+    assert lab.log(run_id) == "told to stop\n"
+
+
+def test_an_array_is_as_many_runs_and_one_that_comes_after_it_waits_for_all(lab: ClerkLab) -> None:
+    script = 'echo "task $FLEETFORM_ARRAY_INDEX of $FLEETFORM_ARRAY_OF"\n'
+    array = lab.submit(script, array={"first": 3, "last": 5, "at_once": 2})
+    after = lab.submit("echo after\n", after=[array])
+    assert lab.wait_for_end(array) == "SUCCEEDED"
+    assert [lab.log(f"{array}-a{index}") for index in (3, 4, 5)] == [
+        f"task {n} of {array}\n" for n in (3, 4, 5)
+    ]
+    assert all(lab.names(f"{array}-a{index}")[-1] == "SUCCEEDED" for index in (3, 4, 5))
+    assert lab.wait_for_end(after) == "SUCCEEDED"
+    ended = lab.events(array)[-1]["time"]
+    assert max(lab.events(f"{array}-a{index}")[-1]["time"] for index in (3, 4, 5)) <= ended
+    assert lab.events(after)[-1]["time"] > ended
+
+
+def test_a_run_whose_predecessor_failed_ends_with_that_reason(lab: ClerkLab) -> None:
+    first = lab.submit("sleep 2\nexit 3\n")
+    after, either = lab.submit("true\n", after=[first]), lab.submit("true\n", after=[first], after_any=True)
+    assert lab.wait_for_end(first) == "FAILED"
+    assert lab.wait_for_end(after) == "FAILED"
+    assert lab.cause(after) == f"the run {first}, which it comes after, has ended as FAILED"
+    assert lab.wait_for_end(either) == "SUCCEEDED"
+
+
+def test_a_task_that_fails_is_named_by_its_array(lab: ClerkLab) -> None:
+    array = lab.submit('[ "$FLEETFORM_ARRAY_INDEX" = 0 ]\n', array={"first": 0, "last": 1, "at_once": 0})
+    assert lab.wait_for_end(array) == "FAILED"
+    assert lab.cause(array) == "1 of 2 tasks failed: a1"
