@@ -59,7 +59,7 @@ def run_all(root: Path, names: list[str]) -> list[tuple[str, ...]]:
     project = Project(root=root, home=root / ".fleetform")
     project.home.mkdir()
     daemon.start(project.home)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "recipe",
             "metric",
