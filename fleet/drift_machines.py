@@ -9,11 +9,12 @@ from fleet.drift_ranks import Rank
 from fleet.findings import Finding
 from fleet.kinds import MACHINES
 from fleet.priced import Resource
-from fleet.ready import instances
+from fleet.ready import instances, is_elastic
 from fleet.session import Session
 from stacks import naming
 
 REPAIR = "end the machine; its group starts one as declared in its place"
+REPAIR_ELASTIC = "end the machine; the head node starts one as declared when a run needs it"
 
 
 def machine_findings(session: Session, resources: Sequence[Resource]) -> Iterator[Finding]:
@@ -29,7 +30,7 @@ def machine_findings(session: Session, resources: Sequence[Resource]) -> Iterato
                 room=MACHINES,
                 what=f"the machine {machine['InstanceId']} {what}",
                 attributes=(),
-                repair=REPAIR,
+                repair=REPAIR_ELASTIC if is_elastic(machine) else REPAIR,
             )
 
 
