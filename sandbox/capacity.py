@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from moto.core.exceptions import ServiceException
 
 ANY = "*"
+Kind = tuple[str, str, str]
+"""Instance type, zone and market of an instance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +59,20 @@ class Capacity:
         with self._lock:
             return [asdict(each) for each in self._limits]
 
-    def require(self, backend: Any, instance_type: str, zone: str, market: str, *, ahead: int = 0) -> None:
+    def require(self, backend: Any, wanted: Kind, ahead: Iterable[Kind] = ()) -> None:
         """Refuse an instance that no room is left for, by a ServiceException in EC2's words.
 
-        `ahead` others of its kind are to be started before it.
+        `ahead` are others that are to be started before it.
         """
+        instance_type, zone, _ = wanted
         with self._lock:
-            limits = [each for each in self._limits if each.covers(instance_type, zone, market)]
+            limits = [each for each in self._limits if each.covers(*wanted)]
         if not limits:
             return
         running = [_kind(each) for each in backend.all_instances() if each.state in ("pending", "running")]
+        running += ahead
         for limit in limits:
-            if sum(limit.covers(*kind) for kind in running) + ahead >= limit.count:
+            if sum(limit.covers(*kind) for kind in running) >= limit.count:
                 raise ServiceException(
                     "InsufficientInstanceCapacity",
                     f"We currently do not have sufficient {instance_type} capacity in the Availability Zone "
@@ -75,7 +80,7 @@ class Capacity:
                 )
 
 
-def _kind(instance: Any) -> tuple[str, str, str]:
+def _kind(instance: Any) -> Kind:
     return str(instance.instance_type), str(instance.placement.zone), instance.lifecycle or "on-demand"
 
 

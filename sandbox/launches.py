@@ -6,7 +6,7 @@ the template, and know neither spot nor reserved capacity. Whether there is capa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from moto.ec2.models.instances import MetadataOptions
 from moto.ec2.utils import convert_tag_spec
 
 from sandbox.calls import Call
-from sandbox.capacity import CAPACITY
+from sandbox.capacity import CAPACITY, Kind
 from sandbox.extensions.capacity_reservations import require_capacity
 from sandbox.extensions.instances import SHARERS
 from sandbox.faults import Faults
@@ -58,6 +58,11 @@ class Launch:
         return str(self.backend.get_subnet(self.subnet).availability_zone) if self.subnet else self.zone
 
     @property
+    def kind(self) -> Kind:
+        """What capacity it takes."""
+        return str(self.version.instance_type), self.in_zone, self.market
+
+    @property
     def reservation(self) -> str:
         """The capacity reservation that its template targets, "" for none."""
         target = self.version.data.get("CapacityReservationSpecification", {}).get(
@@ -66,10 +71,10 @@ class Launch:
         return str(target.get("CapacityReservationId", ""))
 
 
-def refuse(wanted: Launch, faults: Faults, *, ahead: int = 0) -> None:
+def refuse(wanted: Launch, faults: Faults, ahead: Sequence[Launch] = ()) -> None:
     """Raise ServiceException where a fault for ec2:RunInstances hits the launch, or there is no capacity.
 
-    `ahead` others like it are to be started before it.
+    `ahead` are others that are to be started before it.
     """
     _refuse_on_fault(wanted, faults)
     _refuse_without_capacity(wanted, ahead)
@@ -117,9 +122,9 @@ def _refuse_on_fault(wanted: Launch, faults: Faults) -> None:
         raise ServiceException(fault.code, fault.message)
 
 
-def _refuse_without_capacity(wanted: Launch, ahead: int) -> None:
+def _refuse_without_capacity(wanted: Launch, ahead: Sequence[Launch]) -> None:
     """Refuse the launch where its reservation, or the zone, has no room for it."""
-    CAPACITY.require(wanted.backend, wanted.version.instance_type, wanted.in_zone, wanted.market, ahead=ahead)
+    CAPACITY.require(wanted.backend, wanted.kind, [each.kind for each in ahead])
     if wanted.reservation:
         require_capacity(
             wanted.backend,
@@ -127,7 +132,7 @@ def _refuse_without_capacity(wanted: Launch, ahead: int) -> None:
             instance_type=wanted.version.instance_type,
             zone=wanted.in_zone,
             market=wanted.version.data.get("InstanceMarketOptions", {}).get("MarketType", ""),
-            ahead=ahead,
+            ahead=sum(each.reservation == wanted.reservation for each in ahead),
         )
 
 

@@ -2,22 +2,130 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from fleet.cloud import Cloud
-from tests.elastic_lab import elastic_lab, settle
-from tests.slurm_cluster import needs_slurm
+from tests.elastic_lab import TYPE, ElasticLab, elastic_lab
+from tests.sandbox_helpers import IMAGE, admin, api
+from tests.slurm_cluster import needs_slurm, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.sandbox, needs_slurm]
 
 
-def test_a_fleet_grows_with_a_job_and_shrinks_to_nothing_after_it(sandbox: Cloud) -> None:
-    with elastic_lab(sandbox, "grow") as lab:
-        job = lab.submit("run-1", 3, "srun true")
-        lab.slurm.wait_job(job, ["RUNNING", "COMPLETED"])
-        assert lab.names() == ["gpu-1", "gpu-2", "gpu-3"]
-        tags = lab.machines()[0]["tags"]
-        assert tags["fleetform:owner"] == "lab@example.com"
-        lab.slurm.wait_job(job, ["COMPLETED"])
-        settle(lab, 0)
-        assert len(lab.started()) == 3
+@pytest.fixture(scope="module")
+def shared_lab(sandbox: Cloud) -> Iterator[ElasticLab]:
+    """A cluster of one node that stands and seven that come and go."""
+    with elastic_lab(sandbox, "elastic", nodes=1, max_nodes=8, idle_seconds=2) as made:
+        stand(made)
+        made.slurm.wait_idle(["gpu-1"])
+        yield made
+
+
+@pytest.fixture
+def lab(shared_lab: ElasticLab) -> Iterator[ElasticLab]:
+    """The shared cluster without a machine of a job, and without limits and faults after the test."""
+    wait_until(lambda: not elastic(shared_lab), "the fleet to shrink")
+    yield shared_lab
+    admin(shared_lab.cloud, "DELETE", "capacity")
+    admin(shared_lab.cloud, "DELETE", "faults")
+    shared_lab.slurm.run("scancel", "--user=root", check=False)
+
+
+def stand(lab: ElasticLab) -> str:
+    """Start a machine that stands for good, as the fleet's group does, and return its id."""
+    answer = api(lab.cloud, "ec2").run_instances(
+        ImageId=IMAGE,
+        InstanceType=TYPE,
+        MinCount=1,
+        MaxCount=1,
+        LaunchTemplate={"LaunchTemplateName": f"{lab.name}-gpu"},
+    )
+    return str(answer["Instances"][0]["InstanceId"])
+
+
+def held(lab: ElasticLab) -> dict[str, Any]:
+    file = lab.slurm.machine.state / "elastic" / "held.json"
+    found: dict[str, Any] = json.loads(file.read_text())["runs"] if file.exists() else {}
+    return found
+
+
+def elastic(lab: ElasticLab) -> list[dict[str, Any]]:
+    return [each for each in lab.machines() if "fleetform:launch" in each["tags"]]
+
+
+def test_a_machine_that_stands_for_good_is_replaced_by_the_next_one(lab: ElasticLab) -> None:
+    [first] = lab.machines()
+    api(lab.cloud, "ec2").terminate_instances(InstanceIds=[first["InstanceId"]])
+    second = stand(lab)
+    wait_until(lambda: lab.names() == ["gpu-1"], "the next machine to be gpu-1")
+    lab.slurm.wait_idle(["gpu-1"])
+    assert [each["InstanceId"] for each in lab.machines()] == [second]
+
+
+def test_a_fleet_grows_with_a_job_and_shrinks_after_it(lab: ElasticLab) -> None:
+    job = lab.submit("run-grow", 3, "srun true")
+    lab.slurm.wait_job(job, ["COMPLETED"])
+    assert [each["tags"]["fleetform:owner"] for each in elastic(lab)] == ["lab@example.com"] * 2
+    wait_until(lambda: not elastic(lab), "the fleet to shrink")
+    assert lab.names() == ["gpu-1"]
+
+
+def test_without_capacity_for_all_nodes_none_is_started_and_the_job_waits_longer_each_time(
+    lab: ElasticLab,
+) -> None:
+    before = len(lab.started())
+    admin(lab.cloud, "POST", "capacity", {"instance_type": TYPE, "count": 3})
+    job = lab.submit("run-held", 5, "srun true")
+    wait_until(lambda: held(lab).get("run-held", {}).get("tries", 0) >= 2, "a second try", told=lab.log)
+    assert held(lab)["run-held"]["message"].startswith(f"no capacity for 4 {TYPE} until ")
+    assert lab.slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "PENDING"
+    assert len(lab.started()) == before
+    admin(lab.cloud, "DELETE", "capacity")
+    lab.slurm.wait_job(job, ["COMPLETED"])
+    assert len(lab.started()) == before + 4
+    assert "run-held" not in held(lab)
+
+
+def test_a_resume_program_killed_after_its_order_leaves_neither_machines_nor_a_second_order(
+    lab: ElasticLab,
+) -> None:
+    before = len(lab.started())
+    admin(lab.cloud, "POST", "faults", {"service": "ec2", "action": "CreateTags", "delay_s": 4, "count": 2})
+    job = lab.submit("run-killed", 3, "srun true")
+    wait_until(lambda: len(lab.started()) == before + 2, "the machines")
+    for program in _resume_programs(lab):
+        os.kill(program, signal.SIGKILL)
+    lab.slurm.wait_job(job, ["COMPLETED"])
+    assert len(lab.started()) == before + 2
+
+
+def test_a_job_whose_machine_is_taken_away_runs_again_on_another(lab: ElasticLab) -> None:
+    job = lab.submit("run-moved", 2, 'test "$SLURM_RESTART_COUNT" || sleep 100')
+    lab.slurm.wait_job(job, ["RUNNING"])
+    [taken] = elastic(lab)
+    api(lab.cloud, "ec2").terminate_instances(InstanceIds=[taken["InstanceId"]])
+    lab.slurm.wait_job(job, ["COMPLETED"])
+    assert taken["InstanceId"] not in [each["InstanceId"] for each in elastic(lab)]
+
+
+def _resume_programs(lab: ElasticLab) -> list[int]:
+    """Return the process ids of this cluster's resume programs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                variables = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"node.elastic.resume" in words and f"FLEETFORM_ROOT={lab.slurm.base}".encode() in variables:
+                found.append(int(entry.name))
+    assert found
+    return found

@@ -57,6 +57,8 @@ def describe(refusals: Sequence[Refusal], count: int, instance_type: str, until:
     if other is None:
         return f"no capacity for {count} {instance_type} until {clock} UTC, tried {times}"
     reason = " ".join(other.message.split())[:160] or other.code
+    if not other.purchase:
+        return f"{reason}; tried {times}, again at {clock} UTC"
     return f"EC2 refuses {count} {instance_type} ({reason}); tried {times}, again at {clock} UTC"
 
 

@@ -71,6 +71,7 @@ class Refusal:
     """Why a way of buying brought fewer machines than ordered."""
 
     purchase: str
+    """The way of buying, "" where it is not EC2 that has refused."""
     code: str
     message: str
 

@@ -71,8 +71,10 @@ class Keeper:
         now: float,
     ) -> Iterable[Act]:
         facts, by_name = self._head.facts, {each.name: each for each in known}
-        started = frozenset(name for each in attempts for name in each.want.names)
-        yield from join_machines(facts, by_name, machines)
+        joins = list(join_machines(facts, by_name, machines))
+        yield from joins
+        wanted = [name for each in attempts for name in each.want.names]
+        started = frozenset([*wanted, *(each.node for each in joins)])
         yield from keep_nodes(facts, known, machines, started, self._memory, now)
         launches = {each.launch for each in attempts}
         yield from orphans(facts, by_name, machines, launches, self._memory, now)

@@ -17,19 +17,24 @@ _UNSEEN_S = 2.0
 """A machine that EC2 does not list for so long, in two looks, is gone; a listing may lag."""
 _UNSTARTED_S = 60.0
 """A node that Slurm waits for, and that nobody starts, is given up after so long."""
-_DOWN = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"})
+_JOINABLE = frozenset({"POWERED_DOWN", "POWERING_UP"})
+"""A node gets a machine only once Slurm has done with the one before."""
 
 
 def join_machines(
     facts: ClusterFacts, nodes: Mapping[str, NodeState], machines: Iterable[FleetMachine]
-) -> Iterator[Act]:
+) -> Iterator[Join]:
     """Yield a node for each machine that stands for good and has none yet: the lowest number that is free."""
     alive = [each for each in machines if each.alive]
     taken = {each.name for each in alive if each.name}
     for each in sorted(alive, key=lambda each: (each.launched, each.instance_id)):
         if each.elastic or each.name or not each.address or each.fleet not in facts.fleets:
             continue
-        free = (name for name in standing_names(facts, each.fleet) if name in nodes and name not in taken)
+        free = (
+            name
+            for name in standing_names(facts, each.fleet)
+            if name not in taken and name in nodes and nodes[name].flags & _JOINABLE
+        )
         if name := next(free, ""):
             taken.add(name)
             yield Join(name, each)
@@ -45,7 +50,7 @@ def keep_nodes(
 ) -> Iterator[Act]:
     """Yield what nodes need, given the machines that bear their names.
 
-    `started` are the nodes that an attempt is at work on.
+    `started` are the nodes that somebody is at work on.
     """
     alive = {each.name: each for each in machines if each.alive and each.name}
     ended = {each.name: each for each in machines if not each.alive and each.name}
@@ -77,11 +82,11 @@ def _without(
     facts: ClusterFacts, node: NodeState, ended: FleetMachine | None, memory: Memory, now: float
 ) -> Iterator[Act]:
     """Yield what a node without a machine needs."""
-    if "POWERED_DOWN" in node.flags:
-        if node.state == "DOWN" or "DRAIN" in node.flags:
-            yield Free(node.name)
-        return
-    if node.flags & _DOWN:
+    if "POWERING_DOWN" in node.flags:
+        yield Free(node.name)  # there is nothing left to wait for
+    if "POWERED_DOWN" in node.flags and (node.state == "DOWN" or "DRAIN" in node.flags):
+        yield Free(node.name)
+    if node.flags & {"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"}:
         return
     unseen = memory.lasted(("unseen", node.name), now)
     if "POWERING_UP" in node.flags:

@@ -201,7 +201,7 @@ def _possible(
     """Return the launches that there is capacity for, as many as the order has; in one zone if it says so."""
     found: list[tuple[Place, Launch]] = []
     for place in places:
-        here = _possible_in(order, place, order.count - len(found), backend, faults, errors)
+        here = _possible_in(order, place, backend, faults, errors, [launch for _, launch in found])
         if order.single_zone and len(here) < max(order.at_least, 1):
             continue
         found += here
@@ -211,8 +211,14 @@ def _possible(
 
 
 def _possible_in(
-    order: Order, place: Place, count: int, backend: Any, faults: Faults, errors: list[dict[str, Any]]
+    order: Order,
+    place: Place,
+    backend: Any,
+    faults: Faults,
+    errors: list[dict[str, Any]],
+    before: Sequence[Launch],
 ) -> list[tuple[Place, Launch]]:
+    """Return the launches that the place has capacity for, beside those of other places."""
     launch = Launch(
         backend=backend,
         version=place.version,
@@ -223,9 +229,10 @@ def _possible_in(
         sharers=order.count,
         about=f"FleetId={order.fleet_id}",
     )
-    for ahead in range(count):
+    count = order.count - len(before)
+    for here in range(count):
         try:
-            refuse(launch, faults, ahead=ahead)
+            refuse(launch, faults, [*before, *[launch] * here])
         except ServiceException as error:
             errors.append(
                 {
@@ -235,5 +242,5 @@ def _possible_in(
                     "ErrorMessage": error.message,
                 }
             )
-            return [(place, launch)] * ahead
+            return [(place, launch)] * here
     return [(place, launch)] * count
