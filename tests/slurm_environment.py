@@ -239,6 +239,7 @@ def _start_group(
     """Make a launch template and its Auto Scaling group, of the head or of a fleet."""
     ec2, spec = session.client("ec2"), session.spec
     fleet = "" if role == "head" else name
+    spot = bool(fleet) and spec.fleets[name].purchase == "spot"
     title = naming.fleet_group(spec.name, fleet) if fleet else naming.head_group(spec.name)
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = _aws_tags(machine_tags(_tags(session), title, role, fleet))
@@ -253,9 +254,15 @@ def _start_group(
         },
         TagSpecifications=[{"ResourceType": "launch-template", "Tags": _aws_tags(_tags(session))}],
     )
+    template = {"LaunchTemplateName": title, "Version": "$Latest"}
+    mixed = {
+        "LaunchTemplate": {"LaunchTemplateSpecification": template},
+        "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": 0},
+    }
+    started_from = {"MixedInstancesPolicy": mixed} if spot else {"LaunchTemplate": template}
     session.client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName=title,
-        LaunchTemplate={"LaunchTemplateName": title, "Version": "$Latest"},
+        **started_from,
         MinSize=0,
         MaxSize=count,
         DesiredCapacity=count,
