@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -175,7 +175,7 @@ def test_the_accounts_follow_the_teams_and_may_be_set_up_again(accounted: SlurmC
     )
 
 
-def queue(slurm: SlurmCluster, jobs: dict[str, tuple[str, ...]]) -> list[str]:
+def queue(slurm: SlurmCluster, jobs: Mapping[str, tuple[str, ...]]) -> list[str]:
     """Submit jobs while the node is busy, and return their names in the order of their turns."""
     busy = sbatch(slurm, "srun sleep 60", "-N1", "--exclusive", "--account=red")
     slurm.wait_job(busy, ["RUNNING"])

@@ -1,0 +1,190 @@
+"""A head and a node of a real machine's kind, both on this one: what emulated machines cannot show.
+
+Run by root in namespaces of its own, with folders of the system's replaced by empty ones:
+
+    unshare --mount --net --pid --fork --mount-proc --kill-child python -m tests.real_cluster
+
+There every daemon has the user and the paths of a machine in the cloud, the node asks its head for the
+configuration, and teams have users of the operating system. It prints what it found, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from node.cluster import accounting, compose, munge_key, service, users
+from node.cluster.facts import TeamFacts
+from node.cluster.machine import Machine, read_machine
+from templates.engine import render
+from templates.slurm_files import CgroupConf, GresConf, SlurmConf
+from tests.slurm_cluster import fleet, wait_until
+
+TEAMS = {"blue": TeamFacts(2, "ff-blue", 20_001), "green": TeamFacts(1, "ff-green", 20_002)}
+_EMPTY = ("/run", "/opt", "/var/spool", "/var/log", "/var/fleetform", "/var/lib/munge", "/tmp")
+_ADDRESS = "10.77.0.11"
+_DO_NOTHING = "#!/bin/sh\nexit 0\n"
+
+
+def empty_the_system() -> None:
+    """Replace the folders that the daemons write to; `/etc` by a copy, for users are added there."""
+    etc = Path(tempfile.mkdtemp(prefix="ff-etc-", dir="/dev/shm"))
+    run("mount", "-t", "tmpfs", "tmpfs", str(etc))
+    shutil.copytree("/etc", etc, symlinks=True, dirs_exist_ok=True)
+    run("mount", "--bind", str(etc), "/etc")
+    for folder in _EMPTY:
+        Path(folder).mkdir(exist_ok=True)
+        run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
+    Path("/tmp").chmod(0o1777)
+    shutil.rmtree("/etc/slurm", ignore_errors=True)
+    run("ip", "link", "set", "lo", "up")
+    # Names are resolved only on a machine that has an address beside its loopback one.
+    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+    run("ip", "address", "add", f"{_ADDRESS}/24", "dev", "eth0")
+    for end in ("eth0", "eth1"):
+        run("ip", "link", "set", end, "up")
+
+
+def run(*command: str, user: str = "") -> str:
+    """Run a command, as another user where one is named; return what it said, of a failure too."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        user=user or None,
+        cwd="/",
+        timeout=60,
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+def start(make: Callable[[], service.Daemon], log: str) -> None:
+    """Start a daemon as its unit would: a process of root's that becomes it."""
+    if os.fork() == 0:
+        output = os.open(f"/var/log/fleetform/{log}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        service.execute(make())
+
+
+def start_cluster(machine: Machine) -> None:
+    """Start head and node."""
+    for name in ("prolog", "epilog", "resume", "suspend", "resume-failed", "await-nodes"):
+        file = Path(machine.program(name))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(_DO_NOTHING)
+        file.chmod(0o755)
+    machine.logs.mkdir(parents=True)
+    users.ensure_users(machine, TEAMS)
+    munge_key.install_key(machine, secrets.token_bytes(munge_key.KEY_BYTES))
+    fleets = (fleet(nodes=1, gpus=0, cpus=2),)
+    conf = SlurmConf(
+        cluster="real",
+        fleets=fleets,
+        idle_seconds=600,
+        resume_seconds=60,
+        longest_minutes=600,
+        accounting=True,
+    )
+    rendered = {
+        # The node has more cores than this computer, which only emulated ones may.
+        "slurm.conf": render(conf) + "SlurmdParameters=config_overrides\n",
+        "gres.conf": render(GresConf(fleets=fleets)),
+        "cgroup.conf": render(CgroupConf()),
+    }
+    controller = compose.Controller(socket.gethostname().partition(".")[0], _ADDRESS)
+    # Control groups are this computer's, not ours to try: as under a Slurm that does not use them.
+    compose.write_configuration(machine, rendered, controller, accounting=True, version=(21, 8))
+    with (machine.slurm_settings / "cgroup.conf").open("a") as conf_file:
+        conf_file.write("CgroupPlugin=cgroup/v1\n")
+    accounting.write_slurmdbd_conf(machine, socket.gethostname())
+    start(lambda: service.munged(machine), "munged")
+    start(lambda: service.mariadb(machine), "mariadb")
+    start(lambda: service.slurmdbd(machine), "slurmdbd")
+    accounting.set_up(machine, "real", TEAMS, default_team="blue")
+    start(lambda: service.slurmctld(machine), "slurmctld")
+    wait_until(lambda: "UP" in run("scontrol", "ping"), "slurmctld")
+    run(
+        "scontrol", "update", "NodeName=gpu-1", f"NodeAddr={_ADDRESS}", f"NodeHostname={socket.gethostname()}"
+    )
+    run("scontrol", "update", "NodeName=gpu-1", "State=POWER_UP")
+    start_node(machine)
+
+
+def start_node(machine: Machine) -> None:
+    """Start the node's daemon where there is no configuration but the head's, and wait until it is idle."""
+    start(lambda: service.slurmd(machine, service.NodeStart("gpu-1", _ADDRESS)), "slurmd")
+    wait_until(lambda: run("sinfo", "-h", "-o", "%T") == "idle", "the node")
+
+
+def find() -> dict[str, object]:
+    """Return what is so on such machines."""
+    daemons = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            name = (entry / "comm").read_text().strip()
+            if name in ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd"):
+                daemons[name] = entry.owner()
+    submit = ("sbatch", "--wait", "--output=/tmp/out-%u", "--chdir=/", "--wrap", "id -un")
+    return {
+        "daemons": daemons,
+        "teams_job": run(*submit, "--uid=ff-blue", "--account=blue"),
+        "teams_job_said": run("cat", "/tmp/out-ff-blue"),
+        "roots_job": run("srun", "--account=blue", "id", "-un"),
+        "as_another": run("sbatch", "--uid=ff-blue", "--account=blue", "--wrap", "id", user="ff-green"),
+        "anothers_account": run("sbatch", "--account=blue", "--wrap", "id", user="ff-green"),
+        "nobodys_job": run("sbatch", "--wrap", "id", user="nobody"),
+        "others_jobs": _others_jobs(),
+        "others_folder": run("ls", "/var/fleetform/teams/20001", user="ff-green"),
+        "key": run("cat", "/etc/fleetform/munge.key", user="ff-green"),
+        "accounting_file": run("cat", "/etc/slurm/slurmdbd.conf", user="ff-green"),
+        "database": run("mariadb", f"--socket={service.mariadb_socket(read_machine())}", user="ff-green"),
+        "changes_node": run(
+            "scontrol", "update", "NodeName=gpu-1", "State=DOWN", "Reason=x", user="ff-green"
+        ),
+        "from_the_head": sorted(file.name for file in Path("/var/spool/slurmd/gpu-1/conf-cache").iterdir()),
+    }
+
+
+def _others_jobs() -> dict[str, str]:
+    """Return what one team's user sees, and can do, of another's job that runs."""
+    team = ("--uid=ff-blue", "--account=blue")
+    job = run("sbatch", "--parsable", "--output=/dev/null", *team, "--wrap", "sleep 60")
+    wait_until(lambda: run("squeue", "-h", "-j", job, "-o", "%T") == "RUNNING", "a job")
+    found = {
+        "seen": run("squeue", "-h", user="ff-green"),
+        "cancelled": run("scancel", job, user="ff-green"),
+        "recorded": run("sacct", "-nX", "-a", "-o", "user", user="ff-green"),
+        "entered": run("srun", f"--jobid={job}", "--overlap", "id", user="ff-green"),
+        "after": run("squeue", "-h", "-j", job, "-o", "%T"),
+    }
+    run("scancel", job)
+    return found
+
+
+def main() -> None:
+    """Make the machines, and print what is so on them."""
+    for name in [each for each in os.environ if each.startswith(("FLEETFORM_", "SLURM_"))]:
+        del os.environ[name]
+    empty_the_system()
+    try:
+        start_cluster(read_machine())
+        json.dump(find(), sys.stdout)
+    except Exception:
+        for log in sorted(Path("/var/log/fleetform").iterdir()):
+            print(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()
