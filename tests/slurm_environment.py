@@ -40,7 +40,7 @@ from tests.sandbox_helpers import run_script, wait_for
 REGION = "us-east-1"
 ORGANIZATION = "run-tests"
 INSTANCE_TYPE = "g5.xlarge"
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
