@@ -26,6 +26,7 @@ BENCHMARKS = {
     "scaling": "One process against two",
     "trainer": "The trainer beside a bare loop and its peers",
     "recipes": "Every recipe from raw data to a prediction",
+    "slurm": "The cluster under load and under fire",
 }
 HEAD = """\
 # Benchmarks
