@@ -70,6 +70,8 @@ class SlurmCluster:
     machine: Machine
     fleets: Sequence[SlurmFleet]
     accounting: bool
+    rendered: dict[str, str] = field(default_factory=dict)
+    """The environment's texts that the configuration was composed from."""
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     """Running daemons by `munged`, `slurmctld`, ..., a node's by its name."""
 
@@ -256,7 +258,7 @@ def _configure(
         script.write_text(programs.get(name, awaits if name == "await-nodes" else _DO_NOTHING))
         script.chmod(0o755)
     fleets = tuple(cluster.fleets)
-    rendered = {
+    cluster.rendered = {
         "slurm.conf": render(
             SlurmConf(
                 cluster="bare",
@@ -271,7 +273,7 @@ def _configure(
         "cgroup.conf": render(CgroupConf()),
     }
     controller = compose.Controller(socket.gethostname().partition(".")[0], "127.0.0.1")
-    compose.write_configuration(machine, rendered, controller, accounting=cluster.accounting)
+    compose.write_configuration(machine, cluster.rendered, controller, accounting=cluster.accounting)
     if extra:
         with (machine.slurm_settings / "slurm.conf").open("a") as file:
             file.write(extra.rstrip("\n") + "\n")
