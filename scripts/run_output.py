@@ -81,7 +81,8 @@ def receipt_lines(receipt: dict[str, Any] | None) -> list[str]:
         lines.append(f"{share}; the largest loss is {name.replace('_', ' ')} ({100 * lost / wall:.0f}%)")
     if launch := receipt.get("launch"):
         steps = ", ".join(f"{name.replace('_', ' ')} {duration(each)}" for name, each in launch.items())
-        lines.append(f"from submit to the first step {duration(sum(launch.values()))}: {steps}")
+        until = "the first step" if "first_step" in launch else "the program's start"
+        lines.append(f"from submit to {until} {duration(sum(launch.values()))}: {steps}")
     usd = receipt["cost"]["usd"]
     if usd is not None:
         attempts = f" in {len(receipt['attempts'])} attempts" if "attempts" in receipt else ""
