@@ -143,6 +143,8 @@ class Unit:
     """What `fleetform-node` runs: `service slurmctld`."""
     after: tuple[str, ...] = ()
     """Names of the units that are started before it."""
+    on_state_volume: bool = False
+    """Whether it keeps something on the head's state volume, and waits for it."""
     kill_mode: str = "mixed"
     delegate: bool = False
     """Whether it has control groups of its own to deal out, as slurmd for its jobs."""
@@ -165,7 +167,12 @@ HEAD_UNITS = (
         description="Proof of identity between Slurm's daemons",
         command="service munged",
     ),
-    Unit(name="fleetform-mariadb", description="Database of Slurm's accounting", command="service mariadb"),
+    Unit(
+        name="fleetform-mariadb",
+        description="Database of Slurm's accounting",
+        command="service mariadb",
+        on_state_volume=True,
+    ),
     Unit(
         name="fleetform-slurmdbd",
         description="Slurm's accounting",
@@ -177,12 +184,14 @@ HEAD_UNITS = (
         description="Slurm's controller",
         command="service slurmctld",
         after=("fleetform-munged", "fleetform-slurmdbd"),
+        on_state_volume=True,
     ),
     Unit(
         name="fleetform-clerk",
         description="Takes runs to Slurm and tells of them",
         command="slurm.clerk",
         after=("fleetform-slurmctld",),
+        on_state_volume=True,
     ),
 )
 """What runs on a head node, in the order of its start."""

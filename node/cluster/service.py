@@ -15,8 +15,9 @@ from node.cluster.machine import Machine
 READY_SECONDS = 60.0
 """How long a daemon waits for what it needs of another; then it fails, and is started again."""
 _POLL_SECONDS = 0.05
-_BUFFER_POOL_MIB = 256
-"""MariaDB's memory for pages; slurmdbd's own advice begins at 128 MiB for a small cluster."""
+_REAL_STORAGE = ("--innodb-buffer-pool-size=256M", "--innodb-log-file-size=64M")
+"""MariaDB's memory for pages and its log; slurmdbd advises at least 128 MiB and 64 MiB."""
+_EMULATED_STORAGE = ("--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M")
 
 
 class NotReadyError(Exception):
@@ -65,7 +66,7 @@ def mariadb(machine: Machine) -> Daemon:
     argv = [machine.executable("mariadbd"), "--no-defaults", *_database_base(machine), f"--datadir={data}"]
     argv += [f"--user={user}"]
     argv += [f"--socket={sockets / 'mariadb.sock'}", f"--pid-file={sockets / 'mariadbd.pid'}"]
-    argv += ["--skip-networking", f"--innodb-buffer-pool-size={_buffer_pool_mib(machine)}M"]
+    argv += ["--skip-networking", *_storage(machine)]
     # slurmdbd's long transactions; its advice.
     argv += ["--innodb-lock-wait-timeout=900"]
     return Daemon(argv, machine.variables())
@@ -84,6 +85,7 @@ def _make_database(machine: Machine, data: Path, user: str) -> None:
             "--auth-root-authentication-method=socket",
             f"--auth-root-socket-user={machine.user('slurm')}",
             "--skip-test-db",
+            *_storage(machine),
         ],
         check=True,
         env=machine.variables(),
@@ -99,8 +101,8 @@ def _database_base(machine: Machine) -> list[str]:
     return [f"--basedir={machine.prefix / 'usr'}"] if machine.prefix else []
 
 
-def _buffer_pool_mib(machine: Machine) -> int:
-    return 16 if machine.emulated else _BUFFER_POOL_MIB
+def _storage(machine: Machine) -> tuple[str, ...]:
+    return _EMULATED_STORAGE if machine.emulated else _REAL_STORAGE
 
 
 def mariadb_socket(machine: Machine) -> Path:
