@@ -19,6 +19,7 @@ from fleet.preflights.networks import (
     vpc_is_there,
     way_out_is_there,
 )
+from fleet.preflights.packages import machines_can_install_slurm
 from fleet.preflights.places import types_are_offered, types_are_offered_everywhere, zones_are_there
 from fleet.preflights.quotas import quota_holds_max_nodes, quota_holds_the_nodes
 from fleet.preflights.reservations import (
@@ -58,6 +59,7 @@ LIVE_WARNINGS: tuple[LiveRule, ...] = (
     block_is_no_other_vpcs,
     subnets_hold_max_nodes,
     images_are_supported,
+    machines_can_install_slurm,
 )
 """Rules whose findings are told, and stop nothing."""
 _AT_ONCE = 8
