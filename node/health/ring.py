@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SENT_BYTES = 8 << 20
@@ -77,7 +78,7 @@ def _receive(server: socket.socket, seconds: float) -> str:
     return ""
 
 
-def broken(turns: dict[int, Turn | None]) -> dict[int, str]:
+def broken(turns: Mapping[int, Turn | None]) -> dict[int, str]:
     """Return the ranks to blame with the reason; None is a node that told of no turn.
 
     A node with trouble in both directions is to blame; where one link alone is broken, the node that it leads
