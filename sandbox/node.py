@@ -24,6 +24,7 @@ TERMINATE_GRACE_SECONDS = 2.0
 """What an operating system that shuts down grants between SIGTERM and SIGKILL, shortened."""
 
 _FOLDERS = ("etc", "opt", "tmp", "var/lib", "var/log")
+_ENABLED_UNITS = "etc/systemd/system/multi-user.target.wants"
 _TEMPORARY_PATH_LIMIT = 60
 """Unix sockets are made in TMPDIR, and their paths may not be longer than 107 bytes."""
 
@@ -154,9 +155,12 @@ class Node:
         self.seat.shut_down(TERMINATE_GRACE_SECONDS)
 
     def start_again(self) -> None:
-        """Switch a stopped node on; as in the cloud, user data runs at the first boot alone."""
+        """Switch a stopped node on: its services start, and as in the cloud its user data does not run again."""
         self.seat.power_on()
         self.running = True
+        if (self.root / _ENABLED_UNITS).is_dir():
+            with (self.root / "var/log/boot.log").open("ab") as log:
+                self.spawn([self.programs / "systemctl", "default"], output=log, errors=log)
 
     def lose_power(self) -> None:
         """Kill every process of the node at once; the files stay."""
