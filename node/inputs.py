@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +15,16 @@ from node.attach import Attached, attach
 from node.config import NodeConfig
 from node.layout import dataset_key, run_key
 from node.mounts import MountError
+from node.packages import PackagesError, prepare_packages
 from node.store import Bucket, file_digest
 
 
 class InputError(Exception):
     """Something that the run needs is missing or damaged; the message is one line."""
+
+
+class WrongInputError(InputError):
+    """It would be no better on any other machine, or at another time."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Inputs:
     code_dir: Path
     data_dir: Path
     attached: Attached
+    python: str
+    """The interpreter that has what the run brings along."""
 
 
 def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
@@ -59,19 +67,29 @@ def fetch_inputs(bucket: Bucket, config: NodeConfig, run_id: str) -> Inputs:
         data_dir = _shown_dataset(attached.data_dir, run.get("dataset"))
     else:
         data_dir = _fetch_dataset(datasets, config, run.get("dataset"))
-    return Inputs(run, script, code_dir, data_dir, attached)
+    return Inputs(run, script, code_dir, data_dir, attached, _python(config, run))
+
+
+def _python(config: NodeConfig, run: Mapping[str, Any]) -> str:
+    """Return the interpreter of the run's packages, which are installed unless they are; else the image's."""
+    if not run.get("packages"):
+        return config.python
+    try:
+        return str(prepare_packages(config, str(run["packages"]["sha256"])))
+    except PackagesError as error:
+        raise WrongInputError(f"its packages can't be installed: {error}") from error
 
 
 def _need(bucket: Bucket, key: str) -> bytes:
     body = bucket.get(key)
     if body is None:
-        raise InputError(f"s3://{bucket.name}/{key} is missing")
+        raise WrongInputError(f"s3://{bucket.name}/{key} is missing")
     return body
 
 
 def _unpack(archive: bytes, digest: str, folder: Path) -> None:
     if sha256(archive).hexdigest() != digest:
-        raise InputError(f"code.tar.gz is damaged: its SHA-256 is not {digest}")
+        raise WrongInputError(f"code.tar.gz is damaged: its SHA-256 is not {digest}")
     # The filter refuses what would land outside the folder.
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         tar.extractall(folder, filter="data")

@@ -37,7 +37,7 @@ def job_environment(config: NodeConfig, part: RunPart, inputs: Inputs) -> dict[s
         "FLEETFORM_NODE_RANK": str(part.rank),
         "FLEETFORM_MASTER_ADDR": part.address,
         "FLEETFORM_MASTER_PORT": str(part.port),
-        "FLEETFORM_PYTHON": config.python,
+        "FLEETFORM_PYTHON": inputs.python,
     }
 
 

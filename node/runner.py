@@ -23,7 +23,7 @@ from node.alive import STOPPING, UPLOADING, Heart
 from node.aws import aws_errors, client, failures
 from node.cause import OUR_WORD
 from node.config import NodeConfig, read_node_config
-from node.inputs import InputError, Inputs, fetch_inputs
+from node.inputs import InputError, Inputs, WrongInputError, fetch_inputs
 from node.job_environment import job_environment
 from node.layout import log_name, output_name, run_key, utc_now
 from node.part import RunPart, read_part
@@ -32,7 +32,7 @@ from node.process import JobProcess
 from node.relaunch import Relaunches
 from node.restore import mark_home, prepare_run_dir, restore
 from node.scratch import make_scratch, remove_scratch
-from node.slurm.surroundings import boot_report, has_lost_a_node, health_seconds
+from node.slurm.surroundings import boot_report, has_lost_a_node, health_seconds, refusal
 from node.store import Bucket
 from node.sync import FolderSync
 
@@ -75,12 +75,14 @@ class Runner:
         """Do all of it and return the exit code."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        if self._part.under_slurm and (refused := refusal(self._config, self._part.job_id)):
+            return self._give_up(refused, final=True)
         try:
             inputs = fetch_inputs(self._bucket, self._config, self._run_id)
             turn = self._part.turn or int(inputs.run.get("attempt", 1))
             newer_here = prepare_run_dir(self._config, self._run_id, self._rank, turn)
         except InputError as error:
-            return self._give_up(str(error))
+            return self._give_up(str(error), final=isinstance(error, WrongInputError))
         except failures() as error:
             return self._give_up(f"fetching the run failed: {error}")
         log = self._run_dir / log_name(self._rank)
@@ -198,9 +200,10 @@ class Runner:
             return code or EXIT_NOT_SAVED
         return code
 
-    def _give_up(self, error: str) -> int:
+    def _give_up(self, error: str, *, final: bool = False) -> int:
+        """Report why the job could not start; `final`: another start would be no better."""
         print(error, file=sys.stderr)
-        self._report.update(error=error, ended=utc_now(), files=[])
+        self._report.update(error=error, ended=utc_now(), files=[], final=final)
         persist(self._write_report, _PATIENCE_SECONDS)
         return EXIT_NOT_STARTED
 

@@ -94,13 +94,14 @@ class ClerkLab:
         """Return a JSON file of a run's directory; {} without one."""
         return json.loads(self.get(run_id, name) or b"{}")
 
-    def write_run(self, script: str, team: str = TEAM, **changes: Any) -> str:
-        """Write what a run needs, as `fleetform run` does; return its id."""
-        run_id = (f"{team}-" if team != TEAM else "") + new_run_id()
+    def write_run(self, script: str, of: str = TEAM, **changes: Any) -> str:
+        """Write what a run of a team needs, as `fleetform run` does; return its id."""
+        run_id = (f"{of}-" if of != TEAM else "") + new_run_id()
         run = {
-            "run_id": run_id, "environment": "lab", "fleet": "gpu", "recipe": "", "script": "x.sh", "team": team,
-            "nodes": 1, "procs_per_node": 1, "max_minutes": 5, "price_usd_per_hour": 3.6, "code": None,
-            "dataset": None, "actor": "tests", "submitted": _now(), "scheduler": "slurm", **changes,
+            "run_id": run_id, "environment": "lab", "fleet": "gpu", "recipe": "", "script": "x.sh",
+            "team": of, "nodes": 1, "procs_per_node": 1, "max_minutes": 5, "price_usd_per_hour": 3.6,
+            "code": None, "dataset": None, "actor": "tests", "submitted": _now(), "scheduler": "slurm",
+            **changes,
         }  # fmt: skip
         self.put(run_id, "launch.sh", script.encode())
         array = run.get("array")
@@ -255,8 +256,9 @@ def _facts(slurm: SlurmCluster, accounting: bool) -> dict[str, Any]:
     fleets = {
         each.name: {
             "nodes": each.nodes, "max_nodes": each.max_nodes, "cpus": each.cpus,
-            "memory_mib": each.memory_mib, "gpus": each.gpus, "gpu_name": each.gpu_name, "instance_type": "g5.xlarge",
-            "launch_template": "", "subnet_ids": [], "placement": "together", "purchases": ["on_demand"],
+            "memory_mib": each.memory_mib, "gpus": each.gpus, "gpu_name": each.gpu_name,
+            "instance_type": "g5.xlarge", "launch_template": "", "subnet_ids": [],
+            "placement": "together", "purchases": ["on_demand"],
         }
         for each in slurm.fleets
     }  # fmt: skip

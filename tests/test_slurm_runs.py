@@ -23,7 +23,30 @@ def lab(sandbox: Cloud) -> Iterator[ClerkLab]:
         yield made
 
 
-@pytest.fixture(autouse=True)
+CRASH = 'echo "launch $FLEETFORM_LAUNCH"\necho x >>"$FLEETFORM_RUN_DIR/starts.txt"\nkill -SEGV $$\n'
+SAVED = 'if [ "$FLEETFORM_LAUNCH" -lt 1 ]; then echo saved; exit 75; fi\necho resumed\n'
+TASK = 'echo "task $FLEETFORM_ARRAY_INDEX of $FLEETFORM_ARRAY_OF"\n'
+BAD_TASK = '[ "$FLEETFORM_ARRAY_INDEX" = 0 ]\n'
+
+
+@pytest.fixture(scope="module")
+def runs(lab: ClerkLab) -> dict[str, str]:
+    """Runs that take their time side by side, by what they are about; those that requeue come first."""
+    told = {
+        "crash": lab.submit(CRASH, requeues=1),
+        "saved": lab.submit(SAVED, requeues=0),
+        "hang": lab.submit(HANG, max_minutes=0.03),
+        "bad": lab.submit("sleep 1\nexit 3\n"),
+        "array": lab.submit(TASK, array={"first": 3, "last": 5, "at_once": 2}),
+        "bad array": lab.submit(BAD_TASK, array={"first": 0, "last": 1, "at_once": 0}),
+    }
+    told["after array"] = lab.submit("echo after\n", after=[told["array"]])
+    told["after bad"] = lab.submit("true\n", after=[told["bad"]])
+    told["after any"] = lab.submit("true\n", after=[told["bad"]], after_any=True)
+    return told
+
+
+@pytest.fixture
 def nothing_stays(lab: ClerkLab) -> Iterator[None]:
     """Keep what a test that failed has left from taking the next one's nodes."""
     yield
@@ -58,9 +81,10 @@ def test_a_users_error_ends_a_run_at_once_and_stops_the_other_node(lab: ClerkLab
     assert [node["exit_code"] for node in lab.get_json(run_id, "receipt.json")["nodes"]] == [75, 3]
 
 
-def test_a_crash_is_requeued_up_to_its_limit_and_each_start_finds_what_the_last_left(lab: ClerkLab) -> None:
-    script = 'echo "launch $FLEETFORM_LAUNCH"\necho x >>"$FLEETFORM_RUN_DIR/starts.txt"\nkill -SEGV $$\n'
-    run_id = lab.submit(script, requeues=1)
+def test_a_crash_is_requeued_up_to_its_limit_and_each_start_finds_what_the_last_left(
+    lab: ClerkLab, runs: dict[str, str]
+) -> None:
+    run_id = runs["crash"]
     assert lab.wait_for_end(run_id) == "FAILED"
     assert lab.names(run_id) == [
         "QUEUED", "PROVISIONING", "RUNNING", "REQUEUED", "QUEUED", "PROVISIONING", "RUNNING", "FAILED",
@@ -72,14 +96,16 @@ def test_a_crash_is_requeued_up_to_its_limit_and_each_start_finds_what_the_last_
     assert lab.get_json(run_id, "turns/1/outputs/node-0.json")["exit_code"] == 139
 
 
-def test_a_job_that_was_told_to_stop_and_has_saved_goes_on_without_counting(lab: ClerkLab) -> None:
-    script = 'if [ "$FLEETFORM_LAUNCH" -lt 1 ]; then echo saved; exit 75; fi\necho resumed\n'
-    run_id = lab.submit(script, requeues=0)
+def test_a_job_that_was_told_to_stop_and_has_saved_goes_on_without_counting(
+    lab: ClerkLab, runs: dict[str, str]
+) -> None:
+    run_id = runs["saved"]
     assert lab.wait_for_end(run_id) == "SUCCEEDED"
     assert lab.log(run_id) == "saved\nresumed\n"
     assert lab.get_json(run_id, "receipt.json")["scheduler"]["requeues"] == 1
 
 
+@pytest.mark.usefixtures("nothing_stays")
 def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: ClerkLab) -> None:
     first = lab.submit(HANG, nodes=3)
     lab.wait_for_event(first, "RUNNING")
@@ -101,6 +127,7 @@ def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: Clerk
     assert lab.wait_for_end(other) == "SUCCEEDED"
 
 
+@pytest.mark.usefixtures("nothing_stays")
 def test_a_running_run_is_requeued_on_request_with_time_to_save(lab: ClerkLab) -> None:
     script = f'if [ "$FLEETFORM_LAUNCH" = 1 ]; then echo again; exit 0; fi\necho began\n{HANG}'
     run_id = lab.submit(script)
@@ -113,17 +140,17 @@ def test_a_running_run_is_requeued_on_request_with_time_to_save(lab: ClerkLab) -
     assert lab.names(run_id).count("REQUEUED") == 1
 
 
-def test_a_run_that_hangs_is_stopped_at_its_limit(lab: ClerkLab) -> None:
-    run_id = lab.submit(HANG, max_minutes=0.03)
+def test_a_run_that_hangs_is_stopped_at_its_limit(lab: ClerkLab, runs: dict[str, str]) -> None:
+    run_id = runs["hang"]
     assert lab.wait_for_end(run_id) == "TIMED_OUT"
     assert lab.cause(run_id) == "it ran longer than its limit of 0.03 minutes"
     assert lab.log(run_id) == "told to stop\n"
 
 
-def test_an_array_is_as_many_runs_and_one_that_comes_after_it_waits_for_all(lab: ClerkLab) -> None:
-    script = 'echo "task $FLEETFORM_ARRAY_INDEX of $FLEETFORM_ARRAY_OF"\n'
-    array = lab.submit(script, array={"first": 3, "last": 5, "at_once": 2})
-    after = lab.submit("echo after\n", after=[array])
+def test_an_array_is_as_many_runs_and_one_that_comes_after_it_waits_for_all(
+    lab: ClerkLab, runs: dict[str, str]
+) -> None:
+    array, after = runs["array"], runs["after array"]
     assert lab.wait_for_end(array) == "SUCCEEDED"
     assert [lab.log(f"{array}-a{index}") for index in (3, 4, 5)] == [
         f"task {n} of {array}\n" for n in (3, 4, 5)
@@ -135,16 +162,15 @@ def test_an_array_is_as_many_runs_and_one_that_comes_after_it_waits_for_all(lab:
     assert lab.events(after)[-1]["time"] > ended
 
 
-def test_a_run_whose_predecessor_failed_ends_with_that_reason(lab: ClerkLab) -> None:
-    first = lab.submit("sleep 2\nexit 3\n")
-    after, either = lab.submit("true\n", after=[first]), lab.submit("true\n", after=[first], after_any=True)
+def test_a_run_whose_predecessor_failed_ends_with_that_reason(lab: ClerkLab, runs: dict[str, str]) -> None:
+    first, after, either = runs["bad"], runs["after bad"], runs["after any"]
     assert lab.wait_for_end(first) == "FAILED"
     assert lab.wait_for_end(after) == "FAILED"
     assert lab.cause(after) == f"the run {first}, which it comes after, has ended as FAILED"
     assert lab.wait_for_end(either) == "SUCCEEDED"
 
 
-def test_a_task_that_fails_is_named_by_its_array(lab: ClerkLab) -> None:
-    array = lab.submit('[ "$FLEETFORM_ARRAY_INDEX" = 0 ]\n', array={"first": 0, "last": 1, "at_once": 0})
+def test_a_task_that_fails_is_named_by_its_array(lab: ClerkLab, runs: dict[str, str]) -> None:
+    array = runs["bad array"]
     assert lab.wait_for_end(array) == "FAILED"
     assert lab.cause(array) == "1 of 2 tasks failed: a1"

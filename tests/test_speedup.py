@@ -303,7 +303,7 @@ def test_a_process_has_the_same_threads_in_each_trial(monkeypatch: pytest.Monkey
     part = RunPart("r", 0, 1, "a", 1)
     for run, threads in (({"procs_per_node": 1}, "8"), ({"procs_per_node": 1, "threads_as_for": 4}, "2")):
         inputs: Any = SimpleNamespace(
-            run=run, attached=SimpleNamespace(variables={}), data_dir="d", code_dir="c"
+            run=run, attached=SimpleNamespace(variables={}), data_dir="d", code_dir="c", python="p"
         )
         assert job_environment(config, part, inputs)["OMP_NUM_THREADS"] == threads
 

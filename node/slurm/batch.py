@@ -6,6 +6,7 @@ succeeded, 75 for one that Slurm is to start again, else 1. What it says lies in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,12 +21,15 @@ from typing import IO, Any
 
 from node.cluster.machine import program
 from node.config import NodeConfig, read_node_config
+from node.layout import REQUEUED
 from node.part import VARIABLE_ADDRESS, VARIABLE_BEFORE, VARIABLE_PORT, VARIABLE_TURN
 from node.slurm import tools
 from node.slurm.surroundings import has_lost_a_node
-from node.slurm.verdicts import Ended, judge
+from node.slurm.verdicts import LOST, Ended, judge
 
-_TICK = 0.5
+_TICK = 0.2
+_STOP_SECONDS = 5.0
+"""Slurm refuses signals to a job that it is ending already, and scancel goes on asking."""
 _PORTS_FROM, _PORTS = 20000, 10000
 """Where the processes of a run meet: below Linux's ephemeral ports, another for each of neighbouring jobs."""
 _TASK_ENDED = re.compile(r"^srun: error: \S+: tasks? [\d,-]+: ")
@@ -67,7 +71,7 @@ class Batch:
         self._count = int(os.environ["SLURM_NNODES"])
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         self._is_first = restarts + terms.turns_before == 0
-        self._taken_away = False
+        self._taken_away = self._lost = False
         self._one_failed = threading.Event()
 
     def run(self) -> int:
@@ -123,28 +127,32 @@ class Batch:
         """Wait for the runners; stop them all where one failed, or the time is over."""
         deadline = time.monotonic() + self._terms.limit_seconds
         told_to_stop = out_of_time = False
-        while True:
-            try:
-                return runners.wait(_TICK if not self._one_failed.is_set() or told_to_stop else 0.05)
-            except subprocess.TimeoutExpired:
-                pass
-            if self._one_failed.is_set() and not told_to_stop:
+        while not (self._taken_away and has_lost_a_node()):
+            # Short while there is something to hear; a runner that fails is heard within a tick.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return runners.wait(_TICK)
+            if self._one_failed.is_set() and not told_to_stop and not self._taken_away:
                 told_to_stop = True
-                self._stop_runners()
+                threading.Thread(target=self._stop_runners, daemon=True).start()
             if not out_of_time and time.monotonic() > deadline:
                 out_of_time = True
                 minutes = f"{self._terms.limit_seconds / 60:g}"
                 reason = f"it ran longer than its limit of {minutes} minutes"
                 self._records().stop(reason, "timeout", _TIMEOUT_GRACE_SECONDS)
+        # srun would wait for a machine that is gone, and the run's next execution for this one's end.
+        self._lost = True
+        return 1
 
     def _stop_runners(self) -> None:
         """Have every runner that is left stop its job, and bring its outputs home."""
         try:  # the job and not its step: for that scancel would look nodes up in the DNS by itself
-            tools.run("scancel", ["--signal=TERM", str(self._job_id)])
+            tools.run("scancel", ["--signal=TERM", str(self._job_id)], timeout_s=_STOP_SECONDS)
         except tools.SlurmError as error:
             print(f"the other runners could not be told to stop: {error}", file=sys.stderr)
 
     def _judge(self) -> Ended:
+        if self._lost:
+            return Ended(REQUEUED, LOST)
         records = self._records()
         reports = records.reports(self._count)
         failed = any(report is None or report["exit_code"] != 0 for report in reports)

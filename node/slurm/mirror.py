@@ -97,13 +97,13 @@ class Mirror:
 
     def _why_requeued(self, entry: Entry) -> str:
         """Return why an execution that was on did not come to its end."""
-        record = self._office.read(entry.run_id, BATCH_STATE) or {}
-        if record.get("requeue") and _is_of(record, entry.started):
-            return str(record["cause"])
         names = {each.get("node", "") for each in entry.placed}
         down = [node for node in tools.nodes() if node.name in names and node.state == "DOWN"]
         if down:
             return "; ".join(f"{node.name} failed: {node.reason or 'it does not answer'}" for node in down)
+        record = self._office.read(entry.run_id, BATCH_STATE) or {}
+        if record.get("requeue") and _is_of(record, entry.started):
+            return str(record["cause"])
         return "Slurm took its nodes away"
 
     def _coming(self, entry: Entry, job: JobState, held_back: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from node.cluster.facts import ClusterFacts
 from node.cluster.machine import Machine
@@ -67,9 +67,18 @@ def arguments(
     return [*found, machine.program("job"), *terms.arguments()]
 
 
-def submit(arguments: Sequence[str]) -> int:
-    """Run sbatch and return the job's id. Raises SlurmError."""
-    printed = tools.run("sbatch", arguments, variables={"LANG": "C.UTF-8"})
+def surroundings(request: Request, facts: ClusterFacts, machine: Machine) -> dict[str, str]:
+    """Return what a job finds in its environment beside what Slurm puts there: nothing of the clerk's own."""
+    language = {"LANG": "C.UTF-8"}
+    if machine.emulated:
+        return language
+    home = f"/var/fleetform/teams/{facts.teams[request.team].uid}"
+    return {**language, "HOME": home, "USER": request.user, "LOGNAME": request.user}
+
+
+def submit(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run sbatch in that environment and return the job's id. Raises SlurmError."""
+    printed = tools.run("sbatch", arguments, variables=variables)
     return int(printed.strip().splitlines()[-1].split(";")[0])
 
 

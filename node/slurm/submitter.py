@@ -10,7 +10,7 @@ from node.slurm.book import Entry
 from node.slurm.dependencies import expression, standing
 from node.slurm.office import Office
 from node.slurm.request import RefusedError, Request, check
-from node.slurm.submission import arguments, submit
+from node.slurm.submission import arguments, submit, surroundings
 
 AGAIN_SECONDS = 8.0
 """After a submission whose answer was lost, before the next: Slurm may have taken it, and tells by then."""
@@ -57,7 +57,7 @@ class Submitter:
         entry.submissions += 1
         self._tried[entry.run_id] = time.monotonic()
         office.book.save(entry, durable=True)
-        entry.job_id = submit(asked)
+        entry.job_id = submit(asked, surroundings(request, facts, office.machine))
         for task in waiting:
             task.job_id, task.missing, task.submissions = entry.job_id, 0, task.submissions + 1
             office.book.save(task)

@@ -41,7 +41,16 @@ def boot_report(config: NodeConfig) -> dict[str, Any] | None:
 
 def health_seconds(config: NodeConfig, job_id: int) -> float | None:
     """Return how long this machine was looked over before the job; None where it was not."""
-    path = config.root / "var/fleetform/health" / f"job-{job_id}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return float(json.loads(path.read_text())["seconds"])
-    return None
+    seconds = _health_report(config, job_id).get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def refusal(config: NodeConfig, job_id: int) -> str:
+    """Return why the job is not to run on any of its machines, as they found out together; "" if it may."""
+    return str(_health_report(config, job_id).get("refused") or "")
+
+
+def _health_report(config: NodeConfig, job_id: int) -> dict[str, Any]:
+    from node.health.prolog import read_report  # a batch step needs none of what comes with it
+
+    return read_report(config, job_id)

@@ -12,6 +12,7 @@ EXIT_REQUEUE = EXIT_PREEMPTED
 """What a batch step ends with that is to be run again: `RequeueExit` of slurm.conf."""
 STOP_KINDS = {"cancel": CANCELLED, "timeout": TIMED_OUT, "requeue": REQUEUED}
 """What `kind` in stop.json makes of a run that was stopped by it; one without a kind is cancelled."""
+LOST = "a machine of it was lost, or taken away"
 _OUR_TROUBLES = frozenset({70, 74})
 """A runner could not begin, or could not bring the outputs home."""
 
@@ -56,7 +57,7 @@ def judge(
     if all(report is not None and report["exit_code"] == 0 for report in reports):
         return Ended(SUCCEEDED)
     if lost:
-        return Ended(REQUEUED, "a machine of it was lost, or taken away")
+        return Ended(REQUEUED, LOST)
     failed = [
         rank
         for rank, report in enumerate(reports)
@@ -88,6 +89,8 @@ def is_crash(report: Report | None) -> bool:
     """Return whether that is no error of the user's program, as far as an exit code can tell."""
     if report is None:
         return True
+    if report.get("final"):
+        return False
     code = int(report["exit_code"])
     return code < 0 or code > 128 or code in _OUR_TROUBLES
 
