@@ -155,7 +155,7 @@ class Node:
         self.seat.shut_down(TERMINATE_GRACE_SECONDS)
 
     def start_again(self) -> None:
-        """Switch a stopped node on: its services start, and as in the cloud its user data does not run again."""
+        """Switch a stopped node on: its services start; as in the cloud, user data does not run again."""
         self.seat.power_on()
         self.running = True
         if (self.root / _ENABLED_UNITS).is_dir():
