@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_BRIDGE = "br0"
+_BRIDGE, _BRIDGE_ADDRESS = "br0", "02:00:00:00:00:01"
 _PREFIX = 16
 """Bits of the network's part of an address."""
 
@@ -37,6 +37,8 @@ class Fleet:
         _ip(
             "link set lo up",
             f"link add {_BRIDGE} type bridge",
+            # Else it has the lowest address of its links: another after some have gone, which nobody knows.
+            f"link set {_BRIDGE} address {_BRIDGE_ADDRESS}",
             f"addr add {self._gateway}/{_PREFIX} dev {_BRIDGE}",
             f"link set {_BRIDGE} up",
         )
