@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fleet.cloud import Cloud, choose_cloud
 from fleet.project import Project
 from sandbox import daemon
 from sandbox.engine import LAYOUT_VARIABLE, choose_engine
+from sandbox.file_systems import PROGRAMS
 from sandbox.layouts.base import LayoutError
 from sandbox.layouts.namespaces import obstacle
 from sandbox.place import Place
@@ -293,3 +295,11 @@ def test_where_slurm_is_missing_and_cannot_be_fetched_it_is_said_what_to_install
 
 def test_the_clouds_variables_say_which_scheduler_it_has(home: Path) -> None:
     assert json.loads((home / "clouds/sandbox.json").read_text())["FLEETFORM_SCHEDULER"] == "slurm"
+
+
+def test_the_programs_of_emulated_machines_pass_shellcheck() -> None:
+    programs = [each for each in PROGRAMS.iterdir() if each.is_file()]
+    checked = subprocess.run(
+        [Path(sys.executable).parent / "shellcheck", *programs], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
