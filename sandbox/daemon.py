@@ -57,7 +57,7 @@ class Status:
     """How the machines share this computer: `loopback`, with Slurm `namespaces` or `ports`."""
 
 
-def start(home: Path, *, cores_per_node: int = 1, scheduler: str = "plain", wait_s: float = 30) -> Status:
+def start(home: Path, *, cores_per_node: int = 1, scheduler: str = "plain", wait_s: float = 60) -> Status:
     """Return the working folder's embedded cloud, started where none runs, and make it the project's choice.
 
     `cores_per_node` is the number of this machine's cores that each emulated node gets; `scheduler` is
