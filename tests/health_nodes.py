@@ -25,6 +25,7 @@ def make_machine(slurm: SlurmCluster, name: str, **extra: str) -> Path:
     settings.mkdir(parents=True)
     (root / "var" / "fleetform" / "health").mkdir(parents=True)
     (root / "etc" / "slurm").symlink_to(slurm.machine.slurm_settings)
+    (settings / "munge.key").symlink_to(slurm.machine.munge_key)
     values = {
         "environment": "bare", "region": "eu-central-1", "artifact_bucket": "artifacts",
         "dataset_bucket": "data", "role": "node", "fleet": "gpu", "node_document": "none",

@@ -10,7 +10,7 @@ import pytest
 
 from node.health.all_reduce import Measured, measure
 from node.health.meeting import listen
-from trainer.allreduce import bus_bandwidth
+from trainer.allreduce import bus_bandwidth, pair_rounds
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +18,16 @@ ROOT = Path(__file__).parent.parent
 def test_the_bus_bandwidth_does_not_depend_on_the_number_of_processes() -> None:
     assert bus_bandwidth(10**9, 1.0, 2) == pytest.approx(1.0)
     assert bus_bandwidth(10**9, 1.875, 16) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 4, 7, 64])
+def test_pairs_go_around_the_ring_and_meet_no_node_twice_at_one_time(nodes: int) -> None:
+    rounds = pair_rounds(nodes)
+    pairs = [pair for each in rounds for pair in each]
+    assert sorted(pairs) == ([(0, 1)] if nodes == 2 else sorted((n, (n + 1) % nodes) for n in range(nodes)))
+    for each in rounds:
+        met = [node for pair in each for node in pair]
+        assert len(met) == len(set(met))
 
 
 def test_two_nodes_below_the_least_are_measured_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

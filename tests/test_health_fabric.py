@@ -77,6 +77,13 @@ def test_a_node_that_was_started_anew_is_tested_again(tmp_path: Path) -> None:
     assert meet(anew, tmp_path)[0].note == ""
 
 
+def test_what_could_not_be_measured_is_not_remembered(tmp_path: Path) -> None:
+    found = parties()
+    found[2] = replace(found[2], busy=True)
+    meet(found, tmp_path)
+    assert meet(parties(), tmp_path)[0].note == ""
+
+
 def test_a_sick_node_lets_the_others_go_at_once(tmp_path: Path) -> None:
     for sick in (0, 2):
         found = parties()
@@ -102,17 +109,19 @@ def test_what_comes_to_a_meeting_uninvited_is_ignored(tmp_path: Path) -> None:
         target=lambda: verdicts.append(check_fabric(found[0], tmp_path, "python", 5.0))
     )
     leading.start()
-    for garbage in (b"GET / HTTP/1.1\r\n\r\n", b'{"rank": "x"}\n', b"[]\n"):
-        with meeting.join("127.0.0.1", port, {}).connection as connection:
+    stranger = meeting.join("127.0.0.1", port, b"another key", {"rank": 1, "boot": "", "gpus": 0})
+    for garbage in (b"GET / HTTP/1.1\r\n\r\n", b'{"rank": 1}\n', b"[]\n"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(garbage)
     assert check_fabric(found[1], tmp_path, "python", 5.0) == Verdict()
     leading.join(20)
+    stranger.close()
     assert verdicts == [Verdict()]
 
 
 def test_a_line_that_ends_or_is_silent_is_told() -> None:
     with meeting.listen("127.0.0.1", 0) as server:
-        line = meeting.join("127.0.0.1", server.getsockname()[1], {"rank": 1})
+        line = meeting.join("127.0.0.1", server.getsockname()[1], b"", {"rank": 1})
         with pytest.raises(MeetingError, match="no word within"):
             line.receive(0.05)
         server.accept()[0].close()

@@ -115,19 +115,34 @@ def _wait(world: World) -> None:
         torch.cuda.synchronize(world.device)
 
 
+def pair_rounds(nodes: int) -> list[list[tuple[int, int]]]:
+    """Return the neighbours around a ring of nodes in rounds, in none of which a node is met twice."""
+    if nodes == 2:
+        return [[(0, 1)]]
+    ring = [(node, (node + 1) % nodes) for node in range(nodes)]
+    last = [ring.pop()] if nodes % 2 else []
+    return [pairs for pairs in (ring[0::2], ring[1::2], last) if pairs]
+
+
 def _measure_pairs(world: World, nodes: int, per_node: int, size: int) -> tuple[tuple[int, int, float], ...]:
-    """Return the bus bandwidth of each node with its neighbour, around the ring of all nodes."""
-    pairs = [(0, 1)] if nodes == 2 else [(node, (node + 1) % nodes) for node in range(nodes)]
+    """Return the bus bandwidth of each node with its neighbour, several pairs at a time."""
     found = []
-    for a, b in pairs:
-        ranks = [node * per_node + local for node in (a, b) for local in range(per_node)]
-        group = distributed.new_group(ranks)  # all processes make every group, in the same order
-        seconds = 0.0
-        if world.rank in ranks:
+    for pairs in pair_rounds(nodes):
+        seconds = [0.0] * len(pairs)
+        mine: tuple[int, distributed.ProcessGroup] | None = None
+        for index, pair in enumerate(pairs):
+            ranks = [node * per_node + local for node in pair for local in range(per_node)]
+            group = distributed.new_group(ranks)  # all processes make every group, in the same order
+            if world.rank in ranks:
+                mine = index, group
+        if mine is not None:
             tensor = torch.ones(size // 4, dtype=torch.float32, device=world.device)
-            seconds = _time(world, tensor, _PAIR_ROUNDS, group)
-        slowest = world.largest([seconds])[0]
-        found.append((a, b, bus_bandwidth(size, slowest, len(ranks))))
+            seconds[mine[0]] = _time(world, tensor, _PAIR_ROUNDS, mine[1])
+        slowest = world.largest(seconds)
+        found += [
+            (a, b, bus_bandwidth(size, took, 2 * per_node))
+            for (a, b), took in zip(pairs, slowest, strict=True)
+        ]
     return tuple(found)
 
 

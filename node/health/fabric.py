@@ -37,8 +37,12 @@ class Party:
     """Rank 0's address."""
     boot: str
     """Another one after each start of the machine."""
+    key: bytes = b""
+    """What only the prologs of this job can know."""
     gpus: int = 0
     """GPUs here that a test may use: 0 where there are none, or where somebody uses them."""
+    busy: bool = False
+    """Whether there are GPUs that could not be tested."""
     least_gbs: float = 0.0
     """GB/s that an all-reduce between GPUs has to reach; 0 judges failures alone."""
     sick: str = ""
@@ -61,6 +65,7 @@ class Fabric:
                     "boot": self._party.boot,
                     "ring": [self._party.address, port],
                     "gpus": self._party.gpus,
+                    "busy": self._party.busy,
                     "sick": self._party.sick,
                 }
                 self._server = server
@@ -71,7 +76,8 @@ class Fabric:
     def _follow(self, hello: Message) -> Verdict:
         party = self._party
         try:
-            line = meeting.join(party.first, meeting.meeting_port(party.job_id), hello, self._join)
+            port = meeting.meeting_port(party.job_id)
+            line = meeting.join(party.first, port, party.key, hello, self._join)
         except MeetingError as error:
             # Whose fault that is the first node can tell: it hears nobody, or all but this one.
             return Verdict(note=f"the first node, {party.names[0]}, was not met: {error}")
@@ -91,7 +97,7 @@ class Fabric:
         count = len(party.names)
         with meeting.listen(party.address, meeting.meeting_port(party.job_id)) as server:
             # One that is sick itself only lets the others go that come by.
-            found = meeting.gather(server, count - 1, 3.0 if party.sick else self._join)
+            found = meeting.gather(server, party.key, count - 1, 3.0 if party.sick else self._join)
         hellos = {0: hello, **{rank: message for rank, (_, message) in found.items()}}
         lines = {rank: line for rank, (line, _) in found.items()}
         try:
@@ -117,7 +123,7 @@ class Fabric:
             return {0: Verdict(note="tested before", gbs=known.get("gbs"))}
         told = self._measure_all(hellos, lines)
         verdicts, passed, gbs = judge(party.names, told, party.least_gbs)
-        if passed:
+        if passed and not any(each.get("busy") for each in hellos.values()):
             _write(self._cache / f"{key}.json", {"gbs": gbs, "nodes": list(party.names)})
         return verdicts
 

@@ -6,6 +6,8 @@ One JSON object a line over TCP. Nobody waits longer than JOIN_SECONDS for the o
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
 import select
 import socket
@@ -32,17 +34,18 @@ def meeting_port(job_id: int) -> int:
 
 
 class Line:
-    """One connection."""
+    """One connection. Each message bears a proof (HMAC-SHA256) that the sender has the key."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, key: bytes) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection = connection
+        self.connection, self._key = connection, key
         self._rest = b""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Send one message; MeetingError where the other end is gone."""
+        body = json.dumps(message).encode()
         try:
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
+            self.connection.sendall(self._proof(body) + b" " + body + b"\n")
         except OSError as error:
             raise MeetingError(f"a node has gone: {error}") from error
 
@@ -64,13 +67,19 @@ class Line:
                 raise MeetingError("a node has gone")
             self._rest += found
         line, _, self._rest = self._rest.partition(b"\n")
+        proof, _, body = line.partition(b" ")
+        if not hmac.compare_digest(proof, self._proof(body)):
+            raise MeetingError("somebody spoke who does not belong to the job")
         try:
-            message = json.loads(line)
+            message = json.loads(body)
         except ValueError as error:
             raise MeetingError("a node said what cannot be read") from error
         if not isinstance(message, dict):
             raise MeetingError("a node said what cannot be read")
         return message
+
+    def _proof(self, body: bytes) -> bytes:
+        return hmac.new(self._key, body, hashlib.sha256).hexdigest().encode()
 
     def close(self) -> None:
         """End the connection."""
@@ -90,12 +99,15 @@ def listen(address: str, port: int) -> socket.socket:
     return server
 
 
-def join(address: str, port: int, hello: Mapping[str, Any], seconds: float = JOIN_SECONDS) -> Line:
+def join(
+    address: str, port: int, key: bytes, hello: Mapping[str, Any], seconds: float = JOIN_SECONDS
+) -> Line:
     """Connect to the node that listens and say who this one is; MeetingError where it is not reached."""
     until = time.monotonic() + seconds
     while True:
         try:
-            line = Line(socket.create_connection((address, port), timeout=max(0.1, until - time.monotonic())))
+            left = max(0.1, until - time.monotonic())
+            line = Line(socket.create_connection((address, port), timeout=left), key)
         except OSError as error:
             if time.monotonic() + _RETRY_SECONDS > until:
                 raise MeetingError(
@@ -108,7 +120,7 @@ def join(address: str, port: int, hello: Mapping[str, Any], seconds: float = JOI
 
 
 def gather(
-    server: socket.socket, count: int, seconds: float = JOIN_SECONDS
+    server: socket.socket, key: bytes, count: int, seconds: float = JOIN_SECONDS
 ) -> dict[int, tuple[Line, Message]]:
     """Return the connection and first message of each rank that came in time, until `count` have."""
     until = time.monotonic() + seconds
@@ -118,7 +130,7 @@ def gather(
         ready, _, _ = select.select([server, *(each.connection for each in waiting)], [], [], left)
         if server in ready:
             with contextlib.suppress(OSError):
-                waiting.append(Line(server.accept()[0]))
+                waiting.append(Line(server.accept()[0], key))
         for line in [each for each in waiting if each.connection in ready]:
             waiting.remove(line)
             try:

@@ -5,6 +5,8 @@ Exit code 0: the job may run here. 1: the node is drained, with the reason, and 
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from node.cluster.machine import read_machine
 from node.config import NodeConfig, read_node_config
 from node.health.checks import look
 from node.health.expected import health_folder
@@ -83,12 +86,14 @@ def _network(
     """Test the network between the job's nodes; a network that cannot be tested is nobody's fault."""
     try:
         addresses = _addresses([names[0], name], os.environ.get("SLURM_NODE_ALIASES", ""))
-    except SlurmError as error:
+        key = _key(job_id)
+    except (SlurmError, OSError) as error:
         return Verdict(note=f"not tested: {error}")
     if name not in addresses or names[0] not in addresses:
         return Verdict(note="not tested: Slurm knows no addresses")
     found = query(machine)
     gpus: list[Gpu] = [] if isinstance(found, Finding) else found
+    busy = any(gpu.busy for gpu in gpus)
     share = EFA_SHARE if machine.expected.efa else TCP_SHARE
     party = Party(
         job_id=job_id,
@@ -97,7 +102,10 @@ def _network(
         address=addresses[name],
         first=addresses[names[0]],
         boot=_boot(config),
-        gpus=0 if any(gpu.busy for gpu in gpus) else len(gpus),
+        key=key,
+        # Emulated machines share the GPUs of one, and NCCL takes each once.
+        gpus=0 if busy or machine.emulated else len(gpus),
+        busy=busy,
         least_gbs=machine.expected.network_gbps / 8 * share,
         sick=report.why(),
     )
@@ -116,6 +124,11 @@ def _addresses(names: list[str], aliases: str) -> Mapping[str, str]:
     told = run("scontrol", ["--oneliner", "show", "node", ",".join(dict.fromkeys(names))])
     found = re.findall(r"^NodeName=(\S+) .*?\bNodeAddr=(\S+)", told, re.MULTILINE)
     return dict(found)
+
+
+def _key(job_id: int) -> bytes:
+    """Return what the prologs of a job prove themselves by, made of the key that only root can read."""
+    return hmac.new(read_machine().munge_key.read_bytes(), b"fabric %d" % job_id, hashlib.sha256).digest()
 
 
 def _boot(config: NodeConfig) -> str:
