@@ -31,9 +31,9 @@ class Publisher:
 
     def queue(self, entries: Sequence[Entry], jobs: Mapping[str, JobState], words: Mapping[str, str]) -> None:
         """Write the queue. `words`: why a run waits, where that says more than Slurm's own reason."""
-        told = [_described(entry, jobs.get(entry.run_id), words) for entry in entries if entry.tasks is None]
+        told = [_described(entry, jobs.get(entry.run_id), words) for entry in entries]
         waiting = sorted(
-            (each for each in told if each["state"] in (QUEUED, REQUEUED)),
+            (each for each in told if each["state"] == QUEUED and "tasks" not in each),
             key=lambda each: (-each["priority"], each["job_id"], each["run_id"]),
         )
         for position, each in enumerate(waiting, start=1):
@@ -77,7 +77,8 @@ class Publisher:
 
 
 def _described(entry: Entry, job: JobState | None, words: Mapping[str, str]) -> dict[str, Any]:
-    state = "HELD" if entry.held and entry.said in ("", QUEUED, REQUEUED) else entry.said or QUEUED
+    waits = entry.said in ("", QUEUED, REQUEUED)
+    state = entry.said if not waits else ("HELD" if entry.held else QUEUED)
     return {
         "run_id": entry.run_id,
         "job_id": entry.job_id,
@@ -85,8 +86,10 @@ def _described(entry: Entry, job: JobState | None, words: Mapping[str, str]) -> 
         "fleet": entry.fleet,
         "state": state,
         "reason": words.get(entry.run_id) or entry.reason,
-        "nodes": entry.nodes,
-        "gpus": entry.gpus,
+        # An array is there as such, too, but its nodes are its tasks'.
+        **({} if entry.tasks is None else {"tasks": len(entry.tasks)}),
+        "nodes": entry.nodes if entry.tasks is None else 0,
+        "gpus": entry.gpus if entry.tasks is None else 0,
         "node_names": [str(each["node"]) for each in entry.placed],
         "priority": job.priority if job else 0,
         "submitted": entry.submitted,
