@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +88,21 @@ class ElasticLab:
         """Return what the programs wrote."""
         file = self.slurm.machine.logs / "elastic.log"
         return file.read_text() if file.exists() else ""
+
+    def held(self) -> dict[str, Any]:
+        """Return the runs that are held back, as they are on disk."""
+        file = self.slurm.machine.state / "elastic" / "held.json"
+        found: dict[str, Any] = json.loads(file.read_text())["runs"] if file.exists() else {}
+        return found
+
+    def resume_programs(self) -> list[int]:
+        """Return the process ids of this cluster's resume programs."""
+        found, mark = [], f"FLEETFORM_ROOT={self.slurm.base}".encode()
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if entry.name.isdigit() and b"node.elastic.resume" in _words(entry / "cmdline"):
+                    found += [int(entry.name)] if mark in _words(entry / "environ") else []
+        return found
 
     def start_keeper(self) -> None:
         """Start the keeper's process."""
@@ -252,9 +266,5 @@ def _variables(cloud: Cloud, slurm: SlurmCluster, name: str, bucket: str, pause:
     return own
 
 
-def settle(lab: ElasticLab, count: int, seconds: float = 60) -> None:
-    """Wait until exactly so many machines run."""
-    deadline = time.monotonic() + seconds
-    while len(lab.machines()) != count:
-        assert time.monotonic() < deadline, f"{lab.names()} after {seconds} s\n{lab.log()}"
-        time.sleep(0.1)
+def _words(file: Path) -> list[bytes]:
+    return file.read_bytes().split(b"\0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 
 from fleet.cloud import Cloud
 from node.cluster.facts import ClusterFacts, FleetFacts
-from node.elastic import launch
+from node.elastic import capacity, launch
 from node.elastic.acts import End
-from node.elastic.head import Head
+from node.elastic.head import Head, called_at
 from node.elastic.journal import Attempt
 from node.elastic.launch import Outcome, bring
 from node.elastic.machines import FleetMachine, end_machines, find_machines
@@ -182,6 +183,16 @@ def test_an_answer_that_got_lost_starts_nothing_twice(sandbox: Cloud, head: Head
     assert started(sandbox, head) == 3
 
 
+def test_a_launch_that_ec2_throttles_inside_an_order_is_ordered_again(
+    sandbox: Cloud, head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "_AGAIN_S", (0.0, 0.0))
+    busy = {"service": "ec2", "action": "RunInstances", "code": "RequestLimitExceeded", "status": 503}
+    admin(sandbox, "POST", "faults", {**busy, "count": 1})
+    assert start(head, GANG).lacking == ()
+    assert {each.market for each in alive(head).values()} == {"spot"}
+
+
 def test_an_attempt_that_fails_on_the_way_leaves_no_machine(sandbox: Cloud, head: Head) -> None:
     refused = {"service": "ec2", "action": "CreateTags", "code": "UnauthorizedOperation", "status": 403}
     admin(sandbox, "POST", "faults", {**refused, "count": 1, "skip": 1})
@@ -239,8 +250,16 @@ def test_nodes_that_idle_lose_their_machines_and_those_that_stand_do_not(head: H
         ],
     )
     assert len(answer["Instances"]) == 1
-    assert end_nodes(head, ["gpu-1", "gpu-2", "gpu-3"], "suspend")
+    assert end_nodes(head, ["gpu-1", "gpu-2", "gpu-3"], "suspend", time.time() + 10)
     assert set(alive(head)) == {"gpu-1", "gpu-4"}
+
+
+def test_a_slow_suspend_program_ends_no_machine_that_was_started_after_its_call(head: Head) -> None:
+    called = time.time()
+    start(head, GANG)
+    assert end_nodes(head, NAMES, "suspend", called)
+    assert set(alive(head)) == set(NAMES)
+    assert called_at() < called
 
 
 def test_a_fleet_whose_nodes_did_not_join_rests(head: Head) -> None:

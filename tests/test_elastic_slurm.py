@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,12 +48,6 @@ def stand(lab: ElasticLab) -> str:
     return str(answer["Instances"][0]["InstanceId"])
 
 
-def held(lab: ElasticLab) -> dict[str, Any]:
-    file = lab.slurm.machine.state / "elastic" / "held.json"
-    found: dict[str, Any] = json.loads(file.read_text())["runs"] if file.exists() else {}
-    return found
-
-
 def elastic(lab: ElasticLab) -> list[dict[str, Any]]:
     return [each for each in lab.machines() if "fleetform:launch" in each["tags"]]
 
@@ -69,28 +61,22 @@ def test_a_machine_that_stands_for_good_is_replaced_by_the_next_one(lab: Elastic
     assert [each["InstanceId"] for each in lab.machines()] == [second]
 
 
-def test_a_fleet_grows_with_a_job_and_shrinks_after_it(lab: ElasticLab) -> None:
-    job = lab.submit("run-grow", 3, "srun true")
-    lab.slurm.wait_job(job, ["COMPLETED"])
-    assert [each["tags"]["fleetform:owner"] for each in elastic(lab)] == ["lab@example.com"] * 2
-    wait_until(lambda: not elastic(lab), "the fleet to shrink")
-    assert lab.names() == ["gpu-1"]
-
-
-def test_without_capacity_for_all_nodes_none_is_started_and_the_job_waits_longer_each_time(
+def test_a_job_waits_until_there_are_machines_for_all_its_nodes_and_they_go_with_it(
     lab: ElasticLab,
 ) -> None:
     before = len(lab.started())
     admin(lab.cloud, "POST", "capacity", {"instance_type": TYPE, "count": 3})
     job = lab.submit("run-held", 5, "srun true")
-    wait_until(lambda: held(lab).get("run-held", {}).get("tries", 0) >= 2, "a second try", told=lab.log)
-    assert held(lab)["run-held"]["message"].startswith(f"no capacity for 4 {TYPE} until ")
+    wait_until(lambda: lab.held().get("run-held", {}).get("tries", 0) >= 2, "a second try", told=lab.log)
+    assert lab.held()["run-held"]["message"].startswith(f"no capacity for 4 {TYPE} until ")
     assert lab.slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "PENDING"
     assert len(lab.started()) == before
     admin(lab.cloud, "DELETE", "capacity")
     lab.slurm.wait_job(job, ["COMPLETED"])
     assert len(lab.started()) == before + 4
-    assert "run-held" not in held(lab)
+    assert "run-held" not in lab.held()
+    assert [each["tags"]["fleetform:owner"] for each in elastic(lab)] == ["lab@example.com"] * 4
+    wait_until(lambda: lab.names() == ["gpu-1"], "the fleet to shrink to what stands")
 
 
 def test_a_resume_program_killed_after_its_order_leaves_neither_machines_nor_a_second_order(
@@ -100,8 +86,8 @@ def test_a_resume_program_killed_after_its_order_leaves_neither_machines_nor_a_s
     admin(lab.cloud, "POST", "faults", {"service": "ec2", "action": "CreateTags", "delay_s": 4, "count": 2})
     job = lab.submit("run-killed", 3, "srun true")
     wait_until(lambda: len(lab.started()) == before + 2, "the machines")
-    for program in _resume_programs(lab):
-        os.kill(program, signal.SIGKILL)
+    [program] = lab.resume_programs()
+    os.kill(program, signal.SIGKILL)
     lab.slurm.wait_job(job, ["COMPLETED"])
     assert len(lab.started()) == before + 2
 
@@ -113,19 +99,3 @@ def test_a_job_whose_machine_is_taken_away_runs_again_on_another(lab: ElasticLab
     api(lab.cloud, "ec2").terminate_instances(InstanceIds=[taken["InstanceId"]])
     lab.slurm.wait_job(job, ["COMPLETED"])
     assert taken["InstanceId"] not in [each["InstanceId"] for each in elastic(lab)]
-
-
-def _resume_programs(lab: ElasticLab) -> list[int]:
-    """Return the process ids of this cluster's resume programs."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                variables = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"node.elastic.resume" in words and f"FLEETFORM_ROOT={lab.slurm.base}".encode() in variables:
-                found.append(int(entry.name))
-    assert found
-    return found

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from node.aws import aws_errors, error_code
 from node.cluster.facts import FleetFacts
-from node.elastic.machines import TAG_LAUNCH, steadily
+from node.elastic.machines import TAG_LAUNCH, THROTTLED, steadily
 from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_ROLE
 
 ON_DEMAND, SPOT, CAPACITY_BLOCK = "on-demand", "spot", "capacity-block"
@@ -22,6 +24,8 @@ _MARKETS = {"spot": SPOT, "capacity_block": CAPACITY_BLOCK}
 """EC2 Fleet's word for a way of buying; `on_demand` and `capacity_reservation` are on demand."""
 _SPOT_STRATEGY = "price-capacity-optimized"
 """EC2's recommendation: the pools least likely to be interrupted, and of these the cheapest."""
+_AGAIN_S = (2.0, 8.0)
+"""Pauses before an order that EC2 was too busy for is made again."""
 CAPACITY_CODES = frozenset(
     {
         "InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity",
@@ -141,8 +145,22 @@ def _tags(order: Order) -> list[Mapping[str, str]]:
 
 
 def buy(ec2: Any, order: Order, way: Way) -> Bought:
-    """Order the machines in that way and return what came of it; they may be fewer than the order needs."""
+    """Order the machines in that way and return what came of it; they may be fewer than the order needs.
+
+    An order that brought nothing because EC2 was busy is made again, as a new one.
+    """
+    bought = Bought((), ())
+    for again, pause in enumerate((0.0, *_AGAIN_S)):
+        time.sleep(pause * random.SystemRandom().uniform(0.5, 1.5))
+        bought = _buy(ec2, order, way, again)
+        if bought.instance_ids or not all(each.code in THROTTLED for each in bought.refusals):
+            break
+    return bought
+
+
+def _buy(ec2: Any, order: Order, way: Way, again: int) -> Bought:
     request = fleet_request(order, way)
+    request["ClientToken"] += f"-{again}" if again else ""
     try:
         answer = steadily(lambda: ec2.create_fleet(**request))
     except aws_errors() as error:

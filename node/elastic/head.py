@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,14 @@ def _give(path: Path, user: str) -> None:
         with contextlib.suppress(KeyError, OSError):
             found = pwd.getpwnam(user)
             os.chown(path, found.pw_uid, found.pw_gid)
+
+
+def called_at() -> float:
+    """Return when this process was started, seconds since the epoch: its own start may take a while."""
+    # The 22nd word of the line, counted after the name, which may have spaces: proc(5).
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age
 
 
 def unblock_signals() -> None:

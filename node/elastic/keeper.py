@@ -7,8 +7,10 @@ that a crash left are finished, and machines that nobody needs are ended.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from node.aws import aws_errors
 from node.cluster.facts import ClusterFacts, NoClusterError
@@ -28,6 +30,9 @@ _FACTS_S = 60.0
 """How long the facts of the cluster are taken for true."""
 _LEFT_S = 5.0
 """An attempt of that age that nobody is at work on was left by a crash."""
+
+
+Some = TypeVar("Some")
 
 
 class Keeper:
@@ -58,8 +63,7 @@ class Keeper:
         known = nodes()
         acts = list(self._decide(attempts, machines, known, now))
         self._memory.end_look()
-        for act in acts:
-            self._do(act)
+        self._do(acts)
         left = self._finish(journal, attempts, {each.name: each for each in known}, now)
         return BUSY_S if acts or left else CALM_S
 
@@ -79,32 +83,36 @@ class Keeper:
         launches = {each.launch for each in attempts}
         yield from orphans(facts, by_name, machines, launches, self._memory, now)
 
-    def _do(self, act: Act) -> None:
-        """Do one thing; what is refused is decided again at the next look."""
-        self.log(f"{act}")
-        try:
-            self._carry_out(act)
-        except _refusals() as error:
-            self.log(f"{type(error).__name__}: {error}")
+    def _do(self, acts: Sequence[Act]) -> None:
+        """Do what was decided, the same for many nodes at once; what is refused is decided again."""
+        for act in acts:
+            self.log(str(act))
+        steps: list[Callable[[], None]] = [functools.partial(self._join, act) for act in of(acts, Join)]
+        if told := of(acts, Address):
+            addresses = ",".join(each.address for each in told)
+            steps.append(lambda: update_node(_names(told), NodeAddr=addresses))
+        if free := of(acts, Free):
+            steps.append(lambda: update_node(_names(free), State="RESUME"))
+        if coming := of(acts, PowerUp):
+            steps.append(lambda: update_node(_names(coming), State="POWER_UP"))
+        ended = [each.machine.instance_id for each in of(acts, End)]
+        if ended:
+            steps.append(lambda: end_machines(self._head.ec2, ended))
+        lost: dict[str, list[Lose]] = {}
+        for each in of(acts, Lose):
+            lost.setdefault(each.reason, []).append(each)
+        steps += [functools.partial(_lose, _names(found), reason) for reason, found in lost.items()]
+        for step in steps:
+            try:
+                step()
+            except _refusals() as error:
+                self.log(f"{type(error).__name__}: {error}")
 
-    def _carry_out(self, act: Act) -> None:
-        if isinstance(act, Join):
-            # The machine joins the cluster as soon as it has its name.
-            update_node(act.node, NodeAddr=act.machine.address)
-            update_node(act.node, State="POWER_UP")
-            give_names(self._head.ec2, {act.machine.instance_id: act.node})
-        elif isinstance(act, Address):
-            update_node(act.node, NodeAddr=act.address)
-        elif isinstance(act, PowerUp):
-            update_node(act.node, State="POWER_UP")
-        elif isinstance(act, Lose):
-            # Down first: Slurm waits for no answer of a node that is down, its jobs start elsewhere.
-            update_node(act.node, State="DOWN", Reason=act.reason)
-            update_node(act.node, State="POWER_DOWN")
-        elif isinstance(act, Free):
-            update_node(act.node, State="RESUME")
-        elif isinstance(act, End):
-            end_machines(self._head.ec2, [act.machine.instance_id])
+    def _join(self, act: Join) -> None:
+        """Announce a machine that stands, then name it: it joins the cluster as soon as it has its name."""
+        update_node(act.node, NodeAddr=act.machine.address)
+        update_node(act.node, State="POWER_UP")
+        give_names(self._head.ec2, {act.machine.instance_id: act.node})
 
     def _finish(
         self, journal: Journal, attempts: Iterable[Attempt], known: dict[str, NodeState], now: float
@@ -119,6 +127,21 @@ class Keeper:
             else:
                 journal.give_up(each)  # its machines are nobody's then, and ended
         return bool(left)
+
+
+def of(acts: Iterable[Act], kind: type[Some]) -> list[Some]:
+    """Return the acts of that kind."""
+    return [each for each in acts if isinstance(each, kind)]
+
+
+def _names(acts: Iterable[Join | Address | PowerUp | Lose | Free]) -> str:
+    return ",".join(each.node for each in acts)
+
+
+def _lose(names: str, reason: str) -> None:
+    # Down first: Slurm waits for no answer of a node that is down, its jobs start elsewhere.
+    update_node(names, State="DOWN", Reason=reason)
+    update_node(names, State="POWER_DOWN")
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from node.aws import aws_errors
+from node.aws import aws_errors, error_code
 from node.cluster.facts import NoClusterError
 from node.elastic.backoff import Backoff, Held
+from node.elastic.capacity import Refusal
 from node.elastic.head import Head, open_head, unblock_signals
 from node.elastic.journal import Attempt, Journal, TakenError
 from node.elastic.launch import Outcome, bring
@@ -81,7 +82,11 @@ def _serve(head: Head, attempt: Attempt) -> None:
         backoff.hold(closed, list(runs.values()))
         _hold_back(head, want, want.names, closed)
         return
-    outcome = bring(head, attempt, lambda placed: tell_addresses(head, placed))
+    try:
+        outcome = bring(head, attempt, lambda placed: tell_addresses(head, placed))
+    except aws_errors() as error:  # what it started is ended: not to be started again every few seconds
+        refusal = Refusal("ec2", error_code(error) or type(error).__name__, str(error))
+        outcome = Outcome(lacking=want.names, refusals=(refusal,))
     if outcome.placed:
         served = [runs[job] for job in want.jobs if job in runs and job not in want.jobs_of(outcome.lacking)]
         backoff.served(want.fleet, len(outcome.placed), served)

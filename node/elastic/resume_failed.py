@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from node.cluster.facts import NoClusterError
 from node.elastic.backoff import Backoff
 from node.elastic.capacity import Refusal
-from node.elastic.head import Head, open_head, unblock_signals
+from node.elastic.head import Head, called_at, open_head, unblock_signals
 from node.elastic.names import elastic_only, fleet_of
 from node.elastic.suspend import end_nodes
 from node.slurm.hostlist import expand
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unblock_signals()
     names = expand((sys.argv[1:] if arguments is None else list(arguments))[0])
     head = open_head()
-    ended = end_nodes(head, names, "not up in time")
+    ended = end_nodes(head, names, "not up in time", called_at())
     rest(head, names)
     return 0 if ended else 1
 

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 
 from node.aws import aws_errors
 from node.cluster.facts import NoClusterError
-from node.elastic.head import Head, open_head, unblock_signals
+from node.elastic.head import Head, called_at, open_head, unblock_signals
 from node.elastic.machines import end_machines, find_machines
 from node.elastic.names import elastic_only
 from node.slurm.hostlist import expand
+
+_CLOCKS_S = 1.0
+"""EC2 tells the time of a launch in whole seconds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,17 +24,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unblock_signals()
     names = expand((sys.argv[1:] if arguments is None else list(arguments))[0])
     head = open_head()
-    return 0 if end_nodes(head, names, "suspend") else 1
+    return 0 if end_nodes(head, names, "suspend", called_at()) else 1
 
 
-def end_nodes(head: Head, names: Sequence[str], why: str) -> bool:
-    """End the machines that bear these names; return whether EC2 did it. The keeper ends what it did not."""
+def end_nodes(head: Head, names: Sequence[str], why: str, called: float) -> bool:
+    """End the machines that bore these names when Slurm called; return whether EC2 did it.
+
+    Slurm may have started the nodes anew by the time that this runs. The keeper ends what EC2 did not.
+    """
     wanted = set(elastic_only(head.facts, names))
     try:
         found = [
             each
             for each in find_machines(head.ec2, head.environment)
-            if each.alive and each.elastic and each.name in wanted
+            if each.alive and each.elastic and each.name in wanted and each.launched < called - _CLOCKS_S
         ]
         head.log(f"{why} {','.join(names)}: ending {[each.instance_id for each in found]}")
         end_machines(head.ec2, [each.instance_id for each in found])
