@@ -85,19 +85,20 @@ def _output(slurm: SlurmCluster, job: str) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def test_a_controller_that_was_killed_finds_its_jobs_and_its_nodes_again(slurm: SlurmCluster) -> None:
-    running = sbatch(slurm, "srun sleep 7; echo done", "-N2", "--exclusive")
-    slurm.wait_job(running, ["RUNNING"])
-    waiting = sbatch(slurm, "echo next", "-N3", "--exclusive")
-    # It saves its state some seconds late; what is younger the clerk brings back.
-    saved, now = slurm.machine.state / "slurmctld" / "job_state", time.time()
-    wait_until(lambda: saved.exists() and saved.stat().st_mtime > now, "the state to be saved")
-    slurm.kill_controller()
-    slurm.start_controller()
-    slurm.wait_job(waiting, ["COMPLETED"])
-    slurm.wait_job(running, ["COMPLETED"])
-    assert _output(slurm, running).strip() == "done"
-    slurm.wait_idle()
+def test_a_controller_that_was_killed_finds_its_jobs_and_its_nodes_again() -> None:
+    with slurm_cluster(nodes=3) as slurm:
+        running = sbatch(slurm, "srun sh -c 'echo begun; sleep 8'; echo done", "-N2", "--exclusive")
+        wait_until(lambda: _output(slurm, running).count("begun") == 2, "both tasks")
+        waiting = sbatch(slurm, "echo next", "-N3", "--exclusive")
+        # It saves its state some seconds late; what is younger the clerk brings back.
+        saved, now = slurm.machine.state / "slurmctld" / "job_state", time.time()
+        wait_until(lambda: saved.exists() and saved.stat().st_mtime > now, "the state to be saved")
+        slurm.kill_controller()
+        slurm.start_controller()
+        slurm.wait_job(running, ["COMPLETED"])
+        assert _output(slurm, running).split() == ["begun", "begun", "done"]
+        slurm.wait_job(waiting, ["COMPLETED"])
+        slurm.wait_idle()
 
 
 def test_a_policy_that_changes_is_taken_over_while_jobs_go_on(slurm: SlurmCluster) -> None:
