@@ -32,6 +32,8 @@ from node.slurm.tools import SlurmError
 _WORKERS = 12
 _LEAST_PAUSE, _LONGEST_PAUSE = 0.4, 5.0
 """Seconds between two looks at Slurm."""
+_IDLE_PAUSE = 3.0
+"""The same where there is no run; one that comes ends it."""
 _PAUSE_FOR_WORK = 4.0
 """A look that takes long is followed by so many times as long a pause."""
 
@@ -62,7 +64,8 @@ class Clerk:
             begin = time.monotonic()
             self._rounds.go()
             took = time.monotonic() - begin
-            self._news.wait(min(_LONGEST_PAUSE, max(_LEAST_PAUSE, _PAUSE_FOR_WORK * took)))
+            least = _LEAST_PAUSE if self.office.book.entries() else _IDLE_PAUSE
+            self._news.wait(min(_LONGEST_PAUSE, max(least, _PAUSE_FOR_WORK * took)))
             self._news.clear()
         desk.shutdown()
 
