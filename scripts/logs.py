@@ -36,7 +36,7 @@ def command(environment: str, run: str, follow: bool, rank: int | None, cloud: s
     if follow:
         return follow_to_end(session, run, rank=rank)
     if found.tasks:
-        note(f"the run is an array, and its {found.tasks} tasks have logs of their own: name one, `{run}-a...`")
+        note(f"the run is an array of {found.tasks} tasks with logs of their own: name one, `{run}-a...`")
     printer = LogPrinter(several=found.nodes > 1 and rank is None)
     for piece in read_logs(store, run, rank=rank):
         printer.show(piece)

@@ -21,7 +21,7 @@ _SHOWN_NODES = 3
 @cloud_option
 def command(environment: str, team: str, as_json: bool, cloud: str | None) -> int:
     """Show the runs of ENVIRONMENT that wait and that are carried out, and what each waits for."""
-    from fleet.queue import look_at_queue
+    from fleet.queue import WAITING, look_at_queue
     from fleet.session import open_session
 
     session = open_session(environment, cloud)
@@ -36,9 +36,11 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
         say(f"no runs wait or run in {environment}" + (f" for the team {team}" if team else ""))
         return 0
     headers = ("#", "run", "team", "state", "nodes", "GPUs", "priority", "since", "limit", "on, or why not")
-    say(table(headers, [_row(job) for job in found.jobs], right=(0, 4, 5, 7, 8)))
-    waiting = sum(1 for job in found.jobs if job.get("position"))
-    note(f"{len(found.jobs) - waiting} run, {waiting} wait; as of {found.time[11:19]} UTC")
+    # An array is there as such, too, with what all its tasks come to.
+    jobs = [job for job in found.jobs if "tasks" not in job]
+    say(table(headers, [_row(job) for job in jobs], right=(0, 4, 5, 7, 8)))
+    waiting = sum(job["state"] in WAITING for job in jobs)
+    note(f"{len(jobs) - waiting} run, {waiting} wait; as of {found.time[11:19]} UTC")
     return 0
 
 

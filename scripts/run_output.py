@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,13 +117,21 @@ class LogPrinter:
 
 
 def _note_event(event: EventSeen) -> None:
-    detail = event.detail
+    note(f"{event.time[11:19]} {event_text(event.event, event.detail)}")
+
+
+def event_text(event: str, detail: Mapping[str, Any]) -> str:
+    """Return an event as people read it: with its cause or reason, or the nodes that it names."""
     said = str(detail.get("cause") or detail.get("reason") or "")
     if "nodes" in detail and not said:
-        said = "on " + ", ".join(
-            f"{node['instance_id']} ({node['instance_type']})" for node in detail["nodes"]
-        )
-    note(f"{event.time[11:19]} {event.event}{': ' if said else ''}{said}")
+        said = "on " + ", ".join(f"{node_name(node)} ({node['instance_type']})" for node in detail["nodes"])
+    return f"{event}: {said}" if said else event
+
+
+def node_name(node: Mapping[str, Any]) -> str:
+    """Return a run's node by its name in the queue and its machine, or by the machine alone."""
+    name = node.get("node")
+    return f"{name}, {node['instance_id']}" if name else str(node["instance_id"])
 
 
 def duration(seconds: float | None) -> str:

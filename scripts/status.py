@@ -19,7 +19,7 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
     from fleet.run_store import open_runs
     from fleet.runs import left_out, outputs_safe, read_events, read_run
     from fleet.session import open_session
-    from scripts.run_output import duration, receipt_lines, size_text
+    from scripts.run_output import duration, event_text, node_name, receipt_lines, size_text
 
     session = open_session(environment, cloud)
     assert session.caller
@@ -38,9 +38,9 @@ def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int
     say(f"  {found.program} {where}, by {found.actor}")
     say(f"  ran {duration(found.seconds)}")
     for event in events:
-        say(f"  {event['time']}  {event['event']}")
+        say(f"  {event['time']}  {event_text(event['event'], event['detail'])}")
     for node in found.placed:
-        say(f"  node {node['rank']}: {node['instance_id']}  {node['instance_type']}  {node['address']}")
+        say(f"  node {node['rank']}: {node_name(node)}  {node['instance_type']}  {node['address']}")
     for phase, seconds in (receipt or {}).get("seconds", {}).items():
         say(f"  {phase}: {duration(seconds)}")
     for line in receipt_lines(receipt):

@@ -21,10 +21,13 @@ class Entry:
     fleet: str
     nodes: int
     gpus: int
+    """Of each node."""
     limit_minutes: float
     submitted: str
     """UTC, ISO 8601: when its user asked for it."""
     accepted: str
+    priority: str = "normal"
+    """`low`, `normal` or `high`."""
     after: list[str] = field(default_factory=list)
     parent: str = ""
     """The array that it is a task of; "" for a run of its own."""

@@ -106,6 +106,7 @@ class Intake:
                 limit_minutes=array.limit_minutes, submitted=array.submitted, accepted=array.accepted,
                 parent=array.run_id, index=index, queued_since=array.submitted, times=dict(array.times),
                 held=array.held, cancelled_by=array.cancelled_by, cancelled_at=array.cancelled_at,
+                priority=array.priority,
             )  # fmt: skip
             self._office.book.save(task)
 
@@ -123,6 +124,7 @@ def make_entry(run: Mapping[str, Any], request: Request) -> Entry:
         submitted=submitted,
         accepted=now,
         queued_since=submitted,
+        priority=request.priority,
         after=list(request.after),
         tasks=list(request.array.indices) if request.array else None,
         attempt=request.attempt,

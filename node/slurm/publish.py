@@ -31,10 +31,11 @@ class Publisher:
 
     def queue(self, entries: Sequence[Entry], jobs: Mapping[str, JobState], words: Mapping[str, str]) -> None:
         """Write the queue. `words`: why a run waits, where that says more than Slurm's own reason."""
-        told = [_described(entry, jobs.get(entry.run_id), words) for entry in entries]
+        told = [_described(entry, words) for entry in entries]
+        ranks = {run_id: job.priority for run_id, job in jobs.items()}
         waiting = sorted(
             (each for each in told if each["state"] == QUEUED and "tasks" not in each),
-            key=lambda each: (-each["priority"], each["job_id"], each["run_id"]),
+            key=lambda each: (-ranks.get(each["run_id"], 0), each["job_id"], each["run_id"]),
         )
         for position, each in enumerate(waiting, start=1):
             each["position"] = position
@@ -76,7 +77,7 @@ class Publisher:
         self._written[name] = (body, now, len(text))
 
 
-def _described(entry: Entry, job: JobState | None, words: Mapping[str, str]) -> dict[str, Any]:
+def _described(entry: Entry, words: Mapping[str, str]) -> dict[str, Any]:
     waits = entry.said in ("", QUEUED, REQUEUED)
     state = entry.said if not waits else ("HELD" if entry.held else QUEUED)
     return {
@@ -89,9 +90,9 @@ def _described(entry: Entry, job: JobState | None, words: Mapping[str, str]) -> 
         # An array is there as such, too, but its nodes are its tasks'.
         **({} if entry.tasks is None else {"tasks": len(entry.tasks)}),
         "nodes": entry.nodes if entry.tasks is None else 0,
-        "gpus": entry.gpus if entry.tasks is None else 0,
+        "gpus": entry.nodes * entry.gpus if entry.tasks is None else 0,
         "node_names": [str(each["node"]) for each in entry.placed],
-        "priority": job.priority if job else 0,
+        "priority": entry.priority,
         "submitted": entry.submitted,
         "started": None if entry.started is None else utc_text(entry.started),
         "limit_minutes": entry.limit_minutes,
