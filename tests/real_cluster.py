@@ -17,7 +17,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,9 +35,9 @@ _DO_NOTHING = "#!/bin/sh\nexit 0\n"
 
 def empty_the_system() -> None:
     """Replace the folders that the daemons write to; `/etc` by a copy, for users are added there."""
-    etc = Path(tempfile.mkdtemp(prefix="ff-etc-", dir="/dev/shm"))
-    run("mount", "-t", "tmpfs", "tmpfs", str(etc))
-    shutil.copytree("/etc", etc, symlinks=True, dirs_exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+    etc = Path("/mnt/etc")
+    shutil.copytree("/etc", etc, symlinks=True)
     run("mount", "--bind", str(etc), "/etc")
     for folder in _EMPTY:
         Path(folder).mkdir(exist_ok=True)
