@@ -43,9 +43,8 @@ def make_receipt(
     if first_step:
         reached["first_step"] = first_step
     phases = {name: reached[name] for name in PHASES if name in reached}
-    nodes = len(gang.nodes) if gang else 0
     if node_seconds is None:
-        node_seconds = _held_seconds(phases, times) * nodes
+        node_seconds = _held_seconds(phases, times) * (len(gang.nodes) if gang else 0)
     cost = _cost(run, node_seconds, file_system)
     seconds = phase_seconds(phases)
     earlier = earlier_attempts(bucket, run)

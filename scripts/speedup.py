@@ -67,6 +67,12 @@ def command(
         found = _local(job, counts, size)
     else:
         found = _on_fleet(job, counts, procs_per_node, cloud, size, whole_nodes=nodes is not None)
+    _tell_all(found, plot, as_json=as_json)
+    return 0 if found["claimed"] else 1
+
+
+def _tell_all(found: dict[str, Any], plot: Path | None, *, as_json: bool) -> None:
+    """Draw and print what was found."""
     if plot is not None:
         from fleet.speedup_chart import plot_trials
 
@@ -76,7 +82,6 @@ def command(
         emit_json(found)
     else:
         _print(found)
-    return 0 if found["claimed"] else 1
 
 
 def _counts(text: str) -> list[int]:

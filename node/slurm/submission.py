@@ -28,23 +28,7 @@ def arguments(
     now: float | None = None,
 ) -> list[str]:
     """Return what sbatch is called with; `tasks` are the numbers of an array's that are to be submitted."""
-    run_id = request.run_id
-    found = [
-        "--parsable",
-        f"--job-name={run_id}",
-        f"--comment={run_id}",
-        f"--partition={request.fleet}",
-        f"--nodes={request.nodes}",
-        "--ntasks-per-node=1",
-        f"--time={max(1, math.ceil(request.limit_minutes))}",
-        f"--account={request.team}",
-        "--requeue",
-        "--open-mode=append",
-        "--output=/dev/null",
-        "--chdir=/",
-        # Its environment is that of sbatch, which has next to nothing; NONE would start a login shell.
-        "--export=ALL",
-    ]
+    found = _fixed(request)
     found += [f"--cpus-per-task={request.cpus}"] if request.cpus else ["--exclusive"]
     found += [f"--gres=gpu:{request.gpus}"] if request.gpus else []
     found += [f"--qos={request.priority}"] if facts.accounting else [f"--nice={_NICE[request.priority]}"]
@@ -65,6 +49,26 @@ def arguments(
         image=request.image,
     )
     return [*found, machine.program("job"), *terms.arguments()]
+
+
+def _fixed(request: Request) -> list[str]:
+    """Return what every submission of a run says."""
+    return [
+        "--parsable",
+        f"--job-name={request.run_id}",
+        f"--comment={request.run_id}",
+        f"--partition={request.fleet}",
+        f"--nodes={request.nodes}",
+        "--ntasks-per-node=1",
+        f"--time={max(1, math.ceil(request.limit_minutes))}",
+        f"--account={request.team}",
+        "--requeue",
+        "--open-mode=append",
+        "--output=/dev/null",
+        "--chdir=/",
+        # Its environment is that of sbatch, which has next to nothing; NONE would start a login shell.
+        "--export=ALL",
+    ]
 
 
 def surroundings(request: Request, facts: ClusterFacts, machine: Machine) -> dict[str, str]:
