@@ -1,54 +1,70 @@
-"""S5: one head with hundreds of nodes and thousands of queued jobs: what it takes, and how long it takes.
+"""S5: one head with hundreds of nodes and thousands of queued runs: what it takes, and how long it takes.
 
-Every node is a real slurmd on a port of its own, every job a real one of 16 nodes that would run for an hour,
-in the configuration that an environment gets. So the nodes are full after some thirty jobs, and the others
-wait, each with its own limit, as the scheduler's worst case. The nodes share this machine's cores with the
-head: times are those of a head that has less than one core to itself.
+Every node is a real slurmd on a port of its own, in the configuration that an environment gets, accounting
+included. Jobs of 16 nodes fill them; then runs of 16 nodes each are submitted as a document does it, through
+the clerk, four at a time, and wait: each with a limit of its own, the scheduler's worst case. The nodes and
+the embedded S3 share this machine's cores with the head: times are those of a head with less than a core.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from benchmarks.slurm.lab import embedded_cloud, wait
 from benchmarks.trainer.results import Row
-from node.slurm import tools
-from tests.slurm_cluster import SlurmCluster, slurm_cluster
+from fleet.queue import in_order
+from node.cluster.facts import cluster_key
+from node.slurm import client, tools
+from tests.clerk_lab import TEAM, ClerkLab, clerk_lab
+from tests.slurm_cluster import SlurmCluster
 
 NODES, JOBS = 500, 5_000
 NODES_PER_JOB = 16
+AT_ONCE = 4
+BY_HAND = 200
+LOOKS = 10
 QUIET_SECONDS = 30.0
-LOOKS = 15
 AGAIN_SECONDS = 10.0
 GOAL_QUEUE_SECONDS = 2.0
 """How old the queue may be that a user sees: what `fleetform logs` is allowed, too."""
 
 
 def measure(nodes: int = NODES, jobs: int = JOBS, quiet_seconds: float = QUIET_SECONDS) -> list[Row]:
-    """Return the figures of a cluster of that many nodes and queued jobs."""
+    """Return the figures of a cluster of that many nodes and queued runs."""
+    options = {
+        "nodes": nodes, "gpus": 8, "cpus": 16, "accounting": True, "teams": {TEAM: 1, "blue": 1},
+        "extra": "SlurmdTimeout=60\nMessageTimeout=10\nKillWait=30", "wait": False,
+    }  # fmt: skip
     begin = time.monotonic()
-    with slurm_cluster(nodes=nodes, gpus=8, cpus=16, wait=False) as slurm, _used_by_tools(slurm):
-        _wait_idle(slurm)
-        up = time.monotonic() - begin
-        empty = _memory_mib(slurm)
-        seconds = _submit(jobs)
-        _settle(slurm, jobs)
-        return [
-            _row(f"{nodes} nodes from nothing to idle", f"{up:.1f} s"),
-            _row(f"sbatch, {jobs:,} one after the other", f"{jobs / sum(seconds):.0f} a second",
-                 f"each {1e3 * statistics.median(seconds):.0f} ms, slowest {1e3 * max(seconds):.0f} ms"),
-            *_looks(jobs),
-            *_cycles(slurm, quiet_seconds),
-            _row("memory of slurmctld (resident)", f"{_memory_mib(slurm):.0f} MiB",
-                 f"without jobs {empty:.0f} MiB"),
-            _row("memory of one node's slurmd", f"{_node_memory_mib(slurm):.1f} MiB"),
-        ]  # fmt: skip
+    with embedded_cloud() as (_, cloud), clerk_lab(cloud, "scale", **options) as lab, _on_head(lab):
+        _wait_idle(lab.slurm)
+        rows = [
+            _row(f"{nodes} nodes and their head from nothing to idle", f"{time.monotonic() - begin:.0f} s")
+        ]
+        before = _memory(lab)
+        _fill(lab.slurm)
+        rows += _submitted(lab, jobs)
+        rows += _looks(lab, jobs)
+        rows += _cycles(lab, quiet_seconds)
+        after = _memory(lab)
+        rows += [
+            _row(
+                f"memory of {name} (resident)",
+                f"{after[name]:.0f} MiB",
+                f"without runs {before[name]:.0f} MiB",
+            )
+            for name in after
+        ]
+        return rows
 
 
 def _row(what: str, value: str, baseline: str = "", *, goal: str = "", met: bool | None = None) -> Row:
@@ -56,9 +72,9 @@ def _row(what: str, value: str, baseline: str = "", *, goal: str = "", met: bool
 
 
 @contextmanager
-def _used_by_tools(slurm: SlurmCluster) -> Iterator[None]:
-    """Let the head's own code talk to this cluster."""
-    with mock.patch.dict(os.environ, slurm.variables):
+def _on_head(lab: ClerkLab) -> Iterator[None]:
+    """Let the head's own code run here as it would there."""
+    with mock.patch.dict(os.environ, lab.variables):
         yield
 
 
@@ -70,7 +86,7 @@ def _wait_idle(slurm: SlurmCluster) -> None:
     begin, again = time.monotonic(), AGAIN_SECONDS
     while late := [node for node in tools.nodes() if node.state != "IDLE" or "POWERING_UP" in node.flags]:
         seconds = time.monotonic() - begin
-        assert seconds < 5 * AGAIN_SECONDS, f"{len(late)} nodes do not come up: {late[:3]}"
+        assert seconds < 10 * AGAIN_SECONDS, f"{len(late)} nodes do not come up: {late[:3]}"
         if seconds > again:
             again += AGAIN_SECONDS
             for node in late:
@@ -79,40 +95,83 @@ def _wait_idle(slurm: SlurmCluster) -> None:
         time.sleep(0.2)
 
 
-def _submit(jobs: int) -> list[float]:
-    """Submit the jobs one after the other, as the head does; return the seconds of each."""
-    script = "#!/bin/sh\nexec sleep 3600\n"
-    seconds = []
-    for number in range(jobs):
-        minutes = 60 + number % 240
-        wanted = [f"--nodes={NODES_PER_JOB}", "--exclusive", "--gres=gpu:8", f"--time={minutes}"]
-        begin = time.perf_counter()
-        tools.run("sbatch", ["--parsable", "--partition=gpu", f"--job-name=run-{number}", *wanted,
-                             "--output=/dev/null"], text=script, timeout_s=60)  # fmt: skip
-        seconds.append(time.perf_counter() - begin)
-    return seconds
+def _sbatch(name: str) -> float:
+    """Submit a job of an hour by hand; return the seconds."""
+    wanted = [f"--nodes={NODES_PER_JOB}", "--exclusive", "--gres=gpu:8", "--time=60", f"--job-name={name}"]
+    begin = time.perf_counter()
+    tools.run(
+        "sbatch", [*wanted, "--partition=gpu", f"--account={TEAM}", "--output=/dev/null"],
+        text="#!/bin/sh\nexec sleep 3600\n", timeout_s=60,
+    )  # fmt: skip
+    return time.perf_counter() - begin
 
 
-def _settle(slurm: SlurmCluster, jobs: int) -> None:
-    """Wait until the nodes are full, and the rest waits."""
+def _fill(slurm: SlurmCluster) -> None:
+    """Give every node something to do."""
     most = len(slurm.nodes) // NODES_PER_JOB
-    deadline = time.monotonic() + 120
-    while (running := sum(job.state == "RUNNING" for job in tools.jobs())) < min(most, jobs):
-        assert time.monotonic() < deadline, f"only {running} jobs run"
-        time.sleep(1)
+    for number in range(most):
+        _sbatch(f"fill-{number}")
+    wait(lambda: len(tools.jobs("RUNNING")) == most, f"{most} jobs to run", 120)
 
 
-def _looks(jobs: int) -> list[Row]:
-    """Return how long a look at the whole queue, and at all nodes, takes the head."""
-    queue, nodes = _times(lambda: len(tools.jobs())), _times(lambda: len(tools.nodes()))
-    one = statistics.median(queue)
+def _submitted(lab: ClerkLab, jobs: int) -> list[Row]:
+    """Submit the runs; return how fast, beside the same by hand."""
+    run_ids = [
+        lab.write_run("exec sleep 3600\n", nodes=NODES_PER_JOB, max_minutes=60 + n % 240) for n in range(jobs)
+    ]
+
+    def submit(run_id: str) -> float:
+        begin = time.perf_counter()
+        taken, said = client.ask("submit", run_id, TEAM)
+        assert taken, said
+        return time.perf_counter() - begin
+
+    begin = time.monotonic()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seconds = list(pool.map(submit, run_ids))
+    rate = jobs / (time.monotonic() - begin)
+    by_hand = [_sbatch(f"hand-{number}") for number in range(BY_HAND)]
     return [
-        _row(f"the queue of {jobs:,} jobs, read and taken apart", f"{1e3 * one:.0f} ms",
-             f"slowest {1e3 * max(queue):.0f} ms", goal=f"<= {GOAL_QUEUE_SECONDS:.0f} s",
-             met=one <= GOAL_QUEUE_SECONDS),
-        _row("all nodes, read and taken apart", f"{1e3 * statistics.median(nodes):.0f} ms",
+        _row(f"{jobs:,} runs submitted, {AT_ONCE} at a time", f"{rate:.0f} a second",
+             f"each {1e3 * statistics.median(seconds):.0f} ms, slowest {1e3 * max(seconds):.0f} ms"),
+        _row(f"sbatch by hand behind them, {BY_HAND} one after the other",
+             f"{BY_HAND / sum(by_hand):.0f} a second", f"each {1e3 * statistics.median(by_hand):.0f} ms"),
+    ]  # fmt: skip
+
+
+def _looks(lab: ClerkLab, jobs: int) -> list[Row]:
+    """Return how long a look at the whole queue takes a user and the head, and how old it is."""
+    read = _times(lambda: len(in_order(_queue(lab)["jobs"])))
+    asked, nodes = _times(lambda: len(tools.jobs())), _times(lambda: len(tools.nodes()))
+    ages = [_age(lab) for _ in range(3)]
+    return [
+        _row("a user's look at the queue: read, parsed, in order", f"{1e3 * statistics.median(read):.0f} ms",
+             f"slowest {1e3 * max(read):.0f} ms, {len(json.dumps(_queue(lab))) / 1e6:.1f} MB"),
+        _row(f"a run is in that queue of {jobs:,} after", f"{statistics.median(ages):.1f} s",
+             f"slowest {max(ages):.1f} s", goal=f"<= {GOAL_QUEUE_SECONDS:.0f} s",
+             met=statistics.median(ages) <= GOAL_QUEUE_SECONDS),
+        _row("the head's look at all jobs", f"{1e3 * statistics.median(asked):.0f} ms",
+             f"slowest {1e3 * max(asked):.0f} ms"),
+        _row("the head's look at all nodes", f"{1e3 * statistics.median(nodes):.0f} ms",
              f"slowest {1e3 * max(nodes):.0f} ms"),
     ]  # fmt: skip
+
+
+def _queue(lab: ClerkLab) -> dict[str, list[dict[str, object]]]:
+    """Read the queue as `fleetform queue` does."""
+    body = lab.s3.get_object(Bucket=lab.bucket, Key=cluster_key("queue.json"))["Body"].read()
+    queue: dict[str, list[dict[str, object]]] = json.loads(body)
+    return queue
+
+
+def _age(lab: ClerkLab) -> float:
+    """Submit one more run; return the seconds from the answer until the queue has it."""
+    run_id = lab.write_run("exec sleep 3600\n", nodes=NODES_PER_JOB)
+    taken, said = client.ask("submit", run_id, TEAM)
+    assert taken, said
+    begin = time.monotonic()
+    wait(lambda: any(job["run_id"] == run_id for job in _queue(lab)["jobs"]), "the queue to have it", 60)
+    return time.monotonic() - begin
 
 
 def _times(look: Callable[[], int]) -> list[float]:
@@ -124,20 +183,22 @@ def _times(look: Callable[[], int]) -> list[float]:
     return seconds
 
 
-def _cycles(slurm: SlurmCluster, quiet_seconds: float) -> list[Row]:
-    """Return what the scheduler does while nothing happens, as it tells itself, and its share of a core."""
-    slurm.run("sdiag", "--reset", check=False)
-    before, begin = _cpu_seconds(slurm), time.monotonic()
+def _cycles(lab: ClerkLab, quiet_seconds: float) -> list[Row]:
+    """Return what the scheduler does while nothing happens, as it tells itself, and what that takes."""
+    lab.slurm.run("sdiag", "--reset", check=False)
+    pids = _pids(lab)
+    before, begin = {name: _cpu_seconds(pid) for name, pid in pids.items()}, time.monotonic()
     time.sleep(quiet_seconds)
-    share = (_cpu_seconds(slurm) - before) / (time.monotonic() - begin)
-    told = slurm.run("sdiag")
-    main, backfill = (told.partition("Backfilling stats")[place] for place in (0, 2))
+    passed = time.monotonic() - begin
+    shares = {name: (_cpu_seconds(pid) - before[name]) / passed for name, pid in pids.items()}
+    main, _, backfill = lab.slurm.run("sdiag").partition("Backfilling stats")
     depth = _number(backfill, "Last depth cycle")
     return [
         _row("a cycle of the scheduler", _cycle(main), "as sdiag tells, mean (longest)"),
         _row("a cycle of the backfill", _cycle(backfill), f"looks at {depth} jobs"),
-        _row("slurmctld's share of a core, nothing happening", f"{100 * share:.0f} %"),
-    ]
+        _row("shares of a core, nothing happening",
+             ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())),
+    ]  # fmt: skip
 
 
 def _cycle(text: str) -> str:
@@ -150,19 +211,28 @@ def _number(text: str, name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _memory_mib(slurm: SlurmCluster) -> float:
-    return _resident_mib(slurm.daemons["slurmctld"].pid)
+def _pids(lab: ClerkLab) -> dict[str, int]:
+    """Return the head's processes."""
+    assert lab.clerk is not None, "the clerk is at its desk"
+    daemons = {name: lab.slurm.daemons[name].pid for name in ("slurmctld", "slurmdbd", "mariadb")}
+    return {**daemons, "clerk": lab.clerk.pid}
 
 
-def _node_memory_mib(slurm: SlurmCluster) -> float:
-    return statistics.median(_resident_mib(slurm.daemons[name].pid) for name in slurm.nodes)
+def _memory(lab: ClerkLab) -> dict[str, float]:
+    """Return the resident MiB of the head's processes, and of a node's daemon."""
+    nodes = [_resident_mib(lab.slurm.daemons[name].pid) for name in lab.slurm.nodes]
+    return {
+        **{name: _resident_mib(pid) for name, pid in _pids(lab).items()},
+        "a node's slurmd": statistics.median(nodes),
+    }
 
 
 def _resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
 
 
-def _cpu_seconds(slurm: SlurmCluster) -> float:
-    fields = Path(f"/proc/{slurm.daemons['slurmctld'].pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _cpu_seconds(pid: int) -> float:
+    """Return a process's processor time, with its children that have ended (proc(5), fields 14 to 17)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
