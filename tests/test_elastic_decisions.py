@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from node.cluster.facts import ClusterFacts, FleetFacts
-from node.elastic import backoff, machines
 from node.elastic.acts import Act, Address, End, Free, Join, Lose, PowerUp
 from node.elastic.backoff import Backoff, describe, pause
 from node.elastic.capacity import Order, Refusal, fleet_request, ways
@@ -160,7 +160,7 @@ def test_the_same_order_has_the_same_token_and_another_has_another() -> None:
 
 def test_a_throttled_call_is_made_again_and_a_refused_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(machines.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     answers = iter(["RequestLimitExceeded", "Unavailable", "", "UnauthorizedOperation"])
 
     def call() -> None:
@@ -210,7 +210,7 @@ def test_two_failures_of_one_round_count_once_and_a_success_forgets_them(
     known = Backoff(tmp_path)
     first = known.refuse("gpu", 4, "g5.xlarge", [NO_CAPACITY], ["run-a"])
     assert known.refuse("gpu", 4, "g5.xlarge", [NO_CAPACITY], ["run-b"]) == first
-    monkeypatch.setattr(backoff.time, "time", lambda: first.until + 1)
+    monkeypatch.setattr(time, "time", lambda: first.until + 1)
     assert known.held() == {}
     again = known.refuse("gpu", 4, "g5.xlarge", [NO_CAPACITY], ["run-a"])
     assert again.tries == 2

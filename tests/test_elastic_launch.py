@@ -164,10 +164,9 @@ def test_what_came_of_a_partial_order_is_ended_at_once(
     sandbox: Cloud, head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit(sandbox, 2)
-    without = launch.buy
 
     def careless(ec2: Any, order: Any, way: Any) -> Any:
-        return without(ec2, dataclasses.replace(order, at_least=1), way)
+        return capacity.buy(ec2, dataclasses.replace(order, at_least=1), way)
 
     monkeypatch.setattr(launch, "buy", careless)
     assert start(head, GANG).lacking == NAMES

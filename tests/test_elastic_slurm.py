@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.sandbox, needs_slurm]
 @pytest.fixture(scope="module")
 def shared_lab(sandbox: Cloud) -> Iterator[ElasticLab]:
     """A cluster of one node that stands and seven that come and go."""
-    with elastic_lab(sandbox, "elastic", nodes=1, max_nodes=8, idle_seconds=2) as made:
+    with elastic_lab(sandbox, "elastic", nodes=1, max_nodes=8, idle_seconds=2, pause=0.5) as made:
         stand(made)
         made.slurm.wait_idle(["gpu-1"])
         yield made
@@ -31,6 +31,7 @@ def lab(shared_lab: ElasticLab) -> Iterator[ElasticLab]:
     """The shared cluster without a machine of a job, and without limits and faults after the test."""
     wait_until(lambda: not elastic(shared_lab), "the fleet to shrink")
     yield shared_lab
+    print(shared_lab.log())  # shown where the test failed
     admin(shared_lab.cloud, "DELETE", "capacity")
     admin(shared_lab.cloud, "DELETE", "faults")
     shared_lab.slurm.run("scancel", "--user=root", check=False)
@@ -74,6 +75,8 @@ def test_a_job_waits_until_there_are_machines_for_all_its_nodes_and_they_go_with
     admin(lab.cloud, "DELETE", "capacity")
     lab.slurm.wait_job(job, ["COMPLETED"])
     assert len(lab.started()) == before + 4
+    # It began as its last node answered, and not when slurmctld looked for itself.
+    assert f"prolog_running_decr: Configuration for JobId={job} is complete" in lab.slurm.log("slurmctld")
     assert "run-held" not in lab.held()
     assert [each["tags"]["fleetform:owner"] for each in elastic(lab)] == ["lab@example.com"] * 4
     wait_until(lambda: lab.names() == ["gpu-1"], "the fleet to shrink to what stands")
