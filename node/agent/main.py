@@ -1,6 +1,7 @@
 """The agent of a node: `python -m node.agent.main`, for as long as the machine lives.
 
-It watches for the spot notice, publishes what the machine does, and follows a head that was replaced.
+It watches for the spot notice, publishes what the machine does, follows a head that was replaced, and ends
+what a machine that died leaves behind here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from node.agent import spot
 from node.agent.head import LOOK_SECONDS, HeadWatch
 from node.agent.interruption import Interruption
+from node.agent.left_steps import LeftSteps
 from node.agent.metadata import Metadata
 from node.agent.publish import BUSY_SECONDS, Publisher
 from node.agent.registration import LOOK_SECONDS as REGISTRATION_SECONDS
@@ -160,6 +162,7 @@ def main() -> int:
     keep_up(publish(Usage(config.work, config.root), Publisher(bucket, name)), "usage")
     keep_up(follow_head(config, ec2), "head")
     keep_up(stay_registered(name), "registration")
+    keep_up(LeftSteps().look, "left steps")
     threading.Event().wait()
     return 0
 
