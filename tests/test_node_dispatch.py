@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from fleet.cloud import Cloud
-from fleet.project import Project
 from fleet.lost import is_lost
+from fleet.project import Project
 from fleet.run_control import cancel
 from fleet.runs import RunStatus, outputs_safe, read_events, read_run
 from fleet.submit import new_run_id
