@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-LAST_INDEX = 1000
-"""Slurm's own limit (MaxArraySize 1001) for the index of an array's task."""
+MOST_TASKS, LAST_INDEX = 1000, 10_000
+"""How many tasks an array may have, and the largest index of one: the queue takes no more."""
 _LONGEST_WAIT = datetime.timedelta(days=365)
 _ARRAY = re.compile(r"(\d{1,9})-(\d{1,9})(?:%(\d{1,9}))?")
 _SPAN = re.compile(r"\+(\d{1,5})([mhd])")
@@ -28,6 +28,8 @@ def parse_array(text: str) -> dict[str, int]:
         raise ValueError(f"the range {text} is empty: write the smaller number first")
     if last > LAST_INDEX:
         raise ValueError(f"the index {last} is too large: number the tasks from 0 to at most {LAST_INDEX}")
+    if last - first >= MOST_TASKS:
+        raise ValueError(f"the range {text} has {last - first + 1} tasks: an array has {MOST_TASKS} at most")
     if found[3] is not None and int(found[3]) < 1:
         raise ValueError(f"{text} lets none run: at least one has to run at once")
     return {"first": first, "last": last, "at_once": int(found[3] or 0)}

@@ -22,7 +22,7 @@ LONGEST_MINUTES = 47 * 60
 """Systems Manager ends a command after 48 hours; an hour is kept for the queue and the last uploads."""
 MOST_REQUEUES = 20
 REQUEUES = 3
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:#@+-]{0,254}")
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:#@+-]{0,254}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +191,7 @@ def _container_problems(job: JobSpec, site: Site) -> Iterator[Problem]:
             "scheduler.containers in the environment's file",
             path="--container",
         )
-    if not _IMAGE.fullmatch(job.container):
+    if not IMAGE.fullmatch(job.container):
         yield Problem(
             what=f"{job.container!r} is no image",
             do="write it as enroot does: `REGISTRY#NAME:TAG`, or the absolute path of a .sqsh file without /",

@@ -134,10 +134,10 @@ def find() -> dict[str, object]:
             name = (entry / "comm").read_text().strip()
             if name in ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd"):
                 daemons[name] = entry.owner()
-    submit = ("sbatch", "--wait", "--output=/tmp/out-%u", "--chdir=/", "--wrap", "id -un")
+    submit = ("sbatch", "--wait", "--output=/tmp/out-%u", "--chdir=/", "--wrap", "id -un; id -gn; id -Gn")
     return {
         "daemons": daemons,
-        "teams_job": run(*submit, "--uid=ff-blue", "--account=blue"),
+        "teams_job": run(*submit, "--uid=ff-blue", "--gid=ff-blue", "--account=blue"),
         "teams_job_said": run("cat", "/tmp/out-ff-blue"),
         "roots_job": run("srun", "--account=blue", "id", "-un"),
         "as_another": run("sbatch", "--uid=ff-blue", "--account=blue", "--wrap", "id", user="ff-green"),

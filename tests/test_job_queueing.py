@@ -140,6 +140,7 @@ def test_an_image_is_a_name_and_nothing_else(image: str, fine: bool) -> None:
     [
         ("0-9", {"first": 0, "last": 9, "at_once": 0}),
         ("5-5%1", {"first": 5, "last": 5, "at_once": 1}),
+        ("9001-10000", {"first": 9001, "last": 10000, "at_once": 0}),
         ("1-1000%16", {"first": 1, "last": 1000, "at_once": 16}),
     ],
 )
@@ -148,7 +149,7 @@ def test_an_array_is_a_range_and_how_many_at_once(text: str, array: dict[str, in
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "9-0", "0-9%0", "0-1001", "0-9;id", "-1-5", "0-9%", "a-b", "0 - 9"]
+    "text", ["", "5", "9-0", "0-9%0", "0-1000", "9999-10001", "0-9;id", "-1-5", "0-9%", "a-b", "0 - 9"]
 )
 def test_anything_else_is_no_array(text: str) -> None:
     with pytest.raises(ValueError, match=": "):

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from fleet import job_forms, job_queueing
 from node.cluster.facts import ClusterFacts, parse_facts
 from node.cluster.machine import Machine
+from node.slurm import request as clerks
 from node.slurm.batch import Terms
 from node.slurm.request import RefusedError, belongs, check
 from node.slurm.submission import arguments
 
+ROOT = Path(__file__).parent.parent
 RUN_ID = "20261122-110000-abcde"
 RUN: dict[str, Any] = {
     "run_id": RUN_ID, "fleet": "gpu", "nodes": 2, "procs_per_node": 2, "max_minutes": 90, "team": "red",
@@ -21,8 +24,8 @@ RUN: dict[str, Any] = {
 REAL, EMULATED = Machine(Path("/"), Path("/run/fleetform")), Machine(Path("/tmp/a"), Path("/tmp/a/run"))
 
 
-def facts(accounting: bool = True) -> ClusterFacts:
-    """Return a cluster of one fleet of eight nodes with four GPUs, and two teams."""
+def facts(accounting: bool = True, **more: Any) -> ClusterFacts:
+    """Return a cluster of one fleet of eight nodes with four GPUs, and two teams; `more` is cluster.json's."""
     fleet = {
         "nodes": 2, "max_nodes": 8, "cpus": 48, "memory_mib": 180000, "gpus": 4, "gpu_name": "a10g",
         "instance_type": "g5.12xlarge", "launch_template": "", "subnet_ids": [], "placement": "together",
@@ -33,6 +36,7 @@ def facts(accounting: bool = True) -> ClusterFacts:
         "longest_minutes": 600, "accounting": accounting, "default_team": "red", "munge_secret": "",
         "state_volume": "", "fleets": {"gpu": fleet},
         "teams": {name: {"share": 1, "user": f"ff-{name}", "uid": 20001} for name in ("red", "blue")},
+        **more,
     }  # fmt: skip
     return parse_facts(told)
 
@@ -61,9 +65,10 @@ def facts(accounting: bool = True) -> ClusterFacts:
         ({"array": {"first": 0, "last": "9%99"}}, "is no array"),
         ({"array": {"first": 0, "last": 1000}}, "an array has 1000 tasks at most"),
         ({"array": [1, 2]}, "[1, 2] is no array"),
-        ({"requeues": 1000}, "it can't be started again 1000 times; at most 100"),
+        ({"requeues": 1000}, "it can't be started again 1000 times; at most 20"),
         ({"container": "image; id"}, "container can't be 'image; id'"),
         ({"container": "nvcr.io/nvidia/pytorch:26.01"}, "containers need enroot and pyxis"),
+        ({"job_digest": "../blue/x"}, "job_digest can't be"),
         ({"packages": {"sha256": "../../etc"}}, "packages can't be"),
         ({"procs_per_node": -1}, "-1 processes on a node can't run anything"),
         ({"attempt": "1 --uid=0"}, "'1 --uid=0' is no attempt"),
@@ -75,6 +80,22 @@ def test_what_is_no_request_is_refused_with_the_reason(changes: dict[str, Any], 
     with pytest.raises(RefusedError) as refused:
         check({**RUN, **changes}, RUN_ID, "red", facts())
     assert reason in str(refused.value)
+
+
+def test_an_image_that_cluster_json_allows_comes_to_srun() -> None:
+    allowed = facts(containers=True)
+    image = "Registry.example#team/train:1.0+cu12"
+    checked = check({**RUN, "container": image}, RUN_ID, "red", allowed)
+    assert Terms.parse(arguments(checked, allowed, REAL)[-5:]).image == image
+
+
+def test_the_client_and_the_clerk_have_the_same_limits() -> None:
+    assert job_queueing.IMAGE.pattern == clerks.IMAGE.pattern
+    assert job_queueing.MOST_REQUEUES == clerks.MOST_REQUEUES
+    assert job_queueing.PRIORITIES == clerks.PRIORITIES
+    assert (job_forms.MOST_TASKS, job_forms.LAST_INDEX) == (clerks.MOST_TASKS, clerks.LAST_INDEX)
+    slurm_conf = (ROOT / "templates/slurm/slurm.conf.j2").read_text()
+    assert f"MaxArraySize={clerks.LAST_INDEX + 1}\n" in slurm_conf
 
 
 def test_every_reason_is_given_at_once() -> None:
@@ -112,7 +133,7 @@ def test_a_request_becomes_a_list_of_arguments_and_nothing_of_it_is_a_shells() -
         "--parsable", f"--job-name={RUN_ID}", f"--comment={RUN_ID}", "--partition=gpu", "--nodes=2",
         "--ntasks-per-node=1", "--time=90", "--account=red", "--requeue", "--open-mode=append",
         "--output=/dev/null", "--chdir=/", "--export=ALL", "--exclusive", "--gres=gpu:4", "--qos=high",
-        "--uid=ff-red", "--dependency=afterok:7", "/opt/fleetform/bin/job", "2", "3", "5", "5400.0",
+        "--uid=ff-red", "--gid=ff-red", "--dependency=afterok:7", "/opt/fleetform/bin/job", "2", "3", "5", "5400.0",
     ]  # fmt: skip
     assert Terms.parse(found[-4:]) == Terms(attempt=2, turns_before=3, crashes=5, limit_seconds=5400)
 
@@ -122,7 +143,7 @@ def test_a_run_that_shares_its_nodes_gets_its_part_of_the_cores() -> None:
     found = arguments(request, facts(accounting=False), EMULATED, held=True)
     assert "--cpus-per-task=12" in found and "--gres=gpu:1" in found and "--exclusive" not in found
     assert "--nice=0" in found and "--hold" in found
-    assert not any(each.startswith(("--uid", "--qos")) for each in found)
+    assert not any(each.startswith(("--uid", "--gid", "--qos")) for each in found)
 
 
 def test_an_array_is_submitted_as_the_tasks_that_are_left() -> None:

@@ -83,6 +83,8 @@ class ClusterFacts:
     interrupt_requeues: int | None = None
     """How often an interrupted job is requeued; None for as often as it happens."""
     head_subnet: str = ""
+    containers: bool = False
+    """Whether the nodes have enroot and pyxis, which run images."""
 
 
 def cluster_key(name: str) -> str:

@@ -16,11 +16,13 @@ _OWN_RUN_ID = re.compile(r"[0-9][a-z0-9-]{0,62}")
 """Of the default team; a further team's begins with the team's name."""
 _FLEET = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_IMAGE = re.compile(r"[a-z0-9][a-zA-Z0-9._/:@#-]{0,254}")
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:#@+-]{0,254}")
 PRIORITIES = ("low", "normal", "high")
 MOST_TASKS = 1000
 """Tasks of an array: each is a run with a directory of its own."""
-_MOST_REQUEUES = 100
+LAST_INDEX = 10_000
+"""Of a task: the largest that `MaxArraySize` of slurm.conf lets through."""
+MOST_REQUEUES = 20
 _MOST_AFTER = 50
 
 
@@ -125,12 +127,15 @@ def _problems(run: Mapping[str, Any], run_id: str, team: str, facts: ClusterFact
         yield from _size_problems(run, str(name), facts.fleets[str(name)])
     yield from _limit_problems(run, facts)
     yield from _order_problems(run, team, facts)
-    for field, pattern in (("container", _IMAGE), ("recipe", None), ("script", None)):
+    for field, pattern in (("container", IMAGE), ("recipe", None), ("script", None)):
         value = run.get(field) or ""
         if not isinstance(value, str) or (value and pattern is not None and not pattern.fullmatch(value)):
             yield f"{field} can't be {value!r}"
-    if run.get("container") and not getattr(facts, "containers", False):
+    if run.get("container") and not facts.containers:
         yield "containers need enroot and pyxis on the nodes, which this environment does not say that it has"
+    digest = run.get("job_digest")
+    if digest and not _matches(_DIGEST, digest):  # names an object that others read, too
+        yield f"job_digest can't be {digest!r}"
     packages = run.get("packages")
     if packages is not None and not (
         isinstance(packages, dict) and _matches(_DIGEST, packages.get("sha256"))
@@ -158,8 +163,8 @@ def _limit_problems(run: Mapping[str, Any], facts: ClusterFacts) -> Iterator[str
         yield f"a limit of {minutes!r} minutes is not possible"
     elif minutes > facts.longest_minutes:
         yield f"a limit of {minutes:g} minutes is more than the {facts.longest_minutes} that are allowed"
-    if not _whole(run.get("requeues", 3), 0) or run.get("requeues", 3) > _MOST_REQUEUES:
-        yield f"it can't be started again {run.get('requeues')!r} times; at most {_MOST_REQUEUES}"
+    if not _whole(run.get("requeues", 3), 0) or run.get("requeues", 3) > MOST_REQUEUES:
+        yield f"it can't be started again {run.get('requeues')!r} times; at most {MOST_REQUEUES}"
     if not _whole(run.get("attempt", 1), 1):
         yield f"{run.get('attempt')!r} is no attempt"
     if (run.get("priority") or "normal") not in PRIORITIES:
@@ -189,8 +194,8 @@ def _array_problems(array: object) -> Iterator[str]:
     first, last, at_once = array.get("first"), array.get("last"), array.get("at_once", 0)
     if not (_whole(first, 0) and _whole(last, 0) and _whole(at_once, 0) and first <= last):
         yield f"{array!r} is no array"
-    elif last - first >= MOST_TASKS or last > 10_000:
-        yield f"an array has {MOST_TASKS} tasks at most, numbered up to 10000"
+    elif last - first >= MOST_TASKS or last > LAST_INDEX:
+        yield f"an array has {MOST_TASKS} tasks at most, numbered up to {LAST_INDEX}"
 
 
 def _whole(value: Any, least: int) -> TypeGuard[int]:

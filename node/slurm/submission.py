@@ -32,8 +32,8 @@ def arguments(
     found += [f"--cpus-per-task={request.cpus}"] if request.cpus else ["--exclusive"]
     found += [f"--gres=gpu:{request.gpus}"] if request.gpus else []
     found += [f"--qos={request.priority}"] if facts.accounting else [f"--nice={_NICE[request.priority]}"]
-    # Emulated machines have one user between them.
-    found += [] if machine.emulated else [f"--uid={request.user}"]
+    # Emulated machines have one user between them. Without its group the job would get the clerk's: root.
+    found += [] if machine.emulated else [f"--uid={request.user}", f"--gid={request.user}"]
     found += ["--hold"] if held else []
     if request.begin is not None and request.begin > (time.time() if now is None else now):
         found.append(time.strftime("--begin=%Y-%m-%dT%H:%M:%S", time.localtime(request.begin)))
