@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import socket
@@ -19,10 +20,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from node.cluster import accounting, compose, munge_key, service, users
-from node.cluster.facts import TeamFacts
+from node.cluster.facts import ClusterFacts, FleetFacts, TeamFacts
 from node.cluster.machine import Machine, read_machine
+from node.elastic.backoff import Backoff
+from node.elastic.head import Head, state_folder
+from node.elastic.keeper import Keeper
+from node.elastic.resume import serve
+from node.elastic.wants import Want
 from templates.engine import render
 from templates.slurm_files import CgroupConf, GresConf, SlurmConf
 from tests.slurm_cluster import fleet, wait_until
@@ -31,6 +38,20 @@ TEAMS = {"blue": TeamFacts(2, "ff-blue", 20_001), "green": TeamFacts(1, "ff-gree
 _EMPTY = ("/run", "/opt", "/var/spool", "/var/log", "/var/fleetform", "/var/lib/munge", "/tmp")
 _ADDRESS = "10.77.0.11"
 _DO_NOTHING = "#!/bin/sh\nexit 0\n"
+
+
+class NoMachines:
+    """An EC2 without a machine, and with nothing to sell."""
+
+    def get_paginator(self, _: str) -> NoMachines:
+        return self
+
+    def paginate(self, **_: object) -> list[dict[str, Any]]:
+        return [{"Reservations": []}]
+
+    def create_fleet(self, **_: object) -> dict[str, Any]:
+        missing = {"ErrorCode": "InsufficientInstanceCapacity", "ErrorMessage": "none left"}
+        return {"Instances": [], "Errors": [missing]}
 
 
 def empty_the_system() -> None:
@@ -86,7 +107,7 @@ def start_cluster(machine: Machine) -> None:
     machine.logs.mkdir(parents=True)
     users.ensure_users(machine, TEAMS)
     munge_key.install_key(machine, secrets.token_bytes(munge_key.KEY_BYTES))
-    fleets = (fleet(nodes=1, gpus=0, cpus=2),)
+    fleets = (fleet(nodes=1, max_nodes=2, gpus=0, cpus=2),)
     conf = SlurmConf(
         cluster="real",
         fleets=fleets,
@@ -120,14 +141,57 @@ def start_cluster(machine: Machine) -> None:
     start_node(machine)
 
 
+def start_machines() -> dict[str, object]:
+    """Look for machines as root, as the clerk does; then want one as the resume program, which is Slurm's."""
+    fleet_facts = FleetFacts(
+        nodes=1,
+        max_nodes=2,
+        cpus=2,
+        memory_mib=2000,
+        gpus=0,
+        gpu_name="",
+        instance_type="c5.large",
+        launch_template="real-gpu",
+        subnet_ids=("subnet-a",),
+        placement="together",
+        purchases=("on_demand",),
+    )
+    facts = ClusterFacts(
+        environment="real",
+        region="us-east-1",
+        idle_seconds=600,
+        resume_seconds=60,
+        longest_minutes=600,
+        accounting=True,
+        default_team="blue",
+        munge_secret="",
+        state_volume="",
+        teams=TEAMS,
+        fleets={"gpu": fleet_facts},
+    )
+    head = Head(facts, NoMachines(), state_folder(), Path("/var/log/fleetform/elastic.log"))
+    Keeper(head).look()
+    process = os.fork()
+    if process == 0:
+        slurm = pwd.getpwnam("slurm")
+        os.setgid(slurm.pw_gid)
+        os.setuid(slurm.pw_uid)
+        os._exit(0 if serve(head, Want("gpu", ("gpu-2",), {}, together=False)) else 1)
+    _, status = os.waitpid(process, 0)
+    held = Backoff(head.state).closed("gpu", 1)
+    Keeper(head).look()  # nothing of Slurm's user keeps root from going on
+    return {"status": status, "held": held.message if held else "", "log": head.log_file.read_text()}
+
+
 def start_node(machine: Machine) -> None:
     """Start the node's daemon where there is no configuration but the head's, and wait until it is idle."""
     start(lambda: service.slurmd(machine, service.NodeStart("gpu-1", _ADDRESS)), "slurmd")
-    wait_until(lambda: run("sinfo", "-h", "-o", "%T") == "idle", "the node")
+    wait_until(lambda: run("sinfo", "-h", "-n", "gpu-1", "-o", "%T") == "idle", "the node")
 
 
 def find() -> dict[str, object]:
     """Return what is so on such machines."""
+    elastic = start_machines()
     daemons = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -137,6 +201,7 @@ def find() -> dict[str, object]:
     submit = ("sbatch", "--wait", "--output=/tmp/out-%u", "--chdir=/", "--wrap", "id -un; id -gn; id -Gn")
     return {
         "daemons": daemons,
+        "elastic": elastic,
         "teams_job": run(*submit, "--uid=ff-blue", "--gid=ff-blue", "--account=blue"),
         "teams_job_said": run("cat", "/tmp/out-ff-blue"),
         "roots_job": run("srun", "--account=blue", "id", "-un"),

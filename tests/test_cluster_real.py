@@ -60,6 +60,12 @@ def test_every_daemon_runs_as_its_own_user(found: dict[str, Any]) -> None:
     }
 
 
+def test_slurms_user_starts_machines_after_root_has_looked_for_some(found: dict[str, Any]) -> None:
+    elastic = found["elastic"]
+    assert elastic["status"] == 0, elastic["log"]
+    assert elastic["held"].startswith("no capacity for 1 c5.large until ")
+
+
 def test_a_node_asks_its_head_for_the_configuration(found: dict[str, Any]) -> None:
     assert found["from_the_head"] == ["cgroup.conf", "gres.conf", "slurm.conf"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,8 +89,12 @@ class Journal:
             return True
 
     def _folder(self) -> Path:
+        """Return the folder; whoever owns the state owns it, for root's keeper often makes it."""
         folder = self.state / _FOLDER
         folder.mkdir(mode=0o775, exist_ok=True)
+        owner = self.state.stat()
+        if os.geteuid() == 0 and folder.stat().st_uid != owner.st_uid:
+            os.chown(folder, owner.st_uid, owner.st_gid)
         return folder
 
     def _file(self, attempt: Attempt) -> Path:
