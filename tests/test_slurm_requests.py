@@ -25,7 +25,7 @@ REAL, EMULATED = Machine(Path("/"), Path("/run/fleetform")), Machine(Path("/tmp/
 
 
 def facts(accounting: bool = True, **more: Any) -> ClusterFacts:
-    """Return a cluster of one fleet of eight nodes with four GPUs, and two teams; `more` is cluster.json's."""
+    """Return a cluster of one fleet of eight nodes with four GPUs, and two teams; `more` of cluster.json."""
     fleet = {
         "nodes": 2, "max_nodes": 8, "cpus": 48, "memory_mib": 180000, "gpus": 4, "gpu_name": "a10g",
         "instance_type": "g5.12xlarge", "launch_template": "", "subnet_ids": [], "placement": "together",
@@ -133,7 +133,8 @@ def test_a_request_becomes_a_list_of_arguments_and_nothing_of_it_is_a_shells() -
         "--parsable", f"--job-name={RUN_ID}", f"--comment={RUN_ID}", "--partition=gpu", "--nodes=2",
         "--ntasks-per-node=1", "--time=90", "--account=red", "--requeue", "--open-mode=append",
         "--output=/dev/null", "--chdir=/", "--export=ALL", "--exclusive", "--gres=gpu:4", "--qos=high",
-        "--uid=ff-red", "--gid=ff-red", "--dependency=afterok:7", "/opt/fleetform/bin/job", "2", "3", "5", "5400.0",
+        "--uid=ff-red", "--gid=ff-red", "--dependency=afterok:7", "/opt/fleetform/bin/job",
+        "2", "3", "5", "5400.0",
     ]  # fmt: skip
     assert Terms.parse(found[-4:]) == Terms(attempt=2, turns_before=3, crashes=5, limit_seconds=5400)
 

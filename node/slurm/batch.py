@@ -2,6 +2,7 @@
 
 `python -m node.slurm.batch NUMBER...` (see `Terms`); the run is the job's name. Exit code 0 for a run that
 succeeded, 75 for one that Slurm is to start again, else 1. What it says lies in `batch.json` of the run.
+Where the bucket or Slurm's controller stays away for minutes it says nothing, and the run is started again.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import IO, Any
 
+from node.aws import aws_errors
 from node.cluster.machine import program
 from node.config import NodeConfig, read_node_config
 from node.layout import REQUEUED
 from node.part import VARIABLE_ADDRESS, VARIABLE_BEFORE, VARIABLE_PORT, VARIABLE_TURN
 from node.slurm import tools
 from node.slurm.surroundings import has_lost_a_node
-from node.slurm.verdicts import LOST, Ended, judge
+from node.slurm.verdicts import EXIT_REQUEUE, LOST, Ended, judge
 
 _TICK = 0.2
+_LOOK_SECONDS = 2.0
+"""Between two looks at the job's machines: all jobs of a fleet that is taken away look at once."""
+_PATIENCE_SECONDS, _AGAIN_SECONDS = 300.0, 2.0
+"""How long a controller is asked that does not answer: a head is replaced in minutes."""
 _STOP_SECONDS = 5.0
 """Slurm refuses signals to a job that it is ending already, and scancel goes on asking."""
 _PORTS_FROM, _PORTS = 20000, 10000
@@ -72,6 +78,7 @@ class Batch:
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         self._is_first = restarts + terms.turns_before == 0
         self._taken_away = self._lost = False
+        self._look_at = 0.0
         self._one_failed = threading.Event()
 
     def run(self) -> int:
@@ -127,7 +134,7 @@ class Batch:
         """Wait for the runners; stop them all where one failed, or the time is over."""
         deadline = time.monotonic() + self._terms.limit_seconds
         told_to_stop = out_of_time = False
-        while not (self._taken_away and has_lost_a_node()):
+        while not (self._taken_away and self._looks_lost()):
             # Short while there is something to hear; a runner that fails is heard within a tick.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return runners.wait(_TICK)
@@ -143,12 +150,26 @@ class Batch:
         self._lost = True
         return 1
 
+    def _looks_lost(self) -> bool:
+        """Return whether a machine of the job is gone, as far as this look tells; most of them ask nobody."""
+        if time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        return has_lost_a_node()
+
     def _stop_runners(self) -> None:
-        """Have every runner that is left stop its job, and bring its outputs home."""
-        try:  # the job and not its step: for that scancel would look nodes up in the DNS by itself
-            tools.run("scancel", ["--signal=TERM", str(self._job_id)], timeout_s=_STOP_SECONDS)
-        except tools.SlurmError as error:
-            print(f"the other runners could not be told to stop: {error}", file=sys.stderr)
+        """Have every runner that is left stop its job, and bring its outputs home.
+
+        Nobody else does: without the part that failed they would wait for each other until the time limit.
+        """
+        order = ["--signal=TERM", str(self._job_id)]
+        while not self._taken_away:
+            try:  # the job and not its step: for that scancel would look nodes up in the DNS by itself
+                tools.run("scancel", order, timeout_s=_STOP_SECONDS)
+                return
+            except tools.SlurmError as error:
+                print(f"the other runners could not be told to stop, trying again: {error}", file=sys.stderr)
+                time.sleep(_AGAIN_SECONDS)
 
     def _judge(self) -> Ended:
         if self._lost:
@@ -175,9 +196,17 @@ class Batch:
 
 
 def _own_address() -> str:
-    """Return the address of this node, which has rank 0."""
-    (node,) = tools.nodes(os.environ["SLURMD_NODENAME"])
-    return node.address
+    """Return the address of this node, which has rank 0. Raises SlurmError where nobody tells for minutes."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            (node,) = tools.nodes(os.environ["SLURMD_NODENAME"])
+            return node.address
+        except tools.SlurmError as error:
+            if time.monotonic() > deadline:
+                raise
+            print(f"Slurm does not answer, trying again: {error}", file=sys.stderr)
+            time.sleep(_AGAIN_SECONDS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,7 +217,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with log.open("a") as file:  # Slurm's own output file would be a path of the head's
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    return Batch(config, Terms.parse(sys.argv[1:] if arguments is None else arguments)).run()
+    try:
+        return Batch(config, Terms.parse(sys.argv[1:] if arguments is None else arguments)).run()
+    except Exception as error:
+        if not isinstance(error, (tools.SlurmError, *aws_errors())):
+            raise
+        # It is nothing that the run has done: Slurm knows this exit code, and starts it again.
+        print(f"the execution can't go on: {error}", file=sys.stderr, flush=True)
+        return EXIT_REQUEUE
 
 
 if __name__ == "__main__":
