@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stacks import naming
@@ -18,6 +18,7 @@ QUEUE_FILES = ("queue.json", "nodes.json")
 """What the head node tells of the queue, in that folder."""
 _OWN_TAGS = (naming.TAG_NODE, naming.TAG_LAUNCH)
 """The only tags that the head node changes on a machine that runs."""
+_Conditions = Mapping[str, Mapping[str, str | Sequence[str]]]
 
 
 def secret_arn(spec: EnvironmentSpec, place: Place) -> str:
@@ -82,38 +83,49 @@ def node_statements(spec: EnvironmentSpec, place: Place, artifacts: str) -> list
 def _launch_statements(spec: EnvironmentSpec, place: Place, node_role: str) -> list[dict[str, Any]]:
     """Return the rights to start nodes: from the environment's templates, as its nodes, tagged as such.
 
-    A fleet request (EC2 Fleet) of the type `instant` runs instances in the caller's name. What is named
-    carries the environment's tag; what is made gets it with the same call, from the template.
+    A fleet request (EC2 Fleet) takes templates only, and one of the type `instant` runs instances in the
+    caller's name. What is named carries the environment's tag; what is made gets it with the same call.
     """
     new = {"StringEquals": {f"aws:RequestTag/{naming.TAG_ENVIRONMENT}": spec.name}}
     new_node = {
         "StringEquals": {**new["StringEquals"], f"aws:RequestTag/{naming.TAG_ROLE}": naming.ROLE_NODE}
     }
-    made = _ec2(place, "network-interface", "volume")
-    launch = ["ec2:CreateFleet", "ec2:RunInstances"]
+    order, image = ["ec2:CreateFleet"], f"arn:{place.partition}:ec2:{place.region}::image/*"
+    # Disks and interfaces come with an instance alone; images, subnets and reservations may be others', and
+    # the template says which.
+    within = _ec2(place, "capacity-reservation", "subnet", "network-interface", "volume")
     return [
-        statement("LaunchNodes", actions=launch, resources=_ec2(place, "instance"), conditions=new_node),
-        statement(
-            "LaunchFleets", actions=["ec2:CreateFleet"], resources=_ec2(place, "fleet"), conditions=new
-        ),
+        statement("OrderNodes", actions=order, resources=_ec2(place, "instance"), conditions=new_node),
+        statement("OrderFleets", actions=order, resources=_ec2(place, "fleet"), conditions=new),
+        statement("OrderIn", actions=order, resources=[*within, image]),
         statement(
             "LaunchFrom",
-            actions=launch,
+            actions=[*order, "ec2:RunInstances"],
             resources=_ec2(place, "launch-template", "placement-group", "security-group"),
             conditions=_own(spec),
         ),
-        # Disks and interfaces come with an instance alone; images, subnets and reservations may be others',
-        # and the template says which.
-        statement(
-            "LaunchIn",
-            actions=launch,
-            resources=[
-                *_ec2(place, "capacity-reservation", "subnet"),
-                *made,
-                f"arn:{place.partition}:ec2:{place.region}::image/*",
-            ],
-        ),
+        *_run_statements(place, new_node, within, image),
         *_launched_statements(place, node_role, new),
+    ]
+
+
+def _run_statements(
+    place: Place, new_node: Mapping[str, Mapping[str, str]], within: list[str], image: str
+) -> list[dict[str, Any]]:
+    """Return the rights to run instances: from a template only, and from the image that it names.
+
+    Which template is a matter of that resource's own statement. A subnet is chosen with the order, so it need
+    not be the template's.
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/use-launch-templates-to-control-launching-instances.html
+    """
+    run = ["ec2:RunInstances"]
+    templates: _Conditions = {"ArnLike": {"ec2:LaunchTemplate": _ec2(place, "launch-template")}}
+    as_template_says: _Conditions = {**templates, "Bool": {"ec2:IsLaunchTemplateResource": "true"}}
+    node: _Conditions = {**new_node, **templates}
+    return [
+        statement("RunNodes", actions=run, resources=_ec2(place, "instance"), conditions=node),
+        statement("RunIn", actions=run, resources=within, conditions=templates),
+        statement("RunImage", actions=run, resources=[image], conditions=as_template_says),
     ]
 
 

@@ -55,16 +55,31 @@ def may(role: str, action: str, resource: str, keys: Mapping[str, str | list[str
 OURS, OTHERS = tags("Resource"), tags("Resource", "speech")
 OUR_NODE = tags("Resource", role="node")
 NEW_NODE = tags("Request", role="node")
+IMAGE = "arn:aws:ec2:us-east-1::image/ami-1"
+FROM_TEMPLATE = {"ec2:LaunchTemplate": f"{EC2}:launch-template/lt-1", "ec2:IsLaunchTemplateResource": "true"}
+OVERRIDDEN = {**FROM_TEMPLATE, "ec2:IsLaunchTemplateResource": "false"}
 LAUNCHES: list[tuple[str, str, Mapping[str, str | list[str]], bool]] = [
     ("ec2:CreateFleet", f"{EC2}:fleet/*", tags("Request"), True),
     ("ec2:CreateFleet", f"{EC2}:fleet/*", {}, False),
     ("ec2:CreateFleet", f"{EC2}:launch-template/lt-1", OURS, True),
     ("ec2:CreateFleet", f"{EC2}:launch-template/lt-1", OTHERS, False),
     ("ec2:CreateFleet", f"{EC2}:launch-template/lt-1", {}, False),
-    ("ec2:RunInstances", f"{EC2}:instance/*", NEW_NODE, True),
-    ("ec2:RunInstances", f"{EC2}:instance/*", tags("Request", role="head"), False),
-    ("ec2:RunInstances", f"{EC2}:instance/*", tags("Request", "speech", "node"), False),
-    ("ec2:RunInstances", f"{EC2}:instance/*", {}, False),
+    ("ec2:CreateFleet", f"{EC2}:instance/*", NEW_NODE, True),
+    ("ec2:CreateFleet", f"{EC2}:instance/*", {}, False),
+    ("ec2:CreateFleet", IMAGE, {}, True),
+    ("ec2:RunInstances", f"{EC2}:instance/*", {**NEW_NODE, **FROM_TEMPLATE}, True),
+    ("ec2:RunInstances", f"{EC2}:instance/*", NEW_NODE, False),
+    *(
+        ("ec2:RunInstances", f"{EC2}:{kind}/*", keys, bool(keys))
+        for kind in ("subnet", "volume", "network-interface", "capacity-reservation")
+        for keys in (OVERRIDDEN, {})
+    ),
+    ("ec2:RunInstances", IMAGE, FROM_TEMPLATE, True),
+    ("ec2:RunInstances", IMAGE, OVERRIDDEN, False),
+    ("ec2:RunInstances", IMAGE, {}, False),
+    ("ec2:RunInstances", f"{EC2}:instance/*", {**tags("Request", role="head"), **FROM_TEMPLATE}, False),
+    ("ec2:RunInstances", f"{EC2}:instance/*", {**tags("Request", "speech", "node"), **FROM_TEMPLATE}, False),
+    ("ec2:RunInstances", f"{EC2}:instance/*", {**FROM_TEMPLATE}, False),
     ("ec2:RunInstances", f"{EC2}:security-group/sg-1", OURS, True),
     ("ec2:RunInstances", f"{EC2}:security-group/sg-1", {}, False),
     ("ec2:RunInstances", f"{EC2}:key-pair/mine", OURS, False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,6 +226,29 @@ def test_a_fleet_needs_the_right_to_run_what_its_templates_describe() -> None:
     found = needs("ec2", "CreateFleet", LaunchTemplateConfigs=configs)
     assert ("ec2:CreateFleet", f"{EC2}:fleet/*") in found
     assert ("ec2:RunInstances", f"{EC2}:instance/*") in found
+
+
+def test_a_launch_from_a_template_tells_which_and_what_the_call_says_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = SimpleNamespace(
+        data={"ImageId": "ami-0123456789abcdef0", "SubnetId": "subnet-0123456789abcdef0"}
+    )
+    template = SimpleNamespace(id="lt-1", name="gpu", get_version=lambda number: version)
+    monkeypatch.setattr(
+        "sandbox.iam.services.ec2.template_of", lambda request, given: template if given else None
+    )
+    given = {"LaunchTemplate": {"LaunchTemplateName": "gpu"}, "ImageId": "ami-0123456789abcdef1"}
+    for params, said in ((given, {"image": "false", "subnet": "true", "instance": "true"}), ({}, {})):
+        request = ApiRequest(
+            service="ec2", action="RunInstances", region=REGION, account=ACCOUNT, params=params
+        )
+        runs = [need for need in needs_of(request) if need.action == "ec2:RunInstances"]
+        kinds = {need.resource.rsplit(":", 1)[1].split("/")[0]: need.keys for need in runs}
+        for kind, own in said.items():
+            assert kinds[kind]["ec2:LaunchTemplate"] == [f"{EC2}:launch-template/lt-1"]
+            assert kinds[kind]["ec2:IsLaunchTemplateResource"] == [own], kind
+        assert said or not any("ec2:LaunchTemplate" in keys for keys in kinds.values())
 
 
 def test_what_a_put_asks_for_beside_the_object_is_a_right_of_its_own() -> None:

@@ -15,6 +15,7 @@ from moto.iam.models import iam_backends
 
 from sandbox.iam.needs import EVERYTHING, Need, Rule, Service, nothing, pass_role
 from sandbox.iam.requests import ApiRequest
+from sandbox.iam.services.templates import template_data, template_keys, template_of
 
 _KINDS = {
     "acl": "network-acl",
@@ -166,7 +167,7 @@ def _run_needs(request: ApiRequest) -> list[Need]:
 def run_needs(request: ApiRequest, given: Mapping[str, Any]) -> list[Need]:
     """Return what running an instance needs, with these parameters over those of the launch template."""
     template = template_of(request, given.get("LaunchTemplate") or {})
-    data = {**_template_data(template, given.get("LaunchTemplate") or {}), **given}
+    data = {**template_data(template, given.get("LaunchTemplate") or {}), **given}
     interfaces = data.get("NetworkInterfaces") or []
     groups = [each.get("Groups") or each.get("SecurityGroupId") or [] for each in interfaces]
     named = named_in(
@@ -186,28 +187,18 @@ def run_needs(request: ApiRequest, given: Mapping[str, Any]) -> list[Need]:
     if name := data.get("KeyName"):
         named.append(resource_arn(request, "key-pair", name))
     keys = {"ec2:InstanceType": [str(data.get("InstanceType") or "m1.small")]}
+    chosen = named_in(request, [given.get("ImageId"), given.get("SubnetId")])
+    of_template, of_call = template_keys(request, template), template_keys(request, template, overridden=True)
     made = [_made(request, "ec2:RunInstances", kind) for kind in ("instance", "network-interface", "volume")]
     return [
-        *(Need(each.action, each.resource, keys, each.tags) for each in made),
-        *(Need("ec2:RunInstances", arn, keys, {}) for arn in named),
+        *(Need(each.action, each.resource, {**keys, **of_template}, each.tags) for each in made),
+        *(
+            Need("ec2:RunInstances", arn, {**keys, **(of_call if arn in chosen else of_template)}, {})
+            for arn in named
+        ),
         *_tagging(request),
         *pass_profile(request, data.get("IamInstanceProfile")),
     ]
-
-
-def template_of(request: ApiRequest, given: Mapping[str, Any]) -> Any | None:
-    """Return moto's launch template of a specification, or None."""
-    templates = list(ec2_backends[request.account][request.region].launch_templates.values())
-    wanted = {given.get("LaunchTemplateId"), given.get("LaunchTemplateName")} - {None}
-    return next((each for each in templates if {each.id, each.name} & wanted), None)
-
-
-def _template_data(template: Any | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    if template is None:
-        return {}
-    version = template.get_version(given.get("Version") or "$Default")
-    data: Mapping[str, Any] = version.data
-    return data
 
 
 def pass_profile(request: ApiRequest, profile: Mapping[str, Any] | None) -> list[Need]:
