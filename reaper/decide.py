@@ -18,7 +18,10 @@ class Ended:
     region: str
     groups: tuple[Group, ...]
     machines: tuple[Machine, ...]
-    """Machines that no group ends: outside of every group, or in one that is at rest and still holds them."""
+    """Machines that no group ends: outside of every group, or in one that is at rest and still holds them.
+
+    And head nodes of groups that are over: a group ends its machine in its own time, and until then the queue
+    on the head would start others in place of those that end."""
 
 
 def ended(found: Region, leases: Sequence[Lease], now: datetime.datetime) -> list[Ended]:
@@ -68,10 +71,11 @@ def _ended(found: Region, environment: str, leases: Sequence[Lease], now: dateti
     over = [group for group in groups if min([group.ends, *scheduled]) <= now]
     held = {instance for group in groups for instance in group.instances}
     left = {instance for group in over if group.at_rest for instance in group.instances}
+    going = {instance for group in over for instance in group.instances}
 
     def is_over(machine: Machine) -> bool:
         if machine.id in held:
-            return machine.id in left
+            return machine.id in (going if machine.head else left)
         # A machine is tagged once, when it starts, so after an extension its own tag is the last to be asked.
         ends = min(scheduled, default=max((group.ends for group in groups), default=machine.ends))
         return ends is not None and ends <= now

@@ -14,18 +14,22 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reaper.aws import Aws
 from reaper.decide import Ended, beyond, ended
 from reaper.leases import Lease, latest_end, read_leases, to_warn
-from reaper.machines import Region, file_systems, look, put_to_rest
+from reaper.machines import HEAD_SECONDS, Done, Region, file_systems, look, put_to_rest
 from reaper.names import EVENT_BEYOND, EVENT_ENDED, EVENT_WARNED
 from reaper.notice import beyond_text, ended_text, publish, warning_text
 from reaper.record import Record
+
+_LATE_SECONDS, _LATE_LOOKS = 5.0, 8
+"""Pause before each look for what a head node started in its last moment, and how many there are at most."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Call:
     leases: Sequence[Lease]
     alerts: str
     """ARN of the account's own topic."""
+    heads_gone_by: float = field(default_factory=lambda: time.monotonic() + HEAD_SECONDS)
+    """Until when, of the monotonic clock, ending head nodes are waited for."""
 
     def topics(self, environment: str) -> list[str]:
         """Return the topics of an environment's people and of the account's."""
@@ -152,7 +158,9 @@ def _end_one(call: Call, work: Ended) -> list[str]:
         "machines": [machine.id for machine in work.machines],
     }
     failures = _recorded(call, EVENT_ENDED, work.environment, "started", about)
-    done = put_to_rest(call.aws, work.region, work.groups, work.machines)
+    done = put_to_rest(call.aws, work.region, work.groups, work.machines, heads_gone_by=call.heads_gone_by)
+    if any(machine.head for machine in work.machines):
+        _end_late(call, work, done)
     kept = _kept(call, work)
     about = {"groups": done.groups, "machines": done.machines, "kept": kept}
     if done.failures:
@@ -163,6 +171,35 @@ def _end_one(call: Call, work: Ended) -> list[str]:
     text = ended_text(work, done, kept)
     failures += publish(call.aws, call.topics(work.environment), subject, text)
     return failures + done.failures
+
+
+def _end_late(call: Call, work: Ended, done: Done) -> None:
+    """End the machines that the head node has started since the look; that is told in `done`.
+
+    EC2 lists what was started some seconds late; it is looked until two looks in a row show nothing new.
+    """
+    seen, idle = {machine.id for machine in work.machines}, 0
+    for _ in range(_LATE_LOOKS):
+        time.sleep(_LATE_SECONDS)
+        try:
+            found = ended(look(call.aws, work.region), call.leases, call.now)
+        except Exception as error:
+            done.failures.append(f"what the head node started last is not known: {error}")
+            return
+        late = [
+            machine
+            for each in found
+            if each.environment == work.environment
+            for machine in each.machines
+            if machine.id not in seen and not machine.group
+        ]
+        idle = 0 if late else idle + 1
+        if idle == 2:
+            return
+        seen |= {machine.id for machine in late}
+        more = put_to_rest(call.aws, work.region, (), late)
+        done.machines += more.machines
+        done.failures += more.failures
 
 
 def _kept(call: Call, work: Ended) -> list[str]:

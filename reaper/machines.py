@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from reaper.aws import Aws
 from reaper.leases import parse_tag
-from reaper.names import TAG_ENVIRONMENT, TAG_LEASE_ENDS
+from reaper.names import ROLE_HEAD, TAG_ENVIRONMENT, TAG_GROUP, TAG_LEASE_ENDS, TAG_ROLE
 
 HELD_BACK = ("Launch", "ScheduledActions", "AlarmNotification")
 """Processes of a group that could start machines again. Terminate goes on: it ends those that run."""
 _ALIVE = ("pending", "running", "stopping", "stopped")
+HEAD_SECONDS = 150.0
+"""How long one call of the reaper waits for head nodes to be gone, all environments together."""
+_POLL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,10 @@ class Machine:
     environment: str
     ends: datetime.datetime | None
     """When its own tag says that the lease ends, None where it has none."""
+    head: bool = False
+    """Whether it is a head node, which may start other machines as long as it lives."""
+    group: str = ""
+    """The Auto Scaling group that started it, "" where none did."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +114,24 @@ def _machines(aws: Aws, region: str) -> Iterator[Machine]:
                     id=each["InstanceId"],
                     environment=tags[TAG_ENVIRONMENT],
                     ends=parse_tag(day) if day else None,
+                    head=tags.get(TAG_ROLE) == ROLE_HEAD,
+                    group=tags.get(TAG_GROUP, ""),
                 )
 
 
-def put_to_rest(aws: Aws, region: str, groups: Sequence[Group], machines: Sequence[Machine]) -> Done:
+def put_to_rest(
+    aws: Aws,
+    region: str,
+    groups: Sequence[Group],
+    machines: Sequence[Machine],
+    *,
+    heads_gone_by: float | None = None,
+) -> Done:
     """Set the groups to zero and end the machines that no group ends; data is not touched.
 
-    What fails is told and does not keep the rest from being done.
+    Heads are ended first and waited for, until `heads_gone_by` of the monotonic clock: the queue on them
+    would start others for the jobs of each node that goes. What fails is told and does not keep the rest
+    from being done.
     """
     done = Done()
     for group in groups:
@@ -121,14 +140,47 @@ def put_to_rest(aws: Aws, region: str, groups: Sequence[Group], machines: Sequen
             done.groups[group.name] = group.wanted
         except Exception as error:
             done.failures.append(f"{group.name}: {error}")
-    ec2 = aws.client("ec2", region)
-    for machine in machines:  # one by one: a single one that is protected refuses a whole list
+    # A group that is not at rest would start another head.
+    stuck = {group.name for group in groups} - set(done.groups)
+    heads = [each for each in machines if each.head and each.group not in stuck]
+    gone_by = time.monotonic() + HEAD_SECONDS if heads_gone_by is None else heads_gone_by
+    if ending := _end(aws, region, heads, done):
+        _wait_gone(aws, region, ending, gone_by, done)
+    _end(aws, region, [each for each in machines if not each.head], done)
+    return done
+
+
+def _end(aws: Aws, region: str, machines: Sequence[Machine], done: Done) -> list[str]:
+    """End machines one by one, for a single one that is protected refuses a whole list; return which end."""
+    ec2, ended = aws.client("ec2", region), list[str]()
+    for machine in machines:
         try:
             ec2.terminate_instances(InstanceIds=[machine.id])
-            done.machines.append(machine.id)
+            ended.append(machine.id)
         except Exception as error:
             done.failures.append(f"{machine.id}: {error}")
-    return done
+    done.machines += ended
+    return ended
+
+
+def _wait_gone(aws: Aws, region: str, ids: Sequence[str], gone_by: float, done: Done) -> None:
+    """Wait until the machines have ended; that one has not is a failure, after which Lambda calls again."""
+    filters = [
+        {"Name": "instance-id", "Values": list(ids)},
+        {"Name": "instance-state-name", "Values": [*_ALIVE, "shutting-down"]},
+    ]
+    while True:
+        try:
+            found = aws.client("ec2", region).describe_instances(Filters=filters)["Reservations"]
+        except Exception as error:
+            done.failures.append(f"whether the head node has ended is not known: {error}")
+            return
+        if not found:
+            return
+        if time.monotonic() + _POLL_SECONDS > gone_by:
+            done.failures.append(f"{', '.join(ids)}: the head node is still shutting down, looked at again")
+            return
+        time.sleep(_POLL_SECONDS)
 
 
 def _rest(autoscaling: Any, group: Group) -> None:

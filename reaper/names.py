@@ -4,6 +4,10 @@ from __future__ import annotations
 
 TAG_ENVIRONMENT = "fleetform:environment"
 TAG_LEASE_ENDS = "fleetform:lease-ends"
+TAG_ROLE = "fleetform:role"
+ROLE_HEAD = "head"
+TAG_GROUP = "aws:autoscaling:groupName"
+"""Auto Scaling's own, on each machine that a group has started."""
 SCHEDULE_PREFIX = "fleetform-lease-"
 """Beginning of the name of every schedule that ends a lease."""
 
