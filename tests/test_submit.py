@@ -16,8 +16,8 @@ from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.errors import ActError
 from fleet.job import JobSpec
-from fleet.project import Project
 from fleet.lost import is_lost
+from fleet.project import Project
 from fleet.run_control import settle_all
 from fleet.runs import read_run
 from stacks import naming

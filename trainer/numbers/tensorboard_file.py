@@ -31,8 +31,8 @@ _numbers = itertools.count()
 class EventFile:
     """One event file in a log folder; every attempt of a run writes one of its own.
 
-    `purge_step` tells TensorBoard to forget what earlier files say of that step and later ones. Where the disk
-    is full or gone it raises OSError and leaves a file of whole records.
+    `purge_step` tells TensorBoard to forget what earlier files say of that step and later ones. Where the
+    disk is full or gone it raises OSError and leaves a file of whole records.
     """
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
