@@ -1,6 +1,7 @@
 """Makes this machine a part of its cluster, at its first start: `fleetform-node boot`.
 
-Every step looks at what is there, so it may be done again. Without Slurm there is nothing to do.
+Its service does it again until it succeeds, and at the next start of the machine: every step looks at what is
+there. On a machine that is ready there is nothing to do.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from node.store import Bucket
 SLURM = "slurm"
 BOOT_LOG = "boot.jsonl"
 """In the folder of logs: one line a phase, `{"time", "phase", "seconds"}`."""
+READY = "var/fleetform/ready"
+"""Is there where the machine is what its user data says, which takes it away at its beginning."""
 _POLL_SECONDS = 1.0
 _FACTS_SECONDS = 900.0
 _TELL_SECONDS = 60.0
@@ -65,8 +68,9 @@ class Boot:
             units.start_units(names[:-2])
             refresh.set_up_teams(self.machine, self.facts)
         with self.phase("controller"):
-            units.start_units(names[-2:])
+            units.start_units(names[-2:-1])
             refresh.note_applied(self.machine)
+            units.start_units(names[-1:])
 
     def node(self) -> None:
         """Make this machine a node, when the head has told it which."""
@@ -144,7 +148,11 @@ _FAILURES: tuple[type[Exception], ...] = (
 def main() -> int:
     """Make the machine what its user data says it is; exit code 1 with the reason where that fails."""
     config = read_node_config()
+    ready = config.root / READY
+    if ready.exists():
+        return 0
     if config.scheduler != SLURM:
+        ready.touch()
         return 0
     bucket = Bucket(client("s3", config.region), config.artifact_bucket)
     try:
@@ -153,6 +161,7 @@ def main() -> int:
     except _FAILURES + aws_errors() as error:
         print(f"this machine cannot join its cluster: {error}", file=sys.stderr)
         return 1
+    ready.touch()
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from templates.engine import render
 from templates.node_files import NodeCommand
-from templates.slurm_files import HEAD_UNITS, NODE_UNITS, PROGRAMS, AwaitNodes, JobScript
+from templates.slurm_files import BOOT_UNIT, HEAD_UNITS, NODE_UNITS, PROGRAMS, AwaitNodes, JobScript
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 """The folder that the rooms lie in, in a checkout as in an installation."""
@@ -58,7 +58,7 @@ def rendered_members() -> Iterator[tuple[str, bytes, int]]:
     yield "bin/await-nodes", render(AwaitNodes()).encode(), 0o755
     for name, program in PROGRAMS.items():
         yield f"bin/{name}", render(program).encode(), 0o755
-    for unit in {each.name: each for each in (*HEAD_UNITS, *NODE_UNITS)}.values():
+    for unit in {each.name: each for each in (BOOT_UNIT, *HEAD_UNITS, *NODE_UNITS)}.values():
         yield f"{UNITS}/{unit.name}.service", render(unit).encode(), 0o644
 
 

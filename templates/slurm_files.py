@@ -145,6 +145,8 @@ class Unit:
     """Names of the units that are started before it."""
     on_state_volume: bool = False
     """Whether it keeps something on the head's state volume, and waits for it."""
+    once: bool = False
+    """Whether it ends when it has succeeded, and is only then not started again."""
     kill_mode: str = "mixed"
     delegate: bool = False
     """Whether it has control groups of its own to deal out, as slurmd for its jobs."""
@@ -160,6 +162,14 @@ PROGRAMS = {
     ),
 }
 """Slurm's programs by the file in `bin/` of the node bundle."""
+
+BOOT_UNIT = Unit(
+    name="fleetform-boot",
+    description="Makes this machine a part of its cluster",
+    command="boot",
+    once=True,
+)
+"""What makes a machine a head node or a node, tried until it is one; user data starts it."""
 
 HEAD_UNITS = (
     Unit(
@@ -185,6 +195,8 @@ HEAD_UNITS = (
         command="service slurmctld",
         after=("fleetform-munged", "fleetform-slurmdbd"),
         on_state_volume=True,
+        # What it has started for nodes that come and go is in the middle of its work, and ends by itself.
+        kill_mode="process",
     ),
     Unit(
         name="fleetform-clerk",

@@ -10,13 +10,17 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
+from sandbox.file_systems import install_programs
+from sandbox.place import Place
 from stacks.bundle import PACKAGE_ROOT, Bundle, build_bundle
 from templates.engine import render
 from templates.node_files import NodeCommand, UserData
+from tests.sandbox_helpers import wait_for
 
 
 def members(bundle: Bundle) -> dict[str, tarfile.TarInfo]:
@@ -74,7 +78,7 @@ def test_the_members_have_no_owner_and_no_time() -> None:
 class Machine:
     """A folder that stands for a machine; its `aws` copies from a folder that stands for S3."""
 
-    def __init__(self, root: Path, bundle: Bundle) -> None:
+    def __init__(self, root: Path, bundle: Bundle, scheduler: str = "plain") -> None:
         self.root = root / "machine"
         self.bucket = root / "s3" / "artifacts"
         self.object = self.bucket / bundle.key
@@ -94,6 +98,7 @@ class Machine:
                 scratch=True,
                 bundle_key=bundle.key,
                 bundle_sha256=bundle.sha256,
+                scheduler=scheduler,
             )
         )
         tools = root / "bin"
@@ -152,6 +157,35 @@ def test_a_second_boot_leaves_nothing_of_the_bundle_before(tmp_path: Path) -> No
     (machine.root / "opt/fleetform/node/left_over.py").touch()
     machine.boot()
     assert not (machine.root / "opt/fleetform/node/left_over.py").exists()
+
+
+FAIL_TWICE = """
+import os, pathlib, sys
+root = pathlib.Path(os.environ["FLEETFORM_ROOT"])
+with (root / "tries").open("a") as tries:
+    print("tried", file=tries)
+if (root / "tries").read_text().count("tried") < 3:
+    sys.exit("the cloud does not answer")
+(root / "var/fleetform/ready").touch()
+"""
+
+
+def test_a_machine_of_a_cluster_is_made_again_until_that_succeeds(tmp_path: Path) -> None:
+    bundle_rooms = rooms(tmp_path / "rooms")
+    (bundle_rooms / "node/boot.py").write_text(FAIL_TWICE)
+    machine = Machine(tmp_path, build_bundle(bundle_rooms), scheduler="slurm")
+    install_programs(place := Place(tmp_path / "sandbox"))
+    # The same unit as in the cloud, but for the pause between two tries.
+    unit = '"$root/etc/systemd/system/fleetform-boot.service"'
+    sooner = f"sed -i s/RestartSec=15/RestartSec=0.05/ {unit}"
+    assert "systemctl daemon-reload" in machine.script
+    machine.script = machine.script.replace("systemctl daemon-reload", sooner)
+    machine.environment["PATH"] = f"{place.programs}:{machine.environment['PATH']}"
+    booted = machine.boot()
+    assert (booted.returncode, booted.stderr) == (0, "")
+    wait_for((machine.root / "var/fleetform/ready").exists)
+    time.sleep(0.3)
+    assert (machine.root / "tries").read_text() == "tried\n" * 3, "and no more once it has succeeded"
 
 
 def test_a_bundle_that_is_not_the_one_declared_is_not_unpacked(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from node.cluster.machine import Machine, read_machine
 from stacks.bundle import rendered_members
 from templates.engine import render
 from templates.node_files import UserData
-from templates.slurm_files import HEAD_UNITS, NODE_UNITS, PROGRAMS, SlurmFleet
+from templates.slurm_files import BOOT_UNIT, HEAD_UNITS, NODE_UNITS, PROGRAMS, SlurmFleet
 from tests.golden_slurm import CONTROLLER, FOLDER, PORTS, REAL, slurm_conf, texts
 
 TEXTS = texts()
@@ -50,7 +50,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
     files = []
-    for unit in {*HEAD_UNITS, *NODE_UNITS}:
+    for unit in {BOOT_UNIT, *HEAD_UNITS, *NODE_UNITS}:
         files.append(tmp_path / f"{unit.name}.service")
         files[-1].write_text(render(unit).replace("/opt/fleetform/bin/fleetform-node", str(command)))
     checked = subprocess.run(
@@ -102,14 +102,15 @@ def test_user_data_is_sound_small_and_without_a_secret(role: str, tmp_path: Path
     # EC2 takes 16 KiB; the longest names leave room.
     assert len(script.encode()) < 12 * 1024
     assert "munge" not in script
-    assert script.rstrip().splitlines()[-2:] == [
-        '"$root/opt/fleetform/bin/fleetform-node" boot',
-        'touch "$root/var/fleetform/ready"',
-    ]
+    assert script.rstrip().endswith("systemctl start --no-block fleetform-boot.service")
+    # It is the service that says when the machine is ready.
+    assert "\ntouch" not in script
 
 
 def test_user_data_boots_a_cluster_only_where_there_is_one() -> None:
-    assert 'fleetform-node" boot' not in user_data("node", "plain")
+    script = user_data("node", "plain")
+    assert "fleetform-boot" not in script
+    assert script.rstrip().endswith('touch "$root/var/fleetform/ready"')
 
 
 @pytest.mark.skipif(not Path("/usr/bin/cloud-init").exists(), reason="cloud-init is not installed")
@@ -166,7 +167,7 @@ def test_the_price_of_a_node_is_what_its_use_counts() -> None:
 def test_a_module_that_a_program_runs_is_one_of_the_node_bundle() -> None:
     root = Path(__file__).parent.parent / "node"
     commands = [program.module for program in PROGRAMS.values()]
-    commands += [unit.command.split()[0] for unit in (*HEAD_UNITS, *NODE_UNITS)]
+    commands += [unit.command.split()[0] for unit in (BOOT_UNIT, *HEAD_UNITS, *NODE_UNITS)]
     missing = [each for each in commands if not (root / f"{each.replace('.', '/')}.py").is_file()]
     assert missing == []
 

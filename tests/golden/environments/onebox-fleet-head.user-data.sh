@@ -45,7 +45,7 @@ fi
 # The instance profile's credentials and the network may come up a little after the machine itself.
 fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
 trap 'rm -rf "$fetched"' EXIT
-for pause in 1 2 4 8 16 32 0; do
+for pause in 1 2 4 8 16 32 64 128 256 0; do
   if aws s3 cp --region us-east-1 --only-show-errors \
     "s3://$bucket/$bundle_key" "$fetched/bundle.tar.gz"; then
     gzip -d "$fetched/bundle.tar.gz"

@@ -45,7 +45,7 @@ fi
 # The instance profile's credentials and the network may come up a little after the machine itself.
 fetched="$(mktemp -d "$root/opt/.fetched.XXXXXX")"
 trap 'rm -rf "$fetched"' EXIT
-for pause in 1 2 4 8 16 32 0; do
+for pause in 1 2 4 8 16 32 64 128 256 0; do
   if aws s3 cp --region us-east-1 --only-show-errors \
     "s3://$bucket/$bundle_key" "$fetched/bundle.tar.gz"; then
     gzip -d "$fetched/bundle.tar.gz"
@@ -64,5 +64,10 @@ chmod 0755 "$fetched"/fleetform/bin/*
 rm -rf "$root/opt/fleetform"
 mv "$fetched/fleetform" "$root/opt/fleetform"
 
-"$root/opt/fleetform/bin/fleetform-node" boot
-touch "$root/var/fleetform/ready"
+# A service makes it a part of its cluster, and then says that it is ready: what fails is tried again, after a
+# restart of the machine too.
+mkdir -p "$root/etc/systemd/system"
+cp "$root/opt/fleetform/units/fleetform-boot.service" "$root/etc/systemd/system/"
+systemctl daemon-reload
+systemctl enable fleetform-boot.service
+systemctl start --no-block fleetform-boot.service
