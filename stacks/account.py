@@ -163,7 +163,7 @@ class TeamSpec(Spec):
         float,
         setting(
             "Most that all environments of the team may cost together, at list price, without what is paid "
-            "by use, while their fleets run as declared",
+            "by use, with all the nodes that runs may start (`max_nodes`; `nodes` where nothing is queued)",
             unit="USD per hour",
             change="free",
             ge=0,

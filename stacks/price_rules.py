@@ -18,12 +18,13 @@ _PATHS = {"machines": "fleets", "disks": "fleets", "fast file system": "fsx.size
 
 
 def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, float]:
-    """Return what an environment costs an hour in US dollars at list price, by part, while its fleets run.
+    """Return what an environment may cost an hour in US dollars at list price, by part.
 
-    As many nodes as are declared, and all that costs as long as it stands; a test holds it against the
-    estimate of the synthesized stacks, which `fleetform plan` shows. A node counts at its full price however
-    it is bought, even out of a block that was paid beforehand. A type that the catalog lacks counts nothing:
-    another rule refuses it. What is paid by use counts nothing either, nor the file systems of single runs.
+    All that costs as long as it stands, with as many nodes as may run: under Slurm any run may bring a
+    fleet to its `max_nodes`, without it `nodes` run. A test holds it against the estimate of the synthesized
+    stacks, which `fleetform plan` shows ("at most"). A node counts at its full price however it is bought,
+    even out of a block that was paid beforehand. A type that the catalog lacks counts nothing: another rule
+    refuses it. What is paid by use counts nothing either, nor the file systems of single runs.
     """
     machines = _machines(spec)
     known = load_catalog()
@@ -52,14 +53,18 @@ def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, floa
 
 
 def _machines(spec: EnvironmentSpec) -> list[HeadSpec | FleetSpec]:
-    """Return the machines that run as soon as the environment is up, each as it is declared."""
-    return [spec.head, *(fleet for fleet in spec.fleets.values() for _ in range(fleet.nodes))]
+    """Return the machines that may run without anybody's changing the file, each as it is declared."""
+    return [spec.head, *(fleet for fleet in spec.fleets.values() for _ in range(_nodes(spec, fleet)))]
+
+
+def _nodes(spec: EnvironmentSpec, fleet: FleetSpec) -> int:
+    return max(fleet.nodes, fleet.max_nodes) if spec.scheduler.is_slurm else fleet.nodes
 
 
 def teams_stay_within_their_limits(
     specs: Mapping[Path, EnvironmentSpec], account: AccountSpec | None, wanted: set[Path] | None = None
 ) -> Iterator[Problem]:
-    """All that a team's environments keep running costs no more an hour than the account allows the team.
+    """All that a team's environments may run costs no more an hour than the account allows the team.
 
     Told once for a team, of its dearest environment; with `wanted`, of the dearest of these.
     """
@@ -83,7 +88,8 @@ def teams_stay_within_their_limits(
             path=_PATHS.get(max(parts[dearest], key=lambda part: parts[dearest][part]), "network"),
             what=f"what the team {team} declares would cost {total:.2f} USD an hour at list price where "
             f"{limit.max_usd_per_hour:g} are allowed: {shares}",
-            do=f"ask for less, or have teams.{team}.max_usd_per_hour raised in {ACCOUNT_FILE}",
+            do="ask for less (where runs are queued, a fleet counts with its max_nodes: any run may start "
+            f"them), or have teams.{team}.max_usd_per_hour raised in {ACCOUNT_FILE}",
         )
 
 

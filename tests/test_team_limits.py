@@ -44,7 +44,7 @@ def resources(out: Path, environment: str) -> list[Resource]:
 def blocks_usd(spec: EnvironmentSpec) -> float:
     """Return the hourly rate of the nodes out of capacity blocks, which the plan leaves out as paid."""
     return sum(
-        fleet.nodes * load_catalog()[fleet.instance_type].price_usd_per_hour
+        fleet.max_nodes * load_catalog()[fleet.instance_type].price_usd_per_hour
         for fleet in spec.fleets.values()
         if fleet.purchase == "capacity_block"
     )
@@ -54,7 +54,7 @@ def blocks_usd(spec: EnvironmentSpec) -> float:
 def test_what_the_limit_counts_is_what_the_plan_shows(out: Path, name: str) -> None:
     account, (spec,) = read_declarations(DECLARED, [name])
     counted = sum(costs_per_hour(spec, account.region).values())
-    shown = estimate(resources(out, name), spec.region).usd_per_hour_running
+    shown = estimate(resources(out, name), spec.region).usd_per_hour_at_most
     assert counted == pytest.approx(shown + blocks_usd(spec))
 
 
@@ -67,7 +67,7 @@ def test_a_file_system_counts_towards_the_limit(tmp_path: Path) -> None:
 
 
 def test_nat_gateways_count_towards_the_limit(tmp_path: Path) -> None:
-    account = LIMITED.replace("10.0", "2.3")
+    account = LIMITED.replace("10.0", "4.31")
     plain = write_folder(tmp_path, account, vision=environment_text())
     assert check_directory(plain, today=TODAY)[0] == []
     text = environment_text(cidr='cidr = "10.20.0.0/16"\nnat = "per_zone"')
@@ -88,3 +88,13 @@ def test_nobody_is_told_of_a_teams_absence_while_a_file_cannot_be_read(tmp_path:
     folder = write_folder(tmp_path, account, vision=environment_text(), speech="name =")
     _, warnings = check_directory(folder, ["vision"], TODAY)
     assert [each.path for each in warnings if each.path.startswith("teams.")] == []
+
+
+def test_a_fleet_that_runs_may_grow_counts_as_large_as_it_may_get(tmp_path: Path) -> None:
+    account = LIMITED.replace("= 4\n", "= 64\n")
+    text = environment_text(nodes="nodes = 0", max_nodes="max_nodes = 64")
+    (problem,), _ = check_directory(write_folder(tmp_path, account, vision=text), today=TODAY)
+    assert problem.path == "fleets" and "vision 65." in problem.what
+    assert "counts with its max_nodes" in problem.do
+    plain = text + '\n[scheduler]\nkind = "plain"\n'
+    assert check_directory(write_folder(tmp_path, account, vision=plain), today=TODAY)[0] == []
