@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stacks import naming
 from stacks.case import Case, Rule
 from stacks.problems import Problem
 from stacks.scheduler_spec import own_team, team_uid
@@ -13,21 +14,40 @@ RESERVED_TEAMS = {
     "root": "Slurm's accounting has an account of that name",
 }
 """Names that no team may have, each with why."""
+RESERVED_FURTHER_TEAMS = {
+    role: f"its members' role would be named as the {role} role of an environment"
+    for role in (
+        naming.ROLE_HEAD, naming.ROLE_NODE, naming.ROLE_MEMBER, naming.ROLE_OPERATOR, naming.LEASE
+    )
+}  # fmt: skip
+"""Names that no team beside the own one may have: boundaries know roles of machines by such an ending."""
 RESERVED_FLEETS = {"default": "Slurm takes a partition of that name for the defaults of all others"}
 
 
 def teams_have_names_of_their_own(case: Case) -> Iterator[Problem]:
-    """No team is named `queue` or `root`, which the queue's documents and Slurm's accounts are."""
-    for name in case.spec.scheduler.teams:
-        if name in RESERVED_TEAMS:
-            yield case.problem(
-                f"scheduler.teams.{name}",
-                f"no team can be named {name}: {RESERVED_TEAMS[name]}",
-                "take another name",
-            )
+    """No team is named as a document, an account or a role is already: `queue`, `root`, `head`, `node`, ..."""
     own = own_team(case.spec.team)
+    for name in case.spec.scheduler.teams:
+        why = RESERVED_TEAMS.get(name) or (name != own and RESERVED_FURTHER_TEAMS.get(name))
+        if why:
+            yield case.problem(
+                f"scheduler.teams.{name}", f"no team can be named {name}: {why}", "take another name"
+            )
     if own in RESERVED_TEAMS and case.spec.scheduler.is_slurm:
         yield case.problem("team", f"no team can be named {own}: {RESERVED_TEAMS[own]}", "take another name")
+
+
+def the_own_team_names_no_members(case: Case) -> Iterator[Problem]:
+    """`members` is given only to further teams: who the environment's own members are, the account says."""
+    own = own_team(case.spec.team)
+    team = case.spec.scheduler.teams.get(own)
+    if team and team.members:
+        yield case.problem(
+            f"scheduler.teams.{own}.members",
+            f"members neither lets anybody in nor keeps anybody out: {own} is the environment's own team, "
+            "whose member role is for `people.trusted` of the account",
+            "leave it out, or name them in `people.trusted`",
+        )
 
 
 def teams_have_users_of_their_own(case: Case) -> Iterator[Problem]:
@@ -121,8 +141,31 @@ def shares_are_kept(case: Case) -> Iterator[Problem]:
         )
 
 
+def teams_trust_each_others_code(case: Case) -> Iterator[Problem]:
+    """Teams share machines only if they trust each other's programs, which have the machines' rights."""
+    if case.spec.further_teams:
+        yield case.problem(
+            "scheduler.teams",
+            "the teams' programs are not kept apart: whatever runs on a node can take its credentials, and "
+            "with them read and write every team's runs and read the cluster's key, which is as good as "
+            "root on all machines",
+            "share machines among teams that trust each other's code, and give others an environment each",
+        )
+
+
+def runs_may_have_file_systems(case: Case) -> Iterator[Problem]:
+    """File systems of single runs are allowed only where runs can have them (`kind = "plain"`)."""
+    if case.spec.scheduler.is_slurm and case.spec.fsx.run_max_gib:
+        yield case.problem(
+            "fsx.run_max_gib",
+            "run_max_gib has no effect: runs of the queue have no file system of their own",
+            'leave it out, or set `scheduler.kind` to "plain"',
+        )
+
+
 SCHEDULER_ERRORS: tuple[Rule, ...] = (
     teams_have_names_of_their_own,
+    the_own_team_names_no_members,
     teams_have_users_of_their_own,
     fleets_may_be_partitions,
     fallbacks_are_other_ways,
@@ -132,5 +175,7 @@ SCHEDULER_WARNINGS: tuple[Rule, ...] = (
     queue_settings_have_an_effect,
     fallbacks_have_nodes,
     shares_are_kept,
+    teams_trust_each_others_code,
+    runs_may_have_file_systems,
 )
 """Rules on the queue whose findings are told, and stop nothing."""

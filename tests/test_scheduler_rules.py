@@ -14,6 +14,7 @@ from stacks.scheduler_spec import FIRST_UID, UIDS, own_team, team_uid, team_user
 from tests.spec_files import environment_text, write_folder
 
 TODAY = datetime.date(2026, 11, 1)
+SOMEBODY = "arn:aws:iam::123456789012:role/ann"
 GROWS = environment_text().replace("nodes = 2\n", "nodes = 0\n")
 
 
@@ -35,7 +36,8 @@ def test_a_file_that_says_nothing_gets_slurm_with_one_team(tmp_path: Path) -> No
 
 def test_teams_are_sorted_and_the_own_one_is_no_further_team(tmp_path: Path) -> None:
     tables = "".join(f"[scheduler.teams.{name}]\nshare = 2\n" for name in ("green", "vision", "blue"))
-    assert checked(tmp_path, environment_text() + tables) == ([], [])
+    errors, (warning,) = checked(tmp_path, environment_text() + tables)
+    assert not errors and warning.path == "scheduler.teams"
     spec = load_environment(tmp_path / "environments" / "vision.toml")
     assert spec.further_teams == ("blue", "green")
     plain = spec.model_copy(update={"scheduler": spec.scheduler.model_copy(update={"kind": "plain"})})
@@ -79,6 +81,19 @@ def test_a_setting_of_the_wrong_form_is_told_with_where_it_stands(
             environment_text() + "[scheduler.teams.root]\n",
             "scheduler.teams.root",
             "accounting has an account",
+        ),
+        *(
+            (
+                environment_text() + f"[scheduler.teams.{name}]\n",
+                f"scheduler.teams.{name}",
+                "role would be named",
+            )
+            for name in ("head", "node", "operator", "member", "lease")
+        ),
+        (
+            environment_text() + f"[scheduler.teams.vision]\nmembers = ['{SOMEBODY}']\n",
+            "scheduler.teams.vision.members",
+            "neither lets anybody in nor keeps anybody out",
         ),
         (environment_text(team='team = "root"'), "team", "accounting has an account"),
         (environment_text().replace("fleets.gpu", "fleets.default"), "fleets.default", "partition"),
@@ -139,11 +154,24 @@ def test_two_teams_whose_users_would_be_one_are_refused(tmp_path: Path) -> None:
         ),
         (
             environment_text() + "[scheduler]\naccounting = false\n[scheduler.teams.blue]\n",
-            ["scheduler.accounting"],
+            ["scheduler.accounting", "scheduler.teams"],
         ),
+        (environment_text() + "[fsx]\nrun_max_gib = 1200\n", ["fsx.run_max_gib"]),
+        (environment_text() + "[scheduler]\nkind = 'plain'\n[fsx]\nrun_max_gib = 1200\n", []),
     ],
 )
 def test_a_setting_without_effect_is_warned_of(tmp_path: Path, text: str, paths: list[str]) -> None:
     errors, warnings = checked(tmp_path, text)
     assert errors == []
     assert sorted(each.path for each in warnings) == paths
+
+
+def test_that_teams_share_what_their_programs_can_reach_is_told(tmp_path: Path) -> None:
+    _, (warning,) = checked(tmp_path, environment_text() + "[scheduler.teams.blue]\n")
+    assert "root on all machines" in warning.what and "an environment each" in warning.do
+    assert checked(tmp_path, environment_text() + "[scheduler.teams.vision]\nshare = 2\n") == ([], [])
+
+
+def test_the_own_team_may_be_called_as_a_role_is(tmp_path: Path) -> None:
+    text = environment_text(team='team = "node"') + "[scheduler.teams.node]\nshare = 2\n"
+    assert checked(tmp_path, text) == ([], [])
