@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from node.health.all_reduce import Measured, measure
+from node.health.all_reduce import Measured, measure, measure_alone
 from node.health.meeting import listen
 from trainer.allreduce import bus_bandwidth, pair_rounds
 
@@ -39,7 +39,14 @@ def test_two_nodes_below_the_least_are_measured_in_pairs(monkeypatch: pytest.Mon
 
     def part(rank: int) -> Measured:
         return measure(
-            turn, python=sys.executable, rank=rank, count=2, gpus=1, first=("127.0.0.1", port), least_gbs=1e6
+            turn,
+            python=sys.executable,
+            rank=rank,
+            count=2,
+            gpus=1,
+            first=("127.0.0.1", port),
+            least_gbs=1e6,
+            seconds=120,
         )
 
     with ThreadPoolExecutor(2) as pool:
@@ -48,3 +55,22 @@ def test_two_nodes_below_the_least_are_measured_in_pairs(monkeypatch: pytest.Mon
     assert first.gbs is not None and second.gbs is None
     ((a, b, gbs),) = first.pairs
     assert (a, b) == (0, 1) and gbs > 0
+
+
+def test_what_fails_on_a_node_alone_is_its_own_and_what_takes_too_long_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    turn = Measured("", "", 0.0)
+    assert measure_alone(turn, python=sys.executable, gpus=2, seconds=120) == turn
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ -e "$0.slow" ] && exec sleep 60\necho "CUDA error" >&2\nexit 1\n')
+    python.chmod(0o755)
+    found = measure_alone(turn, python=str(python), gpus=2, seconds=60)
+    assert (found.own, found.error, found.is_well) == ("CUDA error", "", False)
+    (tmp_path / "python.slow").touch()
+    found = measure_alone(turn, python=str(python), gpus=2, seconds=0.3)
+    assert found.own == "" and found.error.startswith("no end after 0 s") and not found.is_well
+    nothing = measure_alone(turn, python=str(tmp_path / "none"), gpus=2, seconds=1)
+    assert "cannot be run" in nothing.own

@@ -9,18 +9,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from node.health import meeting, ring
-from node.health.all_reduce import Measured, measure
+from node.health.all_reduce import Measured, measure, measure_alone
 from node.health.meeting import Line, MeetingError, Message
 from node.health.verdict import Verdict, judge
 
 CACHE_SECONDS = 12 * 3600.0
 _TEST_SECONDS = 240.0
+"""For all measurements: with what comes before them they end within Slurm's PrologEpilogTimeout."""
+_ALONE_SECONDS = 160.0
+"""For what a node measures by itself; a new machine reads torch from a disk that is still being filled."""
+_SLACK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,50 +59,55 @@ class Fabric:
 
     def __init__(self, party: Party, cache: Path, python: str, join_seconds: float) -> None:
         self._party, self._cache, self._python, self._join = party, cache, python, join_seconds
+        self._measured, self._port = Measured("", "", 0.0), 0
 
     def test(self) -> Verdict:
         """Meet, measure unless it was measured before, and return what this node is to do."""
+        party = self._party
         try:
-            with meeting.listen(self._party.address, 0) as server:
-                port = int(server.getsockname()[1])
+            with contextlib.ExitStack() as servers:
+                self._server = servers.enter_context(meeting.listen(party.address, 0))
                 hello = {
-                    "rank": self._party.rank,
-                    "boot": self._party.boot,
-                    "ring": [self._party.address, port],
-                    "gpus": self._party.gpus,
-                    "busy": self._party.busy,
-                    "sick": self._party.sick,
+                    "rank": party.rank,
+                    "boot": party.boot,
+                    "ring": [party.address, int(self._server.getsockname()[1])],
+                    "gpus": party.gpus,
+                    "busy": party.busy,
+                    "sick": party.sick,
                 }
-                self._server = server
-                return self._lead(hello) if self._party.rank == 0 else self._follow(hello)
-        except OSError as error:
-            return Verdict(bad=f"no port could be opened on {self._party.address}: {error}")
+                if party.rank:
+                    return self._follow(hello)
+                ports = meeting.meeting_ports(party.job_id)
+                return self._lead(hello, servers.enter_context(meeting.listen_first(party.address, ports)))
+        except OSError as error:  # jobs of others may hold the ports
+            return Verdict(warning=f"not tested: no port could be opened on {party.address}: {error}")
 
     def _follow(self, hello: Message) -> Verdict:
         party = self._party
+        until = time.monotonic() + self._join + _TEST_SECONDS + _SLACK_SECONDS
         try:
-            port = meeting.meeting_port(party.job_id)
-            line = meeting.join(party.first, port, party.key, hello, self._join)
+            ports = meeting.meeting_ports(party.job_id)
+            line = meeting.join(party.first, ports, party.key, hello, self._join)
         except MeetingError as error:
-            # Whose fault that is the first node can tell: it hears nobody, or all but this one.
-            return Verdict(note=f"the first node, {party.names[0]}, was not met: {error}")
+            return Verdict(warning=f"the first node, {party.names[0]}, was not met: {error}")
         try:
             while True:
-                order = line.receive(_TEST_SECONDS)
-                if order.get("do") != "measure":
+                order = line.receive(max(1.0, until - time.monotonic()))
+                if order.get("do") == "end":
                     return Verdict.read(order)
-                line.send(self._measure(order))
+                line.send(self._measure(order).to_message())
         except MeetingError as error:
-            return Verdict(note=f"the first node, {party.names[0]}, went away: {error}")
+            return Verdict(warning=f"the first node, {party.names[0]}, went away: {error}")
         finally:
             line.close()
 
-    def _lead(self, hello: Message) -> Verdict:
+    def _lead(self, hello: Message, server: socket.socket) -> Verdict:
         party = self._party
-        count = len(party.names)
-        with meeting.listen(party.address, meeting.meeting_port(party.job_id)) as server:
+        self._port = int(server.getsockname()[1])
+        others = set(range(1, len(party.names)))
+        with server:
             # One that is sick itself only lets the others go that come by.
-            found = meeting.gather(server, party.key, count - 1, 3.0 if party.sick else self._join)
+            found = meeting.gather(server, party.key, others, 3.0 if party.sick else self._join)
         hellos = {0: hello, **{rank: message for rank, (_, message) in found.items()}}
         lines = {rank: line for rank, (line, _) in found.items()}
         try:
@@ -117,7 +127,8 @@ class Fabric:
             return {}  # the job will not start here: Slurm is being told why
         missing = [name for rank, name in enumerate(party.names) if rank not in hellos]
         if missing:
-            return self._blame_absence(missing)
+            # Whose fault that is nobody can tell: Slurm's own watch over nodes decides.
+            return {0: Verdict(absent=tuple(missing), warning=f"not met: {', '.join(missing)}")}
         key = _key(party.names, hellos)
         if (known := _read(self._cache / f"{key}.json")) is not None:
             return {0: Verdict(note="tested before", gbs=known.get("gbs"))}
@@ -127,46 +138,57 @@ class Fabric:
             _write(self._cache / f"{key}.json", {"gbs": gbs, "nodes": list(party.names)})
         return verdicts
 
-    def _blame_absence(self, missing: list[str]) -> dict[int, Verdict]:
-        """Judge who is to blame where not all have come: who hears less than half of the others is."""
-        others = len(self._party.names) - 1
-        if 2 * len(missing) > others and others > 1:
-            why = f"{len(missing)} of {others} other nodes could not reach it"
-            return {0: Verdict(bad=why)}
-        return {0: Verdict(absent=tuple(missing), note=f"not met: {', '.join(missing)}")}
-
     def _measure_all(self, hellos: dict[int, Message], lines: dict[int, Line]) -> dict[int, Measured | None]:
-        """Have every node measure, this one too; None for one that told nothing."""
+        """Have every node measure, this one too, as long as all is well; None for one that told nothing."""
+        until = time.monotonic() + _TEST_SECONDS
         gpus = min(int(each.get("gpus") or 0) for each in hellos.values())
         rings = [hellos[rank]["ring"] for rank in range(len(hellos))]
-        order: Message = {"do": "measure", "gpus": gpus, "rings": rings, "least_gbs": self._party.least_gbs}
-        told: dict[int, Measured | None] = dict.fromkeys(hellos)
+        orders: list[tuple[Message, float]] = [({"do": "ring", "rings": rings}, ring.STEP_SECONDS)]
+        if gpus:
+            orders.append(({"do": "alone", "gpus": gpus}, _ALONE_SECONDS))
+            orders.append(({"do": "together", "gpus": gpus, "port": self._port}, _TEST_SECONDS))
+        told: dict[int, Measured | None] = {}
+        for order, seconds in orders:
+            left = min(seconds, until - time.monotonic() - _SLACK_SECONDS)
+            told = self._ask({**order, "seconds": left, "least_gbs": self._party.least_gbs}, lines)
+            if not all(each is not None and each.is_well for each in told.values()):
+                break
+        return told
+
+    def _ask(self, order: Message, lines: dict[int, Line]) -> dict[int, Measured | None]:
+        """Have every node carry out one measurement at the same time."""
+        until = time.monotonic() + float(order["seconds"]) + _SLACK_SECONDS
+        told: dict[int, Measured | None] = dict.fromkeys((0, *lines))
         for line in lines.values():
             with contextlib.suppress(MeetingError):
                 line.send(order)
-        told[0] = Measured.read(self._measure(order))
-        until = time.monotonic() + _TEST_SECONDS
+        told[0] = self._measure(order)
         for rank, line in lines.items():
             with contextlib.suppress(MeetingError, KeyError, TypeError, ValueError):
                 told[rank] = Measured.read(line.receive(max(1.0, until - time.monotonic())))
         return told
 
-    def _measure(self, order: Message) -> Message:
-        """Carry out a measurement; returns what to tell the first node."""
-        party, rings = self._party, [(str(host), int(port)) for host, port in order["rings"]]
-        turn = ring.exchange(self._server, rings[(party.rank + 1) % len(rings)])
-        measured = Measured(turn.sent, turn.received, turn.seconds)
-        if int(order["gpus"]) and not turn.sent and not turn.received:
-            measured = measure(
-                measured,
-                python=self._python,
-                rank=party.rank,
-                count=len(rings),
-                gpus=int(order["gpus"]),
-                first=(party.first, meeting.meeting_port(party.job_id)),
-                least_gbs=float(order["least_gbs"]),
-            )
-        return measured.to_message()
+    def _measure(self, order: Message) -> Measured:
+        """Carry out one measurement; returns what has come of all of them so far."""
+        party, seconds = self._party, float(order["seconds"])
+        if order["do"] == "ring":
+            addresses = tuple((str(host), int(port)) for host, port in order["rings"])
+            turn = ring.exchange(ring.Place(self._server, party.rank, addresses, party.key), seconds)
+            self._measured = Measured(turn.sent, turn.received, turn.seconds)
+            return self._measured
+        so_far, gpus = self._measured, int(order["gpus"])
+        if order["do"] == "alone":
+            return measure_alone(so_far, python=self._python, gpus=gpus, seconds=seconds)
+        return measure(
+            so_far,
+            python=self._python,
+            rank=party.rank,
+            count=len(party.names),
+            gpus=gpus,
+            first=(party.first, int(order["port"])),
+            least_gbs=float(order["least_gbs"]),
+            seconds=seconds,
+        )
 
 
 def check_fabric(

@@ -1,6 +1,7 @@
 """How the nodes of a job meet before it starts: the first one listens, the others tell it who they are.
 
-One JSON object a line over TCP. Nobody waits longer than JOIN_SECONDS for the others.
+One JSON object a line over TCP. Nobody waits longer than JOIN_SECONDS for the others. Programs of other jobs
+may hold a port, or connect to one: neither keeps the nodes from meeting.
 """
 
 from __future__ import annotations
@@ -8,18 +9,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 JOIN_SECONDS = 30.0
 _PORTS = range(31000, 32700)
 """Above those of runs (node/placement.py), below Linux's ephemeral ones."""
+_PORT_TRIES, _PORT_STEP = 5, 331
 _RETRY_SECONDS = 0.05
+_WELCOME_SECONDS = 4.0
+"""Until one that takes a connection and says nothing is held for a stranger."""
 _LONGEST_LINE = 1 << 20
+_LONGEST_HELLO = 1 << 14
+_STRANGERS = 128
+"""Connections that have not said yet who they are; beyond, the oldest is closed."""
 
 Message = dict[str, Any]
 
@@ -28,9 +36,9 @@ class MeetingError(Exception):
     """The others could not be reached, or went away; the message is one line."""
 
 
-def meeting_port(job_id: int) -> int:
-    """Return the port of a job's meeting: jobs that start at one time on one machine get different ones."""
-    return _PORTS[job_id % len(_PORTS)]
+def meeting_ports(job_id: int) -> list[int]:
+    """Return the ports of a job's meeting, the first that is free counts: jobs that start together differ."""
+    return [_PORTS[(job_id + turn * _PORT_STEP) % len(_PORTS)] for turn in range(_PORT_TRIES)]
 
 
 class Line:
@@ -57,15 +65,30 @@ class Line:
             if left <= 0 or len(self._rest) > _LONGEST_LINE:
                 raise MeetingError(f"no word within {seconds:g} s")
             self.connection.settimeout(left)
-            try:
-                found = self.connection.recv(65536)
-            except TimeoutError:
-                continue
-            except OSError as error:
-                raise MeetingError(f"a node has gone: {error}") from error
-            if not found:
-                raise MeetingError("a node has gone")
-            self._rest += found
+            self._read()
+        return self._take()
+
+    def look(self) -> Message | None:
+        """Return the first message if all of it has come, without waiting; MeetingError as for `receive`."""
+        self.connection.setblocking(False)
+        self._read()
+        if len(self._rest) > _LONGEST_HELLO:
+            raise MeetingError("somebody spoke who does not belong to the job")
+        return self._take() if b"\n" in self._rest else None
+
+    def _read(self) -> None:
+        """Take what has come; nothing where nothing does in the connection's time."""
+        try:
+            found = self.connection.recv(65536)
+        except (TimeoutError, BlockingIOError):
+            return
+        except OSError as error:
+            raise MeetingError(f"a node has gone: {error}") from error
+        if not found:
+            raise MeetingError("a node has gone")
+        self._rest += found
+
+    def _take(self) -> Message:
         line, _, self._rest = self._rest.partition(b"\n")
         proof, _, body = line.partition(b" ")
         if not hmac.compare_digest(proof, self._proof(body)):
@@ -99,45 +122,83 @@ def listen(address: str, port: int) -> socket.socket:
     return server
 
 
+def listen_first(address: str, ports: Sequence[int]) -> socket.socket:
+    """Return a listening socket on the first of the ports that is free; OSError if none is."""
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):
+            return listen(address, port)
+    return listen(address, ports[-1])
+
+
 def join(
-    address: str, port: int, key: bytes, hello: Mapping[str, Any], seconds: float = JOIN_SECONDS
+    address: str, ports: Sequence[int], key: bytes, hello: Mapping[str, Any], seconds: float = JOIN_SECONDS
 ) -> Line:
-    """Connect to the node that listens and say who this one is; MeetingError where it is not reached."""
+    """Say who this one is to the node that listens on one of the ports, and return the connection.
+
+    MeetingError where nobody answers who has the key.
+    """
     until = time.monotonic() + seconds
-    while True:
+    why = ""
+    for port in itertools.cycle(ports):
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        patience = left if len(ports) == 1 else min(left, _WELCOME_SECONDS)
         try:
-            left = max(0.1, until - time.monotonic())
-            line = Line(socket.create_connection((address, port), timeout=left), key)
-        except OSError as error:
-            if time.monotonic() + _RETRY_SECONDS > until:
-                raise MeetingError(
-                    f"{address}:{port} was not reached within {seconds:g} s: {error}"
-                ) from error
-            time.sleep(_RETRY_SECONDS)
-            continue
-        line.send(hello)
-        return line
+            return _introduce(address, port, key, hello, patience)
+        except (OSError, MeetingError) as error:
+            why = f"port {port}: {error}"
+            time.sleep(_RETRY_SECONDS / len(ports))
+    raise MeetingError(f"{address} was not reached within {seconds:g} s, {why}")
+
+
+def _introduce(address: str, port: int, key: bytes, hello: Mapping[str, Any], seconds: float) -> Line:
+    """Connect, say who this one is and wait for the welcome."""
+    line = Line(socket.create_connection((address, port), timeout=seconds), key)
+    try:
+        # The port keeps a stranger who got this on another one from passing it on.
+        line.send({**hello, "port": port})
+        if line.receive(seconds).get("welcome") != hello["rank"]:
+            raise MeetingError("somebody answered who does not listen for this node")
+    except MeetingError:
+        line.close()
+        raise
+    return line
 
 
 def gather(
-    server: socket.socket, key: bytes, count: int, seconds: float = JOIN_SECONDS
+    server: socket.socket, key: bytes, ranks: Set[int], seconds: float = JOIN_SECONDS
 ) -> dict[int, tuple[Line, Message]]:
-    """Return the connection and first message of each rank that came in time, until `count` have."""
+    """Return the connection and first message of each of `ranks` that came in time, until all have."""
     until = time.monotonic() + seconds
+    port = server.getsockname()[1]
     found: dict[int, tuple[Line, Message]] = {}
     waiting: list[Line] = []
-    while len(found) < count and (left := until - time.monotonic()) > 0:
+    while len(found) < len(ranks) and (left := until - time.monotonic()) > 0:
         ready, _, _ = select.select([server, *(each.connection for each in waiting)], [], [], left)
-        if server in ready:
-            with contextlib.suppress(OSError):
-                waiting.append(Line(server.accept()[0], key))
         for line in [each for each in waiting if each.connection in ready]:
             waiting.remove(line)
             try:
-                hello = line.receive(1.0)
-                found[int(hello["rank"])] = line, hello
+                if (hello := line.look()) is None:
+                    waiting.append(line)
+                    continue
+                rank = int(hello["rank"])
+                if rank not in ranks or int(hello["port"]) != port:
+                    raise MeetingError("it belongs elsewhere")
+                line.connection.settimeout(1.0)
+                line.send({"welcome": rank})
             except (MeetingError, KeyError, TypeError, ValueError):
                 line.close()
+                continue
+            if rank in found:  # it has tried again, and listens to this one
+                found[rank][0].close()
+            found[rank] = line, hello
+        if server in ready:
+            with contextlib.suppress(OSError):
+                waiting.append(Line(server.accept()[0], key))
+            for line in waiting[:-_STRANGERS]:
+                line.close()
+            del waiting[:-_STRANGERS]
     for line in waiting:
         line.close()
     return found

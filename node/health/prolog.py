@@ -88,9 +88,9 @@ def _network(
         addresses = _addresses([names[0], name], os.environ.get("SLURM_NODE_ALIASES", ""))
         key = _key(job_id)
     except (SlurmError, OSError) as error:
-        return Verdict(note=f"not tested: {error}")
+        return Verdict(warning=f"not tested: {error}")
     if name not in addresses or names[0] not in addresses:
-        return Verdict(note="not tested: Slurm knows no addresses")
+        return Verdict(warning="not tested: Slurm knows no addresses")
     found = query(machine)
     gpus: list[Gpu] = [] if isinstance(found, Finding) else found
     busy = any(gpu.busy for gpu in gpus)
@@ -145,8 +145,8 @@ def _as_check(verdict: Verdict, seconds: float) -> Checked:
     told = f"{verdict.gbs:.1f} GB/s" if verdict.gbs is not None else "all nodes reach each other"
     if verdict.bad:
         return Checked("fabric", FAILED, verdict.bad, seconds)
-    if verdict.refused:
-        return Checked("fabric", WARNING, verdict.refused, seconds)
+    if verdict.refused or verdict.warning:
+        return Checked("fabric", WARNING, verdict.refused or verdict.warning, seconds)
     return Checked("fabric", OK, verdict.note or told, seconds)
 
 

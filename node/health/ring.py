@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from node.health import meeting
+
 SENT_BYTES = 8 << 20
 STEP_SECONDS = 10.0
 _CHUNK = 1 << 18
@@ -33,65 +35,83 @@ class Turn:
         return SENT_BYTES * 8 / 1e9 / max(self.seconds, 1e-6)
 
 
-def exchange(server: socket.socket, following: tuple[str, int], seconds: float = STEP_SECONDS) -> Turn:
-    """Send SENT_BYTES to the `following` node's address and port while as much arrives at `server`."""
+@dataclass(frozen=True)
+class Place:
+    """One node's place in the ring."""
+
+    server: socket.socket
+    """Where the node before it connects to."""
+    rank: int
+    addresses: tuple[tuple[str, int], ...]
+    """Address and port of all nodes, in the order of their ranks."""
+    key: bytes
+    """By which the neighbours know each other: a stranger's connection is nobody's turn."""
+
+
+def exchange(place: Place, seconds: float = STEP_SECONDS) -> Turn:
+    """Send SENT_BYTES to the following node while as much arrives from the one before."""
     begun = time.monotonic()
     received: list[str] = []
 
     def take() -> None:
-        received.append(_receive(server, seconds))
+        received.append(_receive(place, seconds))
 
     taking = threading.Thread(target=take, daemon=True)
     taking.start()
-    sent = _send(following, seconds)
+    sent = _send(place, seconds)
     taking.join(seconds + 1.0)
     return Turn(sent, received[0] if received else "it did not end", time.monotonic() - begun)
 
 
-def _send(address: tuple[str, int], seconds: float) -> str:
+def _send(place: Place, seconds: float) -> str:
     until = time.monotonic() + seconds
     chunk = bytes(_CHUNK)
+    host, port = place.addresses[(place.rank + 1) % len(place.addresses)]
     try:
-        with socket.create_connection(address, timeout=seconds) as connection:
+        line = meeting.join(host, [port], place.key, {"rank": place.rank}, seconds)
+        with line.connection:
             for _ in range(SENT_BYTES // _CHUNK):
-                connection.settimeout(max(0.01, until - time.monotonic()))
-                connection.sendall(chunk)
-    except OSError as error:
+                line.connection.settimeout(max(0.01, until - time.monotonic()))
+                line.connection.sendall(chunk)
+    except (OSError, meeting.MeetingError) as error:
         return str(error) or type(error).__name__
     return ""
 
 
-def _receive(server: socket.socket, seconds: float) -> str:
+def _receive(place: Place, seconds: float) -> str:
     until, count = time.monotonic() + seconds, 0
-    server.settimeout(seconds)
+    before = (place.rank - 1) % len(place.addresses)
+    found = meeting.gather(place.server, place.key, {before}, seconds)
+    if before not in found:
+        return "timed out"
+    line, _ = found[before]
     try:
-        connection, _ = server.accept()
-        with connection:
+        with line.connection:
             while count < SENT_BYTES:
-                connection.settimeout(max(0.01, until - time.monotonic()))
-                found = connection.recv(_CHUNK)
-                if not found:
+                line.connection.settimeout(max(0.01, until - time.monotonic()))
+                piece = line.connection.recv(_CHUNK)
+                if not piece:
                     return f"it ended after {count} of {SENT_BYTES} bytes"
-                count += len(found)
+                count += len(piece)
     except OSError as error:
         return str(error) or type(error).__name__
     return ""
 
 
-def broken(turns: Mapping[int, Turn | None]) -> dict[int, str]:
-    """Return the ranks to blame with the reason; None is a node that told of no turn.
+def broken(turns: Mapping[int, Turn]) -> dict[int, str]:
+    """Return the ranks to blame with the reason.
 
     A node with trouble in both directions is to blame; where one link alone is broken, the node that it leads
     to, for nobody else can tell.
     """
     count = len(turns)
     bad = {
-        rank: "it told nothing" if turn is None else f"neither sends ({turn.sent}) nor receives"
+        rank: f"neither sends ({turn.sent}) nor receives"
         for rank, turn in turns.items()
-        if turn is None or (turn.sent and turn.received)
+        if turn.sent and turn.received
     }
     for rank, turn in sorted(turns.items()):
         following = (rank + 1) % count
-        if turn is not None and turn.sent and not {rank, following} & set(bad):
+        if turn.sent and not {rank, following} & set(bad):
             bad[following] = f"is not reached by the node before it: {turn.sent}"
     return bad
