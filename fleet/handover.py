@@ -1,29 +1,26 @@
-"""Hands a run to its head node: its files into the bucket, one command, and the queue's answer to it."""
+"""Hands a run to its head node: its files into the bucket, and one command."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fleet import aws
-from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.head import running_head
-from fleet.run_store import FINAL_EVENTS, RunStore
-from fleet.runs import events_of, read_events
+from fleet.run_store import RunStore
 from fleet.session import Session
 from stacks.problems import UserError
 
 ANSWER_SECONDS = 30.0
 """How long the queue's answer is waited for: it comes within a second from a head that stands."""
 ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5
-_LOOKS_AT_COMMAND = 4
-"""Systems Manager tells of a command's end more slowly than the bucket, so it is asked less often."""
+_EXIT_UNHEARD = 75
+"""Of a command whose head still starts, or whose queue does not answer."""
 _UPLOADS = 16
 
 
@@ -89,60 +86,40 @@ def send(
     return head, str(answer["Command"]["CommandId"])
 
 
-def await_queued(
-    store: RunStore, run_id: str, attempt: int, told: tuple[str, str], wait_s: float = ANSWER_SECONDS
-) -> bool:
-    """Return whether the queue has taken the run up; False where it has not answered within `wait_s`.
+@dataclass(frozen=True)
+class CommandAnswer:
+    """What became of a command to the head node."""
 
-    `told` is the head's instance id and the command's. Raises ActError with the reason where it was refused,
-    or where the head could not even ask the queue: the run is then ended as FAILED.
-    """
-    deadline, pause, looks = time.monotonic() + wait_s, _FIRST_PAUSE, 0
-    while time.monotonic() < deadline:
-        if _taken_up(store, run_id, attempt):
-            return True
-        looks += 1
-        if looks % _LOOKS_AT_COMMAND == 0:
-            status, said = command_answer(store, *told)
-            if status in ENDED_COMMAND and status != "Success" and not _taken_up(store, run_id, attempt):
-                _end_unheard(
-                    store, run_id, attempt, said or f"the command to the head node ended as {status}"
-                )
-        time.sleep(pause)
-        pause = min(_LONGEST_PAUSE, pause * 1.2)
-    return False
+    status: str
+    """`Pending`, `InProgress`, `Success`, `Failed`, ...; see ENDED_COMMAND."""
+    said: str
+    """The end of what it said on standard error, else on standard output."""
+    code: int
+    """Its exit code; -1 where it has none (yet)."""
 
+    @property
+    def unheard(self) -> bool:
+        """Whether it has ended without having reached the queue, so that it is worth sending again."""
+        if self.status not in ENDED_COMMAND or self.status == "Success":
+            return False
+        return self.status != "Failed" or self.code in (-1, _EXIT_UNHEARD)
 
-def _taken_up(store: RunStore, run_id: str, attempt: int) -> bool:
-    """Return whether the run is queued or beyond; raises ActError where it was refused."""
-    events = events_of(read_events(store, run_id), attempt)
-    if not events:
-        return False
-    last = events[-1]
-    refused = last["event"] == "FAILED" and all(each["event"] != "RUNNING" for each in events)
-    if refused:
-        raise ActError(f"the queue refused the run {run_id}: {last['detail'].get('cause', '')}")
-    return last["event"] in FINAL_EVENTS or any(each["event"] == "QUEUED" for each in events)
+    @property
+    def refused(self) -> bool:
+        """Whether the queue, or the head itself, has said no."""
+        return self.status == "Failed" and not self.unheard
 
 
-def _end_unheard(store: RunStore, run_id: str, attempt: int, why: str) -> None:
-    """End a run that the queue does not know, and raise ActError; where it does after all, leave it to it."""
-    line = {"time": utc_now(), "event": "FAILED", "detail": {"cause": f"it did not reach the queue: {why}"}}
-    if store.append_line(run_id, "events.jsonl", line):
-        raise ActError(f"the run {run_id} did not reach the queue: {why}")
-    _taken_up(store, run_id, attempt)
-
-
-def command_answer(store: RunStore, instance_id: str, command_id: str) -> tuple[str, str]:
-    """Return a command's status, and the end of what it said on standard error, else on standard output."""
+def command_answer(store: RunStore, instance_id: str, command_id: str) -> CommandAnswer:
+    """Return what became of a command, as far as Systems Manager knows."""
     try:
         answer = store.ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
     except Exception as error:
         if aws.error_code(error) != "InvocationDoesNotExist":
             raise
-        return "Pending", ""
+        return CommandAnswer("Pending", "", -1)
     said = str(answer.get("StandardErrorContent") or answer.get("StandardOutputContent") or "")
-    return str(answer["Status"]), said.strip()[-2000:]
+    return CommandAnswer(str(answer["Status"]), said.strip()[-2000:], int(answer.get("ResponseCode", -1)))
 
 
 @contextmanager

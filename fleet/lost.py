@@ -53,10 +53,10 @@ def _lost_with_its_command(store: RunStore, run: RunStatus, told: dict[str, str]
     except Exception as error:
         if aws.error_code(error) != "InvocationDoesNotExist":
             raise
-        return not _is_running(store, told["instance_id"])
+        return not is_running(store, told["instance_id"])
     if answer["Status"] not in ENDED_COMMAND:
         # Systems Manager notices a machine's end late, if at all.
-        return not _is_running(store, told["instance_id"])
+        return not is_running(store, told["instance_id"])
     if queued and answer["Status"] == "Success":
         return False  # the queue has it, and says so in a moment
     return read_run(store, run.run_id).active  # it may have written its last event while we looked
@@ -113,7 +113,8 @@ def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> d
     return None
 
 
-def _is_running(store: RunStore, instance_id: str) -> bool:
+def is_running(store: RunStore, instance_id: str) -> bool:
+    """Return whether that machine is there, as EC2 tells."""
     filters = [{"Name": "instance-id", "Values": [instance_id]}]
     answer = store.ec2.describe_instances(Filters=filters)
     states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]

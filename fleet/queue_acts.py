@@ -8,12 +8,12 @@ from typing import Literal
 from fleet import aws
 from fleet.environment import read_outputs
 from fleet.errors import ActError
-from fleet.handover import ANSWER_SECONDS, ENDED_COMMAND, command_answer, send
+from fleet.handover import ANSWER_SECONDS, command_answer, send
 from fleet.head import find_head
 from fleet.job_queueing import SLURM
 from fleet.run_control import TellQueue
 from fleet.run_store import RunStore, open_runs
-from fleet.runs import read_run
+from fleet.runs import SUBMITTED, read_run
 from fleet.session import Session
 from stacks.problems import UserError
 
@@ -54,7 +54,9 @@ def queue_teller(session: Session) -> TellQueue:
         try:
             _tell(session, store, act, run_id, str(request.get("team", "")))
         except QueueRefusedError:
-            raise
+            if read_run(store, run_id).state != SUBMITTED:
+                raise
+            return False  # the queue does not have it yet; when it gets it, it finds the cancellation
         except (ActError, UserError):
             return False  # the head is being replaced, or the environment is not up
         return True
@@ -79,11 +81,14 @@ def _tell(session: Session, store: RunStore, act: str, run_id: str, team: str) -
         raise ActError(why) from error
     deadline, pause = time.monotonic() + ANSWER_SECONDS, _FIRST_PAUSE
     while time.monotonic() < deadline:
-        status, said = command_answer(store, *told)
-        if status == "Success":
-            return said
-        if status in ENDED_COMMAND:
-            raise QueueRefusedError(f"the queue refused to {act} the run {run_id}: {said or status}")
+        answer = command_answer(store, *told)
+        if answer.status == "Success":
+            return answer.said
+        if answer.refused:
+            raise QueueRefusedError(f"the queue refused to {act} the run {run_id}: {answer.said}")
+        if answer.unheard:
+            why = answer.said or f"the command to the head node ended as {answer.status}"
+            raise ActError(f"the queue could not be told to {act} the run {run_id}: {why}; try again")
         time.sleep(pause)
         pause = min(_LONGEST_PAUSE, pause * 1.2)
     raise ActError(f"the head node has not answered within {ANSWER_SECONDS:.0f} s")

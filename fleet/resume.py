@@ -12,10 +12,11 @@ from typing import Any
 
 from fleet.clock import utc_now
 from fleet.errors import ActError
-from fleet.handover import await_queued, bearing_with_the_cloud, send
+from fleet.handover import bearing_with_the_cloud, send
 from fleet.head import find_head
 from fleet.job_checks import most_nodes
 from fleet.job_queueing import PLAIN, SLURM, engine_of
+from fleet.queued import await_queued
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
@@ -58,7 +59,9 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
             raise ActError(f"the run {run_id} was resumed by somebody else just now")
         told = _start(session, outputs, store, run_id, run.attempt, head, request)
         if engine == SLURM:
-            await_queued(store, run_id, attempt, told)
+            document = run_document(outputs, str(request.get("team", "")))
+            if not await_queued(session, document, run_id, attempt, told):
+                raise ActError(f"no head node has confirmed that {run_id} is queued: see `fleetform queue`")
     if engine != SLURM:
         make_room(session)
     return told[0]

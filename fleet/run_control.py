@@ -49,13 +49,15 @@ def cancel(
     *,
     tell: TellQueue = _no_queue,
     wait_s: float = 150,
+    head_s: float = 900,
     on_wait: Callable[[RunStatus], None] = lambda run: None,
 ) -> RunStatus:
     """End the run and return how it ended; one that has ended already is left as it is.
 
     The head node stops the run's nodes, with a grace period for a checkpoint; its queue hears of it by
-    `tell`. Where the head node or its dispatcher is gone, this does it instead. Raises ActError where the
-    run has not ended after `wait_s` seconds.
+    `tell`. Where the head node or its dispatcher is gone, this does it instead; where the queue's head is
+    being replaced, the new one is waited for. Raises ActError where none has come after `head_s` seconds, or
+    where the run has not ended `wait_s` seconds after it was told to.
     """
     run = read_run(store, run_id)
     if not run.active:
@@ -70,7 +72,10 @@ def cancel(
                 continue
             if queued and not told:
                 told = tell("cancel", run_id)  # again, until there is a head that takes it
-            if time.monotonic() > begun + wait_s:
+                begun = time.monotonic() if told else begun
+            if queued and not told and time.monotonic() > begun + head_s:
+                raise ActError(f"no head node has taken the cancellation of {run_id} within {head_s:.0f} s")
+            if (told or not queued) and time.monotonic() > begun + wait_s:
                 raise ActError(f"the run {run_id} has not ended {wait_s:.0f} s after it was told to")
             on_wait(run)
             time.sleep(delay)

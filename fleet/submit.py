@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,13 @@ from fleet import aws, code_archive, datasets
 from fleet.clock import utc_now
 from fleet.code_archive import CodeArchive
 from fleet.datasets import Dataset
-from fleet.handover import await_queued, bearing_with_the_cloud, hand_over, request_text
+from fleet.handover import bearing_with_the_cloud, hand_over, request_text
 from fleet.head import find_head
 from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_script
 from fleet.job_digest import job_digest
 from fleet.job_forms import task_ids
 from fleet.job_queueing import SLURM, ignored_settings, site_of
+from fleet.queued import await_queued
 from fleet.requirements import LockedRequirements, read_requirements
 from fleet.run_control import end_lost_holders
 from fleet.run_store import RunStore, open_runs
@@ -59,11 +60,17 @@ class _Cargo:
     packages: LockedRequirements | None
 
 
-def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submitted:
+def submit(
+    session: Session,
+    outputs: EnvironmentOutputs,
+    job: JobSpec,
+    on_wait: Callable[[str], None] = lambda said: None,
+) -> Submitted:
     """Check the job, bring what it needs to the bucket and start it; the ledger has it as `run.submit`.
 
     Raises UserError with every problem of the job, ActError where the environment can't take it. Of a run
-    that did not start, nothing is left in the bucket but its dataset and its list of packages.
+    that did not start, nothing is left in the bucket but its dataset and its list of packages. A head that
+    does not answer at once is waited for, which `on_wait` is told.
     """
     about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
     site, store = site_of(outputs, session.cloud.variables), open_runs(session)
@@ -83,7 +90,7 @@ def submit(session: Session, outputs: EnvironmentOutputs, job: JobSpec) -> Submi
         run = {"run_id": run_id, **_described(session, outputs, request, cargo)}
         document = run_document(outputs, queueing.team)
         told = hand_over(session, store.bucket, document, head, run_id, _files(run, request, code))
-        queued = queueing.scheduler == SLURM and await_queued(store, run_id, 1, told)
+        queued = queueing.scheduler == SLURM and await_queued(session, document, run_id, 1, told, on_wait)
     if queueing.scheduler != SLURM:
         make_room(session)
     warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]

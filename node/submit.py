@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from node.slurm.client import ask, say
+from node.slurm.client import order
 
 
 def scheduler() -> str:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--team", default="")
     told = parser.parse_args(arguments)
     if scheduler() == "slurm":
-        return say(ask("submit", told.run_id, told.team))
+        return order("submit", told.run_id, told.team)
     command = [sys.executable, "-m", "node.dispatch", "--run-id", told.run_id]
     os.execv(sys.executable, command)  # noqa: S606 - no shell is the point
     raise AssertionError("exec does not return")

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from scripts.console_io import emit_json, note, say, table
+from scripts.console_io import emit_json, note, say, table, warn
 from scripts.options import cloud_option, environment_argument, json_option
 
 _SHOWN_NODES = 3
+_OLD_SECONDS = 180.0
+"""The queue is published every minute at least."""
 
 
 @click.command()
@@ -32,6 +34,9 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     if found.time is None:
         say(f"the head node of {environment} has not published its queue yet")
         return 0
+    if _seconds_since(found.time) > _OLD_SECONDS:
+        old = f"this is the queue of {_ago(found.time)} ago ({found.time[:16].replace('T', ' ')} UTC)"
+        warn(f"{old}: the head node of {environment} has published none since")
     if not found.jobs:
         say(f"no runs wait or run in {environment}" + (f" for the team {team}" if team else ""))
         return 0
@@ -65,8 +70,12 @@ def _row(job: Mapping[str, Any]) -> tuple[object, ...]:
 def _ago(moment: str) -> str:
     from scripts.run_output import duration
 
+    return duration(_seconds_since(moment))
+
+
+def _seconds_since(moment: str) -> float:
     then = datetime.datetime.fromisoformat(moment)
-    return duration(max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds()))
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
 
 
 def _limit(minutes: int | None) -> str:

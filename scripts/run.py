@@ -172,17 +172,20 @@ def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
     session = open_session(job.environment, cloud, act="run.submit")
     assert session.caller  # the first look at the cloud: it answers, or a UserError says what to do
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
-    submitted = submit(session, outputs, job)
+    submitted = submit(session, outputs, job, on_wait=note)
     for each in submitted.warnings:
         warn(each)
-    if submitted.request.queueing.scheduler == SLURM and not submitted.queued:
-        warn("the head node has not said yet that the run is queued: see `fleetform queue`")
+    confirmed = submitted.queued or submitted.request.queueing.scheduler != SLURM
+    if not confirmed:
+        warn(
+            "no head node has confirmed that the run is queued: see `fleetform queue` before you count on it"
+        )
     if not follow:
         if as_json:
             emit_json({"run_id": submitted.run_id, "head": submitted.head, "tasks": submitted.tasks})
         else:
             say(submitted.run_id)
             note(f"follow it: fleetform logs {job.environment} {submitted.run_id} -f")
-        return 0
+        return 0 if confirmed else 1
     note(f"run {submitted.run_id}")
     return follow_to_end(session, submitted.run_id, as_json=as_json)

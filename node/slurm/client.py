@@ -12,6 +12,12 @@ _AWAY_SECONDS = 30.0
 """How long a clerk that is being started again is waited for."""
 _PAUSE = 0.1
 _ANSWER_SECONDS = 120.0
+EXIT_UNHEARD = 75
+"""Of a program that nobody has answered: the same may go well a little later. A refusal is 1."""
+
+
+class NoAnswerError(Exception):
+    """The clerk is away for longer than it takes to start; one line."""
 
 
 def clerk_socket() -> str:
@@ -21,7 +27,7 @@ def clerk_socket() -> str:
 
 
 def ask(act: str, run_id: str, team: str) -> tuple[bool, str]:
-    """Return whether the clerk has done it, and its sentence; a clerk that is away for long has not.
+    """Return whether the clerk has done it, and its sentence. Raises NoAnswerError.
 
     A request whose answer was lost is made again: each may be made twice.
     """
@@ -33,7 +39,7 @@ def ask(act: str, run_id: str, team: str) -> tuple[bool, str]:
             return bool(told["ok"]), str(told["message"])
         except (OSError, ValueError) as error:
             if time.monotonic() > deadline:
-                return False, f"the clerk on the head node does not answer: {error}"
+                raise NoAnswerError(f"the clerk on the head node does not answer: {error}") from error
             time.sleep(_PAUSE)
 
 
@@ -44,6 +50,15 @@ def _exchange(line: bytes) -> bytes:
         connection.sendall(line)
         with connection.makefile("rb") as answers:
             return answers.readline()
+
+
+def order(act: str, run_id: str, team: str) -> int:
+    """Ask the clerk, print what comes of it and return the exit code for it."""
+    try:
+        return say(ask(act, run_id, team))
+    except NoAnswerError as error:
+        print(error, file=sys.stderr)
+        return EXIT_UNHEARD
 
 
 def say(answer: tuple[bool, str]) -> int:
