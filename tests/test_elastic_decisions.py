@@ -12,10 +12,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from node.cluster.facts import ClusterFacts, FleetFacts
-from node.elastic.acts import Act, Address, End, Free, Join, Lose, PowerUp
+from node.elastic.acts import Act, Address, Drain, End, Free, Join, Lose, PowerUp, Rest
 from node.elastic.backoff import Backoff, describe, pause
 from node.elastic.capacity import Order, Refusal, fleet_request, ways
 from node.elastic.journal import Journal, TakenError
+from node.elastic.keeper import of
 from node.elastic.machines import FleetMachine, steadily
 from node.elastic.memory import Memory
 from node.elastic.orphans import orphans
@@ -280,13 +281,37 @@ def test_machines_without_an_address_and_those_of_jobs_get_no_name_from_the_keep
 
 
 def test_a_node_whose_machine_has_ended_is_lost_at_once_and_one_unseen_a_little_later() -> None:
-    busy = node("gpu-3", "ALLOCATED")
-    ended = machine("gpu-3", launch="0123", state="shutting-down", instance_id="i-3")
-    assert kept([busy], [ended]) == [Lose("gpu-3", "its machine i-3 is gone")]
-    memory = Memory()
-    assert kept([busy], [], memory) == []
+    busy, memory = node("gpu-3", "ALLOCATED"), Memory()
+    known = machine("gpu-3", launch="0123", instance_id="i-3")
+    assert kept([busy], [known], memory) == []
+    ended = dataclasses.replace(known, state="shutting-down")
+    assert kept([busy], [ended], memory) == [Lose("gpu-3", "its machine i-3 is gone")]
+    for silent, seconds in ((frozenset[str](), 30), (frozenset({"NOT_RESPONDING"}), 3)):
+        memory, found = Memory(), dataclasses.replace(busy, flags=busy.flags | silent)
+        for moment in (0, seconds - 2):
+            assert kept([found], [], memory, NOW + moment) == []
+            memory.end_look()
+        assert kept([found], [], memory, NOW + seconds) == [Lose("gpu-3", "its machine is gone")]
+
+
+def test_a_listing_that_does_not_yet_show_the_next_machine_loses_no_node() -> None:
+    memory, busy = Memory(), node("gpu-3", "ALLOCATED")
+    old = machine("gpu-3", launch="0123", state="terminated", instance_id="i-old")
+    new = machine("gpu-3", launch="4567", instance_id="i-new")
+    for moment, listed in enumerate([[old], [old], [old, new], [old], [old]]):
+        assert kept([busy], listed, memory, NOW + moment) == []
+        memory.end_look()
+    for flag in ("POWERED_DOWN", "POWERING_UP"):  # the node had i-new, and comes with another one
+        kept([node("gpu-3", "IDLE", flag)], [old], memory)
+    assert kept([busy], [dataclasses.replace(new, state="terminated")], memory) == []
+
+
+def test_an_empty_listing_does_not_take_the_whole_cluster_down() -> None:
+    memory, nodes = Memory(), [node(f"gpu-{number}", "ALLOCATED") for number in range(1, 5)]
+    silent = node("gpu-5", "ALLOCATED", "NOT_RESPONDING")
+    assert kept([*nodes, silent], [], memory) == []
     memory.end_look()
-    assert kept([busy], [], memory, NOW + 3) == [Lose("gpu-3", "its machine is gone")]
+    assert kept([*nodes, silent], [], memory, NOW + 60) == [Lose("gpu-5", "its machine is gone")]
 
 
 def test_a_machine_that_is_listed_again_was_never_gone() -> None:
@@ -335,10 +360,13 @@ def test_a_sick_node_without_jobs_loses_its_machine() -> None:
     sick = node("gpu-1", "IDLE", "DRAIN", reason="health: gpu 3 is gone")
     found = machine("gpu-1")
     assert kept([sick], [found]) == [
+        Rest("gpu", "gpu-1 is not fit for jobs (health: gpu 3 is gone)", 1),
         End(found, "health: gpu 3 is gone"),
         Lose("gpu-1", "health: gpu 3 is gone"),
     ]
-    assert kept([dataclasses.replace(sick, state="ALLOCATED")], [found]) == []
+    for reason in ("Kill task failed", "gres/gpu count reported lower than configured (0 < 8)"):
+        assert End(found, reason) in kept([dataclasses.replace(sick, reason=reason)], [found])
+    assert of(kept([dataclasses.replace(sick, state="ALLOCATED")], [found]), End) == []
     assert kept([dataclasses.replace(sick, reason="by hand")], [found]) == []
 
 
@@ -350,9 +378,8 @@ def ended(
     at: float = NOW,
 ) -> list[str]:
     by_name = {each.name: each for each in nodes}
-    return [
-        act.machine.instance_id for act in orphans(FACTS, by_name, machines, attempts, memory or Memory(), at)
-    ]
+    acts = orphans(FACTS, by_name, machines, attempts, memory or Memory(), at)
+    return [act.machine.instance_id for act in of(acts, End)]
 
 
 def test_a_machine_that_nobody_named_is_an_orphan_after_a_minute_unless_its_attempt_is_on_record() -> None:
@@ -368,6 +395,15 @@ def test_what_stands_for_good_is_no_orphan_whatever_it_looks_like() -> None:
 def test_a_machine_of_no_known_node_is_an_orphan() -> None:
     strays = [machine("gpu-9", launch="0123", age=61), machine("gpu-1", launch="0123", age=61)]
     assert ended([node("gpu-9"), node("gpu-1")], strays) == ["i-gpu-9", "i-gpu-1"]
+
+
+def test_a_node_that_is_to_stand_from_now_on_ends_its_jobs_before_its_machine_goes() -> None:
+    stray = machine("gpu-1", launch="0123", age=61)
+    busy, leaving = node("gpu-1", "ALLOCATED"), node("gpu-1", "IDLE", "DRAIN", "COMPLETING")
+    [drain] = orphans(FACTS, {"gpu-1": busy}, [stray], (), Memory(), NOW)
+    assert drain == Drain("gpu-1", "its machine makes way for one that stands for good")
+    assert ended([busy], [stray]) == ended([leaving], [stray]) == []
+    assert ended([node("gpu-1", "IDLE", "DRAIN")], [stray]) == ["i-gpu-1"]
 
 
 def test_a_machine_whose_node_stays_powered_down_was_forgotten() -> None:

@@ -53,4 +53,29 @@ class End:
     reason: str
 
 
-Act = Join | Address | PowerUp | Lose | Free | End
+@dataclass(frozen=True)
+class Drain:
+    """Give a node no further jobs."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Let a fleet rest whose machines do not work."""
+
+    fleet: str
+    reason: str
+    forgiven: int
+    """Failures in a row that cost no pause."""
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Forget that machines of a fleet did not work."""
+
+    fleet: str
+
+
+Act = Join | Address | PowerUp | Lose | Free | End | Drain | Rest | Proved

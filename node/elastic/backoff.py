@@ -1,4 +1,4 @@
-"""Runs that wait because EC2 has no machines for them: each failure makes the pause longer, on disk."""
+"""Runs that wait because EC2 has no machines, or none that work; each failure makes the pause longer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from node.elastic.capacity import Refusal
-from node.elastic.head import state_folder
+from node.elastic.head import state_folder, write_whole
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 900.0
@@ -23,6 +23,10 @@ PAUSE_VARIABLE = "FLEETFORM_CAPACITY_PAUSE"
 _SPREAD = 0.1
 """Pauses are longer by up to this share, drawn by lot, so that heads do not ask in step."""
 _FILE = "held.json"
+_FADED_S = 3600.0
+"""A failure tells nothing of another one that comes so long after its pause."""
+_CAPACITY, _MACHINES, _RUNS = "fleets", "machines", "runs"
+"""Parts of the file: fleets that EC2 has nothing of, fleets whose machines do not work, runs that wait."""
 _KEPT_S = 60.0
 """A hold that is over is forgotten after so long: its run has been started by then, or is held anew."""
 
@@ -40,6 +44,8 @@ class Held:
     """When it is tried again, seconds since the epoch."""
     message: str
     """`no capacity for 4 g5.xlarge until 21:04 UTC, tried 3 times`."""
+    began: float = 0.0
+    """When the last of the failures was, seconds since the epoch."""
 
 
 def pause(tries: int) -> float:
@@ -70,51 +76,75 @@ class Backoff:
 
     def closed(self, fleet: str, count: int) -> Held | None:
         """Return the hold that stands against asking EC2 now for so many machines of a fleet."""
-        found = self._read()["fleets"].get(fleet)
-        if found is None or found.until <= time.time() or count < found.count:
-            return None
-        return found
+        known = self._read()
+        found = [known[part][fleet] for part in (_CAPACITY, _MACHINES) if fleet in known[part]]
+        shut = [each for each in found if each.until > time.time() and count >= each.count]
+        return max(shut, key=lambda each: each.until, default=None)
 
     def refuse(
         self, fleet: str, count: int, instance_type: str, refusals: Sequence[Refusal], runs: Sequence[str]
     ) -> Held:
         """Hold the runs back, and the fleet: longer than the last time, if that time was over."""
         with self._changing() as known:
-            before = known["fleets"].get(fleet)
-            if before is not None and before.until > time.time() and count >= before.count:
+            now, before = time.time(), _fresh(known[_CAPACITY].get(fleet))
+            if before is not None and before.until > now and count >= before.count:
                 held = before  # another run's attempt failed meanwhile: this one tells nothing new
             else:
                 tries = before.tries + 1 if before else 1
-                until = time.time() + pause(tries)
+                until = now + pause(tries)
                 message = describe(refusals, count, instance_type, until, tries)
                 smallest = min(count, before.count) if before else count
-                held = Held(fleet, smallest, tries, until, message)
-                known["fleets"][fleet] = held
+                held = Held(fleet, smallest, tries, until, message, now)
+                known[_CAPACITY][fleet] = held
             for run in runs:
-                known["runs"][run] = held
+                known[_RUNS][run] = held
         return held
+
+    def rest(self, fleet: str, reason: str, *, forgiven: int = 0) -> Held:
+        """Let a fleet rest whose machines were bought and do not work, longer than the last time.
+
+        The first `forgiven` failures cost no pause. Starting machines proves nothing against it: proved().
+        """
+        with self._changing() as known:
+            now, before = time.time(), _fresh(known[_MACHINES].get(fleet))
+            if before is not None and before.until > now:
+                return before
+            tries = before.tries + 1 if before else 1
+            until = now + (pause(tries - forgiven) if tries > forgiven else 0.0)
+            message = describe([Refusal("", "", reason)], 1, "", until, tries)
+            known[_MACHINES][fleet] = Held(fleet, 1, tries, until, message, now)
+            return known[_MACHINES][fleet]
+
+    def rests(self) -> dict[str, Held]:
+        """Return what is known of fleets whose machines did not work, also where the pause is over."""
+        return self._read()[_MACHINES]
+
+    def proved(self, fleet: str) -> None:
+        """Forget that machines of a fleet did not work: a later one does."""
+        with self._changing() as known:
+            known[_MACHINES].pop(fleet, None)
 
     def hold(self, held: Held, runs: Sequence[str]) -> None:
         """Hold further runs back for the same reason."""
         with self._changing() as known:
             for run in runs:
-                known["runs"][run] = held
+                known[_RUNS][run] = held
 
     def served(self, fleet: str, count: int, runs: Sequence[str]) -> None:
         """Forget the failures of a fleet that so many machines were started of, and release the runs."""
         known = self._read()
-        if fleet not in known["fleets"] and not set(runs) & set(known["runs"]):
+        if fleet not in known[_CAPACITY] and not set(runs) & set(known[_RUNS]):
             return
         with self._changing() as changed:
-            before = changed["fleets"].get(fleet)
+            before = changed[_CAPACITY].get(fleet)
             if before is not None and count >= before.count:
-                del changed["fleets"][fleet]
+                del changed[_CAPACITY][fleet]
             for run in runs:
-                changed["runs"].pop(run, None)
+                changed[_RUNS].pop(run, None)
 
     def held(self) -> dict[str, Held]:
         """Return the runs that are held back now."""
-        return {run: held for run, held in self._read()["runs"].items() if held.until > time.time()}
+        return {run: held for run, held in self._read()[_RUNS].items() if held.until > time.time()}
 
     def _read(self) -> dict[str, dict[str, Held]]:
         try:
@@ -123,7 +153,7 @@ class Backoff:
             told = {}
         return {
             part: {name: Held(**values) for name, values in told.get(part, {}).items()}
-            for part in ("fleets", "runs")
+            for part in (_CAPACITY, _MACHINES, _RUNS)
         }
 
     @contextlib.contextmanager
@@ -133,11 +163,16 @@ class Backoff:
             known = self._read()
             yield known
             forgotten = time.time() - _KEPT_S
-            known["runs"] = {run: held for run, held in known["runs"].items() if held.until > forgotten}
+            known[_RUNS] = {run: held for run, held in known[_RUNS].items() if held.until > forgotten}
             parts = {
                 part: {name: asdict(held) for name, held in each.items()} for part, each in known.items()
             }
             write_whole(self.folder / _FILE, json.dumps(parts))
+
+
+def _fresh(held: Held | None) -> Held | None:
+    """Return what still tells something of a failure now."""
+    return held if held is not None and held.until > time.time() - _FADED_S else None
 
 
 @contextlib.contextmanager
@@ -156,16 +191,6 @@ def locked(file: Path, give_up: Callable[[], BaseException] | None = None) -> It
         raise give_up() from error
     finally:
         os.close(handle)
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Replace the file in one step that outlives a loss of power."""
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    with part.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    part.replace(file)
 
 
 def held() -> dict[str, Held]:

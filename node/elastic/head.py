@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from node.aws import client
-from node.cluster.facts import ClusterFacts, read_facts
+from node.aws import aws_errors, client
+from node.cluster.facts import VERSION, ClusterFacts, NoClusterError, parse_facts, read_facts
 from node.cluster.machine import Machine, read_machine
 from node.config import read_node_config
 from node.layout import utc_now
@@ -20,6 +22,7 @@ from node.store import Bucket
 
 FOLDER = "elastic"
 """Folder below the head's state, on the volume that outlives a head."""
+_LOG, _KEPT_FACTS = "elastic.log", "cluster.json"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ class Head:
 
     def log(self, text: str) -> None:
         """Write a line to the log; slurmctld leaves its programs no standard error."""
-        with contextlib.suppress(OSError), self.log_file.open("a", encoding="utf-8") as log:
-            log.write(f"{utc_now()} [{os.getpid()}] {text}\n")
+        _write(self.log_file, text)
 
 
 def state_folder(machine: Machine | None = None) -> Path:
@@ -49,14 +51,63 @@ def state_folder(machine: Machine | None = None) -> Path:
 
 
 def open_head() -> Head:
-    """Return the head that this process runs on. Raises NoClusterError, and what node.aws tells apart."""
+    """Return the head that this process runs on, by the last facts that could be read of its cluster.
+
+    Raises NoClusterError, and what node.aws tells apart, where none ever could.
+    """
     config, machine = read_node_config(), read_machine()
-    facts = read_facts(Bucket(client("s3", config.region), config.artifact_bucket))
     folder, logs = state_folder(machine), machine.logs
     user = machine.user("slurm")
     for each in (folder, logs):
         _make(each, user)
-    return Head(facts, client("ec2", config.region), folder, _shared(logs / "elastic.log", user))
+    log = _shared(logs / _LOG, user)
+    facts = _facts(Bucket(client("s3", config.region), config.artifact_bucket), folder / _KEPT_FACTS, log)
+    return Head(facts, client("ec2", config.region), folder, log)
+
+
+def _facts(bucket: Bucket, kept: Path, log: Path) -> ClusterFacts:
+    """Read what the cluster is, and keep it for when nobody answers: machines cost all the same."""
+    known = kept.read_text() if kept.exists() else ""
+    try:
+        facts = read_facts(bucket)
+    except _unreadable() as error:
+        if not known:
+            raise
+        _write(log, f"the cluster is taken for what it was: {type(error).__name__}: {error}")
+        return parse_facts(json.loads(known))
+    text = json.dumps({"version": VERSION, **asdict(facts)})
+    if text != known:
+        with contextlib.suppress(OSError):
+            write_whole(kept, text)
+    return facts
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    return (NoClusterError, OSError, ValueError, *aws_errors())
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace the file in one step that outlives a loss of power."""
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    with part.open("w", encoding="utf-8") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    part.replace(file)
+
+
+def told_of(main: Callable[[], int]) -> int:
+    """Return what one of Slurm's programs returns; what it fails with is logged, where somebody finds it."""
+    try:
+        return main()
+    except Exception as error:  # slurmctld leaves its programs no standard error
+        _write(read_machine().logs / _LOG, f"{type(error).__name__}: {error}")
+        return 1
+
+
+def _write(log: Path, text: str) -> None:
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as lines:
+        lines.write(f"{utc_now()} [{os.getpid()}] {text}\n")
 
 
 def _make(folder: Path, user: str) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from node.elastic.backoff import locked, write_whole
+from node.elastic.backoff import locked
+from node.elastic.head import write_whole
 from node.elastic.wants import Want
 
 _FOLDER = "attempts"

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from node.aws import aws_errors
 from node.cluster.facts import ClusterFacts, NoClusterError
-from node.elastic.acts import Act, Address, End, Free, Join, Lose, PowerUp
+from node.elastic.acts import Act, Address, Drain, End, Free, Join, Lose, PowerUp, Proved, Rest
+from node.elastic.backoff import Backoff
 from node.elastic.head import Head, open_head
 from node.elastic.journal import Attempt, Journal
 from node.elastic.machines import FleetMachine, end_machines, find_machines, give_names
@@ -41,6 +43,8 @@ class Keeper:
     def __init__(self, head: Head) -> None:
         """Begin without memory."""
         self._head, self._memory = head, Memory()
+        self._serving: dict[str, threading.Thread] = {}
+        """Who goes on with attempts that were left, by the attempt: EC2 may take its time."""
 
     def refresh(self, facts: ClusterFacts) -> None:
         """Go by these facts from now on."""
@@ -79,7 +83,8 @@ class Keeper:
         yield from joins
         wanted = [name for each in attempts for name in each.want.names]
         started = frozenset([*wanted, *(each.node for each in joins)])
-        yield from keep_nodes(facts, known, machines, started, self._memory, now)
+        rests = Backoff(self._head.state).rests()
+        yield from keep_nodes(facts, known, machines, started, self._memory, now, rests)
         launches = {each.launch for each in attempts}
         yield from orphans(facts, by_name, machines, launches, self._memory, now)
 
@@ -102,6 +107,8 @@ class Keeper:
         for each in of(acts, Lose):
             lost.setdefault(each.reason, []).append(each)
         steps += [functools.partial(_lose, _names(found), reason) for reason, found in lost.items()]
+        steps += [functools.partial(_drain, each) for each in of(acts, Drain)]
+        steps.append(functools.partial(self._judge, of(acts, Rest), of(acts, Proved)))
         for step in steps:
             try:
                 step()
@@ -114,16 +121,31 @@ class Keeper:
         update_node(act.node, State="POWER_UP")
         give_names(self._head.ec2, {act.machine.instance_id: act.node})
 
+    def _judge(self, rests: Iterable[Rest], proved: Iterable[Proved]) -> None:
+        """Write down which fleets' machines do not work, and which do."""
+        backoff = Backoff(self._head.state)
+        for fleet in {each.fleet for each in proved}:
+            backoff.proved(fleet)
+        for rest in {each.fleet: each for each in rests}.values():  # those of one look are one failure
+            self.log(backoff.rest(rest.fleet, rest.reason, forgiven=rest.forgiven).message)
+
     def _finish(
         self, journal: Journal, attempts: Iterable[Attempt], known: dict[str, NodeState], now: float
     ) -> bool:
         """Go on with attempts that a crash left, if Slurm still waits; return whether there were any."""
-        left = [each for each in attempts if now - each.began > _LEFT_S and not journal.is_taken(each)]
+        self._serving = {launch: each for launch, each in self._serving.items() if each.is_alive()}
+        left = [
+            each
+            for each in attempts
+            if now - each.began > _LEFT_S and each.launch not in self._serving and not journal.is_taken(each)
+        ]
         for each in left:
             waiting = all(name in known and "POWERING_UP" in known[name].flags for name in each.want.names)
             self.log(f"{each.launch} was left: {'goes on' if waiting else 'given up'}")
             if waiting:
-                serve(self._head, each.want)
+                thread = threading.Thread(target=serve, args=(self._head, each.want), daemon=True)
+                self._serving[each.launch] = thread
+                thread.start()
             else:
                 journal.give_up(each)  # its machines are nobody's then, and ended
         return bool(left)
@@ -144,8 +166,20 @@ def _lose(names: str, reason: str) -> None:
     update_node(names, State="POWER_DOWN")
 
 
+def _drain(act: Drain) -> None:
+    update_node(act.node, State="DRAIN", Reason=act.reason)
+
+
 def _refusals() -> tuple[type[Exception], ...]:
     return (SlurmError, NoClusterError, OSError, *aws_errors())
+
+
+def _renew(keeper: Keeper) -> None:
+    """Read the facts anew; where they cannot be had, those that are known do: machines cost all the same."""
+    try:
+        keeper.refresh(open_head().facts)
+    except _refusals() as error:
+        keeper.log(f"{type(error).__name__}: {error}")
 
 
 _keeper: Keeper | None = None
@@ -160,8 +194,8 @@ def tick() -> float:
             _keeper = Keeper(open_head())
             _facts_at = time.monotonic()
         elif time.monotonic() - _facts_at > _FACTS_S:
-            _keeper.refresh(open_head().facts)
             _facts_at = time.monotonic()
+            _renew(_keeper)
         return _keeper.look()
     except _refusals() as error:
         if _keeper is not None:

@@ -12,6 +12,8 @@ class Memory:
 
     _since: dict[Hashable, float] = field(default_factory=dict)
     _seen: set[Hashable] = field(default_factory=set)
+    in_service: dict[str, str] = field(default_factory=dict)
+    """Id of the machine that each node was last seen to have, while it is in service."""
 
     def lasted(self, fact: Hashable, now: float) -> float:
         """Return for how many seconds the fact has been so, without a look at which it was not."""

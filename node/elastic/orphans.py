@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from node.cluster.facts import ClusterFacts
-from node.elastic.acts import End
+from node.elastic.acts import Drain, End
 from node.elastic.machines import FleetMachine
 from node.elastic.memory import Memory
 from node.elastic.names import is_elastic
@@ -30,7 +30,7 @@ def orphans(
     attempts: Collection[str],
     memory: Memory,
     now: float,
-) -> Iterator[End]:
+) -> Iterator[End | Drain]:
     """Yield the machines to end. `attempts` are the ids of the attempts on record."""
     owners = _owners(nodes, machines)
     for each in machines:
@@ -43,7 +43,7 @@ def orphans(
                 yield End(each, "no node was made of it")
         elif node is None or not is_elastic(facts, each.name):
             if age > NAMELESS_S:
-                yield End(each, f"there is no node {each.name}")
+                yield from _unwanted(node, each)
         elif owners[each.name] != each:
             yield End(each, f"{each.name} has another machine")
         elif node.flags & {"POWERED_DOWN", "POWERING_DOWN"}:
@@ -51,6 +51,14 @@ def orphans(
                 yield End(each, f"{each.name} is powered down")
         elif "POWERING_UP" in node.flags and age > facts.resume_seconds + LATE_S:
             yield End(each, f"{each.name} has not joined in time")
+
+
+def _unwanted(node: NodeState | None, machine: FleetMachine) -> Iterator[End | Drain]:
+    """Yield what becomes of a machine started for jobs whose name is none of those: no job of it is lost."""
+    if node is None or not (node.state in ("ALLOCATED", "MIXED") or "COMPLETING" in node.flags):
+        yield End(machine, f"there is no node {machine.name} for jobs")
+    elif "DRAIN" not in node.flags:
+        yield Drain(node.name, "its machine makes way for one that stands for good")
 
 
 def _owners(nodes: Mapping[str, NodeState], machines: Sequence[FleetMachine]) -> dict[str, FleetMachine]:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.aws import aws_errors, error_code
-from node.cluster.facts import NoClusterError
 from node.elastic.backoff import Backoff, Held
 from node.elastic.capacity import Refusal
-from node.elastic.head import Head, open_head, unblock_signals
+from node.elastic.head import Head, open_head, told_of, unblock_signals
 from node.elastic.journal import Attempt, Journal, TakenError
 from node.elastic.launch import Outcome, bring
 from node.elastic.machines import FleetMachine
@@ -145,7 +144,4 @@ def patiently(act: Callable[[], Result]) -> Result:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NoClusterError as error:
-        sys.exit(str(error))
+    sys.exit(told_of(main))

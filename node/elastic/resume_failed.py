@@ -10,10 +10,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from node.cluster.facts import NoClusterError
 from node.elastic.backoff import Backoff
-from node.elastic.capacity import Refusal
-from node.elastic.head import Head, called_at, open_head, unblock_signals
+from node.elastic.head import Head, called_at, open_head, told_of, unblock_signals
 from node.elastic.names import elastic_only, fleet_of
 from node.elastic.suspend import end_nodes
 from node.slurm.hostlist import expand
@@ -33,12 +31,8 @@ def rest(head: Head, names: Sequence[str]) -> None:
     """Let the fleets of the nodes rest for their next pause."""
     for fleet, count in Counter(map(fleet_of, elastic_only(head.facts, names))).items():
         reason = f"{count} of {fleet} did not join the cluster within {head.facts.resume_seconds} s"
-        instance_type = head.facts.fleets[fleet].instance_type
-        Backoff(head.state).refuse(fleet, 1, instance_type, [Refusal("", "", reason)], [])
+        head.log(Backoff(head.state).rest(fleet, reason).message)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NoClusterError as error:
-        sys.exit(str(error))
+    sys.exit(told_of(main))

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from node.aws import aws_errors
-from node.cluster.facts import NoClusterError
-from node.elastic.head import Head, called_at, open_head, unblock_signals
+from node.elastic.head import Head, called_at, open_head, told_of, unblock_signals
 from node.elastic.machines import end_machines, find_machines
 from node.elastic.names import elastic_only
 from node.slurm.hostlist import expand
@@ -48,7 +47,4 @@ def end_nodes(head: Head, names: Sequence[str], why: str, called: float) -> bool
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except NoClusterError as error:
-        sys.exit(str(error))
+    sys.exit(told_of(main))
