@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
@@ -56,11 +57,17 @@ class Entry:
     """What its earlier executions have used."""
     requeues: int = 0
     held: bool = False
+    hold_due: bool = False
+    """Whether Slurm is still to be told that it is held, or not any more."""
+    never: str = ""
+    """Why it can't begin; its job, or of an array those of its tasks that have none, are being ended."""
     cancelled_by: str = ""
     cancelled_at: float | None = None
     requeue_asked: float | None = None
     """When somebody asked for its requeueing; None once that is done."""
     stop_written: bool = False
+    over: bool = False
+    """Whether it was struck out of the book."""
     missing: int = 0
     """Consecutive looks at which Slurm did not know it."""
 
@@ -74,17 +81,21 @@ class Book:
     """All entries, in memory and as one file each."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what a clerk before this one has left; a file that was being written is none."""
+        """Read what a clerk before this one has left; a file that was being written is none.
+
+        One that can't be read is moved to `damaged/`, and keeps no other run from going on.
+        """
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
         self._entries: dict[str, Entry] = {}
-        known = {each.name for each in fields(Entry)}
-        for file in folder.glob("*.json"):
-            told = json.loads(file.read_text())
-            entry = Entry(**{name: value for name, value in told.items() if name in known})
-            self._entries[entry.run_id] = entry
+        for file in sorted(folder.glob("*.json")):
+            try:
+                self._entries[file.stem] = _read(file)
+            except (ValueError, TypeError, AttributeError, OSError) as error:
+                print(f"{file.stem}: its file in the book is damaged: {error!r}", file=sys.stderr, flush=True)
+                _put_aside(file)
         for file in folder.glob(".*.new"):
             file.unlink()
 
@@ -120,26 +131,50 @@ class Book:
         return True
 
     def save(self, entry: Entry, *, durable: bool = False) -> None:
-        """Write an entry; `durable`: it is on the disk, and not only on its way there, when this returns."""
+        """Write an entry; `durable`: it is on the disk, and not only on its way there, when this returns.
+
+        What the file says is there before its name is, so that no power cut leaves an empty one; but for a
+        task, which is made anew from its array.
+        """
         part = self._folder / f".{entry.run_id}.{threading.get_ident()}.new"
         with part.open("w") as file:
             json.dump(asdict(entry), file)
-            if durable:
+            if durable or not entry.parent:
                 file.flush()
                 os.fsync(file.fileno())
-        part.replace(self._folder / f"{entry.run_id}.json")
+        with self._lock:
+            if entry.over:  # somebody has struck it out meanwhile
+                part.unlink()
+                return
+            part.replace(self._folder / f"{entry.run_id}.json")
+            self._entries[entry.run_id] = entry
         if durable:
             descriptor = os.open(self._folder, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        with self._lock:
-            self._entries[entry.run_id] = entry
 
     def remove(self, entry: Entry) -> None:
         """Strike out a run that is over."""
         with self._lock:
+            entry.over = True
             self._entries.pop(entry.run_id, None)
             self._locks.pop(entry.run_id, None)
-        (self._folder / f"{entry.run_id}.json").unlink(missing_ok=True)
+            (self._folder / f"{entry.run_id}.json").unlink(missing_ok=True)
+
+
+def _read(file: Path) -> Entry:
+    known = {each.name for each in fields(Entry)}
+    told = json.loads(file.read_text())
+    entry = Entry(**{name: value for name, value in told.items() if name in known})
+    if entry.run_id != file.stem:
+        raise ValueError(f"it is of the run {entry.run_id!r}")
+    return entry
+
+
+def _put_aside(file: Path) -> None:
+    aside = file.parent / "damaged"
+    with contextlib.suppress(OSError):
+        aside.mkdir(exist_ok=True)
+        file.replace(aside / file.name)

@@ -87,10 +87,12 @@ class Intake:
         return True, message
 
     def _give_up(self, entry: Entry, why: str) -> Answer:
+        """End a run that can't be submitted; an array ends with its tasks, which the rounds end."""
         office = self._office
-        for task in office.book.tasks_of(entry.run_id):
-            office.teller.say(task, FAILED, {"cause": why})
-            office.book.remove(task)
+        if entry.tasks is not None:
+            entry.said, entry.never = QUEUED, why
+            office.book.save(entry, durable=True)
+            return False, why
         office.teller.say(entry, FAILED, {"cause": why})
         office.book.remove(entry)
         return False, why

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from node.cluster.facts import TeamFacts
 from node.layout import CANCELLED, FAILED, SUCCEEDED, epoch_seconds
 from node.slurm.book import Entry
 from node.slurm.intake import task_id
@@ -22,6 +23,21 @@ def by_run(jobs: Iterable[JobState]) -> dict[str, list[JobState]]:
         run_id = job.name if job.array_index is None else task_id(job.name, job.array_index)
         found.setdefault(run_id, []).append(job)
     return found
+
+
+def of_team(
+    jobs: Iterable[JobState], team: str, teams: Mapping[str, TeamFacts], *, by_user: bool
+) -> list[JobState]:
+    """Return those of the jobs that are the team's: whoever may call sbatch may give a job any run's name.
+
+    `by_user`: each team has a user of the operating system. Without accounting a job may have no account.
+    """
+    known = teams.get(team)
+    return [
+        job
+        for job in jobs
+        if job.account in ("", team) and (not by_user or known is None or job.user == known.user)
+    ]
 
 
 def choose(entry: Entry, jobs: Iterable[JobState]) -> JobState | None:
@@ -51,6 +67,8 @@ def choose(entry: Entry, jobs: Iterable[JobState]) -> JobState | None:
 
 def array_verdict(array: Entry) -> Verdict:
     """Return how an array ended whose tasks are all over."""
+    if array.never and not array.cancelled_by:
+        return Verdict(FAILED, array.never)
     bad = sorted((int(index) for index, end in array.task_ends.items() if end != SUCCEEDED))
     if not bad:
         return Verdict(SUCCEEDED)

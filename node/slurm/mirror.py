@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from node.instances import Instance
 from node.layout import (
     BATCH_STATE,
     CANCELLED,
     FAILED,
-    FINAL_EVENTS,
     PREEMPTED,
     PROVISIONING,
     QUEUED,
@@ -24,9 +22,11 @@ from node.slurm import tools
 from node.slurm.book import Entry
 from node.slurm.office import Office
 from node.slurm.orders import Orders
-from node.slurm.reasons import in_words
+from node.slurm.reasons import in_words, is_parked
 from node.slurm.submitter import Submitter
+from node.slurm.teller import close_execution
 from node.slurm.tools import JobState
+from node.slurm.words import is_of, left, told
 from node.watch import Verdict
 
 ENDED = frozenset(
@@ -40,8 +40,6 @@ _COMING, _ENDING = "CONFIGURING", "COMPLETING"
 _RUNNING = frozenset({"RUNNING", "SUSPENDED", "SIGNALING", "STAGE_OUT"})
 _SETTLE_SECONDS = 15.0
 """How long a job that is to be requeued may look as if it were over."""
-_CLOCK = 2.0
-"""Seconds by which the times of machines may differ."""
 
 
 class Mirror:
@@ -75,15 +73,32 @@ class Mirror:
         if job.reason == "DependencyNeverSatisfied":
             never = self._submitter.redirect(entry)
             if never:
-                tools.run("scancel", [entry.target])
-                self._tell.finish(entry, Verdict(FAILED, never))
+                self._end_array(entry, never)
+                self._never(entry, never)
                 return
+        if is_parked(job.reason) and not entry.held and not self._orders.start_again(entry):
+            self._never(entry, f"Slurm could not start it again and again: {job.reason}")
+            return
         reason = held_back or in_words(job.reason, entry.nodes, entry.fleet)
         if entry.held and job.reason.startswith("JobHeld"):
             reason = "held"
         elif job.reason == "BeginTime" and entry.requeues:
             reason = "starts again in a few seconds"
         self._tell.wait(entry, reason)
+
+    def _end_array(self, task: Entry, why: str) -> None:
+        """Note of a task's array that none of its tasks can begin: all of them come after the same."""
+        array = self._office.book.get(task.parent)
+        if array is not None and not array.never:
+            array.never = why
+            self._office.book.save(array)
+
+    def _never(self, entry: Entry, why: str) -> None:
+        """End a run that can't begin; noted first, for Slurm may cancel its job and not say so."""
+        entry.never = why
+        self._office.book.save(entry, durable=True)
+        tools.run("scancel", [entry.target])
+        self._tell.finish(entry, Verdict(FAILED, why))
 
     def _lost_nodes(self, entry: Entry, job: JobState) -> None:
         """Say that the run was requeued, where it had nodes when we looked last."""
@@ -92,8 +107,12 @@ class Mirror:
             self._office.forget_machines()
             self._tell.requeue(entry, reason, job.submitted)
         elif entry.said == PROVISIONING:
-            # Its machines did not all come: it has not run, and nothing of it is on any node.
-            entry.allocated, entry.placed = None, []
+            # Its machines did not all come: it has not run; those that came waited for the others, and cost.
+            names = {str(each["node"]) for each in entry.placed}
+            came = names & set(self._office.machines(names))
+            close_execution(entry, job.submitted, len(came))
+            entry.placed = []
+            self._office.book.save(entry)
 
     def _why_requeued(self, entry: Entry) -> str:
         """Return why an execution that was on did not come to its end."""
@@ -102,8 +121,8 @@ class Mirror:
         if down:
             return "; ".join(f"{node.name} failed: {node.reason or 'it does not answer'}" for node in down)
         record = self._office.read(entry.run_id, BATCH_STATE) or {}
-        if record.get("requeue") and _is_of(record, entry.started):
-            return str(record["cause"])
+        if record.get("requeue") and is_of(record, entry.started):
+            return str(record.get("cause", ""))
         return "Slurm took its nodes away"
 
     def _coming(self, entry: Entry, job: JobState, held_back: str) -> None:
@@ -171,14 +190,7 @@ class Mirror:
 
     def _told(self, entry: Entry, job: JobState) -> Verdict | None:
         """Return how the run ended as its batch step says; None where it said nothing, or will run again."""
-        record = self._office.read(entry.run_id, BATCH_STATE) or {}
-        if record.get("job_id") != job.job_id or not record.get("ended"):
-            return None
-        if not _is_of(record, job.started) or record.get("verdict") not in FINAL_EVENTS:
-            return None
-        if entry.cancelled_by and record["verdict"] != SUCCEEDED:
-            return Verdict(CANCELLED, f"cancelled by {entry.cancelled_by}")
-        return Verdict(record["verdict"], str(record.get("cause", "")))
+        return told(self._office.read(entry.run_id, BATCH_STATE) or {}, entry, job)
 
     def _over(self, entry: Entry, job: JobState) -> None:
         if entry.said != RUNNING and job.started is not None and job.node_names and job.started != job.ended:
@@ -190,31 +202,27 @@ class Mirror:
 
     def _slurms_word(self, entry: Entry, job: JobState) -> Verdict | None:
         """Return how the job ended as Slurm says, once it surely is not being requeued."""
+        if job.state == "COMPLETED":
+            return Verdict(SUCCEEDED)  # a batch step ends with 0 after a success alone
+        if job.state == "CANCELLED" and entry.never:
+            return Verdict(FAILED, entry.never)
         if job.state == "CANCELLED":
             by = entry.cancelled_by or "somebody, in Slurm itself"
             return Verdict(CANCELLED, f"cancelled by {by}")
         since = self._ended_at.setdefault(entry.run_id, time.monotonic())
-        if time.monotonic() - since < _SETTLE_SECONDS and job.state not in ("COMPLETED", "TIMEOUT"):
+        if time.monotonic() - since < _SETTLE_SECONDS and job.state != "TIMEOUT":
             return None
         if job.state == "TIMEOUT":
             return Verdict(TIMED_OUT, f"it ran longer than its limit of {entry.limit_minutes:g} minutes")
         record = self._office.read(entry.run_id, BATCH_STATE) or {}
-        if record.get("requeue") and _is_of(record, job.started):
+        if record.get("requeue") and is_of(record, job.started):
             return Verdict(PREEMPTED, str(record.get("cause", "")))
         nodes = f" on {job.node_names}" if job.node_names else ""
         return Verdict(FAILED, f"Slurm says {job.state}{nodes}; its batch step ended without a word")
 
     def settle(self, entry: Entry) -> bool:
         """End a run whose job Slurm has forgotten, where its batch step has said how it ended."""
-        record: dict[str, Any] = self._office.read(entry.run_id, BATCH_STATE) or {}
-        if not record.get("ended") or int(record.get("attempt", 1)) != entry.attempt:
-            return False
-        if record.get("verdict") not in FINAL_EVENTS or not _is_of(record, epoch_seconds(entry.accepted)):
-            return False
-        self._tell.finish(entry, Verdict(record["verdict"], str(record.get("cause", ""))))
-        return True
-
-
-def _is_of(record: dict[str, Any], started: float | None) -> bool:
-    """Return whether what a batch step said is about the execution that began then."""
-    return started is None or epoch_seconds(record["started"]) >= started - _CLOCK
+        verdict = left(self._office.read(entry.run_id, BATCH_STATE) or {}, entry)
+        if verdict is not None:
+            self._tell.finish(entry, verdict)
+        return verdict is not None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from node.aws import client
-from node.cluster.facts import ClusterFacts, read_facts
+from node.cluster.facts import ClusterFacts, TeamFacts, read_facts
 from node.cluster.machine import Machine, read_machine
 from node.config import NodeConfig
 from node.instances import Instance, named_nodes
@@ -44,6 +44,10 @@ class Office:
         if fresh or self._facts is None or now - self._facts_at > _FACTS_SECONDS:
             self._facts, self._facts_at = persist(lambda: read_facts(self.bucket)), now
         return self._facts
+
+    def teams(self) -> Mapping[str, TeamFacts]:
+        """Return the teams as they were read last, so that no look waits for S3. Raises NoClusterError."""
+        return (self._facts or self.facts()).teams
 
     def machines(self, wanted: set[str]) -> Mapping[str, Instance]:
         """Return the machines by Slurm's names; asked anew, at times, where one of `wanted` is not known."""

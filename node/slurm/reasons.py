@@ -18,8 +18,9 @@ _SIMPLE = {
     "PartitionInactive": "its fleet takes no runs now",
     "NodeDown": "waiting for a node that has failed",
     "Licenses": "waiting for a license",
-    "launch failed requeued held": "its start failed; held",
 }
+_PARKED = ("launch failed requeued held", "JobHoldMaxRequeue")
+"""Slurm's own holds, after a start that went wrong: nobody but us releases them."""
 _FAMILIES = (
     ("ReqNodeNotAvail", "waiting for nodes that are down, drained or reserved"),
     ("Nodes required for job are DOWN", "waiting for nodes that are down, drained or reserved"),
@@ -31,10 +32,22 @@ _FAMILIES = (
 )
 
 
+def is_parked(reason: str) -> bool:
+    """Return whether Slurm holds a job because its start has failed."""
+    return reason.replace("_", " ").startswith(_PARKED)
+
+
+def needs_us(reason: str) -> bool:
+    """Return whether a job waits for what the clerk must do, at each look until it is done."""
+    return reason == "DependencyNeverSatisfied" or is_parked(reason)
+
+
 def in_words(reason: str, nodes: int, fleet: str) -> str:
     """Return Slurm's reason (`Resources`) as a user reads it."""
     if reason == "Resources":
         return f"waiting for {nodes} free node{'s' if nodes != 1 else ''} of {fleet}"
+    if is_parked(reason):
+        return "its start failed, and is tried again"
     if reason in _SIMPLE:
         return _SIMPLE[reason]
     for beginning, words in _FAMILIES:

@@ -10,7 +10,7 @@ from typing import Any
 from node.instances import Instance
 from node.layout import epoch_seconds, output_name, run_key, utc_text
 from node.placement import Gang
-from node.receipt import first_step_time, make_receipt
+from node.receipt import PHASES, first_step_time, make_receipt, phase_seconds
 from node.slurm.book import Entry
 from node.store import Bucket
 from node.watch import Verdict
@@ -34,12 +34,28 @@ def slurm_receipt(bucket: Bucket, run: Mapping[str, Any], entry: Entry, verdict:
     imported = imported_time(bucket, entry.run_id, launched) if launched else None
     first_step = first_step_time(bucket, entry.run_id, launched or entry.times.get("started", ""))
     receipt["launch"] = launch_seconds(entry, reports, imported, first_step)
-    receipt["scheduler"] = {
-        "job_id": entry.job_id,
-        "requeues": entry.requeues,
-        "submissions": entry.submissions,
-    }
+    receipt["scheduler"] = _of_slurm(entry)
     return receipt
+
+
+def short_receipt(entry: Entry, verdict: Verdict, why: str) -> dict[str, Any]:
+    """Return what the book alone tells of a run, where the rest can't be read because of `why`."""
+    phases = {name: entry.times[name] for name in PHASES if name in entry.times}
+    return {
+        "run_id": entry.run_id,
+        "outcome": verdict.event,
+        "cause": verdict.cause,
+        "phases": phases,
+        "seconds": phase_seconds(phases),
+        "nodes": [dict(each) for each in entry.placed],
+        "cost": {"node_seconds": round(entry.node_seconds, 3), "usd_per_node_hour": None, "usd": None},
+        "note": f"what the run has left could not be read: {why}",
+        "scheduler": _of_slurm(entry),
+    }
+
+
+def _of_slurm(entry: Entry) -> dict[str, int]:
+    return {"job_id": entry.job_id, "requeues": entry.requeues, "submissions": entry.submissions}
 
 
 def imported_time(bucket: Bucket, run_id: str, after: str) -> str | None:

@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 
 from node.aws import aws_errors
+from node.cluster.facts import NoClusterError
 from node.layout import CANCELLED, FAILED, RUNNING
 from node.slurm import tools
 from node.slurm.book import Entry
 from node.slurm.intake import Intake
 from node.slurm.keeping import held_back
-from node.slurm.matching import array_verdict, by_run, choose, starts
+from node.slurm.matching import array_verdict, by_run, choose, of_team, starts
 from node.slurm.mirror import ENDED, Mirror
 from node.slurm.office import Office
 from node.slurm.orders import Orders
 from node.slurm.publish import Publisher
+from node.slurm.reasons import needs_us
 from node.slurm.request import RefusedError
 from node.slurm.submitter import Submitter
 from node.slurm.teller import OverError
@@ -40,7 +42,7 @@ class Rounds:
         self, office: Office, submitter: Submitter, orders: Orders, intake: Intake, pool: Executor
     ) -> None:
         self._office, self._submitter, self._intake, self._pool = office, submitter, intake, pool
-        self._mirror = Mirror(office, submitter, orders)
+        self._orders, self._mirror = orders, Mirror(office, submitter, orders)
         self._publisher = Publisher(office.bucket)
         self._seen: dict[str, Seen] = {}
         self._waiting: set[str] = set()
@@ -55,15 +57,19 @@ class Rounds:
         entries = self._office.book.entries()  # before the look: whoever comes later is no loss of Slurm's
         submitted = {entry.run_id: entry.submissions for entry in entries if entry.job_id}
         try:
-            jobs = by_run(tools.jobs())
-        except SlurmError as error:
+            jobs, teams = by_run(tools.jobs()), self._office.teams()
+        except _troubles() as error:
             self._say_away(str(error))
             return
         self._say_away("")
         held = held_back()
         chosen: dict[str, JobState] = {}
         for entry in entries:
-            job = choose(entry, jobs.get(entry.run_id, ()))
+            mine = of_team(
+                jobs.get(entry.run_id, ()), entry.team, teams, by_user=not self._office.machine.emulated
+            )
+            jobs[entry.run_id] = mine
+            job = choose(entry, mine)
             if job is not None:
                 chosen[entry.run_id] = job
             if self._wants_attention(entry, job, held.get(entry.run_id, ""), submitted):
@@ -87,8 +93,9 @@ class Rounds:
         if job is None:
             # One that was submitted while we looked is none that Slurm has lost.
             return entry.submissions == submitted.get(entry.run_id, entry.submissions)
-        ordered = bool(entry.cancelled_by) or entry.requeue_asked is not None
-        return ordered or job.state in _UNSETTLED or self._seen.get(entry.run_id) != _sight(job, held)
+        ordered = bool(entry.cancelled_by) or entry.requeue_asked is not None or entry.hold_due
+        urgent = job.state in _UNSETTLED or needs_us(job.reason)
+        return ordered or urgent or self._seen.get(entry.run_id) != _sight(job, held)
 
     def _attend(self, entry: Entry, job: JobState | None, held: str) -> None:
         try:
@@ -120,8 +127,17 @@ class Rounds:
 
     def _drop(self, entry: Entry) -> None:
         """Let go of a run that somebody else has ended; its job, where it has one, has no reason any more."""
+        if entry.tasks is not None and len(entry.task_ends) < len(entry.tasks):
+            if not entry.cancelled_by:
+                self._orders.cancel(entry, "whoever ended its array")
+            return
         if entry.job_id and entry.tasks is None:
-            tools.run("scancel", [entry.target])
+            try:
+                tools.run("scancel", [entry.target])
+            except SlurmError as error:
+                if error.passing:  # it stays in the book, and so the next look comes here again
+                    print(f"{entry.run_id} is over, and its job not: {error}", file=sys.stderr, flush=True)
+                    return
         self._office.teller.forget(entry, FAILED)
 
     def _miss(self, entry: Entry) -> None:
@@ -135,8 +151,13 @@ class Rounds:
         if entry.cancelled_by:
             teller.finish(entry, Verdict(CANCELLED, f"cancelled by {entry.cancelled_by}"))
             return
+        if never := self._why_never(entry):
+            teller.finish(entry, Verdict(FAILED, never))
+            return
         if not self._submitter.may_try(entry):
             return
+        if entry.submissions and (entry.job_id or not entry.parent):
+            teller.check_open(entry)
         if entry.said == RUNNING:
             teller.requeue(entry, "Slurm had lost it, and gets it anew", None)
         elif entry.job_id:
@@ -147,6 +168,13 @@ class Rounds:
             return
         self._submit(entry)
 
+    def _why_never(self, entry: Entry) -> str:
+        """Return why a task that Slurm does not have will not be submitted any more; "" where it will."""
+        if not entry.parent:
+            return ""
+        array = self._office.book.get(entry.parent)
+        return "its array is over" if array is None else array.never
+
     def _submit(self, entry: Entry) -> None:
         try:
             if self._submitter.submit(entry):
@@ -154,32 +182,47 @@ class Rounds:
             else:
                 self._office.teller.wait(entry, "waiting for the runs that it comes after")
         except RefusedError as error:
-            self._office.teller.finish(entry, Verdict(FAILED, str(error)))
+            self._give_up(entry, str(error))
         except SlurmError as error:
             if error.passing:
                 raise
-            self._office.teller.finish(entry, Verdict(FAILED, f"Slurm refused it: {error.reason}"))
+            self._give_up(entry, f"Slurm refused it: {error.reason}")
+
+    def _give_up(self, entry: Entry, why: str) -> None:
+        """End a run that Slurm won't have; an array ends when its tasks have, of which some may run."""
+        if entry.tasks is None:
+            self._office.teller.finish(entry, Verdict(FAILED, why))
+        else:
+            entry.never = why
+            self._office.book.save(entry)
 
     def _gather(self, array: Entry) -> None:
         """Tell of an array what its tasks come to."""
         assert array.tasks is not None
         tasks = self._office.book.tasks_of(array.run_id)
         waiting = [task for task in tasks if not task.job_id and not task.cancelled_by]
-        if waiting and self._submitter.may_try(array):
+        if waiting and not array.never and self._submitter.may_try(array):
             self._submit(array)
-        if array.said != RUNNING and (array.task_ends or any(task.said == RUNNING for task in tasks)):
-            array.times.setdefault("started", min(starts(tasks), default=array.accepted))
+        began = starts([*tasks, array])
+        if array.said != RUNNING and began:
+            array.times["started"] = min(began)
             self._office.teller.say(array, RUNNING, {"tasks": len(array.tasks)}, array.times["started"])
         if len(array.task_ends) == len(array.tasks):
             self._office.teller.finish(array, array_verdict(array))
 
     def _cancel_doubles(self, jobs: Mapping[str, list[JobState]], chosen: Mapping[str, JobState]) -> None:
         """Cancel a run's second job, which a submission whose answer was lost may have made."""
+        doubles = []
         for run_id, job in chosen.items():
             for each in jobs[run_id] if len(jobs[run_id]) > 1 else ():
                 if each.state not in _UNSETTLED and each.array_job_id != job.array_job_id:
-                    print(f"{run_id}: job {each.job_id} is its second, and is cancelled", file=sys.stderr)
-                    tools.run("scancel", [str(each.job_id)])
+                    print(f"{run_id}: job {each.target} is its second, and is cancelled", file=sys.stderr)
+                    doubles.append(each.target)
+        try:
+            if doubles:
+                tools.run("scancel", doubles)
+        except SlurmError as error:  # one that ended just now; or the next look does it
+            print(f"second jobs: {error}", file=sys.stderr, flush=True)
 
     def _publish(self, chosen: Mapping[str, JobState], held: Mapping[str, str]) -> None:
         try:
@@ -195,7 +238,7 @@ class Rounds:
 
 def _troubles() -> tuple[type[Exception], ...]:
     """Return what the next look may go better without: Slurm or the cloud refuses, or is away."""
-    return (SlurmError, *aws_errors())
+    return (SlurmError, NoClusterError, *aws_errors())
 
 
 def _sight(job: JobState, held: str) -> Seen:

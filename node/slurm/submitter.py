@@ -14,6 +14,8 @@ from node.slurm.submission import arguments, submit, surroundings
 
 AGAIN_SECONDS = 8.0
 """After a submission whose answer was lost, before the next: Slurm may have taken it, and tells by then."""
+_REDIRECT_SECONDS = 15.0
+"""Before a job is told to wait for the same jobs again: one of them may be over, and not told of yet."""
 
 
 class Submitter:
@@ -23,6 +25,8 @@ class Submitter:
         self._office = office
         self._tried: dict[str, float] = {}
         self._began = time.monotonic()
+        self._redirected: dict[str, tuple[tuple[str, str], float]] = {}
+        """What each run was last told to wait for, and when."""
 
     def may_try(self, entry: Entry) -> bool:
         """Return whether it is long enough ago that the run was last tried, by this clerk or another."""
@@ -69,16 +73,28 @@ class Submitter:
         """Return how often the run was executed before, as its last batch step has noted."""
         if entry.attempt == 1 and entry.submissions == 0:
             return 0
-        return int((self._office.read(entry.run_id, BATCH_STATE) or {}).get("turn", 0))
+        turn = (self._office.read(entry.run_id, BATCH_STATE) or {}).get("turn", 0)
+        return turn if isinstance(turn, int) else 0
 
     def redirect(self, entry: Entry) -> str:
-        """Have a run wait for the jobs of today; return why it can never begin, "" while it can."""
+        """Have a run wait for the jobs of today; return why it can never begin, "" while it can.
+
+        A task of an array waits for what its array comes after.
+        """
         office = self._office
-        run = office.read(entry.run_id, "run.json") or {}
+        owner = office.book.get(entry.parent) or entry
+        if not owner.after:
+            return "a run that it comes after has failed"
+        run = office.read(owner.run_id, "run.json") or {}
         any_end = bool(run.get("after_any"))
-        now = standing(office.bucket, office.book, entry.after, any_end=any_end)
+        now = standing(office.bucket, office.book, owner.after, any_end=any_end)
         if now.failed or now.unsubmitted:
             return now.failed
+        # Where nothing is left to wait for, all of them have succeeded: under jobs that Slurm has lost, or
+        # while this look was on.
         depends = expression(now, any_end=any_end)
-        tools.run("scontrol", ["update", f"JobId={entry.target}", f"Dependency={depends}"])
+        last, at = self._redirected.get(entry.run_id, (("", ""), float("-inf")))
+        if (entry.target, depends) != last or time.monotonic() - at >= _REDIRECT_SECONDS:
+            self._redirected[entry.run_id] = (entry.target, depends), time.monotonic()
+            tools.run("scontrol", ["update", f"JobId={entry.target}", f"Dependency={depends}"])
         return ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from node.aws import aws_errors
 from node.events import EventLog, NotTheWriterError
 from node.layout import (
     FINAL_EVENTS,
@@ -20,7 +22,7 @@ from node.layout import (
 )
 from node.patience import persist
 from node.slurm.book import Book, Entry
-from node.slurm.receipts import slurm_receipt
+from node.slurm.receipts import short_receipt, slurm_receipt
 from node.speedup import point_of
 from node.store import Bucket
 from node.watch import Verdict
@@ -53,17 +55,23 @@ class Teller:
         self._book.save(entry)
 
     def _append(self, entry: Entry, event: str, detail: dict[str, Any], moment: str) -> None:
-        log = self._logs.get(entry.run_id) or self.adopt(entry.run_id)
+        log = self._logs.get(entry.run_id) or self.check_open(entry)
         # Slurm's times are whole seconds: no event may lie before the one that it follows.
         moment = max([moment, *(str(each["time"]) for each in log.events[-1:])])
         try:
             _write(log, event, detail, moment)
         except NotTheWriterError:
             # The clerk of a head before this one, or a client that took the run for lost.
-            log = self.adopt(entry.run_id)
-            if is_ended(log, entry.attempt):
-                raise OverError(entry.run_id) from None
-            _write(log, event, detail, moment)
+            _write(self.check_open(entry), event, detail, moment)
+
+    def check_open(self, entry: Entry) -> EventLog:
+        """Return the run's events as they stand, to be written on. Raises OverError where it has ended."""
+        log = self.adopt(entry.run_id)
+        if is_ended(log, entry.attempt):
+            with self._lock:
+                self._logs.pop(entry.run_id, None)
+            raise OverError(entry.run_id)
+        return log
 
     def wait(self, entry: Entry, reason: str) -> None:
         """Say that it waits, and why, unless that was said last."""
@@ -83,7 +91,7 @@ class Teller:
         close_execution(entry, ended)
         entry.times["ended"] = utc_now()
         try:
-            persist(lambda: self._write_receipt(entry, verdict))
+            self._write_receipt(entry, verdict)
             detail = {"cause": verdict.cause} if verdict.cause else {}
             self.say(entry, verdict.event, detail, entry.times["ended"])
         except OverError:
@@ -96,12 +104,25 @@ class Teller:
         if parent is not None:
             with self._book.locked(parent.run_id):
                 parent.task_ends[str(entry.index)] = event
+                if began := [each.times["started"] for each in (entry, parent) if "started" in each.times]:
+                    parent.times["started"] = min(began)
                 self._book.save(parent)
         self._book.remove(entry)
         with self._lock:
             self._logs.pop(entry.run_id, None)
 
     def _write_receipt(self, entry: Entry, verdict: Verdict) -> None:
+        """Write the receipt; a short one where what the job itself has written can't be read."""
+        try:
+            persist(lambda: self._write_whole_receipt(entry, verdict))
+        except aws_errors():
+            raise
+        except Exception as error:  # a run must end, whatever its job has left in its directory
+            traceback.print_exc()
+            key, receipt = run_key(entry.run_id, "receipt.json"), short_receipt(entry, verdict, repr(error))
+            persist(lambda: self._bucket.put(key, json.dumps(receipt, indent=2).encode()))
+
+    def _write_whole_receipt(self, entry: Entry, verdict: Verdict) -> None:
         body = self._bucket.get(run_key(entry.run_id, "run.json"))
         if body is None:
             return
@@ -122,9 +143,9 @@ def is_ended(log: EventLog, attempt: int) -> bool:
     return sum(event["event"] in FINAL_EVENTS for event in log.events) >= attempt
 
 
-def close_execution(entry: Entry, ended: float | None) -> None:
-    """Count what the execution that is over has used of its nodes."""
+def close_execution(entry: Entry, ended: float | None, nodes: int | None = None) -> None:
+    """Count what the execution that is over has used of its nodes; `nodes`: so many of them had come."""
     if entry.allocated is not None:
         until = epoch_seconds(utc_now()) if ended is None else ended
-        entry.node_seconds += max(0.0, until - entry.allocated) * entry.nodes
+        entry.node_seconds += max(0.0, until - entry.allocated) * (entry.nodes if nodes is None else nodes)
     entry.allocated = entry.started = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,11 @@ class JobState:
     account: str
     user: str
 
+    @property
+    def target(self) -> str:
+        """What Slurm's programs call it: a task that waits has the number of the whole array."""
+        return str(self.job_id) if self.array_index is None else f"{self.array_job_id}_{self.array_index}"
+
 
 def run(
     program: str,
@@ -131,11 +137,13 @@ def run(
 
 def jobs(states: str = "all", timeout_s: float = 30.0) -> list[JobState]:
     """Return the jobs in those states (squeue's names, comma-separated), each task of an array by itself."""
-    layout = _SEPARATOR.join(_JOB_FIELDS)
+    # A job's name is its user's, who may have put a line of squeue into it: how a record begins is a secret.
+    mark = secrets.token_hex(8)
+    layout = _SEPARATOR.join((mark, *_JOB_FIELDS))
     arguments = ["--noheader", "--array", "--all", f"--states={states}", f"--format={layout}"]
     printed = run("squeue", arguments, timeout_s=timeout_s)
-    lines = (line.split(_SEPARATOR) for line in printed.splitlines())
-    return [_job(line) for line in lines if len(line) == len(_JOB_FIELDS) and line[0].isdigit()]
+    records = (record.split(_SEPARATOR)[1:] for record in printed.split(mark)[1:])
+    return [_job(record) for record in records if len(record) == len(_JOB_FIELDS) and record[0].isdigit()]
 
 
 def _job(line: Sequence[str]) -> JobState:
