@@ -209,7 +209,40 @@ def test_packages_of_the_bucket_are_installed_without_any_package_source(bare: R
     assert not (bare.root / "calls").exists(), "what is there is left alone"
 
 
-def test_what_no_source_brings_is_named_with_what_to_do(bare: RealMachine) -> None:
+def test_a_machine_leaves_the_packages_of_the_other_role_alone(bare: RealMachine) -> None:
+    apt(bare, "exit 100")
+    store = Store()
+    places = {"slurmd": "node/", "srun": "", "munged": "", "slurmctld": "head/", "else": "archive/node/"}
+    store.objects |= {f"{PACKAGES}{folder}{name}.deb": b"" for name, folder in places.items()}
+    packages.ensure_packages(store, bare, "node", accounting=False)  # type: ignore[arg-type]
+    (call,) = [line for line in (bare.root / "calls").read_text().splitlines() if "install" in line]
+    files = [word.rpartition("/")[2] for word in call.split() if word.endswith(".deb")]
+    assert sorted(files) == ["munged.deb", "slurmd.deb", "srun.deb"]
+
+
+def test_lists_that_somebody_else_updates_just_now_are_waited_for(
+    bare: RealMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt(bare, "exit 100")
+    source = f"""\
+echo "apt-get $*" >>"{bare.root}/calls"
+read -r tries <"{bare.root}/tries"
+echo $((tries + 1)) >"{bare.root}/tries"
+[ "$tries" -ge 4 ] || {{ echo "E: Could not get lock /var/lib/apt/lists/lock" >&2; exit 100; }}
+for name in slurmd srun munged; do cp "{bare.root}/bin/true" "{bare.root}/bin/$name"; done
+"""
+    (bare.root / "tries").write_text("0\n")
+    (bare.root / "bin/apt-get").write_text(f"#!/bin/sh\n{source}")
+    monkeypatch.setattr(packages, "_PAUSE_SECONDS", 0.01)
+    packages.ensure_packages(Store(), bare, "node", accounting=False)  # type: ignore[arg-type]
+    words = [line.split()[3] for line in (bare.root / "calls").read_text().splitlines()[1:]]
+    assert words == ["update", "install"] * 3
+
+
+def test_what_no_source_brings_is_named_with_what_to_do(
+    bare: RealMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "_PATIENCE_SECONDS", 0.0)
     apt(bare, 'echo "E: Unable to locate package slurmd" >&2; exit 100')
     with pytest.raises(packages.PackagesMissingError) as caught:
         packages.ensure_packages(Store(), bare, "node", accounting=False)  # type: ignore[arg-type]

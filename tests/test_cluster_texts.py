@@ -125,6 +125,32 @@ def test_cloud_init_takes_user_data_for_a_script_to_run(role: str) -> None:
     assert told.stdout.strip() == "text/x-shellscript"
 
 
+CLOCK = """\
+#!/bin/sh
+read -r now <"{folder}/now"
+case "$(basename "$0") $*" in
+  date*) echo "$now" ;;
+  sleep*) echo $((now + 2)) >"{folder}/now" ;;
+  *"show job"*) echo "JobId=7 JobState=CONFIGURING" ;;
+  *) echo "NodeName=gpu-1 State=IDLE+CLOUD+POWERING_UP" ;;
+esac
+"""
+
+
+def test_a_job_whose_machines_take_long_is_let_go_before_slurm_loses_patience(tmp_path: Path) -> None:
+    # A clock that goes on by two seconds in each pause.
+    (tmp_path / "now").write_text("1000\n")
+    for name in ("date", "sleep", "scontrol"):
+        (tmp_path / name).write_text(CLOCK.format(folder=tmp_path))
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    variables = {"PATH": path, "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "gpu-1"}
+    ended = subprocess.run(["sh", "-c", TEXTS["bin/await-nodes"]], env=variables, check=False, timeout=30)
+    limit = next(line for line in TEXTS["slurm.conf"].splitlines() if line.startswith("PrologEpilogTimeout="))
+    waited = int((tmp_path / "now").read_text()) - 1000
+    assert (ended.returncode, 240 <= waited <= int(limit.partition("=")[2]) - 30) == (0, True)
+
+
 def test_a_machine_reads_its_place_from_its_environment() -> None:
     emulated = read_machine(
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,9 @@ _ACCOUNTING_PACKAGES = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
 _FOREIGN_UNITS = ("slurmctld", "slurmd", "slurmdbd", "munge", "mariadb")
 """Services that these packages bring and start; ours stand in for them."""
 _INSTALL_SECONDS = 900.0
+_PATIENCE_SECONDS = 600.0
+"""A system updates its lists of packages by itself for minutes after its first start; nobody else may then."""
+_PAUSE_SECONDS = 10.0
 _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
 """Another one may be at work when a machine starts."""
 
@@ -40,18 +44,28 @@ def ensure_packages(bucket: Bucket, machine: Machine, role: str, *, accounting: 
     if machine.emulated:
         raise PackagesMissingError(f"{', '.join(missing)}: not on the computer that emulates this machine")
     _run(["systemctl", "mask", *(f"{unit}.service" for unit in _FOREIGN_UNITS)])
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     with tempfile.TemporaryDirectory(prefix="fleetform-packages-") as folder:
-        files = _fetch(bucket, Path(folder))
-        if not files:
-            _run([*_APT, "update"])
-        said = _run([*_APT, "install", "--yes", "--no-install-recommends", *(files or missing.values())])
-    if left := _missing(machine, role, accounting):
-        where = f"s3://{bucket.name}/{PACKAGES}"
-        tried = f"the packages of {where}" if files else f"the packages {', '.join(sorted(missing.values()))}"
-        advice = (
-            "" if files else f"; a machine that reaches no package source needs the .deb files in {where}"
-        )
-        raise PackagesMissingError(f"{tried} did not bring {', '.join(left)}: {said}{advice}")
+        files = _fetch(bucket, role, Path(folder))
+        while True:
+            said = _install(files, list(missing.values()))
+            left = _missing(machine, role, accounting)
+            if not left:
+                return
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_PAUSE_SECONDS)
+    where = f"s3://{bucket.name}/{PACKAGES}"
+    tried = f"the packages of {where}" if files else f"the packages {', '.join(sorted(missing.values()))}"
+    advice = "" if files else f"; a machine that reaches no package source needs the .deb files in {where}"
+    raise PackagesMissingError(f"{tried} did not bring {', '.join(left)}: {said}{advice}")
+
+
+def _install(files: Sequence[str], names: Sequence[str]) -> str:
+    """Install the files, or where there are none the packages of those names; return what was said last."""
+    updated = "" if files else _run([*_APT, "update"])
+    installed = _run([*_APT, "install", "--yes", "--no-install-recommends", *(files or names)])
+    return "; ".join(dict.fromkeys(each for each in (updated, installed) if each))
 
 
 def _missing(machine: Machine, role: str, accounting: bool) -> dict[str, str]:
@@ -62,10 +76,12 @@ def _missing(machine: Machine, role: str, accounting: bool) -> dict[str, str]:
     return {name: package for name, package in needed.items() if not machine.has(name)}
 
 
-def _fetch(bucket: Bucket, folder: Path) -> list[str]:
+def _fetch(bucket: Bucket, role: str, folder: Path) -> list[str]:
+    """Fetch the packages for all machines, and those that are for machines of the role alone."""
     found = []
     for key in sorted(bucket.sizes(PACKAGES)):
-        body = bucket.get(key) if key.endswith(".deb") else None
+        is_ours = key.rpartition("/")[0] + "/" in (PACKAGES, f"{PACKAGES}{role}/")
+        body = bucket.get(key) if key.endswith(".deb") and is_ours else None
         if body is not None:
             path = folder / key.rpartition("/")[2]
             path.write_bytes(body)
@@ -74,7 +90,7 @@ def _fetch(bucket: Bucket, folder: Path) -> list[str]:
 
 
 def _run(command: Sequence[str]) -> str:
-    """Run a command of the system's and return the last line of what it said."""
+    """Run a command of the system's and return the last line of what it said; "" for a quiet success."""
     try:
         done = subprocess.run(
             command,
@@ -87,4 +103,5 @@ def _run(command: Sequence[str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    return (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return said[-1] if said else f"exit code {done.returncode}" if done.returncode else ""

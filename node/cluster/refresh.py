@@ -13,6 +13,7 @@ from node.cluster import accounting, compose, units
 from node.cluster.facts import CONFIGURATION, ClusterFacts, NoClusterError, cluster_key, read_facts
 from node.cluster.identity import instance_metadata
 from node.cluster.machine import Machine, read_machine
+from node.cluster.service import wait_for
 from node.cluster.users import ensure_users
 from node.config import read_node_config
 from node.slurm import tools
@@ -53,7 +54,7 @@ def refresh(bucket: Bucket | None = None) -> Refreshed:
 
     slurmctld reads a change of the policy anew, and is started again where nodes came or went: jobs go on in
     both cases. What failed half-way is done again the next time. Raises NoClusterError, SlurmError,
-    AccountingError, CalledProcessError, OSError and what AWS raises.
+    AccountingError, NotReadyError, CalledProcessError, OSError and what AWS raises.
     """
     machine, config = read_machine(), read_node_config()
     bucket = bucket or Bucket(client("s3", config.region), config.artifact_bucket)
@@ -65,10 +66,18 @@ def refresh(bucket: Bucket | None = None) -> Refreshed:
         return Refreshed(facts, changed=False)
     if _NODES.findall(before) != _NODES.findall(now):
         units.restart(units.SLURMCTLD)
-    else:
-        tools.run("scontrol", ["reconfigure"])
+        wait_for(_answers, "slurmctld")
+    # It is at this word that the nodes get the configuration, too: those that stand have the old one yet.
+    tools.run("scontrol", ["reconfigure"])
     note_applied(machine)
     return Refreshed(facts, changed=True)
+
+
+def _answers() -> bool:
+    try:
+        return "is UP" in tools.run("scontrol", ["ping"])
+    except tools.SlurmError:
+        return False
 
 
 def set_up_teams(machine: Machine, facts: ClusterFacts) -> None:
