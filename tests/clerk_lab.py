@@ -107,7 +107,7 @@ class ClerkLab:
         array = run.get("array")
         for index in range(array["first"], array["last"] + 1) if isinstance(array, dict) else ():
             about = {"run_id": f"{run_id}-a{index}", "array": None, "array_of": run_id, "array_index": index}
-            self.put(about["run_id"], "run.json", json.dumps({**run, **about}).encode())
+            self.put(f"{run_id}-a{index}", "run.json", json.dumps({**run, **about}).encode())
         self.put(run_id, "run.json", json.dumps(run).encode())
         self.run_ids.append(run_id)
         return run_id

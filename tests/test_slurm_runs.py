@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,8 @@ def runs(lab: ClerkLab) -> dict[str, str]:
         "bad array": lab.submit(BAD_TASK, array={"first": 0, "last": 1, "at_once": 0}),
     }
     told["after array"] = lab.submit("echo after\n", after=[told["array"]])
+    later = lab.submit("exit 3\n", begin=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 6)))
+    told["array after bad"] = lab.submit(TASK, array={"first": 0, "last": 1, "at_once": 0}, after=[later])
     told["after bad"] = lab.submit("true\n", after=[told["bad"]])
     told["after any"] = lab.submit("true\n", after=[told["bad"]], after_any=True)
     return told
@@ -113,7 +116,7 @@ def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: Clerk
     lab.wait_for(waiting, lambda names: lab.cause(waiting) == "waiting for 2 free nodes of gpu")
     assert lab.act("hold", other)[0] == 0
     lab.wait_for(other, lambda names: lab.cause(other) == "held")
-    wait_until(lambda: lab.queue()[other]["state"] == "HELD", "the queue to say so")
+    wait_until(lambda: lab.queue().get(other, {}).get("state") == "HELD", "the queue to say so")
     assert lab.act("hold", first) == (1, f"{first} is RUNNING: only a run that waits can be held")
     lab.put(waiting, "cancel.json", b'{"actor": "somebody@example.com"}')
     assert lab.act("cancel", waiting)[0] == 0
@@ -174,3 +177,24 @@ def test_a_task_that_fails_is_named_by_its_array(lab: ClerkLab, runs: dict[str, 
     array = runs["bad array"]
     assert lab.wait_for_end(array) == "FAILED"
     assert lab.cause(array) == "1 of 2 tasks failed: a1"
+
+
+def test_an_array_whose_predecessor_failed_ends_and_none_of_its_tasks_starts(
+    lab: ClerkLab, runs: dict[str, str]
+) -> None:
+    array = runs["array after bad"]
+    assert lab.wait_for_end(array) == "FAILED"
+    assert "which it comes after, has ended as FAILED" in lab.cause(array)
+    for run_id in (array, f"{array}-a0", f"{array}-a1"):
+        assert lab.names(run_id) == ["QUEUED", "FAILED"]
+
+
+def test_a_job_that_has_a_runs_name_and_another_teams_account_is_not_the_runs(lab: ClerkLab) -> None:
+    run_id = lab.write_run("echo mine\n")
+    options = ["--parsable", f"--job-name={run_id}", "--account=blue", "--output=/dev/null", "--chdir=/"]
+    stranger = lab.slurm.run("sbatch", *options, "--wrap", "sleep 60")
+    assert lab.ask("submit", run_id)[0] == 0
+    assert lab.wait_for_end(run_id) == "SUCCEEDED"
+    assert lab.log(run_id) == "mine\n"
+    assert lab.slurm.run("squeue", "--noheader", f"--jobs={stranger}", "--format=%T") == "RUNNING"
+    lab.slurm.run("scancel", stranger)

@@ -84,6 +84,13 @@ def test_jobs_and_nodes_are_read_as_they_stand(slurm: SlurmCluster) -> None:
     assert tools.job_details(one.job_id)["JobName"] == "one"
     assert tools.job_details(99999) == {}
 
+    # A name is its user's, who may write a whole line of squeue into it.
+    line = [str(each) for each in ("9999", "9999", "N/A", "forged", "RUNNING", *["None"] * 11)]
+    forged = "\x1f".join(line)
+    tools.run("sbatch", [*flags, f"--job-name=x\n{forged}\ny", "--time=90", "--hold"], text=script)
+    assert len(tools.jobs()) == 4  # nothing of it is read
+    assert not any(job.job_id == 9999 or job.name == "forged" for job in tools.jobs())
+
 
 @pytest.mark.slurm
 @needs_slurm
