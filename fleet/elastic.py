@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 
+from fleet import aws
 from fleet.errors import ActError
 from fleet.ready import instances, is_elastic
+from fleet.run_store import MISSING, open_runs
 from fleet.session import Session
+from fleet.standing_scheduler import grows_as_it_stands
 from fleet.terraform_events import ProgressEvent, Report
 from stacks import naming
+from stacks.cluster_permissions import CLUSTER
 
+_TOLD = (f"{CLUSTER}/queue.json", f"{CLUSTER}/nodes.json")
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 _GOING = [*_ALIVE, "shutting-down"]
 _WAIT_SECONDS = 45 * 60.0
 """How long machines may take to end: as long as Terraform waits for those of a group."""
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.25, 10.0
+_LOOK_SECONDS, _IDLE_LOOKS, _MOST_LOOKS = 3.0, 2, 20
+"""Behind a head that ran: pause before each further look, empty ones in a row that suffice, and most."""
 _AT_ONCE = 100
 """Machines that one call ends; EC2 takes more, and a smaller call fails for fewer reasons."""
 
@@ -25,8 +32,27 @@ def end_elastic(session: Session, report: Report) -> list[str]:
     The head goes first, for it could start others meanwhile. While such a node stands, EC2 refuses to delete
     the fleet's placement group and the network's security group. Raises ActError where one does not end.
     """
-    if _may_start_nodes(session):
-        _stop_head(session, report)
+    stopped = _may_start_nodes(session) and _stop_head(session, report)
+    ended = _end_those_that_stand(session, report)
+    # EC2 lists late what was started last, so one empty look is not enough behind a head that ran.
+    idle = 0 if stopped else _IDLE_LOOKS
+    for _ in range(_MOST_LOOKS):
+        if idle >= _IDLE_LOOKS:
+            break
+        time.sleep(_LOOK_SECONDS)
+        more = _end_those_that_stand(session, report)
+        ended += more
+        idle = 0 if more else idle + 1
+    return sorted(set(ended))
+
+
+def end_late(session: Session, report: Report) -> list[str]:
+    """End nodes of the queue that appeared after all, once the fleet is destroyed; return their ids."""
+    return _end_those_that_stand(session, report)
+
+
+def _end_those_that_stand(session: Session, report: Report) -> list[str]:
+    """End the nodes of the queue that EC2 lists, and wait until they are gone."""
     found = _alive(session)
     if found:
         count = f"{len(found)} node{'s' if len(found) > 1 else ''}"
@@ -38,22 +64,22 @@ def end_elastic(session: Session, report: Report) -> list[str]:
 
 
 def _may_start_nodes(session: Session) -> bool:
-    """Return whether the head of the environment starts nodes, by its file or by those that stand."""
+    """Return whether the head starts nodes: by its file, by the one that it was built with, or by nodes."""
     spec = session.spec
     declared = any(fleet.max_nodes > fleet.nodes for fleet in spec.fleets.values())
-    return (spec.scheduler.is_slurm and declared) or bool(_alive(session))
+    return (spec.scheduler.is_slurm and declared) or grows_as_it_stands(session) or bool(_alive(session))
 
 
 def _alive(session: Session) -> list[str]:
     return sorted(str(each["InstanceId"]) for each in instances(session, _ALIVE) if is_elastic(each))
 
 
-def _stop_head(session: Session, report: Report) -> None:
-    """Set the head's group to zero and wait until the head is gone; no group, no head."""
+def _stop_head(session: Session, report: Report) -> bool:
+    """Set the head's group to zero and wait until the head is gone; return whether there was one."""
     group = naming.head_group(session.spec.name)
     client = session.client("autoscaling")
     if not client.describe_auto_scaling_groups(AutoScalingGroupNames=[group])["AutoScalingGroups"]:
-        return
+        return False
     heads = [
         str(each["InstanceId"])
         for each in instances(session, _ALIVE)
@@ -65,6 +91,7 @@ def _stop_head(session: Session, report: Report) -> None:
         # The group would end it too, in its own time.
         session.client("ec2").terminate_instances(InstanceIds=heads)
         _wait_gone(session, heads)
+    return bool(heads)
 
 
 def _wait_gone(session: Session, ids: list[str]) -> None:
@@ -78,6 +105,18 @@ def _wait_gone(session: Session, ids: list[str]) -> None:
             )
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def forget_cluster(session: Session) -> None:
+    """Delete what the head and the nodes told of themselves, which are gone; Terraform knows none of it."""
+    store = open_runs(session)
+    try:
+        listed = store.s3.list_objects_v2(Bucket=store.bucket, Prefix=f"{CLUSTER}/stats/").get("Contents", ())
+        for key in (*_TOLD, *(str(each["Key"]) for each in listed)):
+            store.s3.delete_object(Bucket=store.bucket, Key=key)
+    except Exception as error:
+        if aws.error_code(error) not in MISSING:
+            raise
 
 
 def _tell(session: Session, report: Report, text: str) -> None:

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fleet import aws
-from fleet.machine_prices import MachineGroup, machine_group
+from fleet.machine_prices import machine_group
 from fleet.priced import Resource, blocks, counted, number
 from fleet.ready import instances, is_elastic
 from fleet.run_store import RunStore, open_runs
@@ -39,6 +38,14 @@ class RunningNode:
     elastic: bool = False
     """Whether it came with the queue, and is none of its fleet's group."""
     instance_type: str = ""
+    name: str = ""
+    """Its name in the queue, "" where it has none yet or there is no queue."""
+
+    @property
+    def number(self) -> int:
+        """Its number in its fleet, from 1; 0 without a name."""
+        number = self.name.rpartition("-")[2]
+        return int(number) if number.isdecimal() else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,8 @@ class FleetEffect:
     """Settings of which running nodes keep the old value until they are replaced."""
     runs: tuple[str, ...]
     """The active runs on the fleet's nodes."""
+    gives_way: int = 0
+    """How many that came with the queue get no further runs: standing nodes take their numbers."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -66,6 +75,9 @@ class FleetEffect:
             found.append(f"{_of(self.ends, 'running node is', 'running nodes are')} ended{on_it}")
         if self.starts:
             found.append(_of(self.starts, "node is started", "nodes are started"))
+        if self.gives_way:
+            what = _of(self.gives_way, "node that came", "nodes that came")
+            found.append(f"{what} with the queue make way for standing ones once their runs are over")
         if self.keep_old and kept:
             whose = _of(kept, "running node keeps its", "running nodes keep their")
             found.append(f"{whose} old {', '.join(self.keep_old)} until replaced")
@@ -103,6 +115,7 @@ def running_nodes(session: Session) -> list[RunningNode]:
             other_runs=tuple(holders.get(instance, ()))[1:],
             elastic=is_elastic(each),
             instance_type=str(each["InstanceType"]),
+            name=_tag(each, naming.TAG_NODE),
         )
         for instance, each in sorted(found.items())
     ]
@@ -126,13 +139,7 @@ def _active_holders(session: Session) -> dict[str, list[str]]:
 
 def nodes_in_queue(store: RunStore) -> dict[str, list[str]]:
     """Return the runs on each node by its instance id, as the head tells of the queue; none without one."""
-    try:
-        answer = store.s3.get_object(Bucket=store.bucket, Key=_NODES)
-    except Exception as error:
-        if aws.error_code(error) not in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
-            raise
-        return {}
-    told = json.loads(answer["Body"].read())
+    told = json.loads(store.read_object(_NODES) or '{"nodes": []}')
     return {each["instance_id"]: list(each.get("runs", ())) for each in told["nodes"] if each["instance_id"]}
 
 
@@ -149,15 +156,11 @@ def targets(resources: Sequence[Resource]) -> dict[str, Target]:
         left_alone = "desired_capacity" in ignored or each.values.get("desired_capacity") is None
         if not group.head:
             most = group.largest if left_alone else group.wanted
-            found[group.name] = Target(
-                wanted=0 if left_alone else group.wanted, most=most, elastic=_beyond(each, group)
-            )
+            # Nodes that a fleet may have and that are none of its group.
+            elastic = max(0, group.largest - int(number(each.values.get("max_size"))))
+            wanted = 0 if left_alone else group.wanted
+            found[group.name] = Target(wanted=wanted, most=most, elastic=elastic)
     return found
-
-
-def _beyond(resource: Resource, group: MachineGroup) -> int:
-    """Return how many nodes a fleet may have that are none of its group."""
-    return max(0, group.largest - int(number(resource.values.get("max_size"))))
 
 
 def fleet_effects(
@@ -179,21 +182,33 @@ def fleet_effects(
     effects = []
     for name, running in by_fleet.items():
         target = declared.get(name, Target(wanted=0, most=0))
-        coming = sum(node.elastic for node in running)
-        own = len(running) - coming
+        coming = [node for node in running if node.elastic]
+        own = len(running) - len(coming)
         kept = 0 if name in replaced else min(own, target.most)
-        stay = kept + min(coming, target.elastic)
+        stay, gives_way = _coming(coming, target)
         effects.append(
             FleetEffect(
                 fleet=name,
                 running=len(running),
-                ends=len(running) - stay,
+                ends=len(running) - kept - stay,
                 starts=max(0, target.wanted - kept),
                 keep_old=tuple(each.setting for each in changed if each.fleet == name),
                 runs=tuple(sorted({run for node in running for run in _runs_on(node)})),
+                gives_way=gives_way,
             )
         )
     return effects
+
+
+def _coming(nodes: Sequence[RunningNode], target: Target) -> tuple[int, int]:
+    """Return how many nodes of the queue an apply leaves, and how many of these make way.
+
+    Their numbers tell: the first of a fleet belong to standing nodes, and one past its size is no node.
+    """
+    within = sum(target.most < each.number <= target.most + target.elastic for each in nodes)
+    gives_way = sum(0 < each.number <= target.most for each in nodes)
+    nameless = sum(not each.number for each in nodes)
+    return within + gives_way + min(nameless, max(0, target.elastic - within)), gives_way
 
 
 def _runs_on(node: RunningNode) -> tuple[str, ...]:

@@ -127,9 +127,19 @@ class RunStore:
         try:
             return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
         except Exception as error:
-            if aws.error_code(error) in MISSING:
+            if aws.error_code(error) in MISSING or self._is_absent(key, error):
                 return None
             raise
+
+    def _is_absent(self, key: str, error: Exception) -> bool:
+        """Return whether an object was refused because it is not there: so S3 tells who may not list all."""
+        if aws.error_code(error) != "AccessDenied":
+            return False
+        try:
+            listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        except Exception:
+            return False
+        return all(item["Key"] != key for item in listed.get("Contents", ()))
 
     def get_from(self, run_id: str, name: str, offset: int) -> bytes:
         """Return what the file has from `offset` on; it must be longer than that."""

@@ -37,13 +37,27 @@ def require_same_scheduler(session: Session) -> None:
         raise UserError(problems)
 
 
+def grows_as_it_stands(session: Session) -> bool:
+    """Return whether the fleet was built to start nodes with its queue, whatever the file says by now."""
+    declared = _declaration(session) or {}
+    fleets = declared.get("fleets", {}).values()
+    is_slurm = declared.get("scheduler", _BEFORE)["kind"] != _BEFORE["kind"]
+    return is_slurm and any(each["max_nodes"] > each["nodes"] for each in fleets)
+
+
 def _standing(session: Session) -> dict[str, Any] | None:
     """Return the table `scheduler` that the fleet was built with, None where no fleet stands."""
+    declared = _declaration(session)
+    return declared.get("scheduler", _BEFORE) if declared is not None else None
+
+
+def _declaration(session: Session) -> dict[str, Any] | None:
+    """Return the file that the fleet was built with, all defaults in it, None where no fleet stands."""
     text = read_state_object(session.cloud, session.account, naming.fleet_stack(session.spec.name))
     output = json.loads(text or "{}").get("outputs", {}).get(DECLARATION_OUTPUT)
     if not output:
         return None
-    declared: dict[str, Any] = json.loads(output["value"]).get("scheduler", _BEFORE)
+    declared: dict[str, Any] = json.loads(output["value"])
     return declared
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fleet.births import find_births
 from fleet.bootstrap import account_exists, read_state_object
-from fleet.elastic import end_elastic
+from fleet.elastic import end_elastic, end_late, forget_cluster
 from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
 from fleet.final_export import export_results
@@ -53,10 +53,12 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
         before = sweep(session)
         if gone := delete_run_file_systems(session):
             act.details["run_file_systems"] = gone
-        if ended := end_elastic(session, report):
-            act.details["elastic_nodes"] = ended
+        ended = end_elastic(session, report)
         births = find_births(session.ledger.entries(), session.spec.name)
         stacks, kept = _destroy(session, report, act, before, births, base=base)
+        if ended := [*ended, *end_late(session, report)]:
+            act.details["elastic_nodes"] = ended
+        forget_cluster(session)
         _tell(session, report, "looking at what is left")
         kept_stacks = [each.stack for each in stacks if each.fate == "kept on purpose"]
         leftovers = find_leftovers(session, kept_stacks, kept)

@@ -19,6 +19,8 @@ NODES, STATS = "cluster/nodes.json", "cluster/stats/"
 """What the head publishes of its nodes, and each node of itself, in the artifact bucket."""
 STALE_SECONDS = 45.0
 """What a node has said longer ago than this is no news: it says something every 15 s at least."""
+SILENT_SECONDS = 180.0
+"""Nor what the head has told of nodes longer ago than this: it does every minute at least."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,7 @@ def look_at_nodes(session: Session) -> list[NodeNow]:
     store = open_runs(session)
     if engine_of(session.cloud.variables, session.spec.scheduler.kind) != SLURM:
         return sorted(_plain_nodes(session, store), key=lambda node: (node.fleet, node.name))
-    body = store.read_object(NODES)
-    nodes = json.loads(body)["nodes"] if body is not None else []
+    nodes = _told_of_nodes(store)
     stats = _read_stats(store, [str(node["name"]) for node in nodes if node.get("instance_id")])
     return [
         NodeNow(
@@ -62,6 +63,23 @@ def look_at_nodes(session: Session) -> list[NodeNow]:
     ]
 
 
+def _told_of_nodes(store: RunStore) -> list[dict[str, Any]]:
+    """Return what the head tells of the nodes; of what it told long ago, only that it was so then."""
+    body = store.read_object(NODES)
+    told = json.loads(body) if body is not None else {"nodes": []}
+    nodes: list[dict[str, Any]] = told["nodes"]
+    if not nodes or _age(told) <= SILENT_SECONDS:
+        return nodes
+    reason = f"the head node has told nothing since {told['time']}"
+    return [{**node, "state": "UNKNOWN", "reason": reason} for node in nodes]
+
+
+def _age(said: Mapping[str, Any]) -> float:
+    """Return how many seconds ago it was said."""
+    now = datetime.datetime.now(datetime.UTC)
+    return (now - datetime.datetime.fromisoformat(str(said["time"]))).total_seconds()
+
+
 def _read_stats(store: RunStore, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Return what each of the nodes said last, if that is not long ago."""
     if not names:
@@ -70,12 +88,7 @@ def _read_stats(store: RunStore, names: Sequence[str]) -> dict[str, Mapping[str,
     with ThreadPoolExecutor(max_workers=16) as pool:
         bodies = pool.map(lambda name: store.read_object(f"{STATS}{name}.json"), names)
         found = {name: json.loads(body) for name, body in zip(names, bodies, strict=True) if body}
-    now = datetime.datetime.now(datetime.UTC)
-
-    def age(said: Mapping[str, Any]) -> float:
-        return (now - datetime.datetime.fromisoformat(str(said["time"]))).total_seconds()
-
-    return {name: said for name, said in found.items() if age(said) <= STALE_SECONDS}
+    return {name: said for name, said in found.items() if _age(said) <= STALE_SECONDS}
 
 
 def _plain_nodes(session: Session, store: RunStore) -> Iterator[NodeNow]:

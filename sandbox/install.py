@@ -12,6 +12,7 @@ EXTENSIONS: tuple[str, ...] = (
     "volumes",
     "auto_scaling",
     "fleets",
+    "listings",
     "launch_templates",
     "security_group_rules",
     "placement_groups",

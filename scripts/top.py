@@ -65,7 +65,11 @@ def page(environment: str, nodes: Sequence[NodeNow]) -> str:
         asleep = f"; {len(nodes)} can be started" if nodes else ""
         return f"no nodes of {environment} run{asleep}"
     lines = [table(_HEADERS, [_row(node) for node in standing], right=(3, 4, 5, 6, 7, 8, 9, 10))]
-    lines += [f"{node.name}: {node.reason}" for node in standing if node.reason]
+    reasons = dict.fromkeys(node.reason for node in standing if node.reason)
+    lines += [
+        f"{', '.join(node.name for node in standing if node.reason == reason)}: {reason}"
+        for reason in reasons
+    ]
     if len(nodes) > len(standing):
         lines.append(f"{len(nodes) - len(standing)} more can be started")
     return "\n".join(lines)

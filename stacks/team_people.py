@@ -46,8 +46,9 @@ def add_team_people(
 def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list[dict[str, Any]]:
     artifacts, datasets = storage.bucket_arn, storage.datasets_arn
     runs = f"{artifacts}/runs/{team}-*"
-    listed = {"StringLike": {"s3:prefix": [f"runs/{team}-*", f"{CLUSTER}/stats/*", f"{PACKAGES}/*"]}}
-    told = [f"{artifacts}/{CLUSTER}/{name}" for name in ("queue.json", "nodes.json", "stats/*")]
+    told = [f"{CLUSTER}/{name}" for name in ("queue.json", "nodes.json", "stats/*")]
+    # Without the right to list it, S3 refuses to say of an object that it is not there yet.
+    listed = {"StringLike": {"s3:prefix": [f"runs/{team}-*", *told, f"{PACKAGES}/*"]}}
     return [
         statement("ListOwn", actions=["s3:ListBucket"], resources=[artifacts], conditions=listed),
         statement("ListData", actions=["s3:ListBucket"], resources=[datasets]),
@@ -57,7 +58,7 @@ def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list
             resources=[
                 runs,
                 f"{artifacts}/runs/.speedup/*",
-                *told,
+                *(f"{artifacts}/{each}" for each in told),
                 f"{artifacts}/{PACKAGES}/*",
                 f"{datasets}/*",
             ],

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from fleet import elastic
 from fleet.cloud import Cloud
 from fleet.elastic import end_elastic
 from fleet.project import Project
+from fleet.ready import instances, is_elastic
 from fleet.session import Session
 from fleet.terraform_events import ProgressEvent, quiet
 from stacks import naming
 from stacks.account import load_account
 from stacks.environment import load_environment
-from tests.sandbox_helpers import IMAGE, REGION, api, run_instances, wait_for
+from tests.sandbox_helpers import IMAGE, REGION, admin, api, run_instances, wait_for
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
 pytestmark = pytest.mark.sandbox
@@ -96,6 +98,45 @@ def test_the_head_goes_first_and_then_what_it_has_started_and_nothing_else(
         assert end_elastic(session, quiet) == [], "and a second look finds nothing"
     finally:
         api(sandbox, "ec2").terminate_instances(InstanceIds=[static, strange])
+        api(sandbox, "autoscaling").delete_auto_scaling_group(
+            AutoScalingGroupName=naming.head_group(session.spec.name), ForceDelete=True
+        )
+
+
+def launch_late(session: Session) -> str:
+    """Start a node as the head does, in its last second; return its id."""
+    tags = {
+        naming.TAG_ENVIRONMENT: session.spec.name,
+        naming.TAG_ROLE: naming.ROLE_NODE,
+        naming.TAG_FLEET: "gpu",
+        naming.TAG_LAUNCH: "l-9",
+    }
+    template = {"LaunchTemplateName": naming.head_group(session.spec.name), "Version": "$Latest"}
+    answer = api(session.cloud, "ec2").create_fleet(
+        Type="instant",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": template}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
+        ],
+    )
+    return str(answer["Instances"][0]["InstanceIds"][0])
+
+
+def test_a_node_of_the_heads_last_second_is_ended_though_ec2_lists_it_late(
+    sandbox: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elastic, "_LOOK_SECONDS", 1.2)
+    session = opened(sandbox, tmp_path)
+    add_head_group(session)
+    admin(sandbox, "POST", "listings", {"lag_s": 2.0})
+    late = launch_late(session)
+    try:
+        assert not [each for each in instances(session, ["pending", "running"]) if is_elastic(each)]
+        assert end_elastic(session, quiet) == [late]
+        assert states(session, late) == ["terminated"]
+    finally:
+        admin(sandbox, "POST", "listings", {"lag_s": 0})
         api(sandbox, "autoscaling").delete_auto_scaling_group(
             AutoScalingGroupName=naming.head_group(session.spec.name), ForceDelete=True
         )

@@ -149,6 +149,25 @@ def test_under_slurm_nodes_beyond_the_group_stay_up_to_what_the_fleet_may_grow_t
     assert (found.ends, found.starts) == (0, 2), "they stand in for none of the group"
 
 
+def test_nodes_of_the_queue_make_way_for_standing_ones_and_only_those_past_the_fleet_end() -> None:
+    beyond = [
+        RunningNode(instance_id=f"i-{n}", fleet="gpu", run_id="r-1", elastic=True, name=f"gpu-{n}")
+        for n in range(3, 7)
+    ]
+    (found,) = fleet_effects([*NODES, *beyond], {"gpu": Target(wanted=4, most=4, elastic=2)})
+    assert (found.running, found.ends, found.starts, found.gives_way) == (6, 0, 2, 2)
+    way = "`gpu`: 2 nodes that came with the queue make way for standing ones once their runs are over"
+    assert found.words == ("`gpu`: 2 nodes are started", way)
+    assert require_no_run_ended([found]) == ()
+    (found,) = fleet_effects(beyond[3:], {"gpu": Target(wanted=0, most=0, elastic=5)})
+    assert (found.ends, found.words) == (
+        1,
+        ("`gpu`: 1 running node is ended, and the run r-1 is on the fleet",),
+    )
+    with pytest.raises(UserError):
+        require_no_run_ended([found])
+
+
 def test_a_number_that_terraform_leaves_alone_ends_a_node_only_above_the_maximum() -> None:
     lifecycle = {"ignore_changes": ["desired_capacity"]}
     for each in (group("gpu", lifecycle=lifecycle), group("gpu", desired_capacity=None)):

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.cloud import Cloud
+from fleet.elastic import forget_cluster
 from fleet.errors import ActError
 from fleet.job import JobSpec
 from fleet.lost import is_lost
@@ -323,6 +325,44 @@ def test_the_nodes_are_shown_with_what_they_said_lately(
     assert lines[4:] == ["gpu-2: health: 1 of 2 GPUs", "1 more can be started"]
     assert top_verb.command.main(["line", "--json"], standalone_mode=False) == 0
     assert len(json.loads(capsys.readouterr().out)["nodes"]) == 3
+
+
+def test_what_a_head_told_long_ago_is_not_shown_as_if_it_were_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = {"fleet": "gpu", "state": "IDLE", "reason": "", "runs": []}
+    nodes = [{"name": f"gpu-{n}", "instance_id": f"i-{n}", **node} for n in (1, 2)]
+    desk.put("cluster/nodes.json", {"time": ago(5), "nodes": nodes})
+    assert {each.state for each in look_at_nodes(desk.session)} == {"UNKNOWN"}
+    monkeypatch.setattr("fleet.session.open_session", lambda environment, cloud: desk.session)
+    assert top_verb.command.main(["line", "--once"], standalone_mode=False) == 0
+    assert "gpu-1, gpu-2: the head node has told nothing since 20" in capsys.readouterr().out
+
+
+def test_a_teardown_takes_away_what_the_head_has_told(desk: Desk) -> None:
+    kept = "cluster/slurm.conf"
+    for name in ("cluster/queue.json", "cluster/nodes.json", "cluster/stats/gpu-1.json", kept):
+        desk.put(name, {"time": utc_now(), "nodes": [], "jobs": []})
+    forget_cluster(desk.session)
+    listed = desk.store.s3.list_objects_v2(Bucket=desk.store.bucket, Prefix="cluster/")["Contents"]
+    assert [each["Key"] for each in listed] == [kept]
+    assert look_at_queue(desk.session).time is None and look_at_nodes(desk.session) == []
+    forget_cluster(desk.session)
+
+
+def test_an_object_that_s3_refuses_because_it_is_not_there_is_none_and_another_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(desk.store.cloud, desk.store.region, desk.store.bucket, "blue")
+
+    def refused(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+    monkeypatch.setattr(store.s3, "get_object", refused)
+    assert store.read_object("cluster/stats/gpu-9.json") is None
+    desk.put("cluster/queue.json", {"time": utc_now(), "jobs": []})
+    with pytest.raises(ClientError):
+        store.read_object("cluster/queue.json")
 
 
 def test_the_plain_engine_s_queue_and_nodes_are_what_its_runs_and_machines_tell(

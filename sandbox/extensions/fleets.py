@@ -28,7 +28,7 @@ from sandbox.faults import Faults
 from sandbox.launches import CAPACITY_BLOCK, ON_DEMAND, SPOT, Launch, refuse, start
 from sandbox.parts import Parts, store
 
-_FLEETS, _TOKENS = "fleet_instances", "fleet_tokens"
+FLEETS, _TOKENS = "fleet_instances", "fleet_tokens"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def install(parts: Parts) -> None:
 
     def terminated(self: Any) -> Any:
         previous = terminate(self)
-        if started := store(self.ec2_backend, _FLEETS).get(self.id):
+        if started := store(self.ec2_backend, FLEETS).get(self.id):
             started.setdefault("ended", time.time())
         return previous
 
@@ -95,7 +95,7 @@ def _all_started(parts: Parts) -> list[dict[str, Any]]:
             {**started, "instance_id": name, "tags": dict(backend.tags.get(name, {}))}
             for account in list(ec2_backends.values())
             for backend in list(account.values())
-            for name, started in store(backend, _FLEETS).items()
+            for name, started in store(backend, FLEETS).items()
         ]
 
 
@@ -129,7 +129,7 @@ def _answer(request: Any, faults: Faults) -> dict[str, Any]:
             continue
         for place, launch in launches:
             instance = start(launch)
-            store(request.ec2_backend, _FLEETS)[instance.id] = {"fleet_id": fleet_id, "began": time.time()}
+            store(request.ec2_backend, FLEETS)[instance.id] = {"fleet_id": fleet_id, "began": time.time()}
             instances.append(
                 {
                     "LaunchTemplateAndOverrides": place.shown,
