@@ -15,7 +15,7 @@ from node.attach import Attached, attach
 from node.config import NodeConfig
 from node.layout import dataset_key, run_key
 from node.mounts import MountError
-from node.packages import PackagesError, prepare_packages
+from node.packages import PackagesAwayError, PackagesError, prepare_packages
 from node.store import Bucket, file_digest
 
 
@@ -76,6 +76,8 @@ def _python(config: NodeConfig, run: Mapping[str, Any]) -> str:
         return config.python
     try:
         return str(prepare_packages(config, str(run["packages"]["sha256"])))
+    except PackagesAwayError as error:
+        raise InputError(f"its packages can't be had: {error}") from error
     except PackagesError as error:
         raise WrongInputError(f"its packages can't be installed: {error}") from error
 

@@ -7,6 +7,8 @@ something could not be mounted.
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +24,9 @@ from node.store import Bucket
 
 RUN_MOUNTS = "fsx-runs"
 """Folder at the root of a machine in which a run's own file system is mounted."""
+RESULTS = "results"
+"""Folder of a linked file system whose files go to the bucket."""
+_MADE_BY_ROOT, _OPEN_TO_ALL = 0o755, 0o1777
 _MOUNT_SECONDS = 120.0
 _BOOT_PATIENCE_SECONDS = 60.0
 
@@ -99,7 +104,26 @@ def mount_one(bucket: Bucket, config: NodeConfig, mount: Mount) -> Path:
             target.rmdir()
             why = f": {done}" if done else ""
             raise MountError(f"{mount.at} could not be mounted{why}")
+        if mount.kind == "lustre":
+            _open_to_teams(target)
     return target
+
+
+def _open_to_teams(target: Path) -> None:
+    """Let every team's user make files there, as in /tmp, where only root can.
+
+    So a Lustre file system begins. Folders that somebody has given other rights stay as they are. EFS needs
+    none of it: see its access point.
+    """
+    for folder in (target, target / RESULTS):
+        try:
+            found = folder.stat()
+            if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == _MADE_BY_ROOT:
+                folder.chmod(_OPEN_TO_ALL)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            print(f"{folder} can't be opened to the teams: {error}", file=sys.stderr)
 
 
 def unmount(target: Path) -> None:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from node.aws import client, failures
@@ -29,7 +29,9 @@ WHEELS = "packages/wheels/"
 """Wheels that nodes take from the artifact bucket instead of an index; closed networks have nothing else."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAMED = re.compile(
-    r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*===?\s*([A-Za-z0-9.!+_-]+)", re.MULTILINE
+    r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*===?\s*([A-Za-z0-9.!+_-]+)"
+    r"(?:[ \t]*;[ \t]*((?:[^\\#\n-]|-(?!-hash))+))?",
+    re.MULTILINE,
 )
 _INSTALL_SECONDS = 1800.0
 _SHOWN_LINES = 15
@@ -37,8 +39,26 @@ _DONE = "complete.json"
 """In an environment that is whole; one without it is what a killed installation has left."""
 
 
+_PASSING = re.compile(
+    r"connection (broken|refused|reset|aborted)|temporary failure|timed out|NewConnectionError|ProxyError"
+    r"|\b(429|500|502|503|504) (Client|Server) Error|HTTP error (429|5\d\d)|No space left",
+    re.IGNORECASE,
+)
+"""What pip says where the same list may well be installed a little later, or elsewhere."""
+_FIND_APPLYING = """
+import json, sys
+from pip._vendor.packaging.markers import Marker
+print(json.dumps([Marker(text).evaluate() for text in json.loads(sys.argv[1])]))
+"""
+"""Asks a Python which markers apply to it, of those that pip understands."""
+
+
 class PackagesError(Exception):
     """The packages can't be installed; the message says why, its first line alone too."""
+
+
+class PackagesAwayError(PackagesError):
+    """They can't be had just now, or just here."""
 
 
 def prepare_packages(config: NodeConfig, sha256: str) -> Path:
@@ -77,7 +97,7 @@ def _make(config: NodeConfig, sha256: str, folder: Path, python: Path) -> None:
     try:
         body = bucket.get(KEY.format(sha256=sha256))
     except failures() as error:
-        raise PackagesError(f"the list of packages can't be fetched: {error}") from error
+        raise PackagesAwayError(f"the list of packages can't be fetched: {error}") from error
     if body is None or hashlib.sha256(body).hexdigest() != sha256:
         state = "is missing" if body is None else "is damaged"
         raise PackagesError(f"s3://{bucket.name}/{KEY.format(sha256=sha256)} {state}")
@@ -86,7 +106,7 @@ def _make(config: NodeConfig, sha256: str, folder: Path, python: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".wheels.") as temporary:
         requirements = Path(temporary) / "requirements.txt"
         requirements.write_bytes(body)
-        wheels = _fetch_wheels(bucket, body.decode(), Path(temporary) / "wheels")
+        wheels = _fetch_wheels(bucket, _wanted(config.python, body.decode()), Path(temporary) / "wheels")
         source = ["--no-index", "--find-links", str(wheels)] if wheels else []
         arguments = ["--require-hashes", "--no-deps", "--no-cache-dir", *source, "-r", str(requirements)]
         pip = [
@@ -117,9 +137,22 @@ def _show_image_packages(image: str, python: Path) -> None:
     Path(own[0], "fleetform-image.pth").write_text("".join(f"{path}\n" for path in dict.fromkeys(behind)))
 
 
-def _fetch_wheels(bucket: Bucket, requirements: str, folder: Path) -> Path | None:
+def _wanted(python: str, requirements: str) -> set[tuple[str, str]]:
+    """Return names and versions of what the list means for that Python: lines may have markers."""
+    lines = [
+        (_plain(name), version, marker.strip()) for name, version, marker in _NAMED.findall(requirements)
+    ]
+    markers = sorted({marker for *_, marker in lines if marker})
+    applies = dict.fromkeys(["", *markers], True)
+    if markers:
+        with suppress(PackagesError):  # pip says what is wrong with one, in its own words
+            told = _run([python, "-c", _FIND_APPLYING, json.dumps(markers)], "markers can't be read")
+            applies |= dict(zip(markers, json.loads(told), strict=True))
+    return {(name, version) for name, version, marker in lines if applies[marker]}
+
+
+def _fetch_wheels(bucket: Bucket, wanted: set[tuple[str, str]], folder: Path) -> Path | None:
     """Bring the bucket's wheels of all the packages, or return None where it lacks one of them."""
-    wanted = {(_plain(name), version) for name, version in _NAMED.findall(requirements)}
     try:
         found: dict[tuple[str, str], list[str]] = {}
         for key in bucket.sizes(WHEELS):
@@ -134,7 +167,9 @@ def _fetch_wheels(bucket: Bucket, requirements: str, folder: Path) -> Path | Non
             if body is not None:
                 (folder / Path(key).name).write_bytes(body)
     except failures() as error:
-        raise PackagesError(f"the wheels in s3://{bucket.name}/{WHEELS} can't be fetched: {error}") from error
+        raise PackagesAwayError(
+            f"the wheels in s3://{bucket.name}/{WHEELS} can't be fetched: {error}"
+        ) from error
     return folder
 
 
@@ -144,7 +179,10 @@ def _plain(name: str) -> str:
 
 
 def _run(command: Sequence[str], what: str) -> str:
-    """Run a program and return what it says; raises PackagesError with the end of its words."""
+    """Run a program and return what it says; raises PackagesError with the end of its words.
+
+    It is a PackagesAwayError where it had no time, or no way to what it needs.
+    """
     hidden = ("PYTHONPATH", "PYTHONHOME")  # of whoever runs us
     try:
         done = subprocess.run(
@@ -156,9 +194,12 @@ def _run(command: Sequence[str], what: str) -> str:
             timeout=_INSTALL_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise PackagesAwayError(f"{what} within {_INSTALL_SECONDS:.0f} s") from error
+    except OSError as error:
         raise PackagesError(f"{what}: {error}") from error
     if done.returncode != 0:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise PackagesError("\n".join([f"{what}:", *said[-_SHOWN_LINES:]]))
+        failure = PackagesAwayError if _PASSING.search("\n".join(said)) else PackagesError
+        raise failure("\n".join([f"{what}:", *said[-_SHOWN_LINES:]]))
     return done.stdout

@@ -82,6 +82,21 @@ def test_everything_is_mounted_once_however_often_it_is_asked_for(config: NodeCo
     assert all(is_mounted(path) for path in found.values())
 
 
+def test_every_team_may_write_to_a_fast_file_system_unless_its_folders_were_given_other_rights(
+    config: NodeConfig,
+) -> None:
+    have(config, "fs-2/results", "fs-3/results", "fs-1")
+    systems = config.root.parent / "systems"
+    for each in ("fs-2", "fs-2/results", "fs-3/results", "fs-1"):
+        (systems / each).chmod(0o755)
+    (systems / "fs-3").chmod(0o750)
+    others = {**LUSTRE, "at": "/others", "dns_name": "fs-3.fsx.amazonaws.com"}
+    mount_all(storage(EFS, LUSTRE, others), config)  # type: ignore[arg-type]
+    modes = {each: oct((systems / each).stat().st_mode & 0o7777) for each in ("fs-1", "fs-2", "fs-3")}
+    assert modes == {"fs-1": "0o755", "fs-2": "0o1777", "fs-3": "0o750"}
+    assert (systems / "fs-2/results").stat().st_mode & 0o7777 == 0o1777
+
+
 def test_what_cannot_be_mounted_is_named_with_its_likely_reason_and_leaves_no_folder(
     config: NodeConfig,
 ) -> None:

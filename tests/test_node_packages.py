@@ -16,11 +16,14 @@ import pytest
 
 from fleet import aws
 from fleet.cloud import Cloud
-from node import packages
+from node import inputs, packages
 from node.config import NodeConfig
+from node.inputs import InputError, WrongInputError
 from node.packages import KEY, WHEELS, PackagesError, prepare_packages
 
 pytestmark = pytest.mark.sandbox
+NOWHERE = "http://127.0.0.1:9/simple"
+"""An index that does not answer."""
 
 
 def make_wheel(folder: Path, name: str, version: str) -> Path:
@@ -126,6 +129,33 @@ def test_a_file_that_is_not_the_hashed_one_is_refused_with_pip_s_words_and_leave
     with pytest.raises(PackagesError, match=r"(?s)can't be installed.*HASHES"):
         prepare_packages(config, digest)
     assert not (config.work / "packages" / digest).exists()
+
+
+def test_lines_that_are_for_other_machines_need_no_wheel(
+    sandbox: Cloud, config: NodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", NOWHERE)
+    here, nice = make_wheel(tmp_path, "fleettestpkg", "1.5"), make_wheel(tmp_path, "fleettestnice", "1")
+    only = locked("fleettestnice", "1", nice).replace("==1 ", '==1 ; python_version >= "3" ')
+    other = f'colorama==0.4.6 ; sys_platform == "win32" \\\n    --hash=sha256:{"0" * 64}\n'
+    digest = publish(sandbox, config, locked("fleettestpkg", "1.5", here) + only + other, here, nice)
+    python = prepare_packages(config, digest)
+    both = "import fleettestpkg, fleettestnice"
+    assert subprocess.run([str(python), "-c", both], check=False).returncode == 0
+
+
+def test_an_index_that_is_not_reached_is_no_fault_of_the_list(
+    sandbox: Cloud, config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", NOWHERE)
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    digest = publish(sandbox, config, f"einops==0.8.1 --hash=sha256:{'0' * 64}\n")
+    run = {"packages": {"sha256": digest}}
+    with pytest.raises(InputError, match="can't be had") as caught:
+        inputs._python(config, run)
+    assert not isinstance(caught.value, WrongInputError), "another machine, or another time, may be better"
+    with pytest.raises(WrongInputError, match="is missing"):
+        inputs._python(config, {"packages": {"sha256": "0" * 64}})
 
 
 def test_a_list_that_is_missing_damaged_or_no_digest_is_refused(sandbox: Cloud, config: NodeConfig) -> None:
