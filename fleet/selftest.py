@@ -21,10 +21,10 @@ from fleet.resume import resume
 from fleet.run_control import settle_all
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
+from fleet.selftest_judgement import judge_all_reduce, judge_files
 from fleet.session import Session
 from fleet.steps_seen import last_step, metrics, seconds_between
 from fleet.submit import submit
-from stacks.catalog import load_catalog
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import UserError
 
@@ -83,7 +83,7 @@ def plan_selftest(
         what = f"it is not said which fleet is to be tried: there are {names}"
         raise UserError.of(what, "name one of them", path="--fleet")
     most = most_nodes(outputs.fleets[name], site.scheduler)
-    chosen = nodes or max(1, outputs.fleets[name].nodes or min(2, most))
+    chosen = nodes if nodes is not None else max(1, outputs.fleets[name].nodes or min(2, most))
     if not 1 <= chosen <= most:
         raise UserError.of(f"{chosen} nodes can't be tried", f"choose 1 to {most}", path="--nodes")
     return Plan(name, chosen, seconds, mib)
@@ -112,28 +112,14 @@ def _probe(
         yield Outcome("all-reduce", False, _why(run), run.run_id)
         yield Outcome("files", False, "not measured", run.run_id)
         return
-    yield Outcome("all-reduce", True, _speed_text(found, outputs, plan), run.run_id, found)
+    # Only an emulated cloud has an endpoint of its own.
+    emulated = bool(session.cloud.endpoint)
+    ok, said = judge_all_reduce(found, outputs.fleets[plan.fleet], emulated=emulated)
+    yield Outcome("all-reduce", ok, said, run.run_id, found)
     nodes = [_json(store.get(run.run_id, _of_rank(rank, "files.json"))) for rank in range(plan.nodes)]
     rows = [{"node": rank, **each} for rank, places in enumerate(nodes) for each in places or ()]
-    slowest = min(rows, key=lambda row: float(row["write_mb_s"]), default=None)
-    said = (
-        f"slowest to write: {slowest['place']} of node {slowest['node']}, {slowest['write_mb_s']:.0f} MB/s"
-        if slowest
-        else "no node has told"
-    )
-    yield Outcome("files", bool(rows) and all(nodes), said, run.run_id, {"places": rows})
-
-
-def _speed_text(found: Mapping[str, Any], outputs: EnvironmentOutputs, plan: Plan) -> str:
-    said = f"{found['backend']}, {found['processes']} processes on {found['nodes']} nodes"
-    if found["processes"] < 2:
-        return f"{said}: nothing to compare, one process sums alone"
-    known = load_catalog().get(outputs.fleets[plan.fleet].instance_type)
-    said += f": {found['busbw_gbs']:.2f} GB/s of bus bandwidth"
-    if known is None or found["nodes"] < 2 or not known.network_gbps:
-        return said
-    share = 100 * found["busbw_gbs"] * 8 / known.network_gbps
-    return f"{said}, {share:.0f}% of the {known.network_gbps:g} Gbit/s of a {known.name}"
+    ok, said = judge_files(rows, plan.nodes, session.spec, emulated=emulated)
+    yield Outcome("files", ok, said, run.run_id, {"places": rows})
 
 
 def _train(

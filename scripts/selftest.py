@@ -13,7 +13,10 @@ from scripts.options import cloud_option, environment_argument, json_option
 @click.command()
 @environment_argument
 @click.option("--fleet", metavar="NAME", help="The fleet to try. [default: the only one]")
-@click.option("--nodes", type=int, help="Nodes to try it on. [default: all that stand]")
+@click.option(
+    "--nodes", type=int,
+    help="Nodes to try it on. [default: all that always stand; where none does, up to 2 that are started]",
+)  # fmt: skip
 @click.option(
     "--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True,
     help="How long the training run is to take.",

@@ -79,7 +79,11 @@ def test_a_fleet_whose_runs_fail_is_said_not_to_work_and_the_page_says_why(
 
 @pytest.mark.parametrize(
     ("options", "what"),
-    [(["--nodes", "3"], "3 nodes can't be tried"), (["--fleet", "cpu"], "which fleet is to be tried")],
+    [
+        (["--nodes", "3"], "3 nodes can't be tried"),
+        (["--nodes", "0"], "0 nodes can't be tried"),
+        (["--fleet", "cpu"], "which fleet is to be tried"),
+    ],
 )
 def test_what_can_t_be_tried_is_refused(
     options: list[str], what: str, capsys: pytest.CaptureFixture[str]
