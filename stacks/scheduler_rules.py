@@ -25,7 +25,7 @@ RESERVED_FLEETS = {"default": "Slurm takes a partition of that name for the defa
 
 
 def teams_have_names_of_their_own(case: Case) -> Iterator[Problem]:
-    """No team is named as a document, an account or a role is already: `queue`, `root`, `head`, `node`, ..."""
+    """No team is named as a document, an account or a role is already: `queue`, `root`, `head`, others."""
     own = own_team(case.spec.team)
     for name in case.spec.scheduler.teams:
         why = RESERVED_TEAMS.get(name) or (name != own and RESERVED_FURTHER_TEAMS.get(name))
