@@ -107,13 +107,13 @@ class Orders:
 
     def start_again(self, entry: Entry) -> bool:
         """Release a job that Slurm holds as its start has failed; False: that was done often enough."""
-        tries, due = self._starts.get(entry.run_id, (0, 0.0))
+        tries, due = self._starts.get(entry.target, (0, 0.0))
         if time.monotonic() < due:
             return True
         if tries >= _MOST_STARTS:
             return False
         pause = min(_LONGEST_START, _START_SECONDS * 2**tries)
-        self._starts[entry.run_id] = tries + 1, time.monotonic() + pause
+        self._starts[entry.target] = tries + 1, time.monotonic() + pause
         tools.run("scontrol", ["release", entry.target])
         return True
 
