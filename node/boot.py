@@ -25,7 +25,7 @@ from node.cluster.service import NotReadyError
 from node.cluster.users import ensure_users
 from node.config import NodeConfig, read_node_config
 from node.layout import ROLE_NODE, utc_now
-from node.patience import persist
+from node.patience import growing, persist
 from node.slurm.tools import SlurmError
 from node.store import Bucket
 
@@ -34,7 +34,7 @@ BOOT_LOG = "boot.jsonl"
 """In the folder of logs: one line a phase, `{"time", "phase", "seconds"}`."""
 READY = "var/fleetform/ready"
 """Is there where the machine is what its user data says, which takes it away at its beginning."""
-_POLL_SECONDS = 1.0
+_POLL_SECONDS, _SLOW_POLL_SECONDS = 1.0, 30.0
 _FACTS_SECONDS = 900.0
 _TELL_SECONDS = 60.0
 
@@ -99,11 +99,13 @@ class Boot:
         """Wait until the head has given this instance a name in Slurm, however long that takes."""
         ec2, instance_id = self.client("ec2"), instance_metadata("instance-id")
         told = time.monotonic()
-        while not persist(lambda: own_name(ec2, instance_id)):
+        for pause in growing(_POLL_SECONDS, _SLOW_POLL_SECONDS):
+            if persist(lambda: own_name(ec2, instance_id)):
+                return
             if time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()
                 print("waiting for the head to give this machine its name in Slurm", file=sys.stderr)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
 
     def client(self, service: str) -> Any:
         """Return a client of an AWS service in the environment's region."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from node.aws import aws_errors
@@ -34,3 +35,14 @@ def persist(
                 raise
             print(f"the cloud refused or did not answer, trying again: {error}", file=sys.stderr)
             time.sleep(pause)
+
+
+def growing(first: float, most: float) -> Iterator[float]:
+    """Yield pauses between looks for something that may take long, seconds: from `first` to `most`.
+
+    No two machines' are alike: hundreds that wait for the same would else ask EC2 for it at once.
+    """
+    pause = first
+    while True:
+        yield pause * random.uniform(0.7, 1.3)  # noqa: S311 - no secret
+        pause = min(most, pause * 1.3)

@@ -15,10 +15,10 @@ from node.cluster.identity import find_head, instance_metadata, own_name
 from node.cluster.machine import Machine, ProgramMissingError, read_machine
 from node.cluster.refresh import configure
 from node.config import NodeConfig, read_node_config
-from node.patience import persist
+from node.patience import growing, persist
 from node.store import Bucket
 
-_POLL_SECONDS = 2.0
+_POLL_SECONDS, _SLOW_POLL_SECONDS = 2.0, 30.0
 _FAILURES: tuple[type[Exception], ...] = (
     service.NotReadyError,
     NoClusterError,
@@ -59,11 +59,10 @@ def _slurmd(machine: Machine, config: NodeConfig) -> service.Daemon:
 
 def _wait_for_head(config: NodeConfig) -> Controller:
     ec2 = client("ec2", config.region)
-    while True:
-        head = persist(lambda: find_head(ec2, config.environment))
-        if head is not None:
-            return head
-        time.sleep(_POLL_SECONDS)
+    pauses = growing(_POLL_SECONDS, _SLOW_POLL_SECONDS)
+    while (head := persist(lambda: find_head(ec2, config.environment))) is None:
+        time.sleep(next(pauses))
+    return head
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -11,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from node.agent import registration
+from node.agent import main, registration
 from node.agent.head import LOOK_SECONDS, HeadWatch
 from node.agent.metadata import Metadata
 from node.agent.publish import BUSY_SECONDS, IDLE_SECONDS, QUIET_SECONDS, Publisher, noticeable
 from node.agent.spot import look, recommendation
 from node.agent.usage import Usage, parse_gpu_usage
+from node.config import read_node_config
 from node.layout import epoch_seconds
 from node.slurm.tools import NodeState
 from node.store import Bucket
@@ -190,6 +192,22 @@ def test_while_there_is_no_head_it_is_asked_for_less_and_less(tmp_path: Path) ->
     watch = HeadWatch(tmp_path / "head", port, heads.find, heads.follow)
     pauses = [watch.look() for _ in range(8)]
     assert pauses[-1] > 80 and heads.followed == 0
+
+
+def test_a_cloud_that_refuses_to_tell_of_the_head_is_asked_less_and_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(ec2: object, environment: str) -> None:
+        raise OSError("Request limit exceeded")
+
+    monkeypatch.setattr(main, "find_head", throttled)
+    (tmp_path / "etc/fleetform").mkdir(parents=True)
+    names = ("environment", "region", "artifact_bucket", "dataset_bucket", "role", "node_document", "python")
+    (tmp_path / "etc/fleetform/node.json").write_text(json.dumps(dict.fromkeys(names, "x")))
+    monkeypatch.setenv("FLEETFORM_ROOT", str(tmp_path))
+    look = main.follow_head(read_node_config(), None)
+    pauses = [look() for _ in range(8)]
+    assert pauses[0] < 30 and pauses[-1] > 80
 
 
 def test_a_node_that_slurm_has_forgotten_registers_again(monkeypatch: pytest.MonkeyPatch) -> None:

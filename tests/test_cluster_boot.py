@@ -12,9 +12,21 @@ from typing import Any
 import pytest
 
 from fleet.cloud import Cloud
-from node.cluster import compose, identity, machine, munge_key, packages, refresh, units, volume
+from node import boot
+from node.cluster import (
+    compose,
+    identity,
+    machine,
+    munge_key,
+    packages,
+    refresh,
+    units,
+    users,
+    volume,
+)
 from node.cluster.facts import PACKAGES, ClusterFacts, NoClusterError, TeamFacts, cluster_key, parse_facts
 from node.cluster.machine import Machine
+from node.health import prolog
 from node.slurm import tools
 from node.store import Bucket
 from tests.sandbox_helpers import api, run_instances, wait_for
@@ -73,6 +85,41 @@ def test_a_machine_learns_its_name_and_its_head_from_the_tags(sandbox: Cloud) ->
         assert wait_for(lambda: identity.find_head(ec2, NAME) is None)
     finally:
         ec2.terminate_instances(InstanceIds=[new, node])
+
+
+def test_a_machine_that_waits_for_its_name_asks_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(boot, "instance_metadata", lambda path: "i-1")
+    monkeypatch.setattr(boot, "own_name", lambda ec2, instance_id: "gpu-1" if len(pauses) == 40 else "")
+    monkeypatch.setattr(boot.Boot, "client", lambda self, service: None)
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    boot.Boot(None, None, None, None)._wait_for_name()  # type: ignore[arg-type]
+    assert pauses[0] < 2 and min(pauses[20:]) > 20 and max(pauses) < 40
+    assert len(set(pauses)) == 40, "no two machines ask in step"
+
+
+def test_a_jobs_user_is_made_when_its_team_is_younger_than_the_agents_last_look(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[object] = []
+    teams = {"blue": TeamFacts(1, "ff-blue", 4_000_000_001)}
+    monkeypatch.setattr(users, "ensure_users", lambda here, teams: made.append(teams))
+    here = RealMachine(root=tmp_path, run=tmp_path)
+    users.ensure_user_of(0, here, lambda: teams)
+    assert made == []
+    users.ensure_user_of(4_000_000_001, here, lambda: teams)
+    assert made == [teams]
+
+
+def test_a_job_whose_user_cannot_be_made_is_still_looked_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(uid: int, here: Machine, teams: object) -> None:
+        raise NoClusterError("cluster.json is missing")
+
+    monkeypatch.setattr(prolog, "ensure_user_of", refuse)
+    prolog.make_user(None, "4000000001")  # type: ignore[arg-type]
+    assert "cluster.json is missing" in capsys.readouterr().err
 
 
 class Disks:

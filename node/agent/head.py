@@ -45,10 +45,17 @@ class HeadWatch:
             self._address = found
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(found + "\n")
-        if found and self._answers(found):
-            self._pause = LOOK_SECONDS
-        else:
-            self._pause = min(_MOST_SECONDS, self._pause * 1.5)
+        if not (found and self._answers(found)):
+            return self.later()
+        self._pause = LOOK_SECONDS
+        return self._spread()
+
+    def later(self) -> float:
+        """Return the seconds until the next look after one that found no head, or failed: ever more."""
+        self._pause = min(_MOST_SECONDS, self._pause * 1.5)
+        return self._spread()
+
+    def _spread(self) -> float:
         # Not all nodes of a fleet at once.
         return self._pause * random.uniform(0.7, 1.3)  # noqa: S311
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from node.agent import spot
-from node.agent.head import LOOK_SECONDS, HeadWatch
+from node.agent.head import HeadWatch
 from node.agent.interruption import Interruption
 from node.agent.left_steps import LeftSteps
 from node.agent.metadata import Metadata
@@ -32,15 +32,17 @@ from node.cluster.units import SLURMD, restart
 from node.cluster.users import ensure_users
 from node.config import NodeConfig, read_node_config
 from node.health import expected
+from node.patience import growing
 from node.store import Bucket
 
-_NAME_SECONDS = 5.0
+_NAME_SECONDS, _SLOW_NAME_SECONDS = 5.0, 30.0
 _LEARN_SECONDS = 60.0
 """How often the cluster's description is read anew: an `up` may have changed it, or added a team."""
 
 
 def own_node_name(ec2: Any, metadata: Metadata) -> str:
     """Wait until the head has given this instance its name in Slurm, and return it."""
+    pauses = growing(_NAME_SECONDS, _SLOW_NAME_SECONDS)
     while True:
         try:
             name = own_name(ec2, metadata.get("instance-id") or "")
@@ -48,7 +50,7 @@ def own_node_name(ec2: Any, metadata: Metadata) -> str:
                 return name
         except failures() as error:
             print(f"the node's name cannot be learnt yet: {error}", file=sys.stderr)
-        time.sleep(_NAME_SECONDS)
+        time.sleep(next(pauses))
 
 
 def watch_spot(name: str, metadata: Metadata) -> Callable[[], float]:
@@ -102,7 +104,7 @@ def follow_head(config: NodeConfig, ec2: Any) -> Callable[[], float]:
             return watch.look()
         except (subprocess.SubprocessError, *failures()) as error:  # type: ignore[misc]
             print(f"the head could not be followed: {error}", file=sys.stderr)
-            return LOOK_SECONDS
+            return watch.later()
 
     return look
 

@@ -26,7 +26,7 @@ _FOREIGN_UNITS = ("slurmctld", "slurmd", "slurmdbd", "munge", "mariadb")
 """Services that these packages bring and start; ours stand in for them."""
 _INSTALL_SECONDS = 900.0
 _PATIENCE_SECONDS = 600.0
-"""A system updates its lists of packages by itself for minutes after its first start; nobody else may then."""
+"""After its first start a system updates its lists of packages itself, for minutes; nobody else may then."""
 _PAUSE_SECONDS = 10.0
 _APT = ("apt-get", "-o", "DPkg::Lock::Timeout=300")
 """Another one may be at work when a machine starts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from node.cluster.facts import TeamFacts
@@ -31,6 +31,17 @@ def ensure_users(machine: Machine, teams: Mapping[str, TeamFacts]) -> None:
         home.mkdir(exist_ok=True)
         home.chmod(0o700)
         os.chown(home, team.uid, pwd.getpwnam(team.user).pw_gid)
+
+
+def ensure_user_of(uid: int, machine: Machine, teams: Callable[[], Mapping[str, TeamFacts]]) -> None:
+    """Make the teams' users where the one with that number is not there: its team may be a minute old.
+
+    `teams` is asked only then. Raises what it raises, and CalledProcessError.
+    """
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        ensure_users(machine, teams())
 
 
 def _is_there(team: TeamFacts) -> bool:

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -17,7 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from node.aws import client, failures
+from node.cluster.facts import NoClusterError, TeamFacts, read_facts
 from node.cluster.machine import read_machine
+from node.cluster.users import ensure_user_of
 from node.config import NodeConfig, read_node_config
 from node.health.checks import look
 from node.health.expected import health_folder
@@ -29,6 +33,7 @@ from node.health.machine import Machine
 from node.health.reasons import HEALTH
 from node.health.verdict import Verdict
 from node.slurm.tools import SlurmError, expand, run
+from node.store import Bucket
 
 EFA_SHARE, TCP_SHARE = 0.5, 0.1
 """Of the type's network bandwidth that an all-reduce has to reach. Two p4d over TCP reached 0.4 of it, over
@@ -163,11 +168,24 @@ def _keep(config: NodeConfig, job_id: int, report: Report, verdict: Verdict) -> 
         print(f"the health report cannot be kept: {error}", file=sys.stderr)
 
 
+def make_user(config: NodeConfig, uid: str) -> None:
+    """Make the job's user where it is not here yet; where that fails Slurm says so when it starts the job."""
+
+    def teams() -> Mapping[str, TeamFacts]:
+        return read_facts(Bucket(client("s3", config.region), config.artifact_bucket)).teams
+
+    try:
+        ensure_user_of(int(uid), read_machine(), teams)
+    except (ValueError, KeyError, NoClusterError, subprocess.SubprocessError, *failures()) as error:  # type: ignore[misc]
+        print(f"the user {uid} could not be made: {error}", file=sys.stderr)
+
+
 def main() -> int:
     """Take the job and the node from Slurm's environment."""
-    told = os.environ
+    told, config = os.environ, read_node_config()
+    make_user(config, told.get("SLURM_JOB_UID", ""))
     node_list = told.get("SLURM_JOB_NODELIST") or told.get("SLURM_NODELIST") or ""
-    return prolog(read_node_config(), int(told["SLURM_JOB_ID"]), told["SLURMD_NODENAME"], node_list)
+    return prolog(config, int(told["SLURM_JOB_ID"]), told["SLURMD_NODENAME"], node_list)
 
 
 if __name__ == "__main__":
