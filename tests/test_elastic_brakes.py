@@ -27,6 +27,7 @@ from node.elastic.memory import Memory
 from node.elastic.resume_failed import rest
 from node.elastic.standing import keep_nodes
 from node.elastic.wants import Want
+from node.slurm import keeping
 from node.slurm.tools import NodeState
 from tests.test_elastic_decisions import FACTS, NO_CAPACITY, NOW, machine, node
 
@@ -220,3 +221,29 @@ def test_an_attempt_that_was_left_does_not_keep_the_keeper_from_the_other_nodes(
     keeper.look()
     answered.set()
     assert served == [("gpu-3",)]
+
+
+def test_a_refresh_that_takes_long_does_not_keep_the_keeper_from_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over, answered, refreshes, looks = threading.Event(), threading.Event(), [], []
+
+    def slow() -> None:
+        refreshes.append(1)
+        if len(refreshes) > 1:
+            answered.wait(20)
+
+    def look() -> float:
+        looks.append(len(refreshes))
+        if looks.count(2) == 3:
+            over.set()
+        return 0.001
+
+    monkeypatch.setattr(keeping, "refresh", slow)
+    monkeypatch.setattr(keeping, "tick", look)
+    monkeypatch.setattr(keeping, "_REFRESH_SECONDS", 0.0)
+    thread = threading.Thread(target=keeping.keep, args=(over,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert (thread.is_alive(), len(refreshes), looks.count(2)) == (False, 2, 3)
+    answered.set()
