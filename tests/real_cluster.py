@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from node.cluster import accounting, compose, munge_key, service, users
+from node.cluster import accounting, munge_key, refresh, service, users
 from node.cluster.facts import ClusterFacts, FleetFacts, TeamFacts
 from node.cluster.machine import Machine, read_machine
 from node.elastic.backoff import Backoff
@@ -30,9 +30,8 @@ from node.elastic.head import Head, state_folder
 from node.elastic.keeper import Keeper
 from node.elastic.resume import serve
 from node.elastic.wants import Want
-from templates.engine import render
-from templates.slurm_files import CgroupConf, GresConf, SlurmConf
-from tests.slurm_cluster import fleet, wait_until
+from tests.real_configuration import add_a_node, configure
+from tests.slurm_cluster import wait_until
 
 TEAMS = {"blue": TeamFacts(2, "ff-blue", 20_001), "green": TeamFacts(1, "ff-green", 20_002)}
 _EMPTY = ("/run", "/opt", "/var/spool", "/var/log", "/var/fleetform", "/var/lib/munge", "/tmp")
@@ -107,26 +106,8 @@ def start_cluster(machine: Machine) -> None:
     machine.logs.mkdir(parents=True)
     users.ensure_users(machine, TEAMS)
     munge_key.install_key(machine, secrets.token_bytes(munge_key.KEY_BYTES))
-    fleets = (fleet(nodes=1, max_nodes=2, gpus=0, cpus=2),)
-    conf = SlurmConf(
-        cluster="real",
-        fleets=fleets,
-        idle_seconds=600,
-        resume_seconds=60,
-        longest_minutes=600,
-        accounting=True,
-    )
-    rendered = {
-        # The node has more cores than this computer, which only emulated ones may.
-        "slurm.conf": render(conf) + "SlurmdParameters=config_overrides\n",
-        "gres.conf": render(GresConf(fleets=fleets)),
-        "cgroup.conf": render(CgroupConf()),
-    }
-    controller = compose.Controller(socket.gethostname().partition(".")[0], _ADDRESS)
-    # Control groups are this computer's, not ours to try: as under a Slurm that does not use them.
-    compose.write_configuration(machine, rendered, controller, accounting=True, version=(21, 8))
-    with (machine.slurm_settings / "cgroup.conf").open("a") as conf_file:
-        conf_file.write("CgroupPlugin=cgroup/v1\n")
+    configure(machine, _ADDRESS, 2)
+    refresh.note_applied(machine)
     accounting.write_slurmdbd_conf(machine, socket.gethostname())
     start(lambda: service.munged(machine), "munged")
     start(lambda: service.mariadb(machine), "mariadb")
@@ -241,9 +222,17 @@ def main() -> None:
     for name in [each for each in os.environ if each.startswith(("FLEETFORM_", "SLURM_"))]:
         del os.environ[name]
     empty_the_system()
+    machine = read_machine()
+
+    def controller() -> service.Daemon:
+        return service.slurmctld(machine)
+
     try:
-        start_cluster(read_machine())
-        json.dump(find(), sys.stdout)
+        start_cluster(machine)
+        found = find()
+        # Last, for what was found before is of two nodes.
+        found["node_added"] = add_a_node(machine, _ADDRESS, lambda: start(controller, "slurmctld"))
+        json.dump(found, sys.stdout)
     except Exception:
         for log in sorted(Path("/var/log/fleetform").iterdir()):
             print(f"== {log.name}\n{log.read_text(errors='replace')[-3000:]}", file=sys.stderr)

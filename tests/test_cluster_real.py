@@ -70,6 +70,10 @@ def test_a_node_asks_its_head_for_the_configuration(found: dict[str, Any]) -> No
     assert found["from_the_head"] == ["cgroup.conf", "gres.conf", "slurm.conf"]
 
 
+def test_a_node_that_stands_is_told_of_one_that_was_added(found: dict[str, Any]) -> None:
+    assert found["node_added"] == {"changed": True, "before": False}
+
+
 def test_a_teams_job_runs_as_the_teams_user_and_group_and_none_as_root(found: dict[str, Any]) -> None:
     assert found["teams_job_said"].split() == ["ff-blue"] * 3
     assert "Invalid account" in found["roots_job"]
