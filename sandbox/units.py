@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _ROOT = Path(os.environ.get("FLEETFORM_ROOT") or "/")
+_MARK = f"FLEETFORM_ROOT={os.environ.get('FLEETFORM_ROOT', '')}\0".encode()
 _UNITS = _ROOT / "etc/systemd/system"
 _ENABLED = _UNITS / "multi-user.target.wants"
 _STATE = Path(os.environ.get("FLEETFORM_RUN") or _ROOT / "run/fleetform") / "units"
@@ -66,10 +67,10 @@ class Unit:
         try:
             pid = int((self.folder / name).read_text())
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            about, mark = ("environ", _MARK) if name == "main" else ("cmdline", bytes(self.folder))
+            is_ours = mark in Path(f"/proc/{pid}/{about}").read_bytes()  # else another got its number
         except (OSError, ValueError):
             return 0
-        is_ours = name == "main" or bytes(self.folder) in command  # else its number was given to another
         return pid if state != "Z" and is_ours else 0
 
     @property
@@ -107,9 +108,8 @@ class Unit:
     def stop(self) -> None:
         """End it: asked first, then killed, alone or with its process group as KillMode says."""
         keeper, main = self.pid("keeper"), self.pid("main")
-        patience = float(self.setting("TimeoutStopSec", str(_STOP_SECONDS)).removesuffix("s"))
-        deadline = time.monotonic() + patience
-        asked = keeper or main
+        patience = self.setting("TimeoutStopSec", str(_STOP_SECONDS)).removesuffix("s")
+        deadline, asked = time.monotonic() + float(patience), keeper or main
         with contextlib.suppress(ProcessLookupError):
             if asked:
                 os.kill(asked, signal.SIGTERM)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from typing import Any
 _BRIDGE, _BRIDGE_ADDRESS = "br0", "02:00:00:00:00:01"
 _PREFIX = 16
 """Bits of the network's part of an address."""
+_PATIENCE_SECONDS = 20.0
+"""How long one step of a machine's start may take; the server waits for an answer three times as long."""
 
 
 class Fleet:
@@ -43,7 +46,7 @@ class Fleet:
             f"link set {_BRIDGE} up",
         )
 
-    def answer(self, request: dict[str, str]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked and say how it went."""
         try:
             if request["act"] == "start":
@@ -97,6 +100,8 @@ class Fleet:
 
 def _expect(machine: subprocess.Popen[bytes], said: bytes) -> None:
     assert machine.stdout is not None
+    if not select.select([machine.stdout], [], [], _PATIENCE_SECONDS)[0]:
+        raise RuntimeError(f"its first process said nothing for {_PATIENCE_SECONDS:g} s")
     found = machine.stdout.readline()
     if found != said:
         raise RuntimeError(f"its first process ended ({machine.wait()}); the server's log says why")
@@ -105,7 +110,14 @@ def _expect(machine: subprocess.Popen[bytes], said: bytes) -> None:
 def _ip(*commands: str) -> None:
     """Run several commands of `ip` in one process."""
     text = "".join(f"{command}\n" for command in commands)
-    subprocess.run(["ip", "-batch", "-"], input=text, text=True, capture_output=True, check=True)
+    subprocess.run(
+        ["ip", "-batch", "-"],
+        input=text,
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=_PATIENCE_SECONDS,
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -123,7 +135,9 @@ def main(arguments: list[str]) -> None:
     door.close()
     with control.makefile("rb") as requests:
         for line in requests:
-            control.sendall(json.dumps(fleet.answer(json.loads(line))).encode() + b"\n")
+            request = json.loads(line)
+            answer = {**fleet.answer(request), "number": request["number"]}
+            control.sendall(json.dumps(answer).encode() + b"\n")
     os._exit(0)
 
 

@@ -110,7 +110,9 @@ class Namespaces:
         self._lock = threading.Lock()
         self._outer: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._replies: Any = None
+        self._numbers = itertools.count(1)
+        """Of requests: an answer that comes late is told from that of the next one."""
+        self._replies = bytearray()
 
     def open(self, port: int) -> socket.socket | None:
         """Start the fleet's first process and return the socket that listens on the bridge."""
@@ -131,7 +133,7 @@ class Namespaces:
         if not handles:
             ours.close()
             raise LayoutError(f"the machines' network could not be made: {said.decode() or 'see server.log'}")
-        self._control, self._replies = ours, ours.makefile("rb")
+        self._control = ours
         return socket.socket(fileno=handles[0])
 
     def seat(self, instance_id: str) -> NamespaceSeat:
@@ -144,14 +146,26 @@ class Namespaces:
         with self._lock:
             if self._control is None:
                 raise LayoutError("the machines' network is gone")
+            number = next(self._numbers)
             try:
-                self._control.sendall(json.dumps({"act": act, **about}).encode() + b"\n")
-                line = self._replies.readline()
+                self._control.sendall(json.dumps({"act": act, **about, "number": number}).encode() + b"\n")
+                while (answer := self._reply(self._control)).get("number", number) != number:
+                    pass
             except OSError as error:
                 raise LayoutError(f"the machines' network does not answer: {error}") from error
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "the machines' network is gone"}
         if answer.get("error"):
             raise LayoutError(str(answer["error"]))
+        return answer
+
+    def _reply(self, control: socket.socket) -> dict[str, Any]:
+        """Return the next answer; raises OSError where none comes in time."""
+        while b"\n" not in self._replies:
+            if not (more := control.recv(65536)):
+                return {"error": "the machines' network is gone"}
+            self._replies += more
+        line, _, rest = self._replies.partition(b"\n")
+        self._replies = rest
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def namespaces_of(self, pid: int) -> str:
@@ -172,7 +186,6 @@ class Namespaces:
     def close(self) -> None:
         """Let the fleet's first process end, and everything with it."""
         if self._control is not None:
-            self._replies.close()
             self._control.close()
             self._control = None
         if self._outer is not None:
