@@ -47,4 +47,5 @@ def _documents(
         if spec.scheduler.is_slurm:
             queue = QueueDocument(environment=spec.name, team=team or spec.own_team, run_id_pattern=pattern)
             yield f"queue{suffix}", naming.queue_document(spec.name, team), queue
+    # Under Slurm nothing sends it, except on an embedded cloud, which may run the plain engine all the same.
     yield "run_node", naming.node_document(spec.name), RunNodeDocument(environment=spec.name)

@@ -205,7 +205,8 @@ def entry_statements(account: AccountSpec, spec: EnvironmentSpec, place: Place) 
 def machine_statements(spec: EnvironmentSpec, place: Place, storage: Storage) -> list[dict[str, Any]]:
     """Return what an operator may do beyond a member: machines and fleets, within what is declared.
 
-    A group stays below its maximum, which only the deployer sets. Deleting a node's claim frees the node.
+    A group stays below its maximum, which only the deployer sets: under Slurm the nodes that always stand,
+    for the head starts and ends the others. Deleting a node's claim frees the node of the plain engine.
     The lease can be looked at and not be put off: its end is no environment's own to move.
     """
     return [
