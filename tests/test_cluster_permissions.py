@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from sandbox.iam.evaluation import Access, Policies, decide
 from sandbox.iam.policy import parse_policy
 from sandbox.iam.principals import Principal
+from sandbox.iam.requests import ApiRequest
+from sandbox.iam.tables import needs_of
 from stacks import naming
 from tests.golden_environments import GOLDEN
 from tests.iam_helpers import ACCOUNT
@@ -122,6 +125,39 @@ def test_a_node_does_nothing_of_that(
     action: str, resource: str, keys: Mapping[str, str | list[str]], allowed: bool
 ) -> None:
     assert not may("node", action, resource, keys)
+
+
+def test_all_that_an_order_of_nodes_needs_is_allowed_and_without_a_template_it_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = {"ImageId": "ami-0123456789abcdef0", "SecurityGroupIds": ["sg-0123456789abcdef0"]}
+    version = SimpleNamespace(data=data)
+    template = SimpleNamespace(id="lt-1", name="gpu", get_version=lambda number: version)
+    monkeypatch.setattr(
+        "sandbox.iam.services.ec2.template_of", lambda request, given: template if given else None
+    )
+    given = {naming.TAG_ENVIRONMENT: "pair", naming.TAG_ROLE: naming.ROLE_NODE}
+    listed = [{"Key": key, "Value": value} for key, value in given.items()]
+    tagged = [{"ResourceType": kind, "Tags": listed} for kind in ("fleet", "instance")]
+    order = {"LaunchTemplateConfigs": [{"LaunchTemplateSpecification": {"LaunchTemplateName": "gpu"}}]}
+    for action, params, allowed in (("CreateFleet", order, True), ("RunInstances", data, False)):
+        request = ApiRequest(
+            service="ec2",
+            action=action,
+            region="us-east-1",
+            account=ACCOUNT,
+            params={**params, "TagSpecifications": tagged},
+        )
+        needs = needs_of(request)
+        found = [
+            may("head", need.action, need.resource, {**NEW_NODE, **OURS, **as_lists(need.keys)})
+            for need in needs
+        ]
+        assert len(needs) > 5 and all(found) is allowed, list(zip(needs, found, strict=True))
+
+
+def as_lists(keys: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {key: list(values) for key, values in keys.items()}
 
 
 def test_a_node_reads_the_key_and_tells_how_it_is_and_nothing_more() -> None:
