@@ -8,7 +8,7 @@ from typing import Any
 
 from node.cluster.facts import NoClusterError
 from node.events import EventLog
-from node.layout import FAILED, FINAL_EVENTS, QUEUED, utc_now
+from node.layout import CANCELLED, FAILED, FINAL_EVENTS, QUEUED, utc_now
 from node.patience import persist
 from node.slurm.book import Entry
 from node.slurm.office import Office
@@ -52,11 +52,23 @@ class Intake:
                 request = check(run, run_id, team, facts)
             except RefusedError as error:
                 return self._refuse(log, str(error))
+            cancelled = office.read(run_id, "cancel.json")
+            if cancelled is not None:
+                return self._leave(request, log, str(cancelled.get("actor") or f"the team {team}"))
             return self._take(run, request, log)
 
     def _refuse(self, log: EventLog, why: str) -> Answer:
         persist(lambda: log.append(FAILED, {"cause": why}))
         return False, why
+
+    def _leave(self, request: Request, log: EventLog, by: str) -> Answer:
+        """End a run that was cancelled on its way here."""
+        cause = {"cause": f"cancelled by {by} before it was queued"}
+        for index in request.array.indices if request.array else ():
+            task = self._office.teller.adopt(task_id(request.run_id, index))
+            persist(lambda task=task: task.append(CANCELLED, cause))  # type: ignore[misc]
+        persist(lambda: log.append(CANCELLED, cause))
+        return False, f"{request.run_id} was {cause['cause']}"
 
     def _take(self, run: Mapping[str, Any], request: Request, log: EventLog) -> Answer:
         office = self._office

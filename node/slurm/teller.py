@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import traceback
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from node.slurm.receipts import short_receipt, slurm_receipt
 from node.speedup import point_of
 from node.store import Bucket
 from node.watch import Verdict
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class OverError(Exception):
@@ -130,8 +133,16 @@ class Teller:
         receipt = slurm_receipt(self._bucket, run, entry, verdict)
         self._bucket.put(run_key(entry.run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
         point = point_of(run, receipt["speedup"], entry.times["ended"])
-        if point is not None and verdict.event == SUCCEEDED:
+        if point is not None and verdict.event == SUCCEEDED and _may_be_measured_by(entry, run):
             self._bucket.put(speedup_key(run["job_digest"], one=True), json.dumps(point).encode())
+
+
+def _may_be_measured_by(entry: Entry, run: Mapping[str, Any]) -> bool:
+    """Return whether other runs may go by what this one has measured: further teams only read such points.
+
+    A further team's ids begin with its name, and the digest is what a client has written.
+    """
+    return entry.run_id[:1].isdigit() and _DIGEST.fullmatch(str(run["job_digest"])) is not None
 
 
 def _write(log: EventLog, event: str, detail: dict[str, Any], moment: str) -> None:
