@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from fleet import aws
 from fleet.errors import ActError
@@ -46,14 +48,24 @@ def end_elastic(session: Session, report: Report) -> list[str]:
     return sorted(set(ended))
 
 
+def end_nodes_of(session: Session, fleets: Collection[str], report: Report) -> list[str]:
+    """End the nodes that the head has started of fleets that are taken out; return their ids.
+
+    While one stands, idle until its time is over, EC2 refuses to delete its fleet's placement group.
+    """
+    return _end_those_that_stand(session, report, fleets)
+
+
 def end_late(session: Session, report: Report) -> list[str]:
     """End nodes of the queue that appeared after all, once the fleet is destroyed; return their ids."""
     return _end_those_that_stand(session, report)
 
 
-def _end_those_that_stand(session: Session, report: Report) -> list[str]:
-    """End the nodes of the queue that EC2 lists, and wait until they are gone."""
-    found = _alive(session)
+def _end_those_that_stand(
+    session: Session, report: Report, fleets: Collection[str] | None = None
+) -> list[str]:
+    """End the nodes of the queue that EC2 lists, of some fleets or of all; wait until they are gone."""
+    found = _alive(session, fleets)
     if found:
         count = f"{len(found)} node{'s' if len(found) > 1 else ''}"
         _tell(session, report, f"ending {count} that the head node had started")
@@ -70,8 +82,16 @@ def _may_start_nodes(session: Session) -> bool:
     return (spec.scheduler.is_slurm and declared) or grows_as_it_stands(session) or bool(_alive(session))
 
 
-def _alive(session: Session) -> list[str]:
-    return sorted(str(each["InstanceId"]) for each in instances(session, _ALIVE) if is_elastic(each))
+def _alive(session: Session, fleets: Collection[str] | None = None) -> list[str]:
+    return sorted(
+        str(each["InstanceId"])
+        for each in instances(session, _ALIVE)
+        if is_elastic(each) and (fleets is None or _fleet_of(each) in fleets)
+    )
+
+
+def _fleet_of(instance: Mapping[str, Any]) -> str:
+    return next((str(tag["Value"]) for tag in instance["Tags"] if tag["Key"] == naming.TAG_FLEET), "")
 
 
 def _stop_head(session: Session, report: Report) -> bool:

@@ -39,6 +39,9 @@ class MachineGroup:
     """`on demand`, `spot`, `capacity reservation` or `capacity block`."""
     on_demand_base: int
     """Of a spot group: how many nodes, the first ones, are bought on demand."""
+    other_ways: bool
+    """Whether nodes beyond those that always stand may be bought in another way, too, from a template of its
+    own: the queue's."""
     disks: tuple[Mapping[str, Any], ...]
     """The `ebs` blocks of its launch template."""
 
@@ -83,6 +86,11 @@ def machine_group(group: Resource, resources: Sequence[Resource]) -> MachineGrou
         largest=largest,
         market="spot" if policy and share < 100 else _market(template),
         on_demand_base=base if policy and share < 100 else 0,
+        other_ways=any(
+            each.kind == "aws_launch_template"
+            and str(each.values.get("name") or "").startswith(f"{group.values.get('name')}.")
+            for each in resources
+        ),
         disks=tuple(
             ebs for mapping in blocks(template, "block_device_mappings") for ebs in blocks(mapping, "ebs")
         ),
@@ -163,15 +171,23 @@ def machine_items(group: Resource, resources: Sequence[Resource]) -> Iterator[It
         yield from _disk(group, found, disk)
 
 
+_BASES = {"spot": SPOT, "capacity reservation": RESERVED, "capacity block": BLOCK}
+
+
 def _instances(group: Resource, found: MachineGroup, dearest: InstanceType | None) -> Item:
-    price = dearest.price_usd_per_hour if dearest and found.market != "capacity block" else 0.0
-    bases = {"spot": SPOT, "capacity reservation": RESERVED, "capacity block": BLOCK}
+    listed = dearest.price_usd_per_hour if dearest else 0.0
+    price = listed if found.market != "capacity block" else 0.0
+    # Behind a block, which is full, nodes come at the price of the other ways.
+    further = listed if found.other_ways else price
+    basis = _BASES.get(found.market, ON_DEMAND)
+    if further != price:
+        basis += "; further nodes at most at the on-demand price"
     # A reservation is billed as its size, which nodes fill: ending them saves nothing.
     idle = found.wanted if found.market == "capacity reservation" else found.smallest
     where: dict[str, Any] = {}
-    if dearest and price:
+    if dearest and (price or further):
         where = {
-            "unit_usd": price, "per": "hour", "of": dearest.name, "region": dearest.price_region,
+            "unit_usd": listed, "per": "hour", "of": dearest.name, "region": dearest.price_region,
             "date": dearest.price_date.isoformat(), "source": dearest.price_source,
         }  # fmt: skip
     return Item(
@@ -180,8 +196,8 @@ def _instances(group: Resource, found: MachineGroup, dearest: InstanceType | Non
         what=str(found),
         usd_per_hour_running=found.wanted * price,
         usd_per_hour_idle=idle * price,
-        usd_per_hour_at_most=found.largest * price,
-        basis=bases.get(found.market, ON_DEMAND),
+        usd_per_hour_at_most=found.wanted * price + (found.largest - found.wanted) * further,
+        basis=basis,
         **where,
     )
 

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fleet.job_queueing import SLURM, engine_of
 from fleet.session import Session
 from fleet.terraform_events import ProgressEvent, Report
+from fleet.top import head_tells
 from stacks import naming
 
 _POLL_SECONDS = 0.25
 _LONGEST_POLL_SECONDS = 5.0
 _GIVE_UP_SECONDS = 120.0
 """How long we wait for nodes that there is no capacity for, while nothing changes and all others answer."""
+_QUEUE_POLL_SECONDS = 1.0
 _GROUP_TAG = "aws:autoscaling:groupName"
 _ACTIVITIES = 20
 """How many of a group's latest activities are looked at."""
@@ -69,6 +72,7 @@ class Readiness:
 def wait_ready(session: Session, report: Report, *, timeout_s: float) -> Readiness:
     """Wait until the head and all nodes answer, at most `timeout_s` seconds; return how it stands.
 
+    And until the queue tells of itself: a head whose start failed answers too, without one.
     Shorter where capacity is missing: all that runs answers, and nothing has changed for two minutes.
     """
     since, deadline = datetime.now(UTC), time.monotonic() + timeout_s
@@ -84,10 +88,30 @@ def wait_ready(session: Session, report: Report, *, timeout_s: float) -> Readine
             told.add(text)
             report(ProgressEvent(kind="warning", stack=stack, text=text))
         stuck = now.nothing_more_starts and time.monotonic() - changed > _GIVE_UP_SECONDS
-        if now.complete or stuck or time.monotonic() + pause > deadline:
+        if now.complete:
+            _wait_for_queue(session, report, deadline)
+            return now
+        if stuck or time.monotonic() + pause > deadline:
             return now
         time.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_POLL_SECONDS)
+
+
+def _wait_for_queue(session: Session, report: Report, deadline: float) -> None:
+    """Wait until the head tells of its queue; where it does not in time, say where to look."""
+    if engine_of(session.cloud.variables, session.spec.scheduler.kind) != SLURM:
+        return
+    stack, said = naming.fleet_stack(session.spec.name), False
+    while not head_tells(session):
+        if time.monotonic() + _QUEUE_POLL_SECONDS > deadline:
+            text = "all machines answer, and the head node tells of no queue: no run starts; see"
+            text += " /var/log/fleetform/boot.log on it"
+            report(ProgressEvent(kind="warning", stack=stack, text=text))
+            return
+        if not said:
+            report(ProgressEvent(kind="note", stack=stack, text="waiting for the head node's queue"))
+            said = True
+        time.sleep(_QUEUE_POLL_SECONDS)
 
 
 def readiness(session: Session, since: datetime) -> Readiness:

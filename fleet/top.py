@@ -63,6 +63,12 @@ def look_at_nodes(session: Session) -> list[NodeNow]:
     ]
 
 
+def head_tells(session: Session) -> bool:
+    """Return whether the head of the queue has told of its nodes lately: so it does once it is up."""
+    body = open_runs(session).read_object(NODES)
+    return body is not None and _age(json.loads(body)) <= SILENT_SECONDS
+
+
 def _told_of_nodes(store: RunStore) -> list[dict[str, Any]]:
     """Return what the head tells of the nodes; of what it told long ago, only that it was so then."""
     body = store.read_object(NODES)

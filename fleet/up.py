@@ -11,6 +11,7 @@ from pathlib import Path
 from fleet.account_changes import account_is_behind
 from fleet.adopt import find_adoptable
 from fleet.bootstrap import ensure_account, read_state_object
+from fleet.elastic import end_nodes_of
 from fleet.estate import open_stack, prepare
 from fleet.lease import let_groups_start
 from fleet.ledger import Act
@@ -155,9 +156,23 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
         if freed := let_groups_start(session):
             text = f"the lease goes on: {', '.join(freed)} may start machines again"
             report(ProgressEvent(kind="note", stack=fleet, text=text))
+        _end_taken_out(session, report, act, options)
         fleeted = apply(fleet, as_planned=based is None or based.changes.empty)
         results = (account.result(), based, fleeted)
     return [result for result in results if result is not None]
+
+
+def _end_taken_out(session: Session, report: Report, act: Act, options: UpOptions) -> None:
+    """End the idle nodes of the queue of fleets that the file has no more; runs on them were asked about."""
+    if not _wanted(session, naming.fleet_stack(session.spec.name), options):
+        return
+    gone = {
+        each.path.removeprefix("fleets.")
+        for each in changed_settings(session)
+        if each.whole_table and each.new is None and each.path.startswith("fleets.")
+    }
+    if gone and (ended := end_nodes_of(session, gone, report)):
+        act.details["elastic_nodes"] = ended
 
 
 def _wanted(session: Session, stack: str, options: UpOptions) -> bool:

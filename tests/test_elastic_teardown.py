@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from fleet import elastic
+from fleet import elastic, up
 from fleet.cloud import Cloud
 from fleet.elastic import end_elastic
 from fleet.project import Project
 from fleet.ready import instances, is_elastic
 from fleet.session import Session
+from fleet.setting_changes import SettingChange
 from fleet.terraform_events import ProgressEvent, quiet
 from stacks import naming
 from stacks.account import load_account
@@ -101,6 +104,32 @@ def test_the_head_goes_first_and_then_what_it_has_started_and_nothing_else(
         api(sandbox, "autoscaling").delete_auto_scaling_group(
             AutoScalingGroupName=naming.head_group(session.spec.name), ForceDelete=True
         )
+
+
+def test_of_a_fleet_that_is_taken_out_the_nodes_of_the_queue_end_and_no_others(
+    sandbox: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(sandbox, tmp_path)
+    launched = {naming.TAG_LAUNCH: "l-1"}
+    old, gpu = (start(session, naming.ROLE_NODE, **launched, **{naming.TAG_FLEET: f}) for f in ("old", "gpu"))
+    try:
+        changes = [
+            SettingChange(path=path, old=old_value, new=new_value, change="free", why="")
+            for path, old_value, new_value in (
+                ("fleets.old", {"nodes": 0}, None),
+                ("fleets.gpu.nodes", 1, 2),
+                ("fleets.new", None, {"nodes": 0}),
+            )
+        ]
+        monkeypatch.setattr(up, "changed_settings", lambda session: changes)
+        act: Any = SimpleNamespace(details={})
+        up._end_taken_out(session, quiet, act, up.UpOptions(stacks=(naming.base_stack(session.spec.name),)))
+        assert states(session, old) == ["running"], "the fleet's stack was not asked for"
+        up._end_taken_out(session, quiet, act, up.UpOptions())
+        assert act.details == {"elastic_nodes": [old]}
+        assert states(session, old, gpu) == ["terminated", "running"]
+    finally:
+        api(sandbox, "ec2").terminate_instances(InstanceIds=[gpu])
 
 
 def launch_late(session: Session) -> str:

@@ -160,6 +160,30 @@ def test_reserved_capacity_is_paid_for_while_no_node_runs_and_a_block_was_paid_b
     assert nodes.basis == "paid for with the capacity block, up front"
 
 
+def test_nodes_beyond_a_block_cost_what_their_other_way_of_buying_does() -> None:
+    block = {
+        "name": "x-gpu",
+        "instance_type": "p5.48xlarge",
+        "instance_market_options": {"market_type": "capacity-block"},
+    }
+    tags = [{"key": naming.TAG_FLEET, "value": "gpu"}, {"key": naming.TAG_MAX_NODES, "value": "5"}]
+    group = {
+        "name": "x-gpu", "min_size": 0, "desired_capacity": 1, "max_size": 1, "tag": tags,
+        "launch_template": {"id": "${aws_launch_template.gpu.id}"},
+    }  # fmt: skip
+    resources = [
+        Resource("aws_launch_template", "gpu", block),
+        Resource("aws_autoscaling_group", "gpu", group),
+    ]
+    (alone,) = estimate(resources, "us-east-1").items
+    assert alone.usd_per_hour_at_most == 0.0
+    further = Resource("aws_launch_template", "gpu_market", {"name": "x-gpu.market"})
+    (nodes,) = estimate([*resources, further], "us-east-1").items
+    listed = load_catalog()["p5.48xlarge"].price_usd_per_hour
+    assert (nodes.usd_per_hour_running, nodes.usd_per_hour_at_most) == (0.0, pytest.approx(4 * listed))
+    assert nodes.basis.endswith("further nodes at most at the on-demand price")
+
+
 def test_a_disk_faster_than_gp3_comes_costs_more() -> None:
     fast = [{"ebs": {"volume_size": 73, "volume_type": "gp3", "iops": 3730, "throughput": 125}}]
     assert fleet(template={"block_device_mappings": fast}).usd_per_hour_running == pytest.approx(

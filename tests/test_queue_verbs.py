@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fleet import ready
 from fleet.cloud import Cloud
 from fleet.elastic import forget_cluster
 from fleet.errors import ActError
@@ -26,6 +27,7 @@ from fleet.run_control import cancel
 from fleet.run_store import RunStore
 from fleet.runs import read_run
 from fleet.submit import Submitted, submit
+from fleet.terraform_events import ProgressEvent
 from fleet.top import look_at_nodes
 from node.layout import utc_now
 from scripts import queue as queue_verb
@@ -337,6 +339,22 @@ def test_what_a_head_told_long_ago_is_not_shown_as_if_it_were_so(
     monkeypatch.setattr("fleet.session.open_session", lambda environment, cloud: desk.session)
     assert top_verb.command.main(["line", "--once"], standalone_mode=False) == 0
     assert "gpu-1, gpu-2: the head node has told nothing since 20" in capsys.readouterr().out
+
+
+def test_machines_that_answer_are_not_ready_before_the_queue_has_told_of_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[ProgressEvent] = []
+    monkeypatch.setattr(ready, "_QUEUE_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(ready, "readiness", lambda *_: ready.Readiness(wanted=1, running=1, online=1))
+    desk.put("cluster/nodes.json", {"time": ago(5), "nodes": []})
+    ready.wait_ready(desk.session, told.append, timeout_s=0.5)
+    (warning,) = [each.text for each in told if each.kind == "warning"]
+    assert "tells of no queue" in warning and "boot.log" in warning
+    told.clear()
+    desk.put("cluster/nodes.json", {"time": utc_now(), "nodes": []})
+    ready.wait_ready(desk.session, told.append, timeout_s=5)
+    assert [each.text for each in told] == ["1 of 1 machines answer (1 run)"]
 
 
 def test_a_teardown_takes_away_what_the_head_has_told(desk: Desk) -> None:
