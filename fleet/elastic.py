@@ -8,15 +8,15 @@ from typing import Any
 
 from fleet import aws
 from fleet.errors import ActError
+from fleet.lost import QUEUE
 from fleet.ready import instances, is_elastic
 from fleet.run_store import MISSING, open_runs
 from fleet.session import Session
 from fleet.standing_scheduler import grows_as_it_stands
 from fleet.terraform_events import ProgressEvent, Report
+from fleet.top import NODES, STATS
 from stacks import naming
-from stacks.cluster_permissions import CLUSTER
 
-_TOLD = (f"{CLUSTER}/queue.json", f"{CLUSTER}/nodes.json")
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 _GOING = [*_ALIVE, "shutting-down"]
 _WAIT_SECONDS = 45 * 60.0
@@ -131,8 +131,8 @@ def forget_cluster(session: Session) -> None:
     """Delete what the head and the nodes told of themselves, which are gone; Terraform knows none of it."""
     store = open_runs(session)
     try:
-        listed = store.s3.list_objects_v2(Bucket=store.bucket, Prefix=f"{CLUSTER}/stats/").get("Contents", ())
-        for key in (*_TOLD, *(str(each["Key"]) for each in listed)):
+        listed = store.s3.list_objects_v2(Bucket=store.bucket, Prefix=STATS).get("Contents", ())
+        for key in (QUEUE, NODES, *(str(each["Key"]) for each in listed)):
             store.s3.delete_object(Bucket=store.bucket, Key=key)
     except Exception as error:
         if aws.error_code(error) not in MISSING:
