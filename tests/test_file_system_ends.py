@@ -45,7 +45,8 @@ class _Cloud:
         return {"DataRepositoryTasks": [{"Lifecycle": state, **failure}]}
 
     def create_service_linked_role(self, **request: Any) -> Any:
-        assert request == {"AWSServiceName": "fsx.amazonaws.com"}
+        if request != {"AWSServiceName": "fsx.amazonaws.com"}:
+            return  # a fleet that grows with the queue has other services' roles made
         self.looks += 1
         if self.role:
             raise ClientError({"Error": {"Code": self.role, "Message": "no"}}, "CreateServiceLinkedRole")
