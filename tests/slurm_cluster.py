@@ -39,6 +39,10 @@ NODE_MARK = "FLEETFORM_TEST_SLURM_NODE"
 DAEMONS = ("slurmctld", "slurmd", "munged")
 _DO_NOTHING = "#!/bin/sh\nexit 0\n"
 _START_SECONDS = 30.0
+_FIRST_PORT, _WINDOW, _WINDOWS = 10_000, 600, 16
+"""Below the ports that runs meet at, from 20000 on."""
+_OWN_PORTS = 20
+"""Of the head's daemons, which come before the nodes', and of nodes that a test adds."""
 
 
 def slurm_is_installed() -> bool:
@@ -223,8 +227,10 @@ def slurm_cluster(
     `stand`: start the nodes that stand; else whoever calls it does.
     """
     base = Path(tempfile.mkdtemp(prefix="ff-slurm-"))  # 0700, short: a socket's path has 107 bytes at most
-    machine = Machine(root=base, run=base / "run", port_base=_free_ports(), programs=base / "programs")
-    cluster = SlurmCluster(base, machine, fleets or [fleet(nodes=nodes, gpus=gpus, cpus=cpus)], accounting)
+    fleets = fleets or [fleet(nodes=nodes, gpus=gpus, cpus=cpus)]
+    port, mark = _take_ports(_OWN_PORTS + sum(each.max_nodes for each in fleets))
+    machine = Machine(root=base, run=base / "run", port_base=port, programs=base / "programs")
+    cluster = SlurmCluster(base, machine, fleets, accounting)
     try:
         _configure(cluster, idle_seconds, resume_seconds, extra, programs or {})
         cluster.start("munged", service.munged(machine))
@@ -240,6 +246,7 @@ def slurm_cluster(
         yield cluster
     finally:
         cluster.close()
+        mark.close()
 
 
 def _configure(
@@ -288,14 +295,27 @@ def _start_accounting(cluster: SlurmCluster, teams: Mapping[str, int]) -> None:
     accounts.set_up(machine, "bare", facts, default_team=next(iter(teams)))
 
 
-def _free_ports() -> int:
-    """Return the first of a block of ports that nobody uses; all who look take the first for the block."""
-    for _ in range(100):
-        base = 10_000 + secrets.randbelow(20) * 1000
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", base))
-            return base
-    raise OSError("no free block of ports")
+def _take_ports(count: int) -> tuple[int, socket.socket]:
+    """Return the first of so many ports in a row that nobody uses, and what keeps other clusters off them.
+
+    That is a socket on the last port of their window, for as long as it is open.
+    """
+    assert count < _WINDOW, f"{count} ports are more than a window has"
+    lot = secrets.randbelow(_WINDOWS)
+    for number in range(_WINDOWS):
+        base = _FIRST_PORT + (lot + number) % _WINDOWS * _WINDOW
+        with contextlib.suppress(OSError):
+            mark = socket.create_server(("", base + _WINDOW - 1))
+            if all(map(_is_free, range(base, base + count))):
+                return base, mark
+            mark.close()
+    raise OSError("no free window of ports")
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("", port)):
+        return True
+    return False
 
 
 def wait_until(
