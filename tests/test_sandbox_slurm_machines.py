@@ -46,7 +46,7 @@ WantedBy=multi-user.target
 """
 SERVE = """#!/bin/sh
 echo "$GREETING $1 $(cat "$FLEETFORM_ROOT/made")" >>"$FLEETFORM_ROOT/served"
-exec sleep 600
+exec sleep 644
 """
 ASK = """
 import os, urllib.request
@@ -205,7 +205,7 @@ def test_a_service_is_started_again_and_ends_when_it_is_stopped(
     ec2.start_instances(InstanceIds=[pair[0]])
     wait_for(lambda: served.read_text() == "hello one made\n" * 3)
     says(cloud, pair[0], "systemctl stop serve; ! systemctl is-active serve")
-    assert "sleep 600" not in says(cloud, pair[0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert "sleep 644" not in says(cloud, pair[0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     missing = run_script(cloud, pair[0], "systemctl start nothing")
     assert "nothing.service not found" in missing["StandardErrorContent"]
 
