@@ -9,7 +9,7 @@ import pytest
 
 from node.slurm import tools
 from node.slurm.hostlist import compress, expand
-from tests.slurm_cluster import SlurmCluster, slurm_cluster, slurm_is_installed
+from tests.slurm_cluster import SlurmCluster, needs_slurm, slurm_cluster
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,6 @@ def surroundings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Let the programs find the cluster."""
     if "slurm" in request.fixturenames:
         monkeypatch.setenv("FLEETFORM_ROOT", str(request.getfixturevalue("slurm").base))
-
-
-needs_slurm = pytest.mark.skipif(not slurm_is_installed(), reason="Slurm's daemons are not installed")
 
 
 @pytest.mark.parametrize(
