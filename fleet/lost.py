@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from fleet import aws
+from fleet.clock import seconds_since
 from fleet.handover import ENDED_COMMAND
 from fleet.job_queueing import SLURM
 from fleet.run_store import RunStore
@@ -38,9 +39,7 @@ def is_lost(store: RunStore, run: RunStatus) -> bool:
     if told is None or told["command_id"] in request.get("earlier_commands", ()):
         told = _find_command(store, run, request)
     if told is None:
-        submitted = datetime.datetime.fromisoformat(run.submitted)
-        age = datetime.datetime.now(datetime.UTC) - submitted
-        return age.total_seconds() > _UNHEARD_SECONDS and read_run(store, run.run_id).active
+        return seconds_since(run.submitted) > _UNHEARD_SECONDS and read_run(store, run.run_id).active
     return _lost_with_its_command(store, run, told, queued=request.get("scheduler") == SLURM)
 
 
@@ -66,9 +65,7 @@ def _lost_with_its_array(store: RunStore, run: RunStatus, array: str) -> bool:
     """Return whether the array that the run is a task of has ended, or is not there."""
     parent = find_run(store, array)
     if parent is None:
-        submitted = datetime.datetime.fromisoformat(run.submitted)
-        age = datetime.datetime.now(datetime.UTC) - submitted
-        return age.total_seconds() > _UNHEARD_SECONDS
+        return seconds_since(run.submitted) > _UNHEARD_SECONDS
     return not parent.active and read_run(store, run.run_id).active
 
 

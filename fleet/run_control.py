@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from fleet.clock import utc_now
+from fleet.clock import seconds_since, utc_now
 from fleet.errors import ActError
 from fleet.job_queueing import SLURM
 from fleet.lost import is_lost
@@ -142,8 +141,7 @@ def _begin_to_settle(store: RunStore, run_id: str, name: str) -> bool:
 
 def _is_settled(marker: dict[str, Any]) -> bool:
     """Return whether the run's end is recorded, or is being recorded by somebody who lives."""
-    age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(marker["time"])
-    return marker.get("state") != _RECORDING or age.total_seconds() < _RECORDING_SECONDS
+    return marker.get("state") != _RECORDING or seconds_since(marker["time"]) < _RECORDING_SECONDS
 
 
 def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:

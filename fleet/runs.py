@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet import aws
+from fleet.clock import seconds_between, seconds_since
 from fleet.run_store import FINAL_EVENTS, RunStore
 from stacks.problems import UserError, nearest
 
@@ -57,8 +57,7 @@ class RunStatus:
         """Seconds from its start to its end, or to now; None before it started."""
         if self.started is None:
             return None
-        end = _moment(self.ended) if self.ended else datetime.datetime.now(datetime.UTC)
-        return (end - _moment(self.started)).total_seconds()
+        return seconds_between(self.started, self.ended) if self.ended else seconds_since(self.started)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, the derived values too, as JSON has it."""
@@ -208,7 +207,3 @@ def find_run(store: RunStore, run_id: str) -> RunStatus | None:
         array_of=str(run.get("array_of") or ""),
         tasks=array["last"] - array["first"] + 1 if (array := run.get("array")) else 0,
     )
-
-
-def _moment(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fleet.clock import seconds_between
 from fleet.errors import ActError
 from fleet.follow import follow
 from fleet.job import JobSpec
@@ -23,7 +24,7 @@ from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.selftest_judgement import judge_all_reduce, judge_files
 from fleet.session import Session
-from fleet.steps_seen import last_step, metrics, seconds_between
+from fleet.steps_seen import last_step, metrics
 from fleet.submit import submit
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import UserError

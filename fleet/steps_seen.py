@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Any
 
 from fleet.run_store import RunStore
@@ -18,11 +17,6 @@ def metrics(store: RunStore, run_id: str) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return [line for line in found if "step" in line and "time" in line]
-
-
-def seconds_between(begun: str, ended: str) -> float:
-    """Return the seconds between two times in ISO 8601."""
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
 
 
 def last_step(store: RunStore, run_id: str) -> dict[str, Any] | None:

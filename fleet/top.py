@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleet.clock import utc_now
+from fleet.clock import seconds_since, utc_now
 from fleet.job_queueing import SLURM, engine_of
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
@@ -82,8 +81,7 @@ def _told_of_nodes(store: RunStore) -> list[dict[str, Any]]:
 
 def _age(said: Mapping[str, Any]) -> float:
     """Return how many seconds ago it was said."""
-    now = datetime.datetime.now(datetime.UTC)
-    return (now - datetime.datetime.fromisoformat(str(said["time"]))).total_seconds()
+    return seconds_since(str(said["time"]))
 
 
 def _read_stats(store: RunStore, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ _OLD_SECONDS = 180.0
 @cloud_option
 def command(environment: str, team: str, as_json: bool, cloud: str | None) -> int:
     """Show the runs of ENVIRONMENT that wait and that are carried out, and what each waits for."""
+    from fleet.clock import seconds_since
     from fleet.queue import WAITING, look_at_queue
     from fleet.session import open_session
 
@@ -34,7 +34,7 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     if found.time is None:
         say(f"the head node of {environment} has not published its queue yet")
         return 0
-    if _seconds_since(found.time) > _OLD_SECONDS:
+    if seconds_since(found.time) > _OLD_SECONDS:
         old = f"this is the queue of {_ago(found.time)} ago ({found.time[:16].replace('T', ' ')} UTC)"
         warn(f"{old}: the head node of {environment} has published none since")
     if not found.jobs:
@@ -68,14 +68,10 @@ def _row(job: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _ago(moment: str) -> str:
+    from fleet.clock import seconds_since
     from scripts.run_output import duration
 
-    return duration(_seconds_since(moment))
-
-
-def _seconds_since(moment: str) -> float:
-    then = datetime.datetime.fromisoformat(moment)
-    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
+    return duration(max(0.0, seconds_since(moment)))
 
 
 def _limit(minutes: int | None) -> str:
