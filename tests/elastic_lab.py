@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fleet.cloud import Cloud
+from node.cluster.facts import cluster_key
+from tests.cluster_facts import cluster_told, fleet_told
 from tests.sandbox_helpers import IMAGE, REGION, admin, api
 from tests.slurm_cluster import SlurmCluster, fleet, slurm_cluster
 
@@ -210,36 +212,19 @@ def _make_cloud(
             ],
         },
     )
-    told = {
-        "nodes": nodes,
-        "max_nodes": max_nodes,
-        "cpus": 2,
-        "memory_mib": 2000,
-        "gpus": 0,
-        "gpu_name": "",
-        "instance_type": TYPE,
-        "launch_template": template,
-        "subnet_ids": [subnets[f"{REGION}a"]],
-        "placement": "together",
-        "purchases": ["on_demand"],
+    told = fleet_told(
+        nodes=nodes,
+        max_nodes=max_nodes,
+        cpus=2,
+        instance_type=TYPE,
+        launch_template=template,
+        subnet_ids=[subnets[f"{REGION}a"]],
         **changed,
-    }
-    cluster = {
-        "version": 1,
-        "environment": name,
-        "region": REGION,
-        "idle_seconds": idle_seconds,
-        "resume_seconds": resume_seconds,
-        "longest_minutes": 600,
-        "accounting": False,
-        "default_team": "lab",
-        "munge_secret": "",
-        "state_volume": "",
-        "teams": {},
-        "fleets": {"gpu": told},
-    }
+    )
+    times = {"idle_seconds": idle_seconds, "resume_seconds": resume_seconds}
+    cluster = cluster_told(environment=name, region=REGION, **times, fleets={"gpu": told})
     s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key="cluster/cluster.json", Body=json.dumps(cluster).encode())
+    s3.put_object(Bucket=bucket, Key=cluster_key("cluster.json"), Body=json.dumps(cluster).encode())
 
 
 def _variables(cloud: Cloud, slurm: SlurmCluster, name: str, bucket: str, pause: float) -> dict[str, str]:

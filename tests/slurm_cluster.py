@@ -37,6 +37,7 @@ MARK = "FLEETFORM_TEST_SLURM"
 NODE_MARK = "FLEETFORM_TEST_SLURM_NODE"
 """Set on a node's daemon: its name."""
 DAEMONS = ("slurmctld", "slurmd", "munged")
+CONTROLLER = compose.Controller(socket.gethostname().partition(".")[0], "127.0.0.1")
 _DO_NOTHING = "#!/bin/sh\nexit 0\n"
 _START_SECONDS = 30.0
 _FIRST_PORT, _WINDOW, _WINDOWS = 10_000, 600, 16
@@ -279,8 +280,7 @@ def _configure(
         "gres.conf": render(GresConf(fleets=fleets)),
         "cgroup.conf": render(CgroupConf()),
     }
-    controller = compose.Controller(socket.gethostname().partition(".")[0], "127.0.0.1")
-    compose.write_configuration(machine, cluster.rendered, controller, accounting=cluster.accounting)
+    compose.write_configuration(machine, cluster.rendered, CONTROLLER, accounting=cluster.accounting)
     if extra:
         with (machine.slurm_settings / "slurm.conf").open("a") as file:
             file.write(extra.rstrip("\n") + "\n")

@@ -14,7 +14,6 @@ import pytest
 from fleet.cloud import Cloud
 from node import boot
 from node.cluster import (
-    compose,
     identity,
     machine,
     munge_key,
@@ -24,13 +23,14 @@ from node.cluster import (
     users,
     volume,
 )
-from node.cluster.facts import PACKAGES, ClusterFacts, NoClusterError, TeamFacts, cluster_key, parse_facts
+from node.cluster.facts import PACKAGES, NoClusterError, TeamFacts, cluster_key, parse_facts
 from node.cluster.machine import Machine
 from node.health import prolog
 from node.slurm import tools
 from node.store import Bucket
+from tests.cluster_facts import cluster_facts, cluster_told
 from tests.sandbox_helpers import api, run_instances, wait_for
-from tests.slurm_cluster import SlurmCluster, needs_slurm, slurm_cluster
+from tests.slurm_cluster import CONTROLLER, SlurmCluster, needs_slurm, slurm_cluster
 from tests.test_node_mounts import Store
 
 NAME = "boot-tests"
@@ -300,21 +300,8 @@ def test_what_no_source_brings_is_named_with_what_to_do(
 
 
 def test_facts_of_another_version_are_refused_and_new_keys_ignored() -> None:
-    told: dict[str, Any] = {
-        "version": 1,
-        "environment": "vision",
-        "region": "us-east-1",
-        "idle_seconds": 600,
-        "resume_seconds": 900,
-        "longest_minutes": 600,
-        "accounting": True,
-        "default_team": "vision",
-        "munge_secret": "s",
-        "state_volume": "vol-1",
-        "teams": {"vision": {"share": 1, "user": "ff-vision", "uid": 20_001, "colour": "red"}},
-        "fleets": {},
-        "weather": "fine",
-    }
+    teams = {"vision": {"share": 1, "user": "ff-vision", "uid": 20_001, "colour": "red"}}
+    told = cluster_told(teams=teams, weather="fine")
     assert parse_facts(told).teams == {"vision": TeamFacts(1, "ff-vision", 20_001)}
     with pytest.raises(NoClusterError, match="version 2"):
         parse_facts({**told, "version": 2})
@@ -328,11 +315,10 @@ class TestRefresh:
     @pytest.fixture
     def slurm(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmCluster]:
         with slurm_cluster(nodes=2, gpus=0) as cluster:
-            own = compose.Controller(_hostname(), "127.0.0.1")
-            monkeypatch.setattr(refresh, "own_controller", lambda: own)
+            monkeypatch.setattr(refresh, "own_controller", lambda: CONTROLLER)
             monkeypatch.setattr(refresh, "read_machine", lambda: cluster.machine)
             monkeypatch.setattr(refresh, "read_node_config", lambda: None)
-            monkeypatch.setattr(refresh, "read_facts", lambda bucket: _facts())
+            monkeypatch.setattr(refresh, "read_facts", lambda bucket: cluster_facts())
             monkeypatch.setenv("SLURM_CONF", str(cluster.machine.slurm_settings / "slurm.conf"))
             refresh.note_applied(cluster.machine)
             yield cluster
@@ -374,31 +360,6 @@ class TestRefresh:
             with pytest.raises(OSError, match="no answer"):
                 refresh.refresh(bucket)
         assert refresh.refresh(bucket).changed
-
-
-def _hostname() -> str:
-    import socket
-
-    return socket.gethostname().partition(".")[0]
-
-
-def _facts() -> ClusterFacts:
-    return parse_facts(
-        {
-            "version": 1,
-            "environment": "bare",
-            "region": "us-east-1",
-            "idle_seconds": 600,
-            "resume_seconds": 60,
-            "longest_minutes": 600,
-            "accounting": False,
-            "default_team": "blue",
-            "munge_secret": "",
-            "state_volume": "",
-            "teams": {},
-            "fleets": {},
-        }
-    )
 
 
 def _bucket(slurm: SlurmCluster) -> Bucket:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from node.cluster.facts import ClusterFacts, FleetFacts
 from node.elastic.acts import Act, Address, Drain, End, Free, Join, Lose, PowerUp, Rest
 from node.elastic.backoff import Backoff, describe, pause
 from node.elastic.capacity import Order, Refusal, fleet_request, ways
@@ -23,34 +22,23 @@ from node.elastic.orphans import orphans
 from node.elastic.standing import join_machines, keep_nodes
 from node.elastic.wants import Want, read_resume_file, sort_wants
 from node.slurm.tools import NodeState
+from tests.cluster_facts import cluster_facts, fleet_told
 
-FLEET = FleetFacts(
-    nodes=2,
-    max_nodes=6,
-    cpus=4,
-    memory_mib=2000,
-    gpus=1,
-    gpu_name="a10g",
-    instance_type="g5.xlarge",
-    launch_template="lab-gpu",
-    subnet_ids=("subnet-a",),
-    placement="together",
-    purchases=("spot", "on_demand"),
-    launch_templates={"spot": "lab-gpu", "on_demand": "lab-gpu-open"},
+FACTS = cluster_facts(
+    fleets={
+        "gpu": fleet_told(
+            max_nodes=6,
+            gpus=1,
+            gpu_name="a10g",
+            instance_type="g5.xlarge",
+            launch_template="lab-gpu",
+            subnet_ids=["subnet-a"],
+            purchases=["spot", "on_demand"],
+            launch_templates={"spot": "lab-gpu", "on_demand": "lab-gpu-open"},
+        )
+    }
 )
-FACTS = ClusterFacts(
-    environment="lab",
-    region="us-east-1",
-    idle_seconds=600,
-    resume_seconds=900,
-    longest_minutes=600,
-    accounting=False,
-    default_team="lab",
-    munge_secret="",
-    state_volume="",
-    teams={},
-    fleets={"gpu": FLEET},
-)
+FLEET = FACTS.fleets["gpu"]
 NO_CAPACITY = Refusal("spot", "InsufficientInstanceCapacity", "none left")
 ORDER = Order("lab", "gpu", "0123", 4, 4)
 NOW = 1_800_000_000.0

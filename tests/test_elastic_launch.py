@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from fleet.cloud import Cloud
-from node.cluster.facts import ClusterFacts, FleetFacts
 from node.elastic import capacity, launch
 from node.elastic.acts import End
 from node.elastic.head import Head, called_at
@@ -23,6 +22,7 @@ from node.elastic.orphans import orphans
 from node.elastic.resume_failed import rest
 from node.elastic.suspend import end_nodes
 from node.elastic.wants import Want
+from tests.cluster_facts import cluster_facts, fleet_told
 from tests.sandbox_helpers import IMAGE, REGION, admin, api
 
 pytestmark = pytest.mark.sandbox
@@ -51,32 +51,15 @@ def head(sandbox: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
         },
     )
     zones = {each["AvailabilityZone"]: each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]}
-    fleet = FleetFacts(
+    fleet = fleet_told(
         nodes=1,
-        max_nodes=8,
-        cpus=4,
-        memory_mib=8000,
-        gpus=0,
-        gpu_name="",
         instance_type=TYPE,
         launch_template=name,
-        subnet_ids=(zones["us-east-1a"], zones["us-east-1b"]),
+        subnet_ids=[zones["us-east-1a"], zones["us-east-1b"]],
         placement="spread",
-        purchases=("spot", "on_demand"),
+        purchases=["spot", "on_demand"],
     )
-    facts = ClusterFacts(
-        environment=name,
-        region=REGION,
-        idle_seconds=60,
-        resume_seconds=60,
-        longest_minutes=60,
-        accounting=False,
-        default_team="lab",
-        munge_secret="",
-        state_volume="",
-        teams={},
-        fleets={"gpu": fleet},
-    )
+    facts = cluster_facts(environment=name, region=REGION, resume_seconds=60, fleets={"gpu": fleet})
     yield Head(facts, ec2, tmp_path, tmp_path / "log")
     for path in ("faults", "capacity"):
         admin(sandbox, "DELETE", path)

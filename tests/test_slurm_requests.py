@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from fleet import job_forms, job_queueing
-from node.cluster.facts import ClusterFacts, parse_facts
+from node.cluster.facts import ClusterFacts
 from node.cluster.machine import Machine
 from node.slurm import request as clerks
 from node.slurm.batch import Terms
 from node.slurm.request import RefusedError, belongs, check
 from node.slurm.submission import arguments
+from tests.cluster_facts import cluster_facts, fleet_told
 
 ROOT = Path(__file__).parent.parent
 RUN_ID = "20261122-110000-abcde"
@@ -26,19 +27,10 @@ REAL, EMULATED = Machine(Path("/"), Path("/run/fleetform")), Machine(Path("/tmp/
 
 def facts(accounting: bool = True, **more: Any) -> ClusterFacts:
     """Return a cluster of one fleet of eight nodes with four GPUs, and two teams; `more` of cluster.json."""
-    fleet = {
-        "nodes": 2, "max_nodes": 8, "cpus": 48, "memory_mib": 180000, "gpus": 4, "gpu_name": "a10g",
-        "instance_type": "g5.12xlarge", "launch_template": "", "subnet_ids": [], "placement": "together",
-        "purchases": ["on_demand"],
-    }  # fmt: skip
-    told = {
-        "version": 1, "environment": "lab", "region": "us-east-1", "idle_seconds": 600, "resume_seconds": 900,
-        "longest_minutes": 600, "accounting": accounting, "default_team": "red", "munge_secret": "",
-        "state_volume": "", "fleets": {"gpu": fleet},
-        "teams": {name: {"share": 1, "user": f"ff-{name}", "uid": 20001} for name in ("red", "blue")},
-        **more,
-    }  # fmt: skip
-    return parse_facts(told)
+    fleet = fleet_told(cpus=48, memory_mib=180_000, gpus=4, gpu_name="a10g", instance_type="g5.12xlarge")
+    teams = {name: {"share": 1, "user": f"ff-{name}", "uid": 20001} for name in ("red", "blue")}
+    own = {"accounting": accounting, "default_team": "red", "teams": teams, "fleets": {"gpu": fleet}}
+    return cluster_facts(**own, **more)
 
 
 @pytest.mark.parametrize(
