@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fleet import aws
+from fleet.cluster_files import NODES, QUEUE, STATS
 from fleet.errors import ActError
-from fleet.lost import QUEUE
 from fleet.ready import instances, is_elastic
 from fleet.run_store import MISSING, open_runs
 from fleet.session import Session
 from fleet.standing_scheduler import grows_as_it_stands
 from fleet.terraform_events import ProgressEvent, Report
-from fleet.top import NODES, STATS
 from stacks import naming
 
 _ALIVE = ["pending", "running", "stopping", "stopped"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import json
 from typing import Any
 
 from fleet import aws
 from fleet.clock import seconds_since
-from fleet.handover import ENDED_COMMAND
+from fleet.cluster_files import read_queue
+from fleet.handover import ENDED_COMMAND, command_answer
 from fleet.job_queueing import SLURM
 from fleet.run_store import RunStore
-from fleet.runs import SUBMITTED, RunStatus, find_run, read_events, read_run
+from fleet.runs import SUBMITTED, RunStatus, find_run, read_events, read_run, running_machines
 from stacks import naming
 
 _UNHEARD_SECONDS = 60
@@ -20,8 +20,6 @@ Should the head hear of it after all, it finds the final event there and leaves 
 _CLOCKS_DIFFER = datetime.timedelta(minutes=5)
 _FORGOTTEN = datetime.timedelta(minutes=10)
 """A queue that is so much younger than a run's last event and does not have it has forgotten it."""
-QUEUE = "cluster/queue.json"
-"""What the head's queue publishes of itself in the artifact bucket."""
 
 
 def is_lost(store: RunStore, run: RunStatus) -> bool:
@@ -45,18 +43,11 @@ def is_lost(store: RunStore, run: RunStatus) -> bool:
 
 def _lost_with_its_command(store: RunStore, run: RunStatus, told: dict[str, str], *, queued: bool) -> bool:
     """Return whether the command that was to carry the run out, or to queue it, has ended without."""
-    try:
-        answer = store.ssm.get_command_invocation(
-            CommandId=told["command_id"], InstanceId=told["instance_id"]
-        )
-    except Exception as error:
-        if aws.error_code(error) != "InvocationDoesNotExist":
-            raise
-        return not is_running(store, told["instance_id"])
-    if answer["Status"] not in ENDED_COMMAND:
+    answer = command_answer(store, told["instance_id"], told["command_id"])
+    if answer.status not in ENDED_COMMAND:
         # Systems Manager notices a machine's end late, if at all.
-        return not is_running(store, told["instance_id"])
-    if queued and answer["Status"] == "Success":
+        return not running_machines(store, [told["instance_id"]])
+    if queued and answer.status == "Success":
         return False  # the queue has it, and says so in a moment
     return read_run(store, run.run_id).active  # it may have written its last event while we looked
 
@@ -86,12 +77,6 @@ def _lost_by_the_queue(store: RunStore, run: RunStatus, environment: str) -> boo
     return False
 
 
-def read_queue(store: RunStore) -> dict[str, Any] | None:
-    """Return the queue as the head has last published it, or None where it never has."""
-    body = store.read_object(QUEUE)
-    return json.loads(body) if body is not None else None
-
-
 def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> dict[str, str] | None:
     """Return what `submission.json` would say, from Systems Manager's list: its writer was killed."""
     environment, earlier = request.get("environment", ""), request.get("earlier_commands", ())
@@ -108,11 +93,3 @@ def _find_command(store: RunStore, run: RunStatus, request: dict[str, Any]) -> d
             ):
                 return {"command_id": command["CommandId"], "instance_id": command["InstanceIds"][0]}
     return None
-
-
-def is_running(store: RunStore, instance_id: str) -> bool:
-    """Return whether that machine is there, as EC2 tells."""
-    filters = [{"Name": "instance-id", "Values": [instance_id]}]
-    answer = store.ec2.describe_instances(Filters=filters)
-    states = [each["State"]["Name"] for group in answer["Reservations"] for each in group["Instances"]]
-    return any(state in ("pending", "running") for state in states)

@@ -6,11 +6,11 @@ some (fewer nodes, a fleet taken out, a group made anew) or leaves those that ru
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fleet.cluster_files import read_nodes
 from fleet.machine_prices import machine_group
 from fleet.priced import Resource, blocks, counted, number
 from fleet.ready import instances, is_elastic
@@ -20,9 +20,6 @@ from fleet.session import Session
 from fleet.setting_changes import SettingChange
 from stacks import naming
 from stacks.problems import Problem, UserError
-
-_NODES = "cluster/nodes.json"
-"""Where the head node tells of the nodes of its queue, and of the runs on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +136,7 @@ def _active_holders(session: Session) -> dict[str, list[str]]:
 
 def nodes_in_queue(store: RunStore) -> dict[str, list[str]]:
     """Return the runs on each node by its instance id, as the head tells of the queue; none without one."""
-    told = json.loads(store.read_object(_NODES) or '{"nodes": []}')
+    told = read_nodes(store) or {"nodes": []}
     return {each["instance_id"]: list(each.get("runs", ())) for each in told["nodes"] if each["instance_id"]}
 
 

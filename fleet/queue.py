@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet.clock import utc_now
+from fleet.cluster_files import read_queue
 from fleet.job_queueing import SLURM, engine_of
-from fleet.lost import read_queue
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, active_runs
 from fleet.session import Session

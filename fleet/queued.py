@@ -9,9 +9,8 @@ from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.handover import ANSWER_SECONDS, ENDED_COMMAND, bearing_with_the_cloud, command_answer, send
 from fleet.head import find_head
-from fleet.lost import is_running
 from fleet.run_store import FINAL_EVENTS, RunStore, open_runs
-from fleet.runs import events_of, read_events
+from fleet.runs import events_of, read_events, running_machines
 from fleet.session import Session
 
 HEAD_SECONDS = 900.0
@@ -65,7 +64,7 @@ def _is_unheard(store: RunStore, run_id: str, attempt: int, told: Told, *, looks
         _end_unheard(store, run_id, attempt, answer.said or "the command to the head node failed")
     if answer.status in ENDED_COMMAND:
         return answer.unheard
-    return looks_at_machine and not is_running(store, told[0])
+    return looks_at_machine and not running_machines(store, [told[0]])
 
 
 def _tell_again(session: Session, store: RunStore, document: str, run_id: str) -> Told | None:

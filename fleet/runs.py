@@ -131,7 +131,7 @@ def outputs_safe(store: RunStore, run: RunStatus) -> list[str]:
             if sizes.get(name) != file["size"]:
                 found = "is missing" if name not in sizes else f"has {sizes[name]} bytes, not {file['size']}"
                 missing.append(f"run {run.run_id}: {name} {found}")
-    for instance_id in sorted(_alive(store, [each for each, what in there_only.items() if what])):
+    for instance_id in sorted(running_machines(store, [each for each, what in there_only.items() if what])):
         missing.extend(f"run {run.run_id}: {what}" for what in there_only[instance_id])
     return missing
 
@@ -168,7 +168,8 @@ def _reports(store: RunStore, run: RunStatus) -> list[dict[str, Any] | None]:
     return [store.get_json(run.run_id, f"outputs/node-{node['rank']}.json") for node in run.placed]
 
 
-def _alive(store: RunStore, instance_ids: list[str]) -> set[str]:
+def running_machines(store: RunStore, instance_ids: list[str]) -> set[str]:
+    """Return those of the machines that run or start, as EC2 tells."""
     if not instance_ids:
         return set()
     filters = [

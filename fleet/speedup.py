@@ -16,6 +16,7 @@ from typing import Any
 from fleet import aws
 from fleet.clock import utc_now
 from fleet.job import JobSpec
+from fleet.run_store import MISSING
 from node.speedup import ALIKE, MOST_PROCESSES, fit, gains, stops_paying
 from stacks.problems import Problem, UserError
 from trainer.config import load_config
@@ -25,7 +26,6 @@ NOISE_PERCENT = 5.0
 DEFAULT_STEPS = 60
 _PROJECTED = (2, 4, 8)
 """Times the largest measured count, to which the table goes on."""
-_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _read(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except Exception as error:
-        if aws.error_code(error) in _MISSING:
+        if aws.error_code(error) in MISSING:
             return None
         raise
     return found

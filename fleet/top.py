@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fleet.clock import seconds_since, utc_now
+from fleet.cluster_files import STATS, read_nodes
 from fleet.job_queueing import SLURM, engine_of
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks import naming
 
-NODES, STATS = "cluster/nodes.json", "cluster/stats/"
-"""What the head publishes of its nodes, and each node of itself, in the artifact bucket."""
 STALE_SECONDS = 45.0
 """What a node has said longer ago than this is no news: it says something every 15 s at least."""
 SILENT_SECONDS = 180.0
@@ -64,14 +63,13 @@ def look_at_nodes(session: Session) -> list[NodeNow]:
 
 def head_tells(session: Session) -> bool:
     """Return whether the head of the queue has told of its nodes lately: so it does once it is up."""
-    body = open_runs(session).read_object(NODES)
-    return body is not None and _age(json.loads(body)) <= SILENT_SECONDS
+    told = read_nodes(open_runs(session))
+    return told is not None and _age(told) <= SILENT_SECONDS
 
 
 def _told_of_nodes(store: RunStore) -> list[dict[str, Any]]:
     """Return what the head tells of the nodes; of what it told long ago, only that it was so then."""
-    body = store.read_object(NODES)
-    told = json.loads(body) if body is not None else {"nodes": []}
+    told = read_nodes(store) or {"nodes": []}
     nodes: list[dict[str, Any]] = told["nodes"]
     if not nodes or _age(told) <= SILENT_SECONDS:
         return nodes

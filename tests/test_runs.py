@@ -227,7 +227,7 @@ def test_a_run_whose_submitter_was_killed_is_found_by_its_command(
     make(store, "a", "QUEUED", "PROVISIONING", "RUNNING", environment="lab")
     commands = Commands("a")
     monkeypatch.setitem(store.__dict__, "ssm", commands)
-    monkeypatch.setattr(lost, "is_running", lambda store, instance_id: True)
+    monkeypatch.setattr(lost, "running_machines", lambda store, machines: set(machines))
     assert not is_lost(store, read_run(store, "a"))
     commands.status = "Failed"
     assert is_lost(store, read_run(store, "a"))
