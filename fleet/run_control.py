@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from fleet.clock import seconds_since, utc_now
 from fleet.errors import ActError
 from fleet.job_queueing import SLURM
-from fleet.lost import is_lost
+from fleet.lost import Look, is_lost
 from fleet.run_store import RunStore
 from fleet.runs import RunStatus, active_runs, find_run, list_runs, read_run
 
@@ -146,9 +146,9 @@ def _is_settled(marker: dict[str, Any]) -> bool:
 
 def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
     """End the lost runs, record every ended one, and return all runs as they then stand, newest first."""
-    active = active_runs(store)
+    active, look = active_runs(store), Look(store)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        lost = list(pool.map(lambda run: is_lost(store, run), active))
+        lost = list(pool.map(lambda run: is_lost(store, run, look), active))
     for run in (run for run, gone in zip(active, lost, strict=True) if gone):
         end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
     runs = list_runs(store)

@@ -18,13 +18,13 @@ from fleet.cloud import Cloud
 from fleet.elastic import forget_cluster
 from fleet.errors import ActError
 from fleet.job import JobSpec
-from fleet.lost import is_lost
+from fleet.lost import Look, is_lost
 from fleet.project import Project
 from fleet.queue import look_at_queue
 from fleet.queue_acts import act_on_run, queue_teller
 from fleet.resume import resume
 from fleet.run_control import cancel
-from fleet.run_store import RunStore
+from fleet.run_store import RunStore, open_runs
 from fleet.runs import read_run
 from fleet.submit import Submitted, submit
 from fleet.terraform_events import ProgressEvent
@@ -240,6 +240,25 @@ def test_a_run_that_a_younger_queue_has_forgotten_is_lost(desk: Desk, script: Pa
             assert is_lost(store, run) == lost
     finally:
         store.s3.delete_object(Bucket=store.bucket, Key="cluster/queue.json")
+
+
+def test_what_queued_runs_have_in_common_is_asked_for_once_however_many_there_are(
+    desk: Desk, script: Path
+) -> None:
+    plain = {queued(desk, script).run_id for _ in range(2)}
+    array, store, asked = queued(desk, script, array="0-2"), open_runs(desk.session), list[str]()
+    common = ("cluster/queue.json", f"runs/{array.run_id}/run.json")
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        asked.append(params.get("Key") or params["Name"])
+
+    store.s3.meta.events.register("provide-client-params.s3.GetObject", note)
+    store.ssm.meta.events.register("provide-client-params.ssm.GetParameter", note)
+    runs, look = [read_run(store, each) for each in (*plain, array.run_id, *array.tasks)], Look(store)
+    asked.clear()
+    assert [is_lost(store, run, look) for run in runs] == [False] * 6
+    assert asked.count(common[0]) == asked.count(naming.outputs_parameter("line")) == 1
+    assert asked.count(common[1]) == 2, "as a run of its own, and as what its tasks are of"
 
 
 def test_a_run_whose_command_never_came_to_an_end_is_lost_with_its_head(desk: Desk, script: Path) -> None:
