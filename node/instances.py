@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ def running_nodes(ec2: Any, environment: str, fleet: str) -> list[Instance]:
     ]
     found = [
         Instance(each["InstanceId"], each["PrivateIpAddress"], each["InstanceType"], each.get("SubnetId", ""))
-        for each in _describe(ec2, Filters=filters)
+        for each in describe(ec2, filters)
     ]
     return sorted(found, key=lambda instance: instance.instance_id)
 
@@ -48,7 +48,7 @@ def named_nodes(ec2: Any, environment: str) -> dict[str, Instance]:
         {"Name": "instance-state-name", "Values": ["pending", "running"]},
     ]
     found = {}
-    for each in _describe(ec2, Filters=filters):
+    for each in describe(ec2, filters):
         name = next(tag["Value"] for tag in each["Tags"] if tag["Key"] == TAG_NODE)
         found[name] = Instance(
             each["InstanceId"],
@@ -79,12 +79,13 @@ def gone(ec2: Any, instance_ids: Sequence[str]) -> set[str]:
     filters = [{"Name": "instance-id", "Values": list(instance_ids)}]
     alive = {
         each["InstanceId"]
-        for each in _describe(ec2, Filters=filters)
+        for each in describe(ec2, filters)
         if each["State"]["Name"] in ("pending", "running")
     }
     return set(instance_ids) - alive
 
 
-def _describe(ec2: Any, **query: Any) -> list[dict[str, Any]]:
-    pages = ec2.get_paginator("describe_instances").paginate(**query)
+def describe(ec2: Any, filters: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return every instance that the filters let through, as EC2 describes it."""
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
     return [each for page in pages for group in page["Reservations"] for each in group["Instances"]]

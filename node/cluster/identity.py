@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from node.cluster.compose import Controller
-from node.layout import TAG_ENVIRONMENT, TAG_ROLE
+from node.instances import describe
+from node.layout import TAG_ENVIRONMENT, TAG_NODE, TAG_ROLE
 
-TAG_NODE = "fleetform:node"
-"""Tag by which the head tells an instance its name in Slurm, `gpu-3`."""
 ROLE_HEAD = "head"
 _ENDPOINT = "http://169.254.169.254"
 _SESSION_SECONDS = "60"
@@ -55,8 +54,7 @@ def find_head(ec2: Any, environment: str) -> Controller | None:
         {"Name": f"tag:{TAG_ROLE}", "Values": [ROLE_HEAD]},
         {"Name": "instance-state-name", "Values": ["running"]},
     ]
-    answer = ec2.describe_instances(Filters=filters)
-    found = [each for group in answer["Reservations"] for each in group["Instances"]]
+    found = describe(ec2, filters)
     if not found:
         return None
     youngest = max(found, key=lambda each: each["LaunchTime"])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from node.aws import aws_errors, error_code
-from node.cluster.identity import TAG_NODE
-from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_ROLE
+from node.instances import describe
+from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_NODE, TAG_ROLE
 
 TAG_LAUNCH = "fleetform:launch"
 """On a machine that was started for jobs: the attempt that did. What stands for good has no such tag."""
@@ -87,12 +87,8 @@ def find_machines(ec2: Any, environment: str, *, launch: str = "") -> list[Fleet
         {"Name": f"tag:{TAG_ROLE}", "Values": [ROLE_NODE]},
         *([{"Name": f"tag:{TAG_LAUNCH}", "Values": [launch]}] if launch else []),
     ]
-
-    def look() -> list[dict[str, Any]]:
-        pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
-        return [each for page in pages for group in page["Reservations"] for each in group["Instances"]]
-
-    return sorted((_machine(each) for each in steadily(look)), key=lambda each: each.instance_id)
+    found = steadily(lambda: describe(ec2, filters))
+    return sorted((_machine(each) for each in found), key=lambda each: each.instance_id)
 
 
 def _machine(told: Mapping[str, Any]) -> FleetMachine:

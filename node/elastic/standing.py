@@ -11,10 +11,9 @@ from node.elastic.machines import FleetMachine
 from node.elastic.memory import Memory
 from node.elastic.names import fleet_of, is_elastic, standing_names
 from node.elastic.orphans import LATE_S
+from node.health.reasons import HEALTH
 from node.slurm.tools import NodeState
 
-HEALTH = "health:"
-"""Beginning of the reason for which a node's own checks have drained it."""
 SICK = (
     HEALTH,
     "Kill task failed",
