@@ -28,9 +28,9 @@ class NodeConfig:
     python: str
     """The interpreter that has torch, on a node."""
     root: Path
+    """`/` on a real machine; the folder that stands for it on an emulated one."""
     scheduler: str = "plain"
     """Who gives runs their nodes: `slurm`, or `plain` for our own dispatcher."""
-    """`/` on a real machine; the folder that stands for it on an emulated one."""
 
     @property
     def work(self) -> Path:

@@ -13,6 +13,7 @@ from node.aws import aws_errors, error_code, upload_file
 from node.layout import is_checkpoint
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_REFUSED = frozenset({"AccessDenied", "403"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _EMPTY = frozenset({"InvalidRange", "416"})
 """What S3 answers to a range of an object without a byte."""
@@ -42,7 +43,7 @@ class Bucket:
         try:
             answer = self.s3.get_object(Bucket=self.name, Key=key)
         except aws_errors() as error:
-            if error_code(error) in _MISSING:
+            if self._is_missing(key, error):
                 return None
             raise
         return Stored(answer["Body"].read(), answer["ETag"])
@@ -52,23 +53,27 @@ class Bucket:
         stored = self.read(key)
         return stored.body if stored else None
 
-    def get_start(self, key: str, count: int) -> bytes | None:
-        """Return at most the first `count` bytes of the object, or None where there is none."""
-        return self._get_range(key, f"bytes=0-{count - 1}")
-
     def get_end(self, key: str, count: int) -> bytes | None:
         """Return at most the last `count` bytes of the object, or None where there is none."""
-        return self._get_range(key, f"bytes=-{count}")
-
-    def _get_range(self, key: str, span: str) -> bytes | None:
         try:
-            return bytes(self.s3.get_object(Bucket=self.name, Key=key, Range=span)["Body"].read())
+            answer = self.s3.get_object(Bucket=self.name, Key=key, Range=f"bytes=-{count}")
+            return bytes(answer["Body"].read())
         except aws_errors() as error:
-            if error_code(error) in _MISSING:
+            if self._is_missing(key, error):
                 return None
             if error_code(error) in _EMPTY:
                 return b""
             raise
+
+    def _is_missing(self, key: str, error: Exception) -> bool:
+        """Return whether the object is not there: S3 refuses it to who may list only a part of the bucket."""
+        code = error_code(error)
+        if code not in _REFUSED:
+            return code in _MISSING
+        try:
+            return key not in self.sizes(key)
+        except aws_errors():
+            return False
 
     def put(self, key: str, body: bytes) -> str:
         """Write the object, whatever was there; return its ETag."""
@@ -104,7 +109,7 @@ class Bucket:
         try:
             answer = self.s3.head_object(Bucket=self.name, Key=key)
         except aws_errors() as error:
-            if error_code(error) in _MISSING:
+            if self._is_missing(key, error):
                 return None
             raise
         digest = answer["Metadata"].get("sha256")

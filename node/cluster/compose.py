@@ -197,8 +197,8 @@ def write_configuration(
     *,
     accounting: bool,
     version: Version | None = None,
-) -> bool:
-    """Write Slurm's configuration of this machine, and return whether it is another than before.
+) -> None:
+    """Write Slurm's configuration of this machine.
 
     `rendered` has the environment's text of each file of facts.CONFIGURATION.
     """
@@ -212,15 +212,14 @@ def write_configuration(
         "cgroup.conf": cgroup_conf(rendered["cgroup.conf"], machine, known),
     }
     machine.slurm_settings.mkdir(parents=True, exist_ok=True)
-    written = [_write(machine.slurm_settings / name, text) for name, text in texts.items()]
-    return any(written)
+    for name, text in texts.items():
+        _write(machine.slurm_settings / name, text)
 
 
-def _write(file: Path, text: str) -> bool:
-    """Replace the file where it says something else, and return whether it did."""
+def _write(file: Path, text: str) -> None:
+    """Replace the file where it says something else."""
     if file.is_file() and file.read_text() == text:
-        return False
+        return
     part = file.with_name(f".{file.name}")
     part.write_text(text)
     part.replace(file)
-    return True

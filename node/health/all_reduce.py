@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +60,7 @@ class Measured:
 
     def to_message(self) -> dict[str, Any]:
         """Return what travels between nodes."""
-        return {
-            "sent": self.sent,
-            "received": self.received,
-            "seconds": self.seconds,
-            "gbs": self.gbs,
-            "pairs": [list(pair) for pair in self.pairs],
-            "own": self.own,
-            "error": self.error,
-        }
+        return asdict(self)
 
 
 def measure_alone(turn: Measured, *, python: str, gpus: int, seconds: float) -> Measured:

@@ -29,11 +29,6 @@ class Turn:
     """"" or what kept it from receiving from the one before."""
     seconds: float
 
-    @property
-    def gbit_per_s(self) -> float:
-        """What went out while as much came in, in Gbit/s."""
-        return SENT_BYTES * 8 / 1e9 / max(self.seconds, 1e-6)
-
 
 @dataclass(frozen=True)
 class Place:
