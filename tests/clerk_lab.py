@@ -171,12 +171,14 @@ class ClerkLab:
         return {each["run_id"]: each for each in json.loads(found)["jobs"]}
 
     def story(self) -> str:
-        """Return what the clerk and the batch steps have said."""
+        """Return how Slurm has its nodes, and what the clerk and the batch steps have said."""
+        nodes = self.slurm.run("sinfo", "--noheader", "--Node", "--format=%N %T %E", check=False)
         files = [
             self.slurm.machine.logs / "clerk.log",
             *self.slurm.base.glob("disks/*/var/fleetform/jobs/*.log"),
         ]
-        return "\n".join(f"{file}:\n{file.read_text()[-3000:]}" for file in files if file.is_file())
+        told = (f"{file}:\n{file.read_text()[-3000:]}" for file in files if file.is_file())
+        return "\n".join([nodes, *told])
 
 
 def _now() -> str:
@@ -212,7 +214,7 @@ def clerk_lab(cloud: Cloud, name: str, **options: Any) -> Iterator[ClerkLab]:
 
 
 def _variables(cloud: Cloud, slurm: SlurmCluster, name: str) -> dict[str, str]:
-    run = slurm.base / f"run-{name}"
+    run = slurm.machine.run if name == HEAD else slurm.base / f"run-{name}"
     run.mkdir(exist_ok=True)
     return {
         **cloud.variables,

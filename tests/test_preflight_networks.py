@@ -21,6 +21,7 @@ from fleet.preflights.networks import (
     way_out_is_there,
 )
 from fleet.preflights.places import environment_zones
+from stacks.endpoint_services import interface_services
 from tests.live_cases import found, live_case, start, stop
 
 pytestmark = pytest.mark.sandbox
@@ -179,14 +180,17 @@ def test_endpoints_that_others_made_clash_with_ours_and_are_enough_where_they_ar
     sandbox: Cloud,
 ) -> None:
     place = make(sandbox, "10.87.0.0/16", "10.87.0.0/24")
+    case = place.case()
+    services = sorted(interface_services(case.spec, case.account.region))
+    assert {"ec2", "ssm", "ssmmessages"} <= set(services)
     assert found(machines_reach_what_they_need, place.case(endpoints="existing")) == [
         (
             "network.endpoints",
-            f"from {place.subnets[0]} machines do not reach ec2, ssm, ssmmessages, s3 (gateway): {place.vpc} "
+            f"from {place.subnets[0]} machines do not reach {', '.join(services)}, s3 (gateway): {place.vpc} "
             "has no such endpoint, and there is no way out that they may use",
         )
     ]
-    for service in ("ec2", "ssm", "ssmmessages"):
+    for service in services:
         place.ec2.create_vpc_endpoint(
             VpcId=place.vpc,
             ServiceName=f"com.amazonaws.{REGION}.{service}",
@@ -205,7 +209,7 @@ def test_endpoints_that_others_made_clash_with_ours_and_are_enough_where_they_ar
     assert found(machines_reach_what_they_need, place.case()) == [
         (
             "network.endpoints",
-            f"{place.vpc} has endpoints to ec2, ssm, ssmmessages already; a second one cannot have the "
+            f"{place.vpc} has endpoints to {', '.join(services)} already; a second one cannot have the "
             "services' own names",
         )
     ]

@@ -24,6 +24,8 @@ ONCE = 'echo ran >>"$FLEETFORM_RUN_DIR/ran.txt"\n'
 def lab(sandbox: Cloud) -> Iterator[ClerkLab]:
     """A cluster of three nodes."""
     with clerk_lab(sandbox, "faults", nodes=3, gpus=0) as made:
+        made.slurm.stop_controller()  # from now on it has noted its nodes, however early it is killed
+        made.slurm.start_controller()
         yield made
 
 
@@ -36,15 +38,7 @@ def nothing_stays(lab: ClerkLab) -> Iterator[None]:
 
 def restart_controller(lab: ClerkLab) -> None:
     lab.slurm.kill_controller()
-    start_controller(lab)
-
-
-def start_controller(lab: ClerkLab) -> None:
-    """Start it; nodes that it had not noted yet are told of again, as the clerk's keeper does."""
     lab.slurm.start_controller()
-    down = [name for name in lab.slurm.standing if lab.slurm.state(name) != "idle"]
-    if down:
-        lab.slurm.power_up(down)
 
 
 def test_a_run_that_asks_for_too_much_is_refused_with_the_reason_and_so_its_events_say(lab: ClerkLab) -> None:
@@ -126,10 +120,31 @@ def test_a_run_that_is_submitted_while_the_controller_is_away_starts_when_it_is_
     lab.slurm.kill_controller()
     run_id = lab.write_run(ONCE)
     code, said = lab.ask("submit", run_id)
-    start_controller(lab)
+    lab.slurm.start_controller()
     assert code == 0, said
     assert lab.wait_for_end(run_id) == "SUCCEEDED"
     assert lab.get(run_id, "ran.txt") == b"ran\n"
+
+
+def test_a_run_whose_end_the_controller_has_forgotten_frees_its_nodes_and_is_not_run_again(
+    lab: ClerkLab,
+) -> None:
+    state = lab.slurm.machine.state / "slurmctld" / "job_state"
+    run_id = lab.submit(ONCE + "sleep 3\n", nodes=3)
+    lab.wait_for_event(run_id, "RUNNING")
+    job_id = lab.events(run_id)[-1]["detail"]["job_id"]
+    lab.slurm.stop_controller()
+    while_it_runs = state.read_bytes()
+    lab.slurm.start_controller()
+    assert lab.wait_for_end(run_id) == "SUCCEEDED"
+    lab.slurm.kill_controller()
+    state.write_bytes(while_it_runs)
+    lab.slurm.start_controller()
+    assert lab.slurm.run("squeue", "--noheader", f"--jobs={job_id}", "--format=%T") == "RUNNING"
+    lab.slurm.wait_job(str(job_id), ["CANCELLED"])
+    assert lab.wait_for_end(lab.submit("true\n", nodes=3)) == "SUCCEEDED"
+    assert lab.get(run_id, "ran.txt") == b"ran\n"
+    assert lab.names(run_id) == ["QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED"]
 
 
 def test_a_run_whose_node_dies_goes_on_elsewhere_from_what_it_had_sent(lab: ClerkLab) -> None:

@@ -14,6 +14,7 @@ from node.config import NodeConfig
 from node.layout import (
     BATCH_STATE,
     CANCELLED,
+    FINAL_EVENTS,
     REQUEUED,
     attempt_name,
     log_name,
@@ -53,12 +54,19 @@ class BatchRecords:
         """How often the run has crashed before."""
 
     def begin_again(self) -> Before | Ended:
-        """Set aside what the execution before left; return how the run ends where it was stopped since."""
+        """Set aside what the execution before left; return how the run ends where it is over, or was stopped.
+
+        A controller that crashed may have forgotten that a job ended, and start it once more.
+        """
         record = self._read(BATCH_STATE) or {}
         turn, attempt = int(record.get("turn", 0)), int(record.get("attempt", 1))
         # Crashes count for one attempt: who resumes a run wants it tried anew.
         crashes = int(record.get("crashes", 0)) if attempt == self._attempt else 0
-        self._record = dict(record)
+        self._record = dict(record) | {"started": utc_now()}
+        if record.get("job_id") == self._job_id and attempt == self._attempt and record.get("ended"):
+            verdict = str(record.get("verdict"))
+            if verdict in FINAL_EVENTS:
+                return Ended(verdict, str(record.get("cause", "")))
         stop = self._read(_STOP)
         if stop is not None and stop.get("kind", "cancel") == "cancel":
             return Ended(CANCELLED, str(stop.get("reason", "")))

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from node.aws import client
-from node.cluster.facts import ClusterFacts, TeamFacts, read_facts
+from node.aws import aws_errors, client
+from node.cluster.facts import ClusterFacts, NoClusterError, TeamFacts, read_facts
 from node.cluster.machine import Machine, read_machine
 from node.config import NodeConfig
 from node.instances import Instance, named_nodes
@@ -17,6 +17,7 @@ from node.layout import run_key
 from node.patience import persist
 from node.slurm.book import Book
 from node.slurm.teller import Teller
+from node.slurm.tools import SlurmError
 from node.store import Bucket
 
 _FACTS_SECONDS = 30.0
@@ -78,3 +79,8 @@ class Office:
         """Write a JSON file of a run's directory."""
         body = json.dumps(value).encode()
         persist(lambda: self.bucket.put(run_key(run_id, name), body))
+
+
+def troubles() -> tuple[type[Exception], ...]:
+    """Return what the next look may go better without: Slurm or the cloud refuses, or is away."""
+    return (SlurmError, NoClusterError, *aws_errors())

@@ -8,16 +8,15 @@ import traceback
 from collections.abc import Mapping
 from concurrent.futures import Executor
 
-from node.aws import aws_errors
-from node.cluster.facts import NoClusterError
 from node.layout import CANCELLED, FAILED, RUNNING
 from node.slurm import tools
 from node.slurm.book import Entry
+from node.slurm.ghosts import Ghosts
 from node.slurm.intake import Intake
 from node.slurm.keeping import held_back
 from node.slurm.matching import array_verdict, by_run, choose, of_team, starts
 from node.slurm.mirror import ENDED, Mirror
-from node.slurm.office import Office
+from node.slurm.office import Office, troubles
 from node.slurm.orders import Orders
 from node.slurm.publish import Publisher
 from node.slurm.reasons import needs_us
@@ -43,7 +42,7 @@ class Rounds:
     ) -> None:
         self._office, self._submitter, self._intake, self._pool = office, submitter, intake, pool
         self._orders, self._mirror = orders, Mirror(office, submitter, orders)
-        self._publisher = Publisher(office.bucket)
+        self._publisher, self._ghosts = Publisher(office.bucket), Ghosts(office)
         self._seen: dict[str, Seen] = {}
         self._waiting: set[str] = set()
         """Runs that a worker is to attend to, or does."""
@@ -58,7 +57,7 @@ class Rounds:
         submitted = {entry.run_id: entry.submissions for entry in entries if entry.job_id}
         try:
             jobs, teams = by_run(tools.jobs()), self._office.teams()
-        except _troubles() as error:
+        except troubles() as error:
             self._say_away(str(error))
             return
         self._say_away("")
@@ -76,6 +75,8 @@ class Rounds:
                 self._waiting.add(entry.run_id)
                 self._pool.submit(self._attend, entry, job, held.get(entry.run_id, ""))
         self._cancel_doubles(jobs, chosen)
+        if self._ghosts.are_likely():
+            self._pool.submit(self._ghosts.lay, dict(jobs), dict(chosen))
         self._publish(chosen, held)
 
     def _say_away(self, why: str) -> None:
@@ -118,7 +119,7 @@ class Rounds:
                     self._seen[entry.run_id] = _sight(job, held)
             except OverError:
                 self._drop(entry)
-            except _troubles() as error:
+            except troubles() as error:
                 print(f"{entry.run_id}: {error}", file=sys.stderr, flush=True)
             except Exception:  # one run's trouble must not keep the others from being told of
                 traceback.print_exc()
@@ -232,13 +233,8 @@ class Rounds:
                 nodes = tools.nodes()
                 awake = {node.name for node in nodes if "POWERED_DOWN" not in node.flags}
                 self._publisher.nodes(nodes, chosen, self._office.machines(awake))
-        except _troubles() as error:
+        except troubles() as error:
             print(f"the queue could not be published: {error}", file=sys.stderr, flush=True)
-
-
-def _troubles() -> tuple[type[Exception], ...]:
-    """Return what the next look may go better without: Slurm or the cloud refuses, or is away."""
-    return (SlurmError, NoClusterError, *aws_errors())
 
 
 def _sight(job: JobState, held: str) -> Seen:
