@@ -8,18 +8,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from fleet.cloud import Cloud
 from fleet.project import Project
-from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from node.layout import utc_now
 from stacks import naming
-from stacks.outputs import EnvironmentOutputs, FleetOutputs
-from tests.run_environment import INSTANCE_TYPE, REGION, make_specs
-from tests.sandbox_helpers import api, run_instances, wait_for
+from tests import environment_parts as parts
+from tests.sandbox_helpers import run_instances
 
 _DOCUMENT = {
     "schemaVersion": "2.2",
@@ -29,16 +26,8 @@ _DOCUMENT = {
 
 
 @dataclass(frozen=True)
-class Desk:
-    """The environment and the session that acts on it."""
-
-    session: Session
-    outputs: EnvironmentOutputs
-
-    @cached_property
-    def store(self) -> RunStore:
-        """Its runs."""
-        return open_runs(self.session)
+class Desk(parts.Environment):
+    """The environment, and the voice of its queue."""
 
     def answer(self, script: str) -> None:
         """Let the head answer submissions and acts with this script from now on."""
@@ -84,32 +73,15 @@ class Desk:
 
 def build_desk(cloud: Cloud, project: Project, name: str) -> Desk:
     """Make the environment: buckets, a head that takes commands, and what its fleet stack publishes."""
-    account, spec = make_specs(name, 2)
+    account, spec = parts.make_specs(name, {"gpu": {"nodes": 2, "max_nodes": 4}})
     slurm = Cloud(cloud.name, {**cloud.variables, "FLEETFORM_SCHEDULER": "slurm"})
     session = Session(project, slurm, account, spec)
-    s3 = session.client("s3")
-    bucket = naming.artifact_bucket(account.organization, name, REGION)
-    datasets = naming.dataset_bucket(account.organization, name, REGION)
-    ledger = naming.ledger_bucket(account.organization, REGION)
-    for each in (bucket, datasets, ledger):
-        s3.create_bucket(Bucket=each)
-    fleet = FleetOutputs(
-        group=naming.fleet_group(name, "gpu"), nodes=2, max_nodes=4, instance_type=INSTANCE_TYPE,
-        gpus_per_node=1, elastic=2,
-    )  # fmt: skip
-    outputs = EnvironmentOutputs(
-        environment=name, region=REGION, vpc_id="vpc-0", subnet_ids=(), artifact_bucket=bucket,
-        dataset_bucket=datasets, ledger_bucket=ledger, kms_key_arn="", run_document=naming.run_document(name),
-        node_document=naming.node_document(name), head_group=naming.head_group(name), fleets={"gpu": fleet},
-        scheduler="slurm", default_team="tests", teams=("tests", "blue"), longest_minutes=10080,
-    )  # fmt: skip
-    ssm = session.client("ssm")
-    ssm.put_parameter(Name=naming.outputs_parameter(name), Value=outputs.to_json(), Type="String")
-    run_instances(cloud, 1, "", **{naming.TAG_ENVIRONMENT: name, naming.TAG_ROLE: naming.ROLE_HEAD})
-    filters = [{"Key": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [name]}]
-    wait_for(
-        lambda: api(cloud, "ssm").describe_instance_information(Filters=filters)["InstanceInformationList"]
+    parts.make_buckets(session)
+    outputs = parts.publish_outputs(
+        session, scheduler="slurm", default_team="tests", teams=("tests", "blue"), longest_minutes=10080
     )
+    run_instances(cloud, 1, "", **{naming.TAG_ENVIRONMENT: name, naming.TAG_ROLE: naming.ROLE_HEAD})
+    parts.await_online(session, 1)
     desk = Desk(session, outputs)
     desk.answer("true")
     return desk

@@ -14,18 +14,15 @@ from typing import Any
 
 from fleet.cloud import Cloud
 from fleet.project import Project
-from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from sandbox import daemon
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.bundle import Bundle, build_bundle
+from stacks.bundle import Bundle
 from stacks.cluster import FleetPlaces, cluster_facts, slurm_texts
 from stacks.environment import EnvironmentSpec
 from stacks.machines import machine_tags
-from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from templates.engine import render
-from templates.node_files import UserData
 from templates.ssm_documents import (
     OWN_RUN_ID_PATTERN,
     RUN_ID_PATTERN,
@@ -34,43 +31,28 @@ from templates.ssm_documents import (
     RunNodeDocument,
     team_run_id_pattern,
 )
-from tests.node_profiles import make_profiles
+from tests import environment_parts as parts
+from tests.environment_parts import INSTANCE_TYPE
+from tests.node_profiles import make_profiles, make_run_roles
 from tests.sandbox_helpers import run_script, wait_for
 
-REGION = "us-east-1"
-ORGANIZATION = "run-tests"
-INSTANCE_TYPE = "g5.xlarge"
 READY_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
-class SlurmEnvironment:
-    """A standing environment and the session that acts on it."""
-
-    session: Session
-    outputs: EnvironmentOutputs
+class SlurmEnvironment(parts.Environment):
+    """A standing environment with a queue."""
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.session.spec.name
 
-    @property
-    def store(self) -> RunStore:
-        """Its runs."""
-        return open_runs(self.session)
-
     def machines(self, role: str) -> dict[str, str]:
         """Return the running machines of a role: instance id by name in Slurm, or by itself."""
-        filters = [
-            {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [self.name]},
-            {"Name": f"tag:{naming.TAG_ROLE}", "Values": [role]},
-            {"Name": "instance-state-name", "Values": ["running"]},
-        ]
-        answer = self.session.client("ec2").describe_instances(Filters=filters)
-        found = [each for group in answer["Reservations"] for each in group["Instances"]]
         tags = {
-            each["InstanceId"]: {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])} for each in found
+            each["InstanceId"]: {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
+            for each in self.running(role)
         }
         return {tags[each].get("fleetform:node", each): each for each in tags}
 
@@ -118,22 +100,8 @@ def make_specs(
     **scheduler: object,
 ) -> tuple[AccountSpec, EnvironmentSpec]:
     """Return the specs of an account and of an environment of the team `tests` with those fleets."""
-    account = AccountSpec(organization=ORGANIZATION, region=REGION)
     shares = {team: {"share": share} for team, share in (teams or {}).items()}
-    spec = EnvironmentSpec.model_validate(
-        {
-            "name": name,
-            "team": "tests",
-            "owner": "tests@example.com",
-            "region": REGION,
-            "lease_ends": "2030-12-31",
-            "network": {"cidr": "10.99.0.0/16"},
-            "scheduler": {"teams": shares, **scheduler},
-            "fleets": {each: {"instance_type": INSTANCE_TYPE, **told} for each, told in fleets.items()},
-        },
-        strict=False,
-    )
-    return account, spec
+    return parts.make_specs(name, fleets, scheduler={"teams": shares, **scheduler})
 
 
 def build(
@@ -152,27 +120,24 @@ def build(
     """
     account, spec = make_specs(name, fleets, teams, **scheduler)
     session = Session(project, cloud, account, spec)
-    bucket = naming.artifact_bucket(ORGANIZATION, name, REGION)
-    datasets = naming.dataset_bucket(ORGANIZATION, name, REGION)
-    s3 = session.client("s3")
-    for each in (bucket, datasets, naming.ledger_bucket(ORGANIZATION, REGION)):
-        s3.create_bucket(Bucket=each)
-    bundle = build_bundle()
-    s3.put_object(Bucket=bucket, Key=bundle.key, Body=bundle.data)
+    buckets, bundle = parts.make_buckets(session), parts.put_bundle(session)
     _make_documents(session)
     subnet = session.client("ec2").describe_subnets()["Subnets"][0]
-    _publish_cluster(session, bucket, subnet)
-    profiles = make_profiles(cloud, name, {"artifacts": bucket, "datasets": datasets})
+    _publish_cluster(session, buckets["artifacts"], subnet)
+    profiles = make_profiles(cloud, name, buckets)
+    make_run_roles(cloud, account, spec, buckets)
     for machine, told in {"head": None, **spec.fleets}.items():
         role = "head" if told is None else "node"
         _start_group(
             session, bundle, profiles[role], role, machine, 1 if told is None else told.nodes, subnet
         )
-    outputs = _outputs(session, bucket, datasets)
-    session.client("ssm").put_parameter(
-        Name=naming.outputs_parameter(name), Value=outputs.to_json(), Type="String"
-    )
-    environment = SlurmEnvironment(session, outputs)
+    queue = {
+        "default_team": spec.own_team,
+        "teams": (spec.own_team, *spec.further_teams),
+        "accounting": spec.scheduler.accounting,
+        "longest_minutes": spec.scheduler.longest_hours * 60,
+    }
+    environment = SlurmEnvironment(session, parts.publish_outputs(session, scheduler="slurm", **queue))
     if wait:
         environment.wait_idle(
             *(f"{each}-{n + 1}" for each, told in spec.fleets.items() for n in range(told.nodes))
@@ -243,12 +208,13 @@ def _start_group(
     title = naming.fleet_group(spec.name, fleet) if fleet else naming.head_group(spec.name)
     image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = _aws_tags(machine_tags(_tags(session), title, role, fleet))
+    script = parts.user_data(session, bundle, role, fleet, scheduler="slurm")
     ec2.create_launch_template(
         LaunchTemplateName=title,
         LaunchTemplateData={
             "ImageId": image,
             "InstanceType": "m6i.large" if role == "head" else INSTANCE_TYPE,
-            "UserData": base64.b64encode(render(_user_data(session, bundle, role, fleet)).encode()).decode(),
+            "UserData": base64.b64encode(script.encode()).decode(),
             "IamInstanceProfile": {"Name": profile},
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
         },
@@ -267,57 +233,4 @@ def _start_group(
         MaxSize=count,
         DesiredCapacity=count,
         VPCZoneIdentifier=subnet["SubnetId"],
-    )
-
-
-def _user_data(session: Session, bundle: Bundle, role: str, fleet: str) -> UserData:
-    name = session.spec.name
-    return UserData(
-        environment=name,
-        region=REGION,
-        artifact_bucket=naming.artifact_bucket(ORGANIZATION, name, REGION),
-        dataset_bucket=naming.dataset_bucket(ORGANIZATION, name, REGION),
-        role=role,
-        fleet=fleet,
-        node_document=naming.node_document(name),
-        python="/usr/bin/python3",
-        run_as="fleetform",
-        scratch=True,
-        scheduler="slurm",
-        bundle_key=bundle.key,
-        bundle_sha256=bundle.sha256,
-    )
-
-
-def _outputs(session: Session, bucket: str, datasets: str) -> EnvironmentOutputs:
-    spec = session.spec
-    return EnvironmentOutputs(
-        environment=spec.name,
-        region=REGION,
-        vpc_id="vpc-0",
-        subnet_ids=(),
-        artifact_bucket=bucket,
-        dataset_bucket=datasets,
-        ledger_bucket=naming.ledger_bucket(ORGANIZATION, REGION),
-        kms_key_arn="",
-        run_document=naming.run_document(spec.name),
-        node_document=naming.node_document(spec.name),
-        head_group=naming.head_group(spec.name),
-        scheduler="slurm",
-        default_team=spec.own_team,
-        teams=(spec.own_team, *spec.further_teams),
-        accounting=spec.scheduler.accounting,
-        longest_minutes=spec.scheduler.longest_hours * 60,
-        fleets={
-            name: FleetOutputs(
-                group=naming.fleet_group(spec.name, name),
-                nodes=fleet.nodes,
-                max_nodes=fleet.max_nodes,
-                instance_type=INSTANCE_TYPE,
-                gpus_per_node=1,
-                purchase=fleet.purchase,
-                elastic=fleet.max_nodes - fleet.nodes,
-            )
-            for name, fleet in spec.fleets.items()
-        },
     )
