@@ -22,39 +22,47 @@ ENDED_COMMAND = frozenset({"Success", "Failed", "Cancelled", "TimedOut"})
 _EXIT_UNHEARD = 75
 """Of a command whose head still starts, or whose queue does not answer."""
 _UPLOADS = 16
+Told = tuple[str, str]
+"""A head's instance id, and that of the command to it."""
 
 
 def hand_over(
-    session: Session, bucket: str, document: str, head: str, run_id: str, files: Mapping[str, bytes]
-) -> tuple[str, str]:
+    session: Session, store: RunStore, document: str, head: str, run_id: str, files: Mapping[str, bytes]
+) -> Told:
     """Upload the files, by their names below `runs/`, last the one that makes it exist; send the command.
 
-    Return the head's instance id and the command's. Where either fails, what was uploaded is taken away.
+    Where either fails, what was uploaded is taken away.
     """
-    s3 = session.client("s3")
     uploaded: list[str] = []
     try:
-        _upload(s3, bucket, files, uploaded)
-        head, command_id = send(session, document, {"RunId": run_id}, head, run_id)
+        _upload(store, files, uploaded)
+        told = send(session, document, {"RunId": run_id}, head, run_id)
     except BaseException as error:
-        left = _remove(s3, bucket, uploaded)
+        left = _remove(store, uploaded)
         if not isinstance(error, Exception):
             raise
-        more = f"; {', '.join(left)} could not be removed from s3://{bucket}" if left else ""
+        more = f"; {', '.join(left)} could not be removed from s3://{store.bucket}" if left else ""
         raise ActError(f"the run was not started: {error}{more}") from error
-    # From here on the run is under way, whatever happens: without this file, is_lost looks for the command.
+    note_command(store, run_id, told)
+    return told
+
+
+def note_command(store: RunStore, run_id: str, told: Told) -> None:
+    """Write which command carries the run; it is under way, so that a refusal is borne with.
+
+    Without this file, is_lost looks for the command.
+    """
     with bearing_with_the_cloud():
-        body = json.dumps({"instance_id": head, "command_id": command_id}).encode()
-        s3.put_object(Bucket=bucket, Key=f"runs/{run_id}/submission.json", Body=body)
-    return head, command_id
+        store.put(run_id, "submission.json", {"instance_id": told[0], "command_id": told[1]})
 
 
-def _upload(s3: Any, bucket: str, files: Mapping[str, bytes], uploaded: list[str]) -> None:
+def _upload(store: RunStore, files: Mapping[str, bytes], uploaded: list[str]) -> None:
     """Upload the files, many at once where they are many; the last one comes last."""
+    s3 = store.s3  # made before there are threads
 
     def put(name: str) -> None:
         uploaded.append(f"runs/{name}")
-        s3.put_object(Bucket=bucket, Key=f"runs/{name}", Body=files[name])
+        s3.put_object(Bucket=store.bucket, Key=f"runs/{name}", Body=files[name])
 
     *first, last = files
     if len(first) > _UPLOADS:
@@ -66,10 +74,8 @@ def _upload(s3: Any, bucket: str, files: Mapping[str, bytes], uploaded: list[str
     put(last)
 
 
-def send(
-    session: Session, document: str, parameters: Mapping[str, str], head: str, comment: str
-) -> tuple[str, str]:
-    """Send the head a command; return its instance id and the command's.
+def send(session: Session, document: str, parameters: Mapping[str, str], head: str, comment: str) -> Told:
+    """Send the head a command and return it.
 
     Systems Manager lists a machine for minutes after its end, but refuses to send to it.
     """
@@ -134,12 +140,12 @@ def bearing_with_the_cloud() -> Iterator[None]:
             raise
 
 
-def _remove(s3: Any, bucket: str, keys: list[str]) -> list[str]:
+def _remove(store: RunStore, keys: list[str]) -> list[str]:
     """Delete the objects and return those that could not be deleted."""
     left: list[str] = []
     for key in reversed(keys):
         try:
-            s3.delete_object(Bucket=bucket, Key=key)
+            store.s3.delete_object(Bucket=store.bucket, Key=key)
         except Exception:
             left.append(key)
     return left

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fleet.clock import utc_now
 from fleet.errors import ActError
-from fleet.handover import ANSWER_SECONDS, ENDED_COMMAND, bearing_with_the_cloud, command_answer, send
+from fleet.handover import ANSWER_SECONDS, ENDED_COMMAND, Told, command_answer, note_command, send
 from fleet.head import find_head
 from fleet.run_store import FINAL_EVENTS, RunStore, open_runs
 from fleet.runs import events_of, read_events, running_machines
@@ -20,8 +20,6 @@ _LOOKS_AT_COMMAND = 4
 """Systems Manager tells of a command's end more slowly than the bucket, so it is asked less often."""
 _MACHINE_SECONDS = 15.0
 """Between two looks at the machine that a command went to: Systems Manager may never notice its end."""
-Told = tuple[str, str]
-"""A head's instance id, and that of the command to it."""
 
 
 def await_queued(
@@ -73,8 +71,7 @@ def _tell_again(session: Session, store: RunStore, document: str, run_id: str) -
         told = send(session, document, {"RunId": run_id}, find_head(session), run_id)
     except ActError:
         return None
-    with bearing_with_the_cloud():
-        store.put(run_id, "submission.json", {"instance_id": told[0], "command_id": told[1]})
+    note_command(store, run_id, told)
     return told
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from fleet.clock import utc_now
 from fleet.errors import ActError
-from fleet.handover import bearing_with_the_cloud, send
+from fleet.handover import Told, note_command, send
 from fleet.head import find_head
 from fleet.job_checks import most_nodes
 from fleet.job_queueing import PLAIN, SLURM, engine_of
@@ -20,7 +20,7 @@ from fleet.queued import await_queued
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
-from fleet.submit import make_room, run_document
+from fleet.submit import make_room
 from stacks.outputs import EnvironmentOutputs
 from stacks.problems import Problem, UserError
 
@@ -57,11 +57,10 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
         }
         if not store.replace(run_id, "run.json", changed, found[1]):
             raise ActError(f"the run {run_id} was resumed by somebody else just now")
-        told = _start(session, outputs, store, run_id, run.attempt, head, request)
-        if engine == SLURM:
-            document = run_document(outputs, str(request.get("team", "")))
-            if not await_queued(session, document, run_id, attempt, told):
-                raise ActError(f"no head node has confirmed that {run_id} is queued: see `fleetform queue`")
+        document = outputs.run_document_of(str(request.get("team", "")))
+        told = _start(session, document, store, run_id, run.attempt, head, request)
+        if engine == SLURM and not await_queued(session, document, run_id, attempt, told):
+            raise ActError(f"no head node has confirmed that {run_id} is queued: see `fleetform queue`")
     if engine != SLURM:
         make_room(session)
     return told[0]
@@ -97,22 +96,18 @@ def _problems(
 
 def _start(
     session: Session,
-    outputs: EnvironmentOutputs,
+    document: str,
     store: RunStore,
     run_id: str,
     ended: int,
     head: str,
     request: dict[str, Any],
-) -> tuple[str, str]:
-    """Put the ended attempt's files aside and send the command; where either fails, put all back.
-
-    Return the head's instance id and the command's.
-    """
+) -> Told:
+    """Put the ended attempt's files aside and send the command; where either fails, put all back."""
     moved: dict[str, bytes] = {}
-    document = run_document(outputs, str(request.get("team", "")))
     try:
         moved = _set_aside(store, run_id, ended)
-        head, command_id = send(session, document, {"RunId": run_id}, head, run_id)
+        told = send(session, document, {"RunId": run_id}, head, run_id)
     except BaseException as error:
         for name, body in moved.items():
             store.s3.put_object(Bucket=store.bucket, Key=f"runs/{run_id}/{name}", Body=body)
@@ -120,9 +115,8 @@ def _start(
         if not isinstance(error, Exception) or isinstance(error, ActError | UserError):
             raise
         raise ActError(f"the run was not resumed: {error}") from error
-    with bearing_with_the_cloud():
-        store.put(run_id, "submission.json", {"instance_id": head, "command_id": command_id})
-    return head, command_id
+    note_command(store, run_id, told)
+    return told
 
 
 def _set_aside(store: RunStore, run_id: str, attempt: int) -> dict[str, bytes]:

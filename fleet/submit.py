@@ -88,18 +88,13 @@ def submit(
         cargo = _Cargo(code, dataset, packages)
         _bring(session, outputs, cargo)
         run = {"run_id": run_id, **_described(session, outputs, request, cargo)}
-        document = run_document(outputs, queueing.team)
-        told = hand_over(session, store.bucket, document, head, run_id, _files(run, request, code))
+        document = outputs.run_document_of(queueing.team)
+        told = hand_over(session, store, document, head, run_id, _files(run, request, code))
         queued = queueing.scheduler == SLURM and await_queued(session, document, run_id, 1, told, on_wait)
     if queueing.scheduler != SLURM:
         make_room(session)
     warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]
     return Submitted(run_id, request, told[0], queued, (*warnings, *(packages.warnings if packages else ())))
-
-
-def run_document(outputs: EnvironmentOutputs, team: str) -> str:
-    """Return the document that starts a run of that team, "" for one of an environment without teams."""
-    return outputs.run_document_of(team) if team else outputs.run_document
 
 
 def _described(

@@ -77,7 +77,8 @@ class EnvironmentOutputs(BaseModel):
 
     def run_document_of(self, team: str) -> str:
         """Return the document by which that team submits runs."""
-        return naming.run_document(self.environment, self._suffix(team))
+        suffix = self._suffix(team)
+        return naming.run_document(self.environment, suffix) if suffix else self.run_document
 
     def queue_document_of(self, team: str) -> str:
         """Return the document by which that team acts on its runs in the queue."""

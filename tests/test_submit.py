@@ -19,6 +19,7 @@ from fleet.job import JobSpec
 from fleet.lost import is_lost
 from fleet.project import Project
 from fleet.run_control import settle_all
+from fleet.run_store import RunStore
 from fleet.runs import read_run
 from stacks import naming
 from stacks.problems import UserError
@@ -80,14 +81,7 @@ def test_a_bucket_that_refuses_any_upload_starts_nothing_and_keeps_nothing(
     desk: RunEnvironment, script: Path, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run_files(desk)
-    ledger, client = desk.session.ledger, type(desk.session).client
-    assert ledger
-    refusing = Refusing(desk.session.client("s3"), after)
-    monkeypatch.setattr(
-        type(desk.session),
-        "client",
-        lambda self, service: refusing if service == "s3" else client(self, service),
-    )
+    monkeypatch.setattr(RunStore, "s3", Refusing(desk.session.client("s3"), after))
     with pytest.raises(ActError, match="the run was not started: the bucket is full"):
         submit.submit(desk.session, desk.outputs, JobSpec(environment="desk", script=script))
     assert run_files(desk) == before
