@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from fleet import aws
 from fleet.cluster_files import NODES, QUEUE, STATS
 from fleet.errors import ActError
-from fleet.ready import instances, is_elastic
+from fleet.ready import instances, is_elastic, tag_of
 from fleet.run_store import MISSING, open_runs
 from fleet.session import Session
 from fleet.standing_scheduler import grows_as_it_stands
@@ -85,12 +84,8 @@ def _alive(session: Session, fleets: Collection[str] | None = None) -> list[str]
     return sorted(
         str(each["InstanceId"])
         for each in instances(session, _ALIVE)
-        if is_elastic(each) and (fleets is None or _fleet_of(each) in fleets)
+        if is_elastic(each) and (fleets is None or tag_of(each, naming.TAG_FLEET) in fleets)
     )
-
-
-def _fleet_of(instance: Mapping[str, Any]) -> str:
-    return next((str(tag["Value"]) for tag in instance["Tags"] if tag["Key"] == naming.TAG_FLEET), "")
 
 
 def _stop_head(session: Session, report: Report) -> bool:
@@ -102,7 +97,7 @@ def _stop_head(session: Session, report: Report) -> bool:
     heads = [
         str(each["InstanceId"])
         for each in instances(session, _ALIVE)
-        if {"Key": naming.TAG_ROLE, "Value": naming.ROLE_HEAD} in each.get("Tags", ())
+        if tag_of(each, naming.TAG_ROLE) == naming.ROLE_HEAD
     ]
     _tell(session, report, "ending the head node first, which could start others")
     client.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, DesiredCapacity=0)
@@ -130,8 +125,7 @@ def forget_cluster(session: Session) -> None:
     """Delete what the head and the nodes told of themselves, which are gone; Terraform knows none of it."""
     store = open_runs(session)
     try:
-        listed = store.s3.list_objects_v2(Bucket=store.bucket, Prefix=STATS).get("Contents", ())
-        for key in (QUEUE, NODES, *(str(each["Key"]) for each in listed)):
+        for key in (QUEUE, NODES, *store.keys(STATS)):
             store.s3.delete_object(Bucket=store.bucket, Key=key)
     except Exception as error:
         if aws.error_code(error) not in MISSING:

@@ -13,7 +13,7 @@ from typing import Any
 from fleet.cluster_files import read_nodes
 from fleet.machine_prices import machine_group
 from fleet.priced import Resource, blocks, counted, number
-from fleet.ready import instances, is_elastic
+from fleet.ready import instances, is_elastic, tag_of
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import find_run
 from fleet.session import Session
@@ -101,25 +101,21 @@ def running_nodes(session: Session) -> list[RunningNode]:
     found = {
         str(each["InstanceId"]): each
         for each in instances(session, ["pending", "running"])
-        if _tag(each, naming.TAG_ROLE) == naming.ROLE_NODE
+        if tag_of(each, naming.TAG_ROLE) == naming.ROLE_NODE
     }
     holders = _active_holders(session) if found else {}
     return [
         RunningNode(
             instance_id=instance,
-            fleet=_tag(each, naming.TAG_FLEET),
+            fleet=tag_of(each, naming.TAG_FLEET),
             run_id=next(iter(holders.get(instance, ())), ""),
             other_runs=tuple(holders.get(instance, ()))[1:],
             elastic=is_elastic(each),
             instance_type=str(each["InstanceType"]),
-            name=_tag(each, naming.TAG_NODE),
+            name=tag_of(each, naming.TAG_NODE),
         )
         for instance, each in sorted(found.items())
     ]
-
-
-def _tag(instance: Mapping[str, Any], key: str) -> str:
-    return next((tag["Value"] for tag in instance.get("Tags", ()) if tag["Key"] == key), "")
 
 
 def _active_holders(session: Session) -> dict[str, list[str]]:

@@ -127,7 +127,7 @@ def readiness(session: Session, since: datetime) -> Readiness:
         if each["PingStatus"] == "Online"
     }
     wanted = _wanted(session)
-    there = Counter(_group_of(each) for each in found)
+    there = Counter(tag_of(each, _GROUP_TAG) for each in found)
     lacking = {group: count - there[group] for group, count in wanted.items() if count > there[group]}
     return Readiness(
         wanted=sum(wanted.values()),
@@ -144,10 +144,6 @@ def _wanted(session: Session) -> dict[str, int]:
     return {naming.head_group(name): 1, **nodes}
 
 
-def _group_of(instance: Mapping[str, Any]) -> str:
-    return next((tag["Value"] for tag in instance.get("Tags", []) if tag["Key"] == _GROUP_TAG), "")
-
-
 def _shortages(session: Session, lacking: Mapping[str, int], since: datetime) -> Iterator[Shortage]:
     """Yield the groups whose latest attempt failed, or any attempt of the time looked at."""
     scaling = session.client("autoscaling")
@@ -157,6 +153,11 @@ def _shortages(session: Session, lacking: Mapping[str, int], since: datetime) ->
             if each["StatusCode"] == "Failed" and (number == 0 or each["StartTime"] >= since):
                 yield Shortage(group=group, lacks=lacks, why=each.get("StatusMessage", "no reason given"))
                 break
+
+
+def tag_of(instance: Mapping[str, Any], key: str) -> str:
+    """Return the value of a machine's tag, "" where it has none of that key."""
+    return next((str(tag["Value"]) for tag in instance.get("Tags", ()) if tag["Key"] == key), "")
 
 
 def is_elastic(instance: Mapping[str, Any]) -> bool:

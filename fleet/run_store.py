@@ -61,16 +61,15 @@ class RunStore:
     def claims(self) -> dict[str, str]:
         """Return the run that holds each claimed node, by the node's instance id."""
         found: dict[str, str] = {}
-        for page in self._pages({"Bucket": self.bucket, "Prefix": "nodes/"}):
-            for item in page.get("Contents", []):
-                try:
-                    body = self.s3.get_object(Bucket=self.bucket, Key=item["Key"])["Body"].read()
-                except Exception as error:
-                    if aws.error_code(error) not in MISSING:  # freed since it was listed
-                        raise
-                else:
-                    node = str(item["Key"]).removeprefix("nodes/").removesuffix(".json")
-                    found[node] = str(json.loads(body)["run_id"])
+        for key in self.keys("nodes/"):
+            try:
+                body = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except Exception as error:
+                if aws.error_code(error) not in MISSING:  # freed since it was listed
+                    raise
+            else:
+                node = key.removeprefix("nodes/").removesuffix(".json")
+                found[node] = str(json.loads(body)["run_id"])
         return found
 
     def run_ids(self) -> list[str]:
@@ -93,6 +92,11 @@ class RunStore:
             for page in self._pages({"Bucket": self.bucket, "Prefix": root + prefix})
             for item in page.get("Contents", [])
         }
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys of all objects of the bucket that begin so."""
+        pages = self._pages({"Bucket": self.bucket, "Prefix": prefix})
+        return [str(item["Key"]) for page in pages for item in page.get("Contents", [])]
 
     def _pages(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fleet import ready
+from fleet import elastic, ready
 from fleet.cloud import Cloud
 from fleet.elastic import forget_cluster
 from fleet.errors import ActError
@@ -376,10 +376,17 @@ def test_machines_that_answer_are_not_ready_before_the_queue_has_told_of_itself(
     assert [each.text for each in told] == ["1 of 1 machines answer (1 run)"]
 
 
-def test_a_teardown_takes_away_what_the_head_has_told(desk: Desk) -> None:
-    kept = "cluster/slurm.conf"
-    for name in ("cluster/queue.json", "cluster/nodes.json", "cluster/stats/gpu-1.json", kept):
+def test_a_teardown_takes_away_what_the_head_and_all_nodes_have_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, store = "cluster/slurm.conf", open_runs(desk.session)
+    nodes = [f"cluster/stats/gpu-{number}.json" for number in range(1, 6)]
+    for name in ("cluster/queue.json", "cluster/nodes.json", *nodes, kept):
         desk.put(name, {"time": utc_now(), "nodes": [], "jobs": []})
+    # S3 lists 1000 at a time.
+    shorter = "provide-client-params.s3.ListObjectsV2"
+    store.s3.meta.events.register(shorter, lambda params, **_: {**params, "MaxKeys": 2})
+    monkeypatch.setattr(elastic, "open_runs", lambda session: store)
     forget_cluster(desk.session)
     listed = desk.store.s3.list_objects_v2(Bucket=desk.store.bucket, Prefix="cluster/")["Contents"]
     assert [each["Key"] for each in listed] == [kept]
