@@ -16,9 +16,7 @@ import time
 
 from benchmarks.slurm.lab import embedded_cloud, traces, tracing_script
 from benchmarks.trainer.results import Row, median
-from node.layout import FINAL_EVENTS
 from tests.clerk_lab import ClerkLab, clerk_lab
-from tests.slurm_cluster import wait_until
 
 ROUNDS = 20
 RUNS = 4
@@ -77,11 +75,6 @@ def _kill(lab: ClerkLab, victim: str, after_seconds: float) -> None:
 
 def _end(lab: ClerkLab, run_id: str) -> str:
     """Return the run's final event, or where it has none after a long time its last one."""
-
-    def is_over() -> bool:
-        names = lab.names(run_id)
-        return bool(names) and names[-1] in FINAL_EVENTS
-
     with contextlib.suppress(TimeoutError):
-        wait_until(is_over, run_id, 180)
+        return lab.wait_for_end(run_id, 180)
     return (lab.names(run_id) or ["no event"])[-1]

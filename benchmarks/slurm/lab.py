@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,12 +34,3 @@ def traces(file: Path) -> list[tuple[str, float]]:
     """Return the run and the time (seconds since the epoch) of each execution of a tracing script."""
     lines = file.read_text().splitlines() if file.is_file() else []
     return [(run, float(moment)) for run, moment in (line.split() for line in lines)]
-
-
-def wait(there: Callable[[], bool], what: str, seconds: float) -> None:
-    """Wait until something holds. Raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not there():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.02)

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.slurm.lab import embedded_cloud, wait
+from benchmarks.slurm.lab import embedded_cloud
 from benchmarks.trainer.results import Row, median
 from fleet.job import JobSpec
 from fleet.queue_acts import queue_teller
@@ -22,6 +22,7 @@ from fleet.run_control import cancel
 from fleet.runs import read_events
 from fleet.submit import submit
 from sandbox import daemon
+from tests.slurm_cluster import wait_until
 from tests.slurm_environment import SlurmEnvironment, build
 
 ROUNDS = 20
@@ -96,7 +97,7 @@ def _campaign(environment: SlurmEnvironment, way: str, rounds: int) -> list[Loss
         print(f"{way} {number + 1}: {loss}", flush=True)
     session = environment.session
     cancel(environment.store, session.ledger, run_id, session.caller, tell=queue_teller(session))
-    wait(lambda: _all_are(environment, ("idle",)), "the nodes to be free", 120)
+    wait_until(lambda: _all_are(environment, ("idle",)), "the nodes to be free", 120)
     return found
 
 
@@ -124,10 +125,12 @@ def _await_progress(environment: SlurmEnvironment, run_id: str, since: float) ->
     def saved() -> bool:
         return any(each["event"] == "saved" and each["time"] > since for each in _told(environment, run_id))
 
-    wait(saved, "a checkpoint", 120)
+    wait_until(saved, "a checkpoint", 120)
     newest = max(each["step"] for each in _told(environment, run_id) if each["event"] == "saved")
-    wait(lambda: max(_checkpoints(environment, run_id), default=0) >= newest, "it to be in the bucket", 60)
-    wait(lambda: _all_are(environment, ("idle", "alloc", "mix")), "the machines to be whole", 120)
+    wait_until(
+        lambda: max(_checkpoints(environment, run_id), default=0) >= newest, "it to be in the bucket", 60
+    )
+    wait_until(lambda: _all_are(environment, ("idle", "alloc", "mix")), "the machines to be whole", 120)
 
 
 def _all_are(environment: SlurmEnvironment, states: tuple[str, ...]) -> bool:
@@ -162,7 +165,7 @@ def _after(environment: SlurmEnvironment, run_id: str, event: str, begin: float)
         told = _told(environment, run_id)
         return [each for each in told if each["event"] == event and each["time"] > begin]
 
-    wait(lambda: bool(there()), f"{event} after the loss", 180)
+    wait_until(lambda: bool(there()), f"{event} after the loss", 180)
     return there()[0]
 
 

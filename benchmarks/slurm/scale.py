@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.slurm.lab import embedded_cloud, wait
+from benchmarks.slurm.lab import embedded_cloud
 from benchmarks.trainer.results import Row
 from fleet.queue import in_order
 from node.cluster.facts import cluster_key
 from node.slurm import client, tools
 from tests.clerk_lab import TEAM, ClerkLab, clerk_lab
-from tests.slurm_cluster import SlurmCluster
+from tests.slurm_cluster import SlurmCluster, wait_until
 
 NODES, JOBS = 500, 5_000
 NODES_PER_JOB = 16
@@ -109,7 +109,7 @@ def _fill(slurm: SlurmCluster) -> None:
     most = len(slurm.nodes) // NODES_PER_JOB
     for number in range(most):
         _sbatch(f"fill-{number}")
-    wait(lambda: len(tools.jobs("RUNNING")) == most, f"{most} jobs to run", 120)
+    wait_until(lambda: len(tools.jobs("RUNNING")) == most, f"{most} jobs to run", 120)
 
 
 def _submitted(lab: ClerkLab, jobs: int) -> list[Row]:
@@ -167,7 +167,9 @@ def _age(lab: ClerkLab) -> float:
     taken, said = client.ask("submit", run_id, TEAM)
     assert taken, said
     begin = time.monotonic()
-    wait(lambda: any(job["run_id"] == run_id for job in _queue(lab)["jobs"]), "the queue to have it", 60)
+    wait_until(
+        lambda: any(job["run_id"] == run_id for job in _queue(lab)["jobs"]), "the queue to have it", 60
+    )
     return time.monotonic() - begin
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.slurm.lab import embedded_cloud, traces, tracing_script, wait
+from benchmarks.slurm.lab import embedded_cloud, traces, tracing_script
 from benchmarks.trainer.results import Row, interleaved, median
 from tests.clerk_lab import ClerkLab, clerk_lab
+from tests.slurm_cluster import wait_until
 
 NODES, GPUS = 2, 2
 ROUNDS = 10
@@ -76,5 +77,5 @@ def _by_hand(lab: ClerkLab, file: Path) -> float:
 
 def _all_started(file: Path) -> float:
     """Wait until the program has begun on every node; return when it did on the last one."""
-    wait(lambda: len(traces(file)) >= NODES, "the program's first line on every node", 60)
+    wait_until(lambda: len(traces(file)) >= NODES, "the program's first line on every node", 60)
     return max(moment for _, moment in traces(file))
