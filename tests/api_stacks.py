@@ -73,8 +73,11 @@ def _key(stacks: ApiStacks, body: Body) -> dict[str, str]:
 
 
 def _alias(stacks: ApiStacks, body: Body) -> dict[str, str]:
-    key = stacks.text(body["target_key_id"])
-    stacks.client("kms").create_alias(AliasName=body["name"], TargetKeyId=key)
+    key, kms = stacks.text(body["target_key_id"]), stacks.client("kms")
+    try:
+        kms.create_alias(AliasName=body["name"], TargetKeyId=key)
+    except kms.exceptions.AlreadyExistsException:  # boto3 repeats a call whose answer got lost
+        assert body["name"] in {each["AliasName"] for each in kms.list_aliases(KeyId=key)["Aliases"]}
     return {}
 
 
