@@ -32,13 +32,11 @@ from node.layout import (
     RUNNING,
     SUCCEEDED,
     run_key,
-    speedup_key,
     utc_now,
 )
 from node.patience import persist
 from node.placement import Gang, place
-from node.receipt import make_receipt
-from node.speedup import point_of
+from node.receipt import make_receipt, read_left, write_receipt
 from node.store import Bucket
 from node.watch import Part, Verdict, Watch
 
@@ -210,14 +208,11 @@ class Dispatch:
             self._times.setdefault("freed", utc_now())
 
     def _write_receipt(self, verdict: Verdict) -> None:
+        left = read_left(self._bucket, self._run_id, len(self._gang.nodes) if self._gang else 0)
         receipt = make_receipt(
-            self._bucket, self._run, self._gang, self._times, verdict, self._files.receipt()
+            self._bucket, self._run, self._gang, self._times, verdict, left, self._files.receipt()
         )
-        self._bucket.put(run_key(self._run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
-        point = point_of(self._run, receipt["speedup"], self._times["ended"])
-        if point is not None and verdict.event == SUCCEEDED:
-            key = speedup_key(self._run["job_digest"], one=True)
-            self._bucket.put(key, json.dumps(point).encode())
+        write_receipt(self._bucket, self._run, receipt, verdict, self._times["ended"])
 
     def _ec2(self) -> Any:
         return client("ec2", self._config.region)

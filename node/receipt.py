@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from node.layout import attempt_name, epoch_seconds, output_name, run_key, utc_text
+from node.layout import SUCCEEDED, attempt_name, epoch_seconds, output_name, run_key, speedup_key, utc_text
 from node.placement import Gang
-from node.speedup import speedup_of
+from node.speedup import point_of, speedup_of
 from node.store import Bucket
 from node.watch import Verdict
 
@@ -22,12 +23,30 @@ _JITTER = 1.0
 PHASES = ("submitted", "dispatched", "claimed", "started", "first_step", "ended")
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a run has left in its directory, as far as several parts of its receipt need it: read once."""
+
+    reports: Sequence[Mapping[str, Any] | None]
+    """What each node said at its end, by rank; None of one that said nothing."""
+    metrics: bytes
+    """`metrics.jsonl`."""
+
+
+def read_left(bucket: Bucket, run_id: str, nodes: int) -> Left:
+    """Return what a run on so many nodes has left; none where it was never given them."""
+    bodies = [bucket.get(run_key(run_id, output_name(rank))) for rank in range(nodes)]
+    reports = [json.loads(body) if body else None for body in bodies]
+    return Left(reports, bucket.get(run_key(run_id, "metrics.jsonl")) or b"")
+
+
 def make_receipt(
     bucket: Bucket,
     run: Mapping[str, Any],
     gang: Gang | None,
     times: Mapping[str, str],
     verdict: Verdict,
+    left: Left,
     file_system: Mapping[str, Any] | None = None,
     node_seconds: float | None = None,
 ) -> dict[str, Any]:
@@ -39,8 +58,7 @@ def make_receipt(
     more than once. `file_system` is what `node/run_file_system.py` says of it; the cost includes it.
     """
     reached = dict(times)
-    first_step = first_step_time(bucket, run["run_id"], after=times.get("claimed", ""))
-    if first_step:
+    if first_step := first_step_time(left.metrics, after=times.get("claimed", "")):
         reached["first_step"] = first_step
     phases = {name: reached[name] for name in PHASES if name in reached}
     if node_seconds is None:
@@ -55,8 +73,8 @@ def make_receipt(
         "cause": verdict.cause,
         "phases": phases,
         "seconds": seconds,
-        "nodes": _nodes(bucket, run["run_id"], gang),
-        "speedup": _speedup(bucket, run, gang),
+        "nodes": _nodes(gang, left.reports),
+        "speedup": _speedup(bucket, run, left.reports),
         "goodput": _goodput(bucket, run["run_id"]),
         "cost": _sum([each["cost"] for each in [*earlier, mine]]),
         **({"attempts": [*earlier, mine]} if earlier else {}),
@@ -95,14 +113,11 @@ def phase_seconds(phases: Mapping[str, str]) -> dict[str, float]:
     return {**spans, "total": round(moments[-1][1] - moments[0][1], 3)}
 
 
-def _speedup(bucket: Bucket, run: Mapping[str, Any], gang: Gang | None) -> dict[str, Any]:
+def _speedup(
+    bucket: Bucket, run: Mapping[str, Any], reports: Sequence[Mapping[str, Any] | None]
+) -> dict[str, Any]:
     """Return what its processes were worth; where the run tells no steps, its longest node counts."""
-    reports = (
-        [bucket.get(run_key(run["run_id"], output_name(rank))) for rank in range(len(gang.nodes))]
-        if gang
-        else []
-    )
-    told = [json.loads(body) for body in reports if body]
+    told = [report for report in reports if report]
     walls = [
         epoch_seconds(report["ended"]) - epoch_seconds(report["launched"])
         for report in told
@@ -181,10 +196,9 @@ def _sum(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def first_step_time(bucket: Bucket, run_id: str, after: str = "") -> str | None:
-    """Return the UTC time of the first step in `metrics.jsonl` after a UTC time, or None without one."""
-    body = bucket.get(run_key(run_id, "metrics.jsonl"))
-    for line in (body or b"").splitlines():
+def first_step_time(metrics: bytes, after: str = "") -> str | None:
+    """Return the UTC time of the first step in a `metrics.jsonl` after a UTC time, or None without one."""
+    for line in metrics.splitlines():
         try:
             time = json.loads(line)["time"]
             text = utc_text(float(time)) if isinstance(time, int | float) else utc_text(epoch_seconds(time))
@@ -195,10 +209,25 @@ def first_step_time(bucket: Bucket, run_id: str, after: str = "") -> str | None:
     return None
 
 
-def _nodes(bucket: Bucket, run_id: str, gang: Gang | None) -> list[dict[str, Any]]:
+def _nodes(gang: Gang | None, reports: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any]]:
     described = []
     for node in gang.describe() if gang else []:
-        body = bucket.get(run_key(run_id, output_name(node["rank"])))
-        report = json.loads(body) if body else {}
+        report = reports[node["rank"]] or {}
         described.append({**node, "launched": report.get("launched"), "exit_code": report.get("exit_code")})
     return described
+
+
+def write_receipt(
+    bucket: Bucket,
+    run: Mapping[str, Any],
+    receipt: Mapping[str, Any],
+    verdict: Verdict,
+    ended: str,
+    *,
+    measures: bool = True,
+) -> None:
+    """Write a run's receipt, and with `measures` what its success tells the receipts of later runs."""
+    bucket.put(run_key(run["run_id"], "receipt.json"), json.dumps(receipt, indent=2).encode())
+    point = point_of(run, receipt["speedup"], ended)
+    if point is not None and verdict.event == SUCCEEDED and measures:
+        bucket.put(speedup_key(run["job_digest"], one=True), json.dumps(point).encode())

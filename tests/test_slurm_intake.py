@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from node import receipt
 from node.layout import run_key, speedup_key
 from node.slurm import teller
+from node.slurm.submitter import Submitter
 from node.watch import Verdict
 from tests.clerk_by_hand import ByHand, clerk_by_hand
 
@@ -44,10 +46,29 @@ def test_only_the_environment_s_own_team_measures_for_others(
     clerk: ByHand, monkeypatch: pytest.MonkeyPatch, run_id: str, digest: str, written: bool
 ) -> None:
     monkeypatch.setattr(teller, "slurm_receipt", lambda *about: {"speedup": {}})
-    monkeypatch.setattr(teller, "point_of", lambda *about: {"points": []})
+    monkeypatch.setattr(receipt, "point_of", lambda *about: {"points": []})
     entry = clerk.accept(ID, 7)
     entry.run_id, entry.times["ended"] = run_id, "2026-11-22T12:00:00.000Z"
     clerk.write(run_id, job_digest=digest)
     clerk.office.teller._write_whole_receipt(entry, Verdict("SUCCEEDED", ""))
     assert json.loads(clerk.bucket.bodies[run_key(run_id, "receipt.json")]) == {"speedup": {}}
     assert (speedup_key(digest, one=True) in clerk.bucket.bodies) is written
+
+
+def test_a_receipt_tells_of_no_other_run_whatever_became_of_run_json(clerk: ByHand) -> None:
+    entry = clerk.accept(ID, 7)
+    key = run_key(ID, "run.json")
+    clerk.bucket.put(key, json.dumps(json.loads(clerk.bucket.bodies[key]) | {"run_id": BLUE}).encode())
+    ledger = {"wall_seconds": 9.0, "goodput_percent": 5.0, "buckets": {}, "lost_steps": 0, "until": 1.0}
+    clerk.bucket.put(run_key(BLUE, "goodput.json"), json.dumps(ledger).encode())
+    clerk.office.teller.finish(entry, Verdict("SUCCEEDED", ""))
+    found = json.loads(clerk.bucket.bodies[run_key(ID, "receipt.json")])
+    assert (found["run_id"], found["goodput"]) == (ID, None)
+    assert run_key(BLUE, "receipt.json") not in clerk.bucket.bodies
+
+
+def test_an_array_whose_tasks_all_have_jobs_gets_no_job_of_its_own(clerk: ByHand) -> None:
+    array = clerk.accept(ID, 7, array=ARRAY)
+    clerk.calls.clear()
+    assert clerk.office.book.tasks_of(ID) and Submitter(clerk.office).submit(array)
+    assert clerk.calls == []

@@ -8,12 +8,13 @@ from typing import Any
 
 from node.cluster.facts import NoClusterError
 from node.events import EventLog
-from node.layout import CANCELLED, FAILED, FINAL_EVENTS, QUEUED, utc_now
+from node.layout import CANCELLED, FAILED, QUEUED, utc_now
 from node.patience import persist
 from node.slurm.book import Entry
 from node.slurm.office import Office
 from node.slurm.request import RUN_ID, RefusedError, Request, belongs, check
 from node.slurm.submitter import Submitter
+from node.slurm.teller import is_ended
 from node.slurm.tools import SlurmError
 
 Answer = tuple[bool, str]
@@ -46,7 +47,8 @@ class Intake:
             if run is None:
                 return False, f"there is no run {run_id}"
             log = office.teller.adopt(run_id)
-            if _is_over(log, run):
+            attempt = run.get("attempt", 1)
+            if is_ended(log, attempt if isinstance(attempt, int) else 1):
                 return False, f"{run_id} has ended"
             try:
                 request = check(run, run_id, team, facts)
@@ -149,9 +151,3 @@ def make_entry(run: Mapping[str, Any], request: Request) -> Entry:
 def task_id(array: str, index: int) -> str:
     """Return the run id of one task of an array."""
     return f"{array}-a{index}"
-
-
-def _is_over(log: EventLog, run: Mapping[str, Any]) -> bool:
-    attempt = run.get("attempt", 1)
-    ended = [event for event in log.events if event["event"] in FINAL_EVENTS]
-    return len(ended) >= attempt if isinstance(attempt, int) else bool(ended)

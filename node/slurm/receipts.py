@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.instances import Instance
-from node.layout import epoch_seconds, output_name, run_key, utc_text
+from node.layout import epoch_seconds, run_key, utc_text
 from node.placement import Gang
-from node.receipt import PHASES, first_step_time, make_receipt, phase_seconds
+from node.receipt import PHASES, first_step_time, make_receipt, phase_seconds, read_left
 from node.slurm.book import Entry
 from node.store import Bucket
 from node.watch import Verdict
@@ -28,11 +28,12 @@ def slurm_receipt(bucket: Bucket, run: Mapping[str, Any], entry: Entry, verdict:
         for each in entry.placed
     )
     gang = Gang(placed, 0) if placed else None
-    receipt = make_receipt(bucket, run, gang, entry.times, verdict, node_seconds=entry.node_seconds)
-    reports = _reports(bucket, entry)
+    left = read_left(bucket, entry.run_id, len(placed))
+    receipt = make_receipt(bucket, run, gang, entry.times, verdict, left, node_seconds=entry.node_seconds)
+    reports = [report for report in left.reports if report]
     launched = max((report["launched"] for report in reports if report.get("launched")), default="")
     imported = imported_time(bucket, entry.run_id, launched) if launched else None
-    first_step = first_step_time(bucket, entry.run_id, launched or entry.times.get("started", ""))
+    first_step = first_step_time(left.metrics, launched or entry.times.get("started", ""))
     receipt["launch"] = launch_seconds(entry, reports, imported, first_step)
     receipt["scheduler"] = _of_slurm(entry)
     return receipt
@@ -69,11 +70,6 @@ def imported_time(bucket: Bucket, run_id: str, after: str) -> str | None:
             if event["event"] == _IMPORTED and (moment := utc_text(float(event["time"]))) >= after:
                 return moment
     return None
-
-
-def _reports(bucket: Bucket, entry: Entry) -> list[dict[str, Any]]:
-    bodies = [bucket.get(run_key(entry.run_id, output_name(each["rank"]))) for each in entry.placed]
-    return [json.loads(body) for body in bodies if body]
 
 
 def launch_seconds(

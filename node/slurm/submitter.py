@@ -49,6 +49,8 @@ class Submitter:
         if now.unsubmitted:
             return False
         waiting = [task for task in office.book.tasks_of(entry.run_id) if not task.job_id]
+        if entry.tasks is not None and not waiting:
+            return True  # they have ended meanwhile: without tasks it would get a job of its own
         asked = arguments(
             request,
             facts,

@@ -10,21 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from node.aws import aws_errors
-from node.events import EventLog, NotTheWriterError
+from node.events import EventLog, NotTheWriterError, ended_attempts
 from node.layout import (
-    FINAL_EVENTS,
     QUEUED,
     REQUEUED,
-    SUCCEEDED,
     epoch_seconds,
     run_key,
-    speedup_key,
     utc_now,
 )
 from node.patience import persist
+from node.receipt import write_receipt
 from node.slurm.book import Book, Entry
 from node.slurm.receipts import short_receipt, slurm_receipt
-from node.speedup import point_of
 from node.store import Bucket
 from node.watch import Verdict
 
@@ -129,12 +126,11 @@ class Teller:
         body = self._bucket.get(run_key(entry.run_id, "run.json"))
         if body is None:
             return
-        run: dict[str, Any] = json.loads(body)
+        # Its team may have changed the file since it was checked: nothing is read or written of another run.
+        run: dict[str, Any] = {**json.loads(body), "run_id": entry.run_id}
         receipt = slurm_receipt(self._bucket, run, entry, verdict)
-        self._bucket.put(run_key(entry.run_id, "receipt.json"), json.dumps(receipt, indent=2).encode())
-        point = point_of(run, receipt["speedup"], entry.times["ended"])
-        if point is not None and verdict.event == SUCCEEDED and _may_be_measured_by(entry, run):
-            self._bucket.put(speedup_key(run["job_digest"], one=True), json.dumps(point).encode())
+        measures = _may_be_measured_by(entry, run)
+        write_receipt(self._bucket, run, receipt, verdict, entry.times["ended"], measures=measures)
 
 
 def _may_be_measured_by(entry: Entry, run: Mapping[str, Any]) -> bool:
@@ -142,7 +138,7 @@ def _may_be_measured_by(entry: Entry, run: Mapping[str, Any]) -> bool:
 
     A further team's ids begin with its name, and the digest is what a client has written.
     """
-    return entry.run_id[:1].isdigit() and _DIGEST.fullmatch(str(run["job_digest"])) is not None
+    return entry.run_id[:1].isdigit() and _DIGEST.fullmatch(str(run.get("job_digest"))) is not None
 
 
 def _write(log: EventLog, event: str, detail: dict[str, Any], moment: str) -> None:
@@ -151,7 +147,7 @@ def _write(log: EventLog, event: str, detail: dict[str, Any], moment: str) -> No
 
 def is_ended(log: EventLog, attempt: int) -> bool:
     """Return whether that attempt of the run is over."""
-    return sum(event["event"] in FINAL_EVENTS for event in log.events) >= attempt
+    return ended_attempts(log.events)[0] >= attempt
 
 
 def close_execution(entry: Entry, ended: float | None, nodes: int | None = None) -> None:
