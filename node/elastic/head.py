@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pwd
 import signal
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 from node.aws import aws_errors, client
 from node.cluster.facts import VERSION, ClusterFacts, NoClusterError, parse_facts, read_facts
 from node.cluster.machine import Machine, read_machine
+from node.cluster.service import make_file, make_folder
 from node.config import read_node_config
 from node.layout import utc_now
 from node.store import Bucket
@@ -58,9 +58,14 @@ def open_head() -> Head:
     config, machine = read_node_config(), read_machine()
     folder, logs = state_folder(machine), machine.logs
     user = machine.user("slurm")
+    # slurmctld's start makes them; the keeper of a head that is being made may come first.
     for each in (folder, logs):
-        _make(each, user)
-    log = _shared(logs / _LOG, user)
+        if not each.is_dir():
+            make_folder(each, user, 0o755)
+    log = logs / _LOG
+    if not log.exists():
+        with contextlib.suppress(OSError):
+            make_file(log, user)
     facts = _facts(Bucket(client("s3", config.region), config.artifact_bucket), folder / _KEPT_FACTS, log)
     return Head(facts, client("ec2", config.region), folder, log)
 
@@ -108,29 +113,6 @@ def told_of(main: Callable[[], int]) -> int:
 def _write(log: Path, text: str) -> None:
     with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as lines:
         lines.write(f"{utc_now()} [{os.getpid()}] {text}\n")
-
-
-def _make(folder: Path, user: str) -> None:
-    """Make the folder, for slurmctld's user where root is first."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        _give(folder, user)
-
-
-def _shared(file: Path, user: str) -> Path:
-    """Return the file, which both root and slurmctld's user write to."""
-    if not file.exists():
-        with contextlib.suppress(OSError):
-            file.touch()
-            _give(file, user)
-    return file
-
-
-def _give(path: Path, user: str) -> None:
-    if os.geteuid() == 0:
-        with contextlib.suppress(KeyError, OSError):
-            found = pwd.getpwnam(user)
-            os.chown(path, found.pw_uid, found.pw_gid)
 
 
 def called_at() -> float:
