@@ -112,33 +112,34 @@ class RunStore:
 
     def read(self, run_id: str, name: str) -> tuple[bytes, str] | None:
         """Return a file of the run directory with its ETag, or None where there is none."""
-        try:
-            answer = self.s3.get_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
-        except Exception as error:
-            if aws.error_code(error) in MISSING or self._is_hidden(run_id, name, error):
-                return None
-            raise
-        return answer["Body"].read(), str(answer["ETag"])
-
-    def _is_hidden(self, run_id: str, name: str, error: Exception) -> bool:
-        """Return whether S3 refuses what is not there, as it does to those who may not list all."""
-        if aws.error_code(error) != "AccessDenied" or not _OF_A_TEAM.match(run_id):
-            return False
-        return name not in self.sizes(run_id, name)
+        return self._read(f"runs/{run_id}/{name}")
 
     def read_object(self, key: str) -> bytes | None:
         """Return an object of the bucket that belongs to no run, or None where there is none."""
-        try:
-            return bytes(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
-        except Exception as error:
-            if aws.error_code(error) in MISSING or self._is_absent(key, error):
-                return None
-            raise
+        found = self._read(key)
+        return found[0] if found else None
 
-    def _is_absent(self, key: str, error: Exception) -> bool:
-        """Return whether an object was refused because it is not there: so S3 tells who may not list all."""
-        if aws.error_code(error) != "AccessDenied":
-            return False
+    def _read(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object with its ETag, or None where there is none.
+
+        S3 refuses what is not there to those who may not list all: it may have come before we list it.
+        """
+        refused = False
+        while True:
+            try:
+                answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+            except Exception as error:
+                code = aws.error_code(error)
+                if code in MISSING or (code == "AccessDenied" and self._is_absent(key)):
+                    return None
+                if code != "AccessDenied" or refused:
+                    raise
+                refused = True
+            else:
+                return bytes(answer["Body"].read()), str(answer["ETag"])
+
+    def _is_absent(self, key: str) -> bool:
+        """Return whether an object is not there, as far as we may list it."""
         try:
             listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
         except Exception:

@@ -409,6 +409,22 @@ def test_an_object_that_s3_refuses_because_it_is_not_there_is_none_and_another_i
         store.read_object("cluster/queue.json")
 
 
+def test_an_object_that_comes_between_its_refusal_and_the_listing_is_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(desk.store.cloud, desk.store.region, desk.store.bucket, "blue")
+    get_object, line = store.s3.get_object, b'{"event": "QUEUED"}'
+
+    def refused_at_first(**request: Any) -> Any:
+        monkeypatch.setattr(store.s3, "get_object", get_object)
+        store.s3.put_object(Bucket=store.bucket, Key=request["Key"], Body=line)
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+    monkeypatch.setattr(store.s3, "get_object", refused_at_first)
+    assert store.get("blue-20261122-170203-abcde", "events.jsonl") == line
+    store.delete("blue-20261122-170203-abcde", "events.jsonl")
+
+
 def test_the_plain_engine_s_queue_and_nodes_are_what_its_runs_and_machines_tell(
     desk: Desk, script: Path
 ) -> None:
