@@ -89,7 +89,7 @@ def test_a_member_of_a_team_submits_follows_acts_and_lists_with_the_team_s_right
     assert (run.state, run.team) == ("QUEUED", "blue")
     assert not is_lost(store, run)
     assert store.get_json(done.run_id, "receipt.json") is None
-    with pytest.raises(ActError, match="the queue refused to hold"):  # this head has no queue
+    with pytest.raises(ActError, match="this head node is still starting"):  # it has nothing that starts
         act_on_run(blue, done.run_id, "hold")
     s3.delete_object(Bucket=shared.bucket, Key=f"runs/{RUNS['blue']}/run.json")
     assert [each.run_id for each in settle_all(store, blue.ledger)] == [done.run_id]
