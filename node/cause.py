@@ -47,6 +47,11 @@ def cause_of(log: str, exit_code: int | None) -> str:
     return f"{own.strip()[:_LONGEST]} ({ended})" if own else ended
 
 
+def of_node(rank: int, cause: str) -> str:
+    """Return the cause with the node that it is of; a launcher has named the first process and its node."""
+    return cause if cause.startswith("rank ") else f"node {rank}: {cause}"
+
+
 def describe_exit(code: int | None) -> str:
     """Return an exit code in words; below 0 and above 128 it is a signal, as the shell counts them."""
     if code is None:

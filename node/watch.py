@@ -10,7 +10,7 @@ from typing import Any
 
 from node import commands
 from node.alive import SILENCE_SECONDS, Listener
-from node.cause import TAIL_BYTES, cause_of
+from node.cause import TAIL_BYTES, cause_of, of_node
 from node.commands import Invocation
 from node.instances import Instance, gone
 from node.layout import (
@@ -200,9 +200,7 @@ class Watch:
             return epoch_seconds(report["ended"]) if report else float("inf")
 
         first = min(failed, key=lambda part: (ended(part), part.rank))
-        cause = self._cause(first, reports[first.rank])
-        # The launcher names the process that was first to end, and its node.
-        return cause if cause.startswith("rank ") else f"node {first.rank}: {cause}"
+        return of_node(first.rank, self._cause(first, reports[first.rank]))
 
     def _report(self, rank: int) -> dict[str, Any] | None:
         body = self._bucket.get(run_key(self._run_id, output_name(rank)))

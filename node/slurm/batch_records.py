@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.aws import client
-from node.cause import TAIL_BYTES, cause_of
+from node.cause import TAIL_BYTES, cause_of, of_node
 from node.config import NodeConfig
 from node.layout import (
     BATCH_STATE,
@@ -141,6 +141,4 @@ class BatchRecords:
         if report.get("error"):
             return f"node {rank}: {report['error']}"
         log = persist(lambda: self._bucket.get_end(run_key(self._run_id, log_name(rank)), TAIL_BYTES))
-        cause = cause_of((log or b"").decode(errors="replace"), int(report["exit_code"]))
-        # The launcher names the process that was first to end, and its node.
-        return cause if cause.startswith("rank ") else f"node {rank}: {cause}"
+        return of_node(rank, cause_of((log or b"").decode(errors="replace"), int(report["exit_code"])))

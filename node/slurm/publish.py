@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from node.cluster.facts import cluster_key
+from node.elastic.names import fleet_of
 from node.instances import Instance
 from node.layout import QUEUED, REQUEUED, utc_now, utc_text
 from node.patience import persist
@@ -15,6 +16,7 @@ from node.slurm.book import Entry
 from node.slurm.tools import JobState, NodeState, expand
 from node.store import Bucket
 
+_ON_NODES = ("RUNNING", "CONFIGURING", "COMPLETING")
 _LEAST_SECONDS = 1.0
 _BYTES_PER_SECOND = 256 * 1024
 """A long queue rests between two writings: its size over this."""
@@ -48,14 +50,13 @@ class Publisher:
         """Write the nodes."""
         runs: dict[str, list[str]] = {}
         for run_id, job in jobs.items():
-            for name in (
-                expand(job.node_names) if job.state in ("RUNNING", "CONFIGURING", "COMPLETING") else ()
-            ):
-                runs.setdefault(name, []).append(run_id)
+            if job.state in _ON_NODES:
+                for name in expand(job.node_names):
+                    runs.setdefault(name, []).append(run_id)
         told = [
             {
                 "name": node.name,
-                "fleet": node.name.rpartition("-")[0],
+                "fleet": fleet_of(node.name),
                 "state": _state(node),
                 "reason": node.reason,
                 "instance_id": machines[node.name].instance_id if node.name in machines else "",
