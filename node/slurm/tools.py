@@ -12,7 +12,7 @@ from node.cluster.machine import read_machine
 from node.slurm.hostlist import compress, expand
 
 __all__ = [
-    "JobState", "NodeState", "SlurmError", "compress", "expand", "job_details", "jobs", "nodes", "run",
+    "JobState", "NodeState", "SlurmError", "compress", "expand", "jobs", "nodes", "run",
     "update_node",
 ]  # fmt: skip
 
@@ -179,21 +179,6 @@ def _minutes(text: str) -> float | None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return days * 1440 + hours * 60 + minutes + seconds / 60
-
-
-def job_details(job_id: int) -> dict[str, str]:
-    """Return what Slurm tells of one job, by its own names (`ExitCode`, `Restarts`); empty if it knows none.
-
-    Values with spaces lose what follows the first of them.
-    """
-    try:
-        printed = run("scontrol", ["--oneliner", "show", "job", str(job_id)])
-    except SlurmError as error:
-        if "Invalid job id" in error.stderr:
-            return {}
-        raise
-    line = printed.splitlines()[0] if printed.strip() else ""
-    return dict(word.split("=", 1) for word in line.split(" ") if "=" in word)
 
 
 def nodes(names: str = "") -> list[NodeState]:
