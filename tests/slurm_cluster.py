@@ -180,13 +180,14 @@ class SlurmCluster:
 
     def wait_job(self, job: str, states: Sequence[str], seconds: float = 60) -> None:
         """Wait until a job is in one of the states (`RUNNING`)."""
-        found: list[str] = []
 
         def there() -> bool:
-            found.append(self.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T"))
-            return found[-1] in states
+            return self.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T") in states
 
-        wait_until(there, f"job {job} to be {states}", seconds, lambda: found[-1])
+        def told() -> str:
+            return self.run("scontrol", "show", "job", job, check=False)
+
+        wait_until(there, f"job {job} to be {states}", seconds, told)
 
     def log(self, name: str) -> str:
         """Return a daemon's log and what it printed."""
