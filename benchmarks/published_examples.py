@@ -2,8 +2,9 @@
 
 `python -m benchmarks.published_examples CHECKOUT [--procs N]`, where CHECKOUT is a clone of
 https://github.com/pytorch/examples; nothing of it is kept here. All of its DDP examples ask for CUDA and NCCL
-by name, so this needs a GPU for each process. Each is run in a copy of its own folder, as a user would, for
-they write their snapshots there. Exit code 1 where one fails under the launcher.
+by name, so this needs a GPU for each process; benchmarks/published_run.py has examples that need none. Each
+is run in a copy of its own folder, as a user would, for they write their snapshots there. Exit code 1 where
+one fails under the launcher.
 """
 
 from __future__ import annotations
