@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+OWN = ("--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child")
+"""What a machine has of its own, as unshare is told it; so has the set of namespaces around them all."""
 _BRIDGE, _BRIDGE_ADDRESS = "br0", "02:00:00:00:00:01"
 _PREFIX = 16
 """Bits of the network's part of an address."""
@@ -63,11 +65,10 @@ class Fleet:
         with self._hosts.open("a") as hosts:
             hosts.write(f"{address} {hostname} {hostname}.ec2.internal\n")
         self._links += 1
-        namespaces = ["--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"]
         resolver = str(self._hosts.with_name("resolv.conf"))
         own = [hostname, f"{address}/{_PREFIX}", self._gateway, str(self._hosts), resolver]
         machine = subprocess.Popen(
-            ["unshare", *namespaces, "sh", self._init, *own],
+            ["unshare", *OWN, "sh", self._init, *own],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

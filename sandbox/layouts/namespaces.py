@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.layouts.base import LayoutError, Word
+from sandbox.layouts.fleet import OWN
 from sandbox.place import Place
 
 NETWORK = ipaddress.ip_network("10.77.0.0/16")
@@ -29,7 +30,6 @@ GATEWAY = "10.77.0.1"
 _FIRST = 11
 _ANSWER_SECONDS = 60.0
 _TOOLS = ("unshare", "nsenter", "ip", "mount", "hostname")
-_FLAGS = ("--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child")
 _ROOTLESS = ("--user", "--map-current-user", "--keep-caps")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The computer's own programs, with those of administrators."""
@@ -37,7 +37,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 def unshare_command() -> list[str]:
     """Return what starts a command in new namespaces, with rights over them."""
-    return ["unshare", *(() if os.geteuid() == 0 else _ROOTLESS), *_FLAGS]
+    return ["unshare", *(() if os.geteuid() == 0 else _ROOTLESS), *OWN]
 
 
 def obstacle() -> str:
