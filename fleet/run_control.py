@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from fleet.clock import seconds_since, utc_now
 from fleet.errors import ActError
+from fleet.follow import follow
 from fleet.job_queueing import SLURM
 from fleet.lost import Look, is_lost
 from fleet.run_store import RunStore
@@ -159,6 +160,18 @@ def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
         if marker is None or not _is_settled(marker):
             settle(store, ledger, run)
     return runs
+
+
+def wait_for_end(store: RunStore, ledger: LedgerLike, run_id: str) -> RunStatus:
+    """Wait until the run has ended, or is lost and ended by us; record its end and return how it stands."""
+    for _ in follow(store, run_id):
+        pass
+    run = read_run(store, run_id)
+    if run.active and is_lost(store, run):
+        end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
+        run = read_run(store, run_id)
+    settle(store, ledger, run)
+    return run
 
 
 def end_lost_holders(store: RunStore, ledger: LedgerLike) -> list[str]:

@@ -13,13 +13,12 @@ from typing import Any
 
 from fleet.clock import seconds_between
 from fleet.errors import ActError
-from fleet.follow import follow
 from fleet.job import JobSpec
 from fleet.job_checks import most_nodes
 from fleet.job_queueing import SLURM, site_of
 from fleet.queue_acts import act_on_run
 from fleet.resume import resume
-from fleet.run_control import settle_all
+from fleet.run_control import wait_for_end
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.selftest_judgement import judge_all_reduce, judge_files
@@ -107,7 +106,7 @@ def _probe(
             environment=session.spec.name, fleet=plan.fleet, nodes=plan.nodes, script=script,
             checkpoints=True, arguments=("--mib", str(plan.mib)), max_minutes=60,
         )  # fmt: skip
-        run = _to_end(session, store, submit(session, outputs, job).run_id)
+        run = wait_for_end(store, session.ledger, submit(session, outputs, job).run_id)
     found = store.get_json(run.run_id, "all_reduce.json") if run.state == "SUCCEEDED" else None
     if found is None:
         yield Outcome("all-reduce", False, _why(run), run.run_id)
@@ -127,7 +126,8 @@ def _train(
     session: Session, outputs: EnvironmentOutputs, store: RunStore, plan: Plan, tell: Tell
 ) -> Iterator[Outcome]:
     tell("a short training, to see how fast it is")
-    rehearsal = _to_end(session, store, _submit_training(session, outputs, plan, _REHEARSAL_SAMPLES))
+    run_id = _submit_training(session, outputs, plan, _REHEARSAL_SAMPLES)
+    rehearsal = wait_for_end(store, session.ledger, run_id)
     summary = store.get_json(rehearsal.run_id, "summary.json") or {}
     if rehearsal.state != "SUCCEEDED" or not summary.get("samples_per_s"):
         yield Outcome("training", False, _why(rehearsal), rehearsal.run_id)
@@ -138,7 +138,7 @@ def _train(
     tell(f"a training of {plan.seconds:.0f} s, interrupted on its way")
     run_id = _submit_training(session, outputs, plan, samples)
     stopped_at = _interrupt(session, outputs, store, run_id, samples // _SAMPLES_OF_A_STEP)
-    run = _to_end(session, store, run_id)
+    run = wait_for_end(store, session.ledger, run_id)
     summary = store.get_json(run_id, "summary.json") or {}
     ok = run.state == "SUCCEEDED"
     yield Outcome("training", ok, _training_text(summary) if ok else _why(run), run_id, summary)
@@ -176,7 +176,7 @@ def _interrupt(
         act_on_run(session, run_id, "requeue")
     else:
         store.put(run_id, "stop.json", {"reason": "interrupted by the selftest", "grace_seconds": _GRACE})
-        if _to_end(session, store, run_id).state == "PREEMPTED":
+        if wait_for_end(store, session.ledger, run_id).state == "PREEMPTED":
             last = last_step(store, run_id) or last
             resume(session, outputs, run_id)
     return last
@@ -201,14 +201,6 @@ def _resumed(
     took = "" if pause is None else f"; {pause:.1f} s until the next step"
     said = f"stopped after step {stopped['step']}, gone on after step {since}, {lost} steps lost{took}"
     return Outcome("interruption", lost == 0, said, run_id, values)
-
-
-def _to_end(session: Session, store: RunStore, run_id: str) -> RunStatus:
-    """Wait for the run's end and return how it stands."""
-    for _ in follow(store, run_id):
-        pass
-    settle_all(store, session.ledger)
-    return read_run(store, run_id)
 
 
 def _why(run: RunStatus) -> str:

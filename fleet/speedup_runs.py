@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fleet.errors import ActError
-from fleet.follow import follow
 from fleet.job import JobSpec
-from fleet.run_control import settle_all
+from fleet.run_control import wait_for_end
 from fleet.run_store import RunStore, open_runs
-from fleet.runs import read_run
 from fleet.session import Session
 from fleet.speedup import Trial, keep, trial_job, trial_of, trial_order, trial_overrides
 from fleet.submit import submit
@@ -58,10 +56,7 @@ def fleet_trials(
 
 def _ended(session: Session, store: RunStore, run_id: str, count: int) -> Trial:
     """Wait for the run's end and return what it says."""
-    for _ in follow(store, run_id):
-        pass
-    settle_all(store, session.ledger)
-    run = read_run(store, run_id)
+    run = wait_for_end(store, session.ledger, run_id)
     if run.state != "SUCCEEDED":
         raise ActError(f"the trial {run_id} on {count} processes ended as {run.state}: {run.cause}")
     receipt = store.get_json(run_id, "receipt.json") or {}
