@@ -26,6 +26,7 @@ from node.cluster import (
 from node.cluster.facts import PACKAGES, NoClusterError, TeamFacts, cluster_key, parse_facts
 from node.cluster.machine import Machine
 from node.health import prolog
+from node.layout import TAG_NODE
 from node.slurm import tools
 from node.store import Bucket
 from tests.cluster_facts import cluster_facts, cluster_told
@@ -73,7 +74,7 @@ def test_a_machine_learns_its_name_and_its_head_from_the_tags(sandbox: Cloud) ->
     old, new, node = (run_instances(sandbox, 1, "", **each)[0] for each in tags)
     try:
         assert identity.own_name(ec2, node) == ""
-        ec2.create_tags(Resources=[node], Tags=[{"Key": identity.TAG_NODE, "Value": "gpu-3"}])
+        ec2.create_tags(Resources=[node], Tags=[{"Key": TAG_NODE, "Value": "gpu-3"}])
         assert identity.own_name(ec2, node) == "gpu-3"
         ec2.terminate_instances(InstanceIds=[old])
         head = identity.find_head(ec2, NAME)

@@ -25,7 +25,7 @@ from node.agent.registration import LOOK_SECONDS as REGISTRATION_SECONDS
 from node.agent.registration import Registration
 from node.agent.usage import Usage
 from node.aws import client, failures
-from node.cluster.facts import NoClusterError, read_facts
+from node.cluster.facts import NoClusterError, parse_facts
 from node.cluster.identity import find_head, own_name
 from node.cluster.machine import read_machine
 from node.cluster.units import SLURMD, restart
@@ -128,8 +128,9 @@ def learn(config: NodeConfig, bucket: Bucket) -> Callable[[], float]:
 
     def look() -> float:
         try:
-            expected.fetch(bucket, config)
-            ensure_users(read_machine(), read_facts(bucket).teams)
+            cluster = expected.read_cluster(bucket)
+            expected.keep(cluster, bucket, config)
+            ensure_users(read_machine(), parse_facts(cluster).teams)
         except (ValueError, KeyError, NoClusterError, subprocess.SubprocessError, *failures()) as error:  # type: ignore[misc]
             print(f"the cluster's description could not be taken over: {error}", file=sys.stderr)
         return _LEARN_SECONDS

@@ -19,9 +19,11 @@ _TOKEN_SECONDS = 21600
 class Metadata:
     """What EC2 tells this instance about itself."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str] = os.environ, timeout: float = _TIMEOUT) -> None:
+        """`timeout`: seconds for one answer."""
         given = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _ENDPOINT
         self._base = given.rstrip("/")
+        self._timeout = timeout
         self._token, self._token_until = "", 0.0
         # An instance's own metadata is never behind a proxy.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -52,5 +54,5 @@ class Metadata:
         self._token_until = time.monotonic() + _TOKEN_SECONDS / 2
 
     def _open(self, request: urllib.request.Request) -> str:
-        with self._opener.open(request, timeout=_TIMEOUT) as answer:
+        with self._opener.open(request, timeout=self._timeout) as answer:
             return str(answer.read(65536).decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from node.cluster.facts import cluster_key
 from node.layout import utc_text
 from node.store import Bucket
 
@@ -19,7 +20,7 @@ _GPU_PERCENT = 10.0
 
 def stats_key(name: str) -> str:
     """Return the object of a node's numbers."""
-    return f"cluster/stats/{name}.json"
+    return cluster_key(f"stats/{name}.json")
 
 
 class Publisher:

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import urllib.request
-from collections.abc import Mapping
 from typing import Any
 
+from node.agent.metadata import Metadata
 from node.cluster.compose import Controller
 from node.instances import describe
 from node.layout import TAG_ENVIRONMENT, TAG_NODE, TAG_ROLE
 
 ROLE_HEAD = "head"
-_ENDPOINT = "http://169.254.169.254"
-_SESSION_SECONDS = "60"
-_TIMEOUT_SECONDS = 20.0
+_PATIENCE_SECONDS = 20.0
+"""For the metadata service of a machine that is just starting."""
 
 
-def instance_metadata(path: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return a value of the instance's metadata (`instance-id`), version 2. Raises OSError."""
-    base = (environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _ENDPOINT).rstrip("/")
-    token = _open(
-        urllib.request.Request(  # noqa: S310 - a fixed address of this machine's own
-            f"{base}/latest/api/token",
-            method="PUT",
-            headers={"X-aws-ec2-metadata-token-ttl-seconds": _SESSION_SECONDS},
-        )
-    )
-    return _open(
-        urllib.request.Request(  # noqa: S310
-            f"{base}/latest/meta-data/{path}", headers={"X-aws-ec2-metadata-token": token}
-        )
-    )
-
-
-def _open(request: urllib.request.Request) -> str:
-    # A proxy is for the world outside.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-        return str(answer.read().decode())
+def instance_metadata(path: str) -> str:
+    """Return a value of the instance's metadata that every instance has (`instance-id`). Raises OSError."""
+    found = Metadata(timeout=_PATIENCE_SECONDS).get(path)
+    if found is None:
+        raise OSError(f"this machine's metadata has no {path}")
+    return found
 
 
 def own_name(ec2: Any, instance_id: str) -> str:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node.cluster.facts import cluster_key
 from node.config import NodeConfig
 from node.mounts import read_storage
 from node.store import Bucket
-
-CLUSTER_KEY = "cluster/cluster.json"
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,19 @@ def load(config: NodeConfig) -> Expected | None:
         return None
 
 
+def read_cluster(bucket: Bucket) -> dict[str, Any]:
+    """Return the cluster's description in the artifact bucket; empty where there is none."""
+    body = bucket.get(cluster_key("cluster.json"))
+    return json.loads(body) if body else {}
+
+
 def fetch(bucket: Bucket, config: NodeConfig) -> Expected:
     """Learn it from the artifact bucket and keep it; AWS errors are the caller's."""
-    body = bucket.get(CLUSTER_KEY)
-    cluster = json.loads(body) if body else {}
+    return keep(read_cluster(bucket), bucket, config)
+
+
+def keep(cluster: Mapping[str, Any], bucket: Bucket, config: NodeConfig) -> Expected:
+    """Keep what that description says of this machine, and the file systems that it is to have."""
     mounts = [str(each["at"]) for each in read_storage(bucket, config).get("mounts", ())]
     kept = {"fleet": cluster.get("fleets", {}).get(config.fleet, {}), "mounts": mounts}
     path = kept_path(config)
