@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 import socket
@@ -50,11 +51,24 @@ class Ledger:
     def __init__(self, cloud: Cloud, bucket: str, region: str, actor: str) -> None:
         """Prepare to write to `bucket`, which must exist before the first append."""
         self.bucket = bucket
-        self.actor = {"identity": actor, "os_user": os_user(), "host": socket.gethostname()}
+        self.actor: dict[str, Any] = {
+            "identity": actor,
+            "os_user": os_user(),
+            "host": socket.gethostname(),
+        }
         if who := person(actor):
             self.actor["person"] = who
         self._s3 = aws.client(cloud, "s3", region)
         self._tail: tuple[int, str] = (0, chain.GENESIS)
+
+    def asked_by(self, who: Mapping[str, str]) -> Ledger:
+        """Return the same ledger, whose entries say who asked for the act: somebody signed in to the console.
+
+        That is the console's word; a person that the cloud itself vouches for is `person`.
+        """
+        ledger = copy.copy(self)
+        ledger.actor = {**self.actor, "asked_by": dict(who)}
+        return ledger
 
     # ------------------------------------------------------------------------------------------- writing
 

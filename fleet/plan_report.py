@@ -87,7 +87,7 @@ def plan_report(session: Session, report: Report, *, keep: bool = False) -> Plan
         settings=tuple(settings),
         fleets=tuple(fleet_effects(nodes, targets(fleet), settings, _made_anew(stacks, spec.name))),
         price=estimate([*base, *fleet], spec.region),
-        price_now=estimate([*_standing(session), *elastic_nodes(coming)], spec.region),
+        price_now=estimate([*what_stands(session), *elastic_nodes(coming)], spec.region),
         price_account=estimate(account, session.account.region),
     )
 
@@ -104,7 +104,7 @@ def declared_resources(session: Session, stack: str) -> list[Resource]:
     return list(resources_of(open_stack(session, stack, quiet).configuration()))
 
 
-def _standing(session: Session) -> list[Resource]:
+def what_stands(session: Session) -> list[Resource]:
     """Return what the states of the environment's own stacks say exists."""
     return [
         Resource(each["type"], each["name"], instance["attributes"])

@@ -67,22 +67,28 @@ class Session(AccountSession):
         return aws.client(self.cloud, service, self.spec.region)
 
 
-def open_account(cloud: str | None = None) -> AccountSession:
-    """Open the account of the project that the caller stands in; contacts nothing yet."""
-    project = find_project()
+def open_account(cloud: str | None = None, *, project: Project | None = None) -> AccountSession:
+    """Open the account of the project, or of the one that the caller stands in; contacts nothing yet."""
+    project = project or find_project()
     return AccountSession(project, choose_cloud(project, cloud), load_account(project.environments))
 
 
 def open_session(
-    environment: str, cloud: str | None = None, *, checked: bool = False, act: str = ""
+    environment: str,
+    cloud: str | None = None,
+    *,
+    checked: bool = False,
+    act: str = "",
+    project: Project | None = None,
 ) -> Session:
     """Open an environment. Raises UserError where its files can't be read.
 
     `checked` holds it against every rule too: what builds must pass them, while what looks, fetches and tears
     down must also work on an environment whose lease has ended. `act` names the act that it is opened for
-    (`environment.up`); it implies `checked`, and a refusal is put on record.
+    (`environment.up`); it implies `checked`, and a refusal is put on record. Without `project` it is the one
+    that the caller stands in.
     """
-    project = find_project()
+    project = project or find_project()
     chosen = choose_cloud(project, cloud)
     if not act:
         load = load_checked if checked else load_declared

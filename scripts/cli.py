@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "lease": ("scripts.lease", "Show when an environment ends, and put that off."),
     "down": ("scripts.down", "Tear an environment down and prove that nothing is left."),
     "audit": ("scripts.audit", "Read, verify and export the ledger."),
+    "console": ("scripts.console", "Serve the web console."),
     "sandbox": ("scripts.sandbox", "Run the embedded cloud on this machine."),
 }
 """Every verb with its module and its one line; the module is imported only when the verb is used."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Callable
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -46,5 +48,23 @@ def render(context: Context) -> str:
     Templates that end in `.html.j2` escape what they print.
     """
     engine = _HTML if context.template.endswith(".html.j2") else _TEXT
-    fields = {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
-    return engine.get_template(context.template).render(fields)
+    return engine.get_template(context.template).render(_fields(context))
+
+
+def page_renderer(translations: NullTranslations) -> Callable[[Context], str]:
+    """Return what renders pages in one language: their templates also have `_` and `ngettext`.
+
+    Make one for each language and keep it: it keeps the compiled templates.
+    """
+    engine = _environment(autoescape=True)
+    engine.add_extension("jinja2.ext.i18n")
+    engine.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
+
+    def render_page(context: Context) -> str:
+        return engine.get_template(context.template).render(_fields(context))
+
+    return render_page
+
+
+def _fields(context: Context) -> dict[str, Any]:
+    return {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}

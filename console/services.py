@@ -1,0 +1,39 @@
+"""What every request of the console has at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from console.estate import Estate
+from console.recorder import Recorder
+from console.settings import Settings
+from console.store.database import Database
+from console.store.upgrade import upgrade
+from console.words.languages import LANGUAGES, translations
+from templates.engine import Context, page_renderer
+
+
+@dataclass(frozen=True)
+class Services:
+    """One console's parts, made once at its start."""
+
+    settings: Settings
+    database: Database
+    estate: Estate
+    recorder: Recorder
+    renderers: dict[str, Callable[[Context], str]]
+    """What renders a page, by language."""
+
+
+def open_services(settings: Settings) -> Services:
+    """Open the database, brought up to date, and all that reads from it; the cloud is not contacted yet."""
+    database = Database(settings.database_url)
+    upgrade(database)
+    return Services(
+        settings=settings,
+        database=database,
+        estate=Estate(settings.project, settings.cloud),
+        recorder=Recorder(settings.project, settings.cloud, database),
+        renderers={language: page_renderer(translations(language)) for language in LANGUAGES},
+    )

@@ -1,0 +1,124 @@
+"""Answers to what goes wrong: mistakes of people, refusals, trouble of the cloud, bugs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from console.web.mistakes import (
+    FormError,
+    NotAllowedError,
+    NotProvedError,
+    NotSignedInError,
+    NotThereError,
+)
+from console.web.next_page import sign_in_path
+from console.web.same_origin import SAFE
+from console.web.visit import Guest, guest_of, see_other
+from console.words.codes import role_name
+from fleet.aws import is_cloud_error
+from fleet.errors import ActError
+from fleet.ledger import LedgerError
+from stacks.problems import UserError
+from templates.console.problem import ProblemPage, Said
+
+_LOG = logging.getLogger("fleetform.console")
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer with these pages to what pages raise on purpose."""
+    app.add_exception_handler(NotSignedInError, _sign_in)
+    app.add_exception_handler(NotProvedError, _prove)
+    app.add_exception_handler(NotThereError, _not_there)
+    app.add_exception_handler(NotAllowedError, _not_allowed)
+    app.add_exception_handler(FormError, _form)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(UserError, _mistakes)
+
+
+def _sign_in(request: Request, error: Exception) -> Response:
+    return see_other(sign_in_path(_came_from(request)))
+
+
+def _prove(request: Request, error: Exception) -> Response:
+    return see_other(sign_in_path(_came_from(request)))
+
+
+def _came_from(request: Request) -> str:
+    """Return the page to come back to: this one, or for a form that was sent the home page."""
+    if request.method not in SAFE:
+        return "/"
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+
+
+def _not_there(request: Request, error: Exception) -> Response:
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    text = _("There is nothing under this address, or it is not yours to see.")
+    return _page(guest, 404, _("Not here"), text)
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, NotAllowedError)
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    roles = ", ".join(role_name(guest.reader, role) for role in error.roles)
+    text = _("Your role does not include this. It takes: {roles}. An administrator grants roles.")
+    return _page(guest, 403, _("Not allowed"), text.format(roles=roles))
+
+
+def _form(request: Request, error: Exception) -> Response:
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    text = _("This form belongs to an earlier sign-in. Open the page again, and send it once more.")
+    return _page(guest, 403, _("The form is out of date"), text)
+
+
+def _malformed(request: Request, error: Exception) -> Response:
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    return _page(guest, 422, _("Not understood"), _("Something in this request is missing or malformed."))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _not_there(request, error)
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    if error.status_code == 413:
+        return _page(guest, 413, _("Too large"), _("What was sent is larger than this page takes."))
+    return _page(guest, error.status_code, _("Not understood"), _("This page does not take such a request."))
+
+
+def _mistakes(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UserError)
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    said = tuple(Said(what=each.what, do=each.do) for each in error.problems)
+    return _page(guest, 422, _("This can't be done as it stands"), "", said)
+
+
+def answer_to_trouble(request: Request, error: Exception) -> Response:
+    """Answer to a cloud that refuses, a ledger that can't be written, and to bugs of ours."""
+    guest = guest_of(request)
+    _ = guest.reader.gettext
+    if isinstance(error, LedgerError):
+        text = _("The record can't be written now, so nothing was done. Try again later.")
+        return _page(guest, 503, _("Not on record, so not done"), text, (Said(what=str(error), do=""),))
+    if isinstance(error, ActError) or is_cloud_error(error):
+        text = _("The cloud refused, or did not answer. Nothing else is known.")
+        return _page(guest, 502, _("Trouble in the cloud"), text, (Said(what=str(error), do=""),))
+    number = secrets.token_hex(4)
+    _LOG.error("unexpected %s", number, exc_info=error)
+    text = _("This is a mistake of ours. Whoever runs this console finds it in its log under {number}.")
+    return _page(guest, 500, _("Something broke"), text.format(number=number))
+
+
+def _page(guest: Guest, status: int, title: str, text: str, said: tuple[Said, ...] = ()) -> Response:
+    return guest.page(ProblemPage(frame=guest.frame(title), text=text, said=said), status)

@@ -1,0 +1,110 @@
+"""An environment at a glance: what runs, which machines work or idle, what it costs, when it ends."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.clock import utc_now
+from fleet.environment import read_outputs
+from fleet.estimate import estimate
+from fleet.plan_report import what_stands
+from fleet.run_store import open_runs
+from fleet.runs import RunStatus, list_runs
+from fleet.session import Session
+from stacks import naming
+from stacks.catalog import InstanceType, load_catalog
+from stacks.problems import UserError
+
+NEWEST = 8
+"""How many runs are looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machines:
+    """The machines that run for the environment's fleets, its head left out."""
+
+    busy: int
+    """On which a run is."""
+    idle: int
+    busy_gpus: int
+    idle_gpus: int
+    usd_per_hour: float
+    """List price of all of them."""
+    unpriced: tuple[str, ...]
+    """Instance types among them that the catalog has no price for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """One environment as it stands now."""
+
+    time: str
+    """When it was looked at, UTC."""
+    stands: bool
+    """Whether its fleet is built."""
+    machines: Machines
+    usd_per_hour: float
+    """What it costs now, at list price: its machines, and what costs by the hour however little it does."""
+    runs: tuple[RunStatus, ...]
+    """The newest, newest first."""
+    lease_ends: datetime.date
+    """The last day on which it may stand, as its file says."""
+
+
+def glance(session: Session) -> Glance:
+    """Look at the environment: a handful of calls, which change nothing."""
+    assert session.caller, "the cloud has answered"
+    store = open_runs(session)
+    runs = list_runs(store, NEWEST)
+    holders = set(store.claims()) | {
+        str(node["instance_id"]) for run in runs if run.active for node in run.placed
+    }
+    standing = estimate(what_stands(session), session.spec.region)
+    machines = count_machines(_instances(session), holders, load_catalog())
+    return Glance(
+        time=utc_now(),
+        stands=_has_fleet(session),
+        machines=machines,
+        usd_per_hour=machines.usd_per_hour + standing.usd_per_hour_idle,
+        runs=tuple(runs),
+        lease_ends=session.spec.lease_ends,
+    )
+
+
+def count_machines(
+    instances: Sequence[Mapping[str, Any]], holders: set[str], catalog: Mapping[str, InstanceType]
+) -> Machines:
+    """Add up machines as EC2 describes them; `holders` are the ids of those on which a run is."""
+    kinds = [(str(each["InstanceType"]), each["InstanceId"] in holders) for each in instances]
+    gpus = {kind: catalog[kind].gpus if kind in catalog else 0 for kind, _ in kinds}
+    return Machines(
+        busy=sum(busy for _, busy in kinds),
+        idle=sum(not busy for _, busy in kinds),
+        busy_gpus=sum(gpus[kind] for kind, busy in kinds if busy),
+        idle_gpus=sum(gpus[kind] for kind, busy in kinds if not busy),
+        usd_per_hour=sum(catalog[kind].price_usd_per_hour for kind, _ in kinds if kind in catalog),
+        unpriced=tuple(sorted({kind for kind, _ in kinds if kind not in catalog})),
+    )
+
+
+def _instances(session: Session) -> list[Mapping[str, Any]]:
+    """Return the machines of the environment's fleets that EC2 runs, or starts."""
+    filters = [
+        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
+        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_NODE]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    pages = session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+    return [each for page in pages for group in page["Reservations"] for each in group["Instances"]]
+
+
+def _has_fleet(session: Session) -> bool:
+    """Return whether the fleet's stack has published its outputs, as it does once it is built."""
+    try:
+        read_outputs(session.cloud, session.spec.name, session.spec.region)
+    except UserError:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""Fixtures of the console's tests: a console over the sandbox, and a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from console.settings import Settings
+from fleet.cloud import Cloud
+from fleet.environment import read_outputs
+from fleet.job import JobSpec
+from fleet.project import Project
+from fleet.runs import read_run
+from fleet.submit import submit
+from tests.console.lab import ConsoleLab, declare_environment, serving, settings_of
+from tests.run_environment import RunEnvironment, build
+from tests.sandbox_helpers import wait_for
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A console over an environment that stands, with a run that has ended."""
+
+    lab: ConsoleLab
+    environment: RunEnvironment
+    run_id: str
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsoleLab]:
+    """A console over a project that declares nothing, so that no cloud is contacted; shared by all tests."""
+    with serving(_nothing(tmp_path_factory.mktemp("console"))) as found:
+        yield found
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path) -> Iterator[ConsoleLab]:
+    """The same, for one test alone: nobody has an account, and no attempt has failed."""
+    with serving(_nothing(tmp_path)) as found:
+        yield found
+
+
+def _nothing(root: Path) -> Settings:
+    (root / "environments").mkdir()
+    return settings_of(root, root / ".fleetform", cloud="aws")
+
+
+@pytest.fixture(scope="session")
+def studio(sandbox: Cloud, sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """The environment `studio` of the team `tests`, which stands, and `vault` of the team `others`."""
+    root = tmp_path_factory.mktemp("studio")
+    declare_environment(root, "studio", "tests")
+    declare_environment(root, "vault", "others")
+    environment = build(sandbox, Project(root=root, home=sandbox_home), "studio", nodes=1)
+    script = root / "ok.py"
+    script.write_text("print('done')\n", encoding="utf-8")
+    run_id = _ended_run(environment, script)
+    with serving(settings_of(root, sandbox_home)) as lab:
+        yield Studio(lab, environment, run_id)
+    environment.remove()
+
+
+def _ended_run(environment: RunEnvironment, script: Path) -> str:
+    """Run a script on the environment and return its id once it has ended."""
+    session = environment.session
+    outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
+    job = JobSpec(environment=session.spec.name, script=script, procs_per_node=1)
+    run_id = submit(session, outputs, job).run_id
+    wait_for(lambda: not read_run(environment.store, run_id).active, seconds=120)
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real Chromium without a window."""
+    program = os.environ.get("FLEETFORM_CHROMIUM") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no Chromium here: install `chromium`, or name one in FLEETFORM_CHROMIUM")
+    with sync_playwright() as playwright:
+        # Chromium has no sandbox of its own for root, as whom containers run.
+        browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=os.geteuid() != 0)
+        yield browser
+        browser.close()

@@ -1,0 +1,40 @@
+"""Click and command are one: what a page says as a command is a command, with the same meaning."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+import pytest
+
+from fleet import commands
+from scripts.cli import VERBS
+
+WORDS = {
+    "show_environments": (commands.show_environments(), {"environments": ()}),
+    "show_runs": (commands.show_runs("blue"), {"environment": "blue"}),
+    "show_run": (commands.show_run("blue", "20261123-1"), {"environment": "blue", "run": "20261123-1"}),
+    "build": (commands.build("blue"), {"environment": "blue", "yes": False}),
+    "tear_down": (
+        commands.tear_down("blue", base=False),
+        {"environment": "blue", "base": False, "anyway": None},
+    ),
+    "tear_down all": (
+        commands.tear_down("blue", base=True, anyway="it's over"),
+        {"environment": "blue", "base": True, "anyway": "it's over"},
+    ),
+    "declare": (commands.declare("blue"), {"name": "blue", "team": "TEAM", "nodes": 2}),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_words_are_understood_by_the_command_as_they_are_meant(name: str) -> None:
+    words, meant = WORDS[name]
+    command: click.Command = importlib.import_module(VERBS[words[0]][0]).command
+    rest = list(words[1:])
+    context = command.make_context(words[0], rest, resilient_parsing=False)
+    while isinstance(context.command, click.Group):
+        _, found, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        assert found is not None
+        context = found.make_context(found.name, rest, parent=context)
+    assert {key: context.params.get(key) for key in meant} == meant

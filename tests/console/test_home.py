@@ -1,0 +1,100 @@
+"""The home page: environments as they stand, what needs somebody, and nothing of another team."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+
+import pytest
+
+from console.estate import Standing
+from console.pages.home import card
+from console.words.reader import Reader
+from fleet.glance import Glance, Machines
+from stacks.problems import Problem
+from tests.console.conftest import Studio
+from tests.console.lab import ConsoleLab
+from tests.run_environment import make_specs
+
+pytestmark = pytest.mark.console
+
+ENGLISH = Reader("en", "UTC")
+TODAY = datetime.date(2026, 11, 23)
+MACHINES = Machines(busy=1, idle=1, busy_gpus=4, idle_gpus=4, usd_per_hour=11.4, unpriced=())
+GLANCE = Glance(
+    time="2026-11-23T10:00:00+00:00", stands=True, machines=MACHINES, usd_per_hour=12.5, runs=(),
+    lease_ends=datetime.date(2026, 12, 31),
+)  # fmt: skip
+STANDING = Standing(name="studio", spec=make_specs("studio", 2)[1], glance=GLANCE)
+
+
+def seen(standing: Standing) -> str:
+    return str(card(ENGLISH, standing, TODAY))
+
+
+def test_a_card_says_what_works_what_idles_what_it_costs_and_when_it_ends() -> None:
+    figures = {figure.label: figure.value for figure in card(ENGLISH, STANDING, TODAY).figures}
+    assert figures == {
+        "Runs under way": "0",
+        "GPUs busy, idle": "4, 4",
+        "Cost an hour now, at list price": "$12.50",
+        "Lease ends": "December 31, 2026",
+    }
+    assert card(ENGLISH, STANDING, TODAY).needs == ()
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (-1, "Its lease is over: its machines are ended."),
+        (1, "Its lease ends in 1 day: fetch what you need, or have it extended."),
+        (7, "Its lease ends in 7 days: fetch what you need, or have it extended."),
+    ],
+)
+def test_a_lease_that_ends_soon_needs_somebody(days: int, told: str) -> None:
+    ends = replace(GLANCE, lease_ends=TODAY + datetime.timedelta(days=days))
+    assert card(ENGLISH, replace(STANDING, glance=ends), TODAY).needs == (told,)
+
+
+def test_nodes_that_all_idle_need_somebody() -> None:
+    idle = replace(GLANCE, machines=replace(MACHINES, busy=0, busy_gpus=0))
+    assert "All of its nodes are idle and cost money" in seen(replace(STANDING, glance=idle))
+
+
+def test_a_price_that_is_not_known_is_said() -> None:
+    unpriced = replace(GLANCE, machines=replace(MACHINES, unpriced=("z9.huge",)))
+    assert "without z9.huge, whose price is not known" in seen(replace(STANDING, glance=unpriced))
+
+
+def test_what_could_not_be_looked_at_is_said_and_not_shown_as_nothing() -> None:
+    silent = replace(STANDING, glance=None, trouble="SlowDown: reduce your request rate")
+    found = card(ENGLISH, silent, TODAY)
+    assert (found.state, found.figures) == ("not known", ())
+    assert found.trouble == ("SlowDown: reduce your request rate",) and found.needs
+    broken = Standing(
+        name="studio", spec=None, glance=None, problems=(Problem(what="no such key", do="mend"),)
+    )
+    assert "no such key: mend" in seen(broken) and "can't be read" in seen(broken)
+
+
+def test_one_thing_to_do_where_there_is_nothing(lab: ConsoleLab) -> None:
+    page = lab.signed_in("operator").get("/").text
+    assert "Your teams have no environment yet" in page and "fleetform init NAME" in page
+    assert "You are in no team yet" in lab.signed_in().get("/").text
+
+
+@pytest.mark.sandbox
+def test_a_team_sees_its_own_environments_and_runs_and_no_others(studio: Studio) -> None:
+    mine = studio.lab.signed_in("viewer", team="tests").get("/").text
+    assert "studio" in mine and studio.run_id in mine and "finished" in mine and "vault" not in mine
+    theirs = studio.lab.signed_in("viewer", team="others").get("/").text
+    assert "vault" in theirs and "not built" in theirs
+    assert "studio" not in theirs and studio.run_id not in theirs
+    everything = studio.lab.signed_in("auditor", team="*").get("/").text
+    assert "studio" in everything and "vault" in everything
+
+
+@pytest.mark.sandbox
+def test_the_page_reads_in_korean(studio: Studio) -> None:
+    page = studio.lab.signed_in("viewer", language="ko-KR").get("/").text
+    assert '<html lang="ko">' in page and "사용 기한" in page and "최근 실행" in page and "완료" in page
