@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -111,17 +112,24 @@ def modules() -> Iterator[Path]:
                 yield file
 
 
-def imports(file: Path) -> set[str]:
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    """Return the file's syntax; every test asks for that of hundreds of files."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports(file: Path) -> frozenset[str]:
     """Return the dotted names that the file imports, anywhere in it."""
     found: set[str] = set()
-    for statement in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for statement in ast.walk(parsed(file)):
         if isinstance(statement, ast.Import):
             found |= {alias.name for alias in statement.names}
         elif isinstance(statement, ast.ImportFrom):
             assert statement.level == 0, f"{file}: imports are absolute"
             assert statement.module is not None
             found |= {f"{statement.module}.{alias.name}" for alias in statement.names} | {statement.module}
-    return found
+    return frozenset(found)
 
 
 def crosses(imported: str, allowed: set[str]) -> bool:
@@ -197,14 +205,16 @@ def test_only_the_terraform_door_starts_terraform() -> None:
 
 
 def test_every_package_marker_is_empty() -> None:
-    assert [str(file) for file in ROOT.glob("*/**/__init__.py") if file.stat().st_size and _ours(file)] == []
+    rooms = (*ROOMS, "tests", "benchmarks")
+    markers = [file for room in rooms for file in (ROOT / room).rglob("__init__.py")]
+    assert [str(file) for file in markers if file.stat().st_size] == []
 
 
 def test_every_module_says_what_it_is() -> None:
     silent = [
         str(file.relative_to(ROOT))
         for file in modules()
-        if file.name != "__init__.py" and not ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+        if file.name != "__init__.py" and not ast.get_docstring(parsed(file))
     ]
     assert not silent
 
@@ -212,9 +222,9 @@ def test_every_module_says_what_it_is() -> None:
 def lengths() -> Iterator[tuple[str, int, int]]:
     """Yield every module and function with its lines and its budget."""
     for file in modules():
-        name, text = file.relative_to(ROOT).as_posix(), file.read_text(encoding="utf-8")
-        yield name, len(text.splitlines()), MAX_LINES
-        for each in ast.walk(ast.parse(text)):
+        name = file.relative_to(ROOT).as_posix()
+        yield name, len(file.read_text(encoding="utf-8").splitlines()), MAX_LINES
+        for each in ast.walk(parsed(file)):
             if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert each.end_lineno is not None
                 yield f"{name}:{each.name}", each.end_lineno - each.lineno + 1, MAX_FUNCTION_LINES
@@ -250,7 +260,3 @@ def test_importing_a_module_does_not_pay_for_what_it_may_not_need(module: str, h
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert heavy & set(loaded.stdout.split()) == set()
-
-
-def _ours(file: Path) -> bool:
-    return file.relative_to(ROOT).parts[0] in {*ROOMS, "tests", "benchmarks"}
