@@ -164,7 +164,10 @@ def _training_text(summary: Mapping[str, Any]) -> str:
 def _interrupt(
     session: Session, outputs: EnvironmentOutputs, store: RunStore, run_id: str, steps: int
 ) -> dict[str, Any]:
-    """Interrupt the run once it has done a part of its steps, and let it go on; return what it had done."""
+    """Interrupt the run once it has done a part of its steps, and let it go on; return what it had done.
+
+    That is nothing where the run had ended before it heard of the stop.
+    """
     begun = time.monotonic()
     while (last := last_step(store, run_id)) is None or last["step"] < _INTERRUPT_AT * steps:
         if not read_run(store, run_id).active:
@@ -176,9 +179,10 @@ def _interrupt(
         act_on_run(session, run_id, "requeue")
     else:
         store.put(run_id, "stop.json", {"reason": "interrupted by the selftest", "grace_seconds": _GRACE})
-        if wait_for_end(store, session.ledger, run_id).state == "PREEMPTED":
-            last = last_step(store, run_id) or last
-            resume(session, outputs, run_id)
+        if wait_for_end(store, session.ledger, run_id).state != "PREEMPTED":
+            return {}
+        last = last_step(store, run_id) or last
+        resume(session, outputs, run_id)
     return last
 
 
