@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,9 @@ from stacks.problems import UserError
 
 if TYPE_CHECKING:
     import boto3
+
+_MAKING = threading.Lock()
+"""A session must not be used by two threads at once; the clients that it makes may."""
 
 
 @lru_cache(maxsize=8)
@@ -41,12 +45,13 @@ def client(cloud: Cloud, service: str, region: str, *, attempts: int = 5) -> Any
     """Return a boto3 client for the service in that region of the cloud; `attempts` bounds its retries."""
     from botocore.config import Config
 
-    session = _session(cloud.name, tuple(sorted(cloud.variables.items())), region)
     config = Config(
         retries={"mode": "standard", "max_attempts": attempts}, connect_timeout=5, read_timeout=60
     )
-    # boto3-stubs types every service by a literal; the service is a value here.
-    return session.client(service, endpoint_url=cloud.endpoint, config=config)  # type: ignore[call-overload]
+    with _MAKING:
+        session = _session(cloud.name, tuple(sorted(cloud.variables.items())), region)
+        # boto3-stubs types every service by a literal; the service is a value here.
+        return session.client(service, endpoint_url=cloud.endpoint, config=config)  # type: ignore[call-overload]
 
 
 def error_code(error: Exception) -> str:

@@ -34,17 +34,22 @@ def find_run_file_systems(session: Session) -> dict[str, str]:
     return found
 
 
+def listed_run_file_systems(session: Session) -> dict[str, str]:
+    """Return them, or none where the cloud refuses: the sweep says that nobody could look there."""
+    try:
+        return find_run_file_systems(session)
+    except Exception as error:
+        if not aws.is_cloud_error(error):
+            raise
+        return {}
+
+
 def delete_run_file_systems(session: Session) -> dict[str, str]:
     """Delete them with what is on them, wait until they are gone, and return what was deleted.
 
     Call it only after everything that speaks against it was told. Raises ActError where one does not go.
     """
-    try:
-        found = find_run_file_systems(session)
-    except Exception as error:
-        if not aws.is_cloud_error(error):
-            raise
-        return {}  # the look afterwards says that nobody could look there
+    found = listed_run_file_systems(session)
     fsx = session.client("fsx")
     deadline = time.monotonic() + _GONE_SECONDS
     for system in found:

@@ -23,6 +23,12 @@ _BUCKET = (
     "aws_s3_bucket_server_side_encryption_configuration",
     "aws_s3_bucket_versioning",
 )
+_LOSES = {
+    "aws_s3_bucket": "bucket",
+    "aws_efs_file_system": "shared file system",
+    "aws_fsx_lustre_file_system": "fast file system",
+}
+"""What is lost with all that is in it."""
 _SHARED = ("aws_efs_file_system", "aws_efs_file_system_policy", "aws_efs_backup_policy")
 """A shared file system needs no mount targets and access points to last: those can be made anew."""
 _FAST = (
@@ -66,6 +72,15 @@ def find_kept(session: Session, base: Iterable[StateResource]) -> list[Kept]:
     return [*_buckets(session), *_file_systems(session, tuple(base))]
 
 
+def find_lost(session: Session, going: Iterable[StateResource]) -> list[str]:
+    """Return, in words, the stores with data among what is going to be destroyed."""
+    return [
+        f"the {_LOSES[each.kind]} {each.id} with all that is in it"
+        for each in going
+        if each.kind in _LOSES and (each.kind != "aws_s3_bucket" or holds_objects(session, each.id))
+    ]
+
+
 def _buckets(session: Session) -> Iterator[Kept]:
     names = (session.account.organization, session.spec.name, session.spec.region)
     for table, bucket, wanted in (
@@ -75,16 +90,6 @@ def _buckets(session: Session) -> Iterator[Kept]:
         if wanted == RETAIN and holds_objects(session, bucket):
             prefixes = tuple(f"{kind}.{table}" for kind in _BUCKET)
             yield Kept(f"the bucket {bucket} holds objects", f"{table}.on_teardown", prefixes)
-
-
-_BUCKET_SETTINGS = (
-    "_logging",
-    "_ownership_controls",
-    "_policy",
-    "_public_access_block",
-    "_server_side_encryption_configuration",
-    "_versioning",
-)
 
 
 def _file_systems(session: Session, base: Sequence[StateResource]) -> Iterator[Kept]:

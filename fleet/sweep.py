@@ -107,7 +107,7 @@ def sort_found(found: Sweep, kept_stacks: Collection[str], kept: Collection[Stat
     """Sort what a look found after a teardown by what it means."""
 
     def is_kept(thing: Thing) -> bool:
-        return thing.stack in kept_stacks or any(_same(thing, resource) for resource in kept)
+        return thing.stack in kept_stacks or any(is_same(thing, resource) for resource in kept)
 
     ending = tuple(thing for thing in found.things if thing.ends_by_itself)
     staying = [thing for thing in found.things if not thing.ends_by_itself]
@@ -119,7 +119,7 @@ def sort_found(found: Sweep, kept_stacks: Collection[str], kept: Collection[Stat
     )
 
 
-def _same(thing: Thing, resource: StateResource) -> bool:
+def is_same(thing: Thing, resource: StateResource) -> bool:
     """Return whether Terraform's resource is this thing, by its id: two things may bear one name."""
     if thing.id == resource.id or not thing.id.startswith("arn:"):
         return thing.id == resource.id

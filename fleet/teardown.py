@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fleet.births import find_births
-from fleet.bootstrap import account_exists, read_state_object
+from fleet.bootstrap import read_state_object
 from fleet.elastic import end_elastic, end_late, forget_cluster
 from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
@@ -18,15 +17,15 @@ from fleet.queue_acts import queue_teller
 from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
 from fleet.run_file_systems import delete_run_file_systems
-from fleet.run_store import RunStore, open_runs
-from fleet.runs import RunStatus, outputs_safe
+from fleet.run_store import open_runs
 from fleet.session import Session
 from fleet.stores import empty_buckets, find_kept
 from fleet.sweep import Leftovers, Sweep, find_leftovers, sweep
+from fleet.teardown_preview import Scope, find_scope, reasons_against, require_account
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_state import StateResource, read_state
 from stacks import naming
-from stacks.problems import Problem, UserError
+from stacks.problems import UserError
 
 
 def down(session: Session, report: Report, *, base: bool, anyway: str | None = None) -> tuple[Receipt, Path]:
@@ -39,15 +38,12 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
     began = _now()
     with session.recording_refusal("environment.down", session.spec.name):
         prepare(session, report)
-    if not account_exists(session.cloud, session.account):
-        raise UserError.of(
-            f"no environment was ever built in {session.cloud}: it has no state bucket",
-            f"name the cloud that {session.spec.name} stands in with `--cloud`",
-        )
+    require_account(session)
     with session.ledger.act("environment.down", session.spec.name, base=base, anyway=anyway or "") as act:
+        scope = find_scope(session, base=base)
         overridden = (
-            *_clear_the_way(session, report, base=base, anyway=anyway),
-            *export_results(session, report, _going(session, base=base), anyway),
+            *_clear_the_way(session, report, scope, anyway),
+            *export_results(session, report, scope.goes, anyway),
         )
         act.details["overridden"] = list(overridden)
         before = sweep(session)
@@ -73,11 +69,11 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
 # ------------------------------------------------------------------------------ reasons against it
 
 
-def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str | None) -> tuple[str, ...]:
+def _clear_the_way(session: Session, report: Report, scope: Scope, anyway: str | None) -> tuple[str, ...]:
     """Raise UserError with the reasons against it, or cancel what is active and return the reasons."""
     store = open_runs(session)
     runs = settle_all(store, session.ledger)
-    problems = [*_active(runs), *_unsafe(store, runs), *(_retained(session) if base else ())]
+    problems = reasons_against(session, store, scope, runs)
     if problems and not anyway:
         raise UserError(problems)
     for run in (run for run in runs if run.active):
@@ -87,44 +83,6 @@ def _clear_the_way(session: Session, report: Report, *, base: bool, anyway: str 
         except ActError as error:
             _tell(session, report, f"{error}; going on, as --anyway says")
     return tuple(problem.what for problem in problems)
-
-
-def _going(session: Session, *, base: bool) -> list[StateResource]:
-    """Return what stands of the stacks that are to be destroyed, less the stores that are retained."""
-    found: list[StateResource] = []
-    for name in naming.environment_stacks(session.spec.name):
-        resources = read_state(read_state_object(session.cloud, session.account, name))
-        if name != naming.base_stack(session.spec.name):
-            found += resources
-        elif base:
-            stores = find_kept(session, resources)
-            found += [each for each in resources if not any(store.keeps(each) for store in stores)]
-    return found
-
-
-def _active(runs: Sequence[RunStatus]) -> list[Problem]:
-    return [
-        Problem(
-            what=f"the run {run.run_id} ({run.program}) is {run.state}",
-            do="wait for it, end it with `fleetform cancel`, or say --anyway REASON, which cancels it",
-        )
-        for run in runs
-        if run.active
-    ]
-
-
-def _unsafe(store: RunStore, runs: Sequence[RunStatus]) -> list[Problem]:
-    ended = [run for run in runs if not run.active]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        missing = [each for found in pool.map(lambda run: outputs_safe(store, run), ended) for each in found]
-    do = "wait until its node has uploaded it, or say --anyway REASON, which gives it up"
-    return [Problem(what=each, do=do) for each in missing]
-
-
-def _retained(session: Session) -> list[Problem]:
-    name = naming.base_stack(session.spec.name)
-    base = read_state(read_state_object(session.cloud, session.account, name))
-    return [each.problem(session) for each in find_kept(session, base)]
 
 
 # ------------------------------------------------------------------------------ destroying

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,15 @@ import pytest
 from fleet.bootstrap import account_buckets, account_exists, ensure_account
 from fleet.cloud import Cloud
 from fleet.estate import forget_lost_cloud
-from fleet.project import Project
-from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from fleet.synth import output_folder, stack_folder
 from fleet.teardown import down
 from fleet.terraform_events import quiet
 from scripts.cli import main
 from stacks import naming
-from stacks.account import load_account
-from stacks.environment import load_environment
 from stacks.problems import UserError
 from tests.sandbox_helpers import admin
-from tests.spec_files import ACCOUNT, environment_text, write_folder
+from tests.teardown_parts import add_bucket, add_run, open_vision, remove_bucket
 
 pytestmark = pytest.mark.sandbox
 
@@ -33,48 +27,7 @@ pytestmark = pytest.mark.sandbox
 @pytest.fixture
 def session(sandbox: Cloud, tmp_path: Path) -> Session:
     """Return a session of an organization of its own, of which nothing exists yet."""
-    organization = f"o{uuid.uuid4().hex[:10]}"
-    folder = write_folder(tmp_path, ACCOUNT.replace("acme-ai", organization), vision=environment_text())
-    project = Project(root=tmp_path, home=tmp_path / "home")
-    return Session(project, sandbox, load_account(folder), load_environment(folder / "vision.toml"))
-
-
-def add_bucket(session: Session) -> RunStore:
-    """Make the artifact bucket, tagged as the base stack tags it, and return its runs."""
-    store = open_runs(session)
-    store.s3.create_bucket(Bucket=store.bucket)
-    tags = {naming.TAG_ENVIRONMENT: "vision", naming.TAG_STACK: "vision-base"}
-    tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
-    store.s3.put_bucket_tagging(Bucket=store.bucket, Tagging={"TagSet": tag_set})
-    return store
-
-
-def remove_bucket(store: RunStore) -> None:
-    """Delete the bucket with all that is in it."""
-    for item in store.s3.list_objects_v2(Bucket=store.bucket).get("Contents", []):
-        store.s3.delete_object(Bucket=store.bucket, Key=item["Key"])
-    store.s3.delete_bucket(Bucket=store.bucket)
-
-
-def add_run(store: RunStore, run_id: str, *events: str) -> None:
-    """Write a run that was submitted just now, with these events."""
-    now = datetime.datetime.now(datetime.UTC).isoformat()
-    run = {
-        "run_id": run_id,
-        "fleet": "gpu",
-        "recipe": "digits",
-        "script": "",
-        "nodes": 1,
-        "procs_per_node": 1,
-    }
-    store.put(run_id, "run.json", {**run, "actor": "tests", "submitted": now})
-    for event in events:
-        detail = {"nodes": [{"rank": 0, "instance_id": "i-0", "address": "127.0.0.1"}]}
-        store.append_line(
-            run_id,
-            "events.jsonl",
-            {"time": now, "event": event, "detail": detail if event == "PROVISIONING" else {}},
-        )
+    return open_vision(sandbox, tmp_path)
 
 
 def outcomes(session: Session) -> list[tuple[str, str]]:
