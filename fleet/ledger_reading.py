@@ -1,0 +1,208 @@
+"""Reading the ledger: by number, as a whole, verified, and as an export that verifies itself."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fleet import aws, chain
+from fleet.cloud import Cloud
+from fleet.errors import ActError
+from fleet.locked_bucket import LockedBucket
+from stacks import naming
+from stacks.problems import UserError
+
+PREFIX = naming.LEDGER_PREFIX
+_AT_ONCE = 8
+"""Entries that are fetched at the same time."""
+_PAGE = 500
+_BEFORE_ALL = "1970-01-01T00:00:00+00:00"
+
+Entry = dict[str, Any]
+Read = TypeVar("Read")
+
+
+class LedgerError(ActError):
+    """The ledger can't be written or read; whatever it was to record does not start."""
+
+
+@dataclass(frozen=True)
+class Overwrite:
+    """An entry of the live bucket with more than its one version: written over, or hidden by a delete."""
+
+    name: str
+    versions: int
+    deleted: bool
+
+
+class LedgerReader:
+    """The chain in one bucket."""
+
+    def __init__(self, cloud: Cloud, bucket: str, region: str) -> None:
+        """Prepare to read from `bucket`; contacts nothing yet."""
+        self.bucket = bucket
+        self.objects = LockedBucket(aws.client(cloud, "s3", region), bucket)
+        """The locked bucket, with the trail and the transcripts beside the ledger."""
+        self._tail: tuple[int, str] = (0, chain.GENESIS)
+
+    # --------------------------------------------------------------------------------------- by number
+
+    def tail(self) -> tuple[int, str]:
+        """Return the last entry's number and hash, searching upwards from the last one that we know."""
+        last = chain.find_tail(self._exists_after, self._tail[0])
+        if last != self._tail[0]:
+            self._tail = (last, json.loads(self.objects.get(_key(last)))["hash"])
+        return self._tail
+
+    def get(self, sequence: int) -> Entry:
+        """Return one entry as it was first written; raises UserError where there is none of that number."""
+        found = self._reading(lambda: self._first_written(sequence))
+        if found is None:
+            raise UserError.of(
+                f"the ledger has no entry number {sequence}",
+                "see `fleetform audit log` for those that it has",
+            )
+        return found
+
+    def entries_from(self, sequence: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries from that number on, in order; fewer at the end of the chain.
+
+        They are fetched by their numbers, so that nothing is listed but the end of the chain. What the entry
+        after it does not vouch for, by its link, is read again as it was first written: so is the last one,
+        which has none after it. A number that is missing is left out.
+        """
+        return self._reading(lambda: self._entries_from(max(sequence, 1), limit))
+
+    def entries_since(self, moment: datetime.datetime) -> Iterator[Entry]:
+        """Yield the entries from the first one on that was written at that time or later.
+
+        It is found by halving, so that few of those before are fetched; writers' clocks may differ a little.
+        """
+        numbers = range(1, self._reading(self.tail)[0] + 1)
+        first = bisect_left(numbers, moment, key=self._time_of) + 1
+        for start in range(first, len(numbers) + 1, _PAGE):
+            yield from self.entries_from(start, _PAGE)
+
+    def _time_of(self, sequence: int) -> datetime.datetime:
+        entry = self._reading(lambda: _parse(self.objects.find(_key(sequence))))
+        return datetime.datetime.fromisoformat(entry["time"] if entry else _BEFORE_ALL)
+
+    def _entries_from(self, first: int, limit: int) -> list[Entry]:
+        numbers = range(first, min(self.tail()[0], first + limit - 1) + 1)
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            newest = pool.map(lambda number: _parse(self.objects.find(_key(number))), numbers)
+            found = dict(zip(numbers, newest, strict=True))
+        for number in reversed(numbers):  # backwards: whoever vouches has been read as it was by then
+            if not _vouched(found[number], found.get(number + 1)):
+                found[number] = self._first_written(number)
+        return [entry for entry in found.values() if entry is not None]
+
+    def _first_written(self, sequence: int) -> Entry | None:
+        return _parse(self.objects.first_written(_key(sequence)))
+
+    def _exists_after(self, sequence: int) -> bool:
+        answer = self.objects.s3.list_objects_v2(
+            Bucket=self.bucket, Prefix=PREFIX, StartAfter=_key(sequence), MaxKeys=1
+        )
+        return bool(answer.get("KeyCount", 0))
+
+    # --------------------------------------------------------------------------------------- as a whole
+
+    def read(self) -> dict[str, bytes]:
+        """Return every entry's file name and bytes as they were first written, in order.
+
+        Of an entry that was written over, the oldest version is the entry; `overwrites` tells of the rest.
+        """
+        return self._reading(self._read)
+
+    def _read(self) -> dict[str, bytes]:
+        oldest = self.objects.oldest(PREFIX)
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            bodies = pool.map(self.objects.get, oldest, oldest.values())
+            return {key.removeprefix(PREFIX): body for key, body in zip(oldest, bodies, strict=True)}
+
+    def entries(self) -> list[Entry]:
+        """Return every entry that is JSON, in order."""
+        return [json.loads(data) for data in self.read().values()]
+
+    def overwrites(self) -> list[Overwrite]:
+        """Return the entries that somebody wrote over or deleted; the lock keeps the originals."""
+        return self._reading(self._overwrites)
+
+    def _overwrites(self) -> list[Overwrite]:
+        versions: dict[str, int] = {}
+        for version in self.objects.versions(PREFIX):
+            versions[version["Key"]] = versions.get(version["Key"], 0) + 1
+        deleted = {marker["Key"] for marker in self.objects.versions(PREFIX, "DeleteMarkers")}
+        suspects = sorted({key for key, count in versions.items() if count > 1} | deleted)
+        return [Overwrite(key.removeprefix(PREFIX), versions.get(key, 0), key in deleted) for key in suspects]
+
+    def verify(self, head: str | None = None) -> chain.Report:
+        """Check the live chain, and that no entry was written over or deleted."""
+        return self._verify(self.read(), head)
+
+    def _verify(self, files: Mapping[str, bytes], head: str | None) -> chain.Report:
+        report = chain.verify(files, head=head)
+        tampered = tuple(
+            chain.Finding(
+                name=each.name,
+                kind="missing" if each.deleted else "changed",
+                what="somebody deleted it; the lock keeps the original"
+                if each.deleted
+                else f"somebody wrote over it ({each.versions} versions); the lock keeps the original",
+            )
+            for each in self.overwrites()
+        )
+        return chain.Report(report.entries, report.head, report.findings + tampered)
+
+    def export(self, folder: Path) -> chain.Report:
+        """Write the whole chain to `folder` with the program that verifies it, and return its verification.
+
+        The folder gets `ledger/*.json`, `export.json` and `chain.py`. Raises UserError if it is not empty.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError.of(f"{folder} is not an empty folder", "name a new one", path="--to")
+        files = self.read()  # once: an entry that is appended meanwhile belongs to the next export
+        report = self._verify(files, None)
+        (folder / "ledger").mkdir(parents=True)
+        for name, data in files.items():
+            (folder / "ledger" / name).write_bytes(data)
+        about = {"bucket": self.bucket, "first": 1, "last": report.entries, "head": report.head}
+        (folder / chain.EXPORT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        (folder / "chain.py").write_bytes(Path(chain.__file__).read_bytes())
+        return report
+
+    def _reading(self, read: Callable[[], Read]) -> Read:
+        """Return what `read` returns; raises LedgerError where the bucket refuses."""
+        try:
+            return read()
+        except Exception as error:
+            if not aws.is_cloud_error(error):
+                raise
+            raise LedgerError(f"the ledger s3://{self.bucket} can't be read ({error})") from error
+
+
+def _key(sequence: int) -> str:
+    return PREFIX + chain.entry_name(sequence)
+
+
+def _parse(data: bytes | None) -> Entry | None:
+    """Return the entry, None for what is none: `verify` says what is wrong with it."""
+    try:
+        entry = json.loads(data or b"")
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("sequence"), int) else None
+
+
+def _vouched(entry: Entry | None, following: Entry | None) -> bool:
+    """Return whether the next entry is linked to this one as it is here."""
+    if entry is None or following is None:
+        return False
+    return bool(following.get("prev_hash") == chain.entry_hash(entry))

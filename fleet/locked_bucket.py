@@ -1,0 +1,61 @@
+"""Objects of the write-once bucket as they were first written, whatever somebody has put over them since.
+
+Object Lock keeps every version until its time is over, but a newer one, or a delete marker, may lie on top of
+it and be what a plain GetObject answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fleet import aws
+
+
+class LockedBucket:
+    """One bucket with versions."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        """Take the bucket's name and a client of its region."""
+        self.s3 = s3
+        self.name = bucket
+
+    def versions(self, prefix: str, kind: str = "Versions") -> Iterator[dict[str, Any]]:
+        """Yield the versions below the prefix as S3 lists them: by key, newest first.
+
+        `kind` may be `DeleteMarkers`, which are listed apart.
+        """
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        for page in pages:
+            yield from page.get(kind, [])
+
+    def oldest(self, prefix: str) -> dict[str, str]:
+        """Return the id of the first version of each key below the prefix, by key in order."""
+        found: dict[str, str] = {}
+        for version in self.versions(prefix):
+            found[version["Key"]] = version["VersionId"]  # newest first: the last one seen is the oldest
+        return dict(sorted(found.items()))
+
+    def get(self, key: str, version: str | None = None) -> bytes:
+        """Return an object's content, by default that of its newest version."""
+        which = {"VersionId": version} if version else {}
+        return bytes(self.s3.get_object(Bucket=self.name, Key=key, **which)["Body"].read())
+
+    def find(self, key: str) -> bytes | None:
+        """Return the content of the newest version, None where there is no such key or it was deleted."""
+        try:
+            return self.get(key)
+        except Exception as error:
+            if aws.error_code(error) != "NoSuchKey":
+                raise
+            return None
+
+    def first_written(self, key: str) -> bytes | None:
+        """Return the content of the first version of a key, None where there never was one."""
+        version = self.oldest(key).get(key)
+        return self.get(key, version) if version else None
+
+    def signed(self, key: str, version: str) -> tuple[bytes, str]:
+        """Return an object's content and the signature, in hex, CloudTrail put beside it."""
+        answer = self.s3.get_object(Bucket=self.name, Key=key, VersionId=version)
+        return bytes(answer["Body"].read()), str(answer["Metadata"].get("signature", ""))
