@@ -28,6 +28,7 @@ EXTENSIONS: tuple[str, ...] = (
     "object_lock",
     "key_rotation",
     "trails",
+    "trail_files",
     "serial_console",
     "efs",
     "fsx",

@@ -32,6 +32,7 @@ from sandbox.faults import Fault, Faults
 from sandbox.iam.decisions import DECISIONS
 from sandbox.iam.enforcement import Authority
 from sandbox.iam.sessions import SESSIONS
+from sandbox.witness import Witness
 
 ADMIN_PATH = "/_sandbox/"
 _LOG_LENGTH = 5000
@@ -62,6 +63,8 @@ class Middleware:
         """Answers the emulated nodes' questions for their metadata."""
         self.pages: dict[tuple[str, str], Callable[[bytes], object]] = {}
         """Pages of `/_sandbox/` that others add: method and name -> from the body to what is sent as JSON."""
+        self.witnesses: list[Witness] = []
+        """Who is told of each call; others add themselves."""
         self._log: deque[Logged] = deque(maxlen=_LOG_LENGTH)
         self._gaps: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -117,6 +120,14 @@ class Middleware:
 
     def _answer(self, call: Call, environ: dict[str, Any]) -> Response:
         """Return moto's answer, or the refusal of a call that is not allowed."""
+        for witness in self.witnesses:
+            witness.asked()
+        response = self._answer_allowed(call, environ)
+        for witness in self.witnesses:
+            witness.answered(environ, call, response)
+        return response
+
+    def _answer_allowed(self, call: Call, environ: dict[str, Any]) -> Response:
         refusal = self.authority.refuse(environ, call)
         if refusal is None:
             response = Response.from_app(self.app, environ, buffered=True)

@@ -12,6 +12,7 @@ from sandbox.faults import Faults
 from sandbox.functions import Functions
 from sandbox.nodes import Nodes
 from sandbox.store import store as store
+from sandbox.witness import Witness
 
 Pages = dict[tuple[str, str], Callable[[bytes], object]]
 """What `/_sandbox/` answers: method and name -> a function from the body to what is sent as JSON."""
@@ -29,6 +30,8 @@ class Parts:
     """Held while moto answers; who looks into its stores from elsewhere takes it."""
     pages: Pages
     """Pages of `/_sandbox/` that extensions add."""
+    witnesses: list[Witness]
+    """Told of each call; extensions add theirs."""
 
     @contextmanager
     def out_of_turn(self) -> Iterator[None]:

@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
             functions=Functions(place, app.clock, lambda: nodes.endpoint),
             turn=app.turn,
             pages=app.pages,
+            witnesses=app.witnesses,
         )
     )
     _record(place, server.port, options, nodes)

@@ -6,30 +6,33 @@ actions; drop this when it has them. Who may begin one is decided before, in `sa
 
 from __future__ import annotations
 
+import json
 import secrets
-from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ssm.responses import SimpleSystemManagerResponse
 
+from sandbox.clock import Clock
 from sandbox.extensions.run_command import SsmError
 from sandbox.iam.callers import Caller, caller_of
 from sandbox.iam.services.ssm import DEFAULT_SESSION_DOCUMENT
 from sandbox.iam.sessions import SESSIONS
+from sandbox.locked_objects import put_locked
 from sandbox.nodes import Nodes
 from sandbox.parts import Parts, store
 
 TAGS = "Tags"
 """Where a session keeps its tags, which Session Manager sets and policies ask for."""
 _OF_AWS = "AWS-Start"
+_NO_SHELL = "The embedded cloud has no shell: nothing was typed."
 
 
 class NodeSessions:
     """The actions; a moto response object is the request."""
 
-    def __init__(self, nodes: Nodes) -> None:
-        self.nodes = nodes
+    def __init__(self, nodes: Nodes, clock: Clock) -> None:
+        self.nodes, self.clock = nodes, clock
 
     def start_session(self, request: Any) -> ActionResult:
         """StartSession, on a node whose agent answers."""
@@ -44,7 +47,7 @@ class NodeSessions:
             "SessionId": session_id,
             "Target": target,
             "Status": "Connected",
-            "StartDate": datetime.now(UTC),
+            "StartDate": self.clock.now(),
             "DocumentName": document,
             "Owner": caller.principal.arn,
             "Reason": request._get_param("Reason") or "",
@@ -66,7 +69,8 @@ class NodeSessions:
         if session is None:
             raise SsmError("DoesNotExistException", f"Session {session_id} does not exist")
         if session["Status"] != "Terminated":
-            session |= {"Status": "Terminated", "EndDate": datetime.now(UTC)}
+            session |= {"Status": "Terminated", "EndDate": self.clock.now()}
+            _write_transcript(request, session)
         return ActionResult({"SessionId": session_id})
 
     def describe_sessions(self, request: Any) -> ActionResult:
@@ -84,7 +88,7 @@ class NodeSessions:
 
 def install(parts: Parts) -> None:
     """Give moto's responses class the actions."""
-    sessions = NodeSessions(parts.nodes)
+    sessions = NodeSessions(parts.nodes, parts.clock)
     SimpleSystemManagerResponse.start_session = lambda request: sessions.start_session(request)
     SimpleSystemManagerResponse.terminate_session = lambda request: sessions.terminate_session(request)
     SimpleSystemManagerResponse.describe_sessions = lambda request: sessions.describe_sessions(request)
@@ -113,3 +117,18 @@ def _require_document(request: Any, name: str) -> None:
     documents = request.ssm_backend._get_documents(bare)  # raises InvalidDocument
     if documents.find().document_type != "Session":
         raise SsmError("InvalidDocument", f"{bare} is not a Session document")
+
+
+def _write_transcript(request: Any, session: dict[str, Any]) -> None:
+    """Write what the agent does at a session's end, where its document names a bucket; nothing was typed."""
+    name = session["DocumentName"].rsplit("/", 1)[-1]
+    if name == DEFAULT_SESSION_DOCUMENT or name.startswith(_OF_AWS):
+        return
+    content = request.ssm_backend._get_documents(name).find().content
+    inputs = (json.loads(content) if isinstance(content, str) else content).get("inputs", {})
+    if not inputs.get("s3BucketName"):
+        return
+    key = "/".join(each for each in (inputs.get("s3KeyPrefix"), f"{session['SessionId']}.log") if each)
+    begun, ended = (f"{session[each]:%Y-%m-%d %H:%M:%S%z}" for each in ("StartDate", "EndDate"))
+    text = f"Script started on {begun}\n{_NO_SHELL}\nScript done on {ended}\n"
+    put_locked(request.current_account, request.partition, inputs["s3BucketName"], key, text.encode())
