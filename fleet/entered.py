@@ -1,0 +1,145 @@
+"""Who was in a machine: the trail, Session Manager, its transcripts and the ledger joined into one timeline.
+
+Each row says by what it is borne out and how much is known of what was done. What nobody looked at, and how
+far the record reaches by now, is part of the answer: an empty timeline alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from fleet import aws
+from fleet.entry_kinds import ENDED
+from fleet.entry_rows import (
+    Row,
+    rows_of_calls,
+    run_of,
+    runs_by_id,
+    with_ends,
+    with_runs,
+    with_sessions,
+    with_transcript,
+)
+from fleet.machine_facts import MachineFacts, machine_facts
+from fleet.node_sessions import KEPT_DAYS, NodeSession, list_sessions
+from fleet.session import Session
+from fleet.trail import TrailEvent, read_trail
+from fleet.trail_digests import TrailReport, verify_trail
+from stacks import naming
+from stacks.environment import EnvironmentSpec
+
+BACK = datetime.timedelta(days=KEPT_DAYS)
+"""How far it looks back on a machine that EC2 has forgotten, and for the submission of a run."""
+_BEFORE_START = datetime.timedelta(minutes=1)
+NEVER_LOOKED_AT = (
+    "flow logs: whether traffic reached the machine that belongs to none of these rows",
+    "calls that the machine's own role made from elsewhere",
+)
+"""What the timeline does not join, whatever there is of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """Everything that is on record of one machine in a period."""
+
+    instance: str
+    since: datetime.datetime
+    until: datetime.datetime
+    rows: tuple[Row, ...]
+    findings: tuple[str, ...]
+    """What somebody has to explain."""
+    gaps: tuple[str, ...]
+    """What was not looked at, or cannot be known yet."""
+
+
+def entered(
+    session: Session,
+    instance_id: str,
+    since: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
+) -> Timeline:
+    """Return who entered the machine, by default since it was started and until now (UTC).
+
+    Raises UserError for what is not a machine's id, LedgerError where the ledger can't be read.
+    """
+    machine = machine_facts(session, instance_id)
+    until = until or datetime.datetime.now(datetime.UTC)
+    since = since or (machine.started - _BEFORE_START if machine.started else until - BACK)
+    region = session.spec.region
+    report = verify_trail(session, since, until, region=region)
+    calls = [each for each in read_trail(session, since, until, region=region) if _is_about(each, machine)]
+    listed, trouble = _listed(session, instance_id)
+    rows = _rows(session, calls, [each for each in listed if since <= each.began < until], report)
+    return Timeline(
+        instance=instance_id,
+        since=since,
+        until=until,
+        rows=tuple(rows),
+        findings=(*_findings(rows), *map(str, report.findings)),
+        gaps=(*trouble, *_gaps(machine, report, region, until), *NEVER_LOOKED_AT),
+    )
+
+
+def _rows(
+    session: Session, calls: list[TrailEvent], listed: list[NodeSession], report: TrailReport
+) -> list[Row]:
+    """Return the rows by their times, each with all that is known of it."""
+    document = naming.account_name(session.account.organization, naming.SESSION_DOCUMENT)
+    rows = with_sessions(rows_of_calls(calls, document, report.intact), listed, document)
+    rows = [with_transcript(session.ledger.objects, row) for row in with_ends(rows, calls)]
+    if commands := [each for each in calls if run_of(each)]:
+        asked = session.ledger.entries_since(min(each.time for each in commands) - BACK)
+        head_role = naming.environment_role(session.spec.name, naming.ROLE_HEAD, session.spec.region)
+        rows = with_runs(rows, commands, runs_by_id(asked), _documents(session.spec), head_role)
+    return sorted(rows, key=lambda row: row.time)
+
+
+def _documents(spec: EnvironmentSpec) -> frozenset[str]:
+    """Return the documents by which fleetform commands the machines of the environment for runs."""
+    teams = ("", *spec.further_teams)
+    of_heads = (
+        each(spec.name, team) for each in (naming.run_document, naming.queue_document) for team in teams
+    )
+    return frozenset((*of_heads, naming.node_document(spec.name)))
+
+
+def _is_about(event: TrailEvent, machine: MachineFacts) -> bool:
+    if (event.source, event.name) == ENDED:
+        return True  # it names the session alone, and is joined by it
+    return event.names(*machine.things) or machine.is_target(event.request.get("targets"))
+
+
+def _listed(session: Session, instance_id: str) -> tuple[list[NodeSession], list[str]]:
+    """Return Session Manager's own sessions, and why they could not be had where they could not."""
+    try:
+        return list(list_sessions(session, instance_id)), []
+    except Exception as error:
+        if not aws.is_cloud_error(error):
+            raise
+        return [], [f"Session Manager's own list of sessions: {error}"]
+
+
+def _findings(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        when, who = f"{row.time:%Y-%m-%d %H:%M:%S}Z", row.person or row.who or "somebody"
+        if row.is_entry and not row.person:
+            yield f"{when}: {who} {row.what}, and nothing says which person that is"
+        if row.completeness == "recording missing":
+            yield f"{when}: {who} {row.what}, and there is no transcript of it"
+        if row.completeness in ("tunnel only", "not recorded"):
+            yield f"{when}: {who} {row.what}, and what was done is not recorded"
+
+
+def _gaps(machine: MachineFacts, report: TrailReport, region: str, until: datetime.datetime) -> Iterator[str]:
+    if not machine.found:
+        yield "EC2 has forgotten the machine: commands by tags, its disks and its address cannot be told"
+    yield from report.unchecked
+    reach = report.reach.get(region)
+    if reach is None and not report.waiting:
+        yield f"the trail has no file of {region} for this time"
+    elif reach is None:
+        yield "CloudTrail's signed digest of this time has not come yet"
+    elif reach < until:
+        yield f"CloudTrail's signed digests reach to {reach:%Y-%m-%d %H:%M:%S}Z"
