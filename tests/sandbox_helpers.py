@@ -6,6 +6,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from fleet.aws import client
@@ -19,19 +20,26 @@ Found = TypeVar("Found")
 
 
 def api(cloud: Cloud, service: str) -> Any:
-    """Return a client for the service."""
-    return client(cloud, service, REGION)
+    """Return a client for the service, always the same one: making one takes longer than a call."""
+    return _client(cloud.name, tuple(sorted(cloud.variables.items())), service)
+
+
+@lru_cache(maxsize=64)
+def _client(name: str, variables: tuple[tuple[str, str], ...], service: str) -> Any:
+    return client(Cloud(name, dict(variables)), service, REGION)
 
 
 def wait_for(look: Callable[[], Found | None], seconds: float = 30) -> Found:
     """Return what `look` finds, as soon as it is truthy."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.02
     while True:
         found = look()
         if found:
             return found
         assert time.monotonic() < deadline, f"nothing after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        # Looks are calls of the cloud, which shares its cores with what is waited for.
+        pause = min(1.5 * pause, 0.25)
 
 
 def run_instances(cloud: Cloud, count: int = 1, user_data: str = "", **tags: str) -> list[str]:

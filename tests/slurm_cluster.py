@@ -323,11 +323,13 @@ def wait_until(
     there: Callable[[], bool], what: str, seconds: float = _START_SECONDS, told: Callable[[], object] = str
 ) -> None:
     """Wait until something holds. Raises TimeoutError after `seconds`, with what it looked like last."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.05
     while not there():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}; {told()}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        # Looks are programs and calls, which share their cores with what is waited for.
+        pause = min(1.2 * pause, 0.15)
 
 
 def kill_marked(variable: str, value: str, *, within: Path | None = None) -> None:
