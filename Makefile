@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 4
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export CHECKPOINT_DISABLE := 1
@@ -27,8 +28,11 @@ lint: $(VENV)/dev.installed
 types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
+# Many tests wait for a cloud or a cluster: more of them at a time than there are cores. Each process computes with
+# one thread, for several with one for each core would wait for each other's.
+unit: export OMP_NUM_THREADS := 1
 unit: $(VENV)/dev.installed node_modules/.installed
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/dev.installed node_modules/.installed
 	$(INSTALL) '.[benchmarks]'

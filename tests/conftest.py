@@ -1,8 +1,9 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that several rooms' tests share, and the order in which files begin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,30 @@ import pytest
 from fleet.cloud import Cloud, choose_cloud
 from fleet.project import Project
 from sandbox import daemon
+
+KINDS = ("terraform", "slurm", "torch", "sandbox")
+"""Markers of what takes long, the longest first."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the files that take long begin first where several workers share them (pytest-xdist)."""
+    if not hasattr(config, "workerinput"):
+        return
+    marks: dict[Path, set[str]] = {}
+    for item in items:
+        marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
+    places = {file: place for place, file in enumerate(_in_order(marks))}
+    items.sort(key=lambda item: places[item.path])
+
+
+def _in_order(marks: Mapping[Path, Set[str]]) -> list[Path]:
+    """Return the files: those that compute (terraform) and those that wait (slurm) in turn, then others."""
+    of_kind: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}
+    for file, own in marks.items():
+        of_kind[next((kind for kind in KINDS if kind in own), "")].append(file)
+    turns = zip_longest(of_kind["terraform"], of_kind["slurm"])
+    first = [file for turn in turns for file in turn if file]
+    return [*first, *of_kind["torch"], *of_kind["sandbox"], *of_kind[""]]
 
 
 @pytest.fixture(scope="session")
