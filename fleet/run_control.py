@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from fleet.at_once import each_at_once
 from fleet.clock import seconds_since, utc_now
 from fleet.errors import ActError
 from fleet.follow import follow
 from fleet.job_queueing import SLURM
 from fleet.lost import Look, is_lost
+from fleet.run_index import RunIndex
 from fleet.run_store import RunStore
-from fleet.runs import RunStatus, active_runs, find_run, list_runs, read_run
+from fleet.runs import RunStatus, find_run, read_run
 
 _WITHOUT_A_WORD = "its dispatcher on the head node ended without a word"
 _RECORDING = "recording"
@@ -145,27 +146,46 @@ def _is_settled(marker: dict[str, Any]) -> bool:
     return marker.get("state") != _RECORDING or seconds_since(marker["time"]) < _RECORDING_SECONDS
 
 
-def settle_all(store: RunStore, ledger: LedgerLike) -> list[RunStatus]:
-    """End the lost runs, record every ended one, and return all runs as they then stand, newest first."""
-    active, look = active_runs(store), Look(store)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        lost = list(pool.map(lambda run: is_lost(store, run, look), active))
+def settle_all(store: RunStore, ledger: LedgerLike, index: RunIndex | None = None) -> list[RunStatus]:
+    """End the lost runs, record every ended one, and return all runs as they then stand, newest first.
+
+    With an index that remembers ended runs, these are neither read again nor looked up again in the ledger.
+    """
+    index = index or RunIndex(store)
+    index.read_all()
+    settle_known(store, ledger, index)
+    return index.known()
+
+
+def settle_known(store: RunStore, ledger: LedgerLike, index: RunIndex) -> None:
+    """End the lost runs and record every ended one, of those that the index has read."""
+    look = Look(store)
+    active = [run for run in index.known() if run.active]
+    lost = each_at_once(lambda run: is_lost(store, run, look), active)
     for run in (run for run, gone in zip(active, lost, strict=True) if gone):
         end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
-    runs = list_runs(store)
-    ended = [run for run in runs if not run.active]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        markers = list(pool.map(lambda run: store.get_json(run.run_id, settled_name(run)), ended))
+        index.look_at(run.run_id)
+    ended = [run for run in index.known() if not run.active and not index.is_recorded(run)]
+    markers = each_at_once(lambda run: store.get_json(run.run_id, settled_name(run)), ended)
     for run, marker in zip(ended, markers, strict=True):
         if marker is None or not _is_settled(marker):
-            settle(store, ledger, run)
-    return runs
+            recorded = settle(store, ledger, run)
+        else:
+            recorded = marker.get("state") != _RECORDING
+        if recorded:
+            index.note_recorded(run)
+    index.save()
 
 
 def wait_for_end(store: RunStore, ledger: LedgerLike, run_id: str) -> RunStatus:
     """Wait until the run has ended, or is lost and ended by us; record its end and return how it stands."""
     for _ in follow(store, run_id):
         pass
+    return settle_one(store, ledger, run_id)
+
+
+def settle_one(store: RunStore, ledger: LedgerLike, run_id: str) -> RunStatus:
+    """End the run where it is lost, record its end where it has one, and return how it stands."""
     run = read_run(store, run_id)
     if run.active and is_lost(store, run):
         end_lost(store, run, "FAILED", _WITHOUT_A_WORD)

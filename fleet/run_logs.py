@@ -5,12 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from fleet import aws
-from fleet.run_store import MISSING, RunStore
+from fleet.run_store import MISSING
 
 LOGS = "logs/"
 _LOG = re.compile(r"logs/node-(\d+)\.log(?:\.part-(\d+))?")
+
+
+class RunFiles(Protocol):
+    """What reading along takes of a RunStore."""
+
+    def changed(self, run_id: str, name: str, etag: str = "", start: int = 0) -> tuple[bytes, str] | None:
+        """Return a file where it is another one than that of the ETag."""
+
+    def sizes(self, run_id: str, prefix: str = "") -> dict[str, int]:
+        """Return the size of each object whose name starts so."""
+
+    def get_from(self, run_id: str, name: str, offset: int, most: int | None = None) -> bytes:
+        """Return what a file has from an offset on."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +71,18 @@ def extent(pieces: list[Piece]) -> int:
     return end
 
 
-def read_from(store: RunStore, run_id: str, pieces: list[Piece], offset: int) -> bytes:
-    """Return what a log has from `offset` on, as far as the pieces reach.
+def read_from(
+    store: RunFiles, run_id: str, pieces: list[Piece], offset: int, most: int | None = None
+) -> bytes:
+    """Return what a log has from `offset` on, as far as the pieces reach, or so many bytes of it.
 
     Parts are joined and removed while we read: then it ends there, and the next look finds the rest.
     """
     body = b""
-    while (piece := piece_at(pieces, offset + len(body))) is not None:
+    while (piece := piece_at(pieces, offset + len(body))) is not None and (most is None or len(body) < most):
+        rest = None if most is None else most - len(body)
         try:
-            found = store.get_from(run_id, piece.name, offset + len(body) - piece.start)
+            found = store.get_from(run_id, piece.name, offset + len(body) - piece.start, rest)
         except Exception as error:
             if aws.error_code(error) not in MISSING:
                 raise

@@ -31,12 +31,12 @@ class RunNumbers:
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
         """Return the steps at which the metric was logged, and its values."""
-        found = [(line["step"], line[name]) for line in self.metrics if _is_number(line.get(name))]
+        found = [(line["step"], line[name]) for line in self.metrics if is_number(line.get(name))]
         return [float(step) for step, _ in found], [float(value) for _, value in found]
 
     def names(self) -> set[str]:
         """Return the names of all metrics that hold numbers."""
-        return {name for line in self.metrics for name, value in line.items() if _is_number(value)}
+        return {name for line in self.metrics for name, value in line.items() if is_number(value)}
 
     @property
     def unit(self) -> str:
@@ -60,7 +60,7 @@ def read_folder(folder: Path, usd_per_hour: float | None = None, name: str = "")
         history = read_history(folder / GOODPUT)
         price = usd_per_hour if usd_per_hour is not None else _price(folder)
         ledger, events = reckon(history, price), history.events
-    lines = [line for line in _lines(folder / METRICS) if _is_number(line.get("step"))]
+    lines = [line for line in _lines(folder / METRICS) if is_number(line.get("step"))]
     return RunNumbers(
         name=name or folder.resolve().name,
         metrics=tuple(sorted(lines, key=lambda line: line["step"])),
@@ -76,6 +76,18 @@ def read_stored(store: RunStore, run_id: str, usd_per_hour: float | None = None)
     Raises UserError where there is no such run, or it has told no numbers yet.
     """
     read_run(store, run_id)
+    found = find_stored(store, run_id, usd_per_hour)
+    if found is None:
+        raise UserError.of(
+            f"the run {run_id} has told no numbers yet: it has neither {METRICS} nor {GOODPUT}",
+            "wait until it trains; a program of your own tells some when it uses trainer.run",
+            path="RUN",
+        )
+    return found
+
+
+def find_stored(store: RunStore, run_id: str, usd_per_hour: float | None = None) -> RunNumbers | None:
+    """Return the numbers of a run from its environment's bucket, or None where it has told none yet."""
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for name in (METRICS, GOODPUT, SUMMARY, RUN, LEDGER):
@@ -84,20 +96,16 @@ def read_stored(store: RunStore, run_id: str, usd_per_hour: float | None = None)
                 (Path(folder) / name).write_bytes(body)
                 found.append(name)
         if METRICS not in found and GOODPUT not in found:
-            raise UserError.of(
-                f"the run {run_id} has told no numbers yet: it has neither {METRICS} nor {GOODPUT}",
-                "wait until it trains; a program of your own tells some when it uses trainer.run",
-                path="RUN",
-            )
+            return None
         return read_folder(Path(folder), usd_per_hour, run_id)
 
 
 def _price(folder: Path) -> float | None:
     """Return what the run's machines cost an hour together, where somebody has told."""
     run, ledger = _object(folder / RUN), _object(folder / LEDGER)
-    if _is_number(run.get("price_usd_per_hour")) and _is_number(run.get("nodes")):
+    if is_number(run.get("price_usd_per_hour")) and is_number(run.get("nodes")):
         return float(run["price_usd_per_hour"]) * float(run["nodes"])
-    return float(ledger["usd_per_hour"]) if _is_number(ledger.get("usd_per_hour")) else None
+    return float(ledger["usd_per_hour"]) if is_number(ledger.get("usd_per_hour")) else None
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -121,7 +129,7 @@ def _object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """Return whether it is a finite number."""
     return (
         isinstance(value, int | float)

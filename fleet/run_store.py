@@ -72,17 +72,30 @@ class RunStore:
                 found[node] = str(json.loads(body)["run_id"])
         return found
 
-    def run_ids(self) -> list[str]:
-        """Return every run's id, newest first."""
+    def run_ids(self, since: str = "") -> list[str]:
+        """Return the runs' ids, newest first: every one, or those from a time on, `20261122-113449`.
+
+        Then it takes a page or two for each team, however many runs there are.
+        """
         prefix = f"runs/{self.team}-" if self.team else "runs/"
-        query = {"Bucket": self.bucket, "Prefix": prefix, "Delimiter": "/"}
-        found = [
-            prefix["Prefix"].split("/")[1]
-            for page in self._pages(query)
-            for prefix in page.get("CommonPrefixes", [])
-        ]
-        # `runs/.speedup/` holds trials, which are no run's.
-        return sorted((each for each in found if not each.startswith(".")), key=_by_time, reverse=True)
+        after, known, found = prefix + since, set[str](), list[str]()
+        while after:
+            query = {"Bucket": self.bucket, "Prefix": prefix, "Delimiter": "/", "StartAfter": after}
+            after = ""
+            for run_id in self._listed_ids(query):
+                team = "" if self.team else _team_of(run_id)
+                if team not in known and team and since:  # its ids begin anew: go on where they are new
+                    known.add(team)
+                    after = f"{prefix}{team}-{since}"
+                    break
+                found.append(run_id)
+        return sorted(found, key=by_time, reverse=True)
+
+    def _listed_ids(self, query: dict[str, str]) -> Iterator[str]:
+        for page in self._pages(query):
+            names = (each["Prefix"].split("/")[1] for each in page.get("CommonPrefixes", []))
+            # `runs/.speedup/` holds trials, which are no run's.
+            yield from (name for name in names if not name.startswith("."))
 
     def sizes(self, run_id: str, prefix: str = "") -> dict[str, int]:
         """Return the size in bytes of each object of the run whose name starts so, by its name in the run."""
@@ -114,12 +127,29 @@ class RunStore:
         """Return a file of the run directory with its ETag, or None where there is none."""
         return self._read(f"runs/{run_id}/{name}")
 
+    def changed(self, run_id: str, name: str, etag: str = "", start: int = 0) -> tuple[bytes, str] | None:
+        """Return a file from the byte `start` on, with its ETag; both empty where it is not longer than that.
+
+        None where it still has the ETag that the caller knows, or is not there.
+        """
+        conditions = {"IfNoneMatch": etag} if etag else {}
+        if start:
+            conditions["Range"] = f"bytes={start}-"
+        try:
+            return self._read(f"runs/{run_id}/{name}", **conditions)
+        except Exception as error:
+            if aws.error_code(error) == "304":
+                return None
+            if aws.error_code(error) == "InvalidRange":
+                return b"", ""
+            raise
+
     def read_object(self, key: str) -> bytes | None:
         """Return an object of the bucket that belongs to no run, or None where there is none."""
         found = self._read(key)
         return found[0] if found else None
 
-    def _read(self, key: str) -> tuple[bytes, str] | None:
+    def _read(self, key: str, **conditions: str) -> tuple[bytes, str] | None:
         """Return an object with its ETag, or None where there is none.
 
         S3 refuses what is not there to those who may not list all: it may have come before we list it.
@@ -127,7 +157,7 @@ class RunStore:
         refused = False
         while True:
             try:
-                answer = self.s3.get_object(Bucket=self.bucket, Key=key)
+                answer = self.s3.get_object(Bucket=self.bucket, Key=key, **conditions)
             except Exception as error:
                 code = aws.error_code(error)
                 if code in MISSING or (code == "AccessDenied" and self._is_absent(key)):
@@ -146,10 +176,10 @@ class RunStore:
             return False
         return all(item["Key"] != key for item in listed.get("Contents", ()))
 
-    def get_from(self, run_id: str, name: str, offset: int) -> bytes:
-        """Return what the file has from `offset` on; it must be longer than that."""
-        key = f"runs/{run_id}/{name}"
-        answer = self.s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-")
+    def get_from(self, run_id: str, name: str, offset: int, most: int | None = None) -> bytes:
+        """Return what the file has from `offset` on, or so many bytes of it; it must be longer."""
+        key, last = f"runs/{run_id}/{name}", "" if most is None else offset + most - 1
+        answer = self.s3.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{last}")
         return bytes(answer["Body"].read())
 
     def get_json(self, run_id: str, name: str) -> dict[str, Any] | None:
@@ -191,7 +221,18 @@ class RunStore:
         self.s3.delete_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
 
 
-def _by_time(run_id: str) -> tuple[str, int]:
+def _team_of(run_id: str) -> str:
+    """Return the further team that the id begins with, "" for the environment's own."""
+    found = _OF_A_TEAM.match(run_id)
+    return found[0].removesuffix("-") if found else ""
+
+
+def is_task(run_id: str) -> bool:
+    """Return whether the run is a task of an array."""
+    return _TASK.fullmatch(_OF_A_TEAM.sub("", run_id)) is not None
+
+
+def by_time(run_id: str) -> tuple[str, int]:
     """Return what sorts ids by their time, whatever team they are of, and an array's tasks by their index."""
     plain = _OF_A_TEAM.sub("", run_id)
     task = _TASK.fullmatch(plain)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet import aws
+from fleet.at_once import each_at_once
 from fleet.clock import seconds_between, seconds_since
 from fleet.run_store import FINAL_EVENTS, RunStore
 from stacks.problems import UserError, nearest
@@ -46,6 +47,8 @@ class RunStatus:
     """The array that it is a task of, "" for a run of its own."""
     tasks: int = 0
     """How many tasks it has, where it is an array."""
+    claimed: str | None = None
+    """When it got its nodes, from which on they cost."""
 
     @property
     def active(self) -> bool:
@@ -66,9 +69,7 @@ class RunStatus:
 
 def list_runs(store: RunStore, limit: int | None = None) -> list[RunStatus]:
     """Return the runs, newest first."""
-    ids = store.run_ids()[:limit]
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        found = pool.map(lambda run_id: find_run(store, run_id), ids)
+    found = each_at_once(lambda run_id: find_run(store, run_id), store.run_ids()[:limit])
     return [run for run in found if run is not None]
 
 
@@ -93,7 +94,11 @@ def active_runs(store: RunStore) -> list[RunStatus]:
 
 def read_events(store: RunStore, run_id: str) -> list[dict[str, Any]]:
     """Return the run's events, oldest first."""
-    body = store.get(run_id, "events.jsonl") or b""
+    return parse_events(store.get(run_id, "events.jsonl") or b"")
+
+
+def parse_events(body: bytes) -> list[dict[str, Any]]:
+    """Return the events of an `events.jsonl`, oldest first."""
     return [json.loads(line) for line in body.decode().splitlines() if line.strip()]
 
 
@@ -183,10 +188,13 @@ def running_machines(store: RunStore, instance_ids: list[str]) -> set[str]:
 def find_run(store: RunStore, run_id: str) -> RunStatus | None:
     """Return one run, or None where there is none of that id."""
     run = store.get_json(run_id, "run.json")
-    if run is None:
-        return None
+    return run_status(run_id, run, read_events(store, run_id)) if run is not None else None
+
+
+def run_status(run_id: str, run: Mapping[str, Any], history: list[dict[str, Any]]) -> RunStatus:
+    """Return how a run stands by its `run.json` and the events of all its attempts."""
     attempt = int(run.get("attempt", 1))
-    events = events_of(read_events(store, run_id), attempt)
+    events = events_of(history, attempt)
     last: dict[str, Any] = events[-1] if events else {"event": SUBMITTED, "detail": {}}
     by_name = {event["event"]: event for event in events}
     detail = last["detail"]
@@ -207,4 +215,5 @@ def find_run(store: RunStore, run_id: str) -> RunStatus | None:
         team=str(run.get("team") or ""),
         array_of=str(run.get("array_of") or ""),
         tasks=array["last"] - array["first"] + 1 if (array := run.get("array")) else 0,
+        claimed=by_name["PROVISIONING"]["time"] if "PROVISIONING" in by_name else None,
     )

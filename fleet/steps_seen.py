@@ -10,13 +10,18 @@ from fleet.run_store import RunStore
 
 def metrics(store: RunStore, run_id: str) -> list[dict[str, Any]]:
     """Return the lines of the run's metrics.jsonl; the last one may be half written."""
+    return parse_steps(store.get(run_id, "metrics.jsonl") or b"")
+
+
+def parse_steps(body: bytes) -> list[dict[str, Any]]:
+    """Return the steps of a metrics.jsonl; lines that are none, as a program may write any, are left out."""
     found = []
-    for line in (store.get(run_id, "metrics.jsonl") or b"").splitlines():
+    for line in body.splitlines():
         try:
             found.append(json.loads(line))
         except ValueError:
             continue
-    return [line for line in found if "step" in line and "time" in line]
+    return [line for line in found if isinstance(line, dict) and "step" in line and "time" in line]
 
 
 def last_step(store: RunStore, run_id: str) -> dict[str, Any] | None:

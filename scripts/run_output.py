@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fleet.follow import EventSeen, LogText, follow
-from fleet.run_control import settle_all
+from fleet.follow import follow
+from fleet.run_control import settle_one
 from fleet.run_store import open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
+from fleet.tail import EventSeen, LogText
 from node.speedup_lines import speedup_lines
 from scripts.console_io import emit_json, note, say
 
@@ -42,8 +43,7 @@ def follow_to_end(
         note(f"the run goes on; stop it with: fleetform cancel {session.spec.name} {run_id}")
         raise
     printer.end_lines()
-    settle_all(store, session.ledger)
-    run = read_run(store, run_id)
+    run = settle_one(store, session.ledger, run_id)
     if run.state != last:  # nobody carried it out any more, and it was ended just now
         note(f"{run.state}: {run.cause}")
     receipt = store.get_json(run_id, "receipt.json")
@@ -146,10 +146,9 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def done_tasks(runs: Sequence[RunStatus], array: RunStatus) -> str:
-    """Return how the tasks of an array stand, as far as they are among the runs: `7 of 10 ended, 2 run`."""
-    mine = [run for run in runs if run.array_of == array.run_id]
-    ended, running = sum(not run.active for run in mine), sum(run.state == "RUNNING" for run in mine)
+def done_tasks(array: RunStatus, tasks: Sequence[RunStatus]) -> str:
+    """Return how the tasks of an array stand, as far as they are known: `7 of 10 ended, 2 run`."""
+    ended, running = sum(not run.active for run in tasks), sum(run.state == "RUNNING" for run in tasks)
     return f"{ended} of {array.tasks} ended" + (f", {running} run" if running else "")
 
 

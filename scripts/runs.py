@@ -1,19 +1,26 @@
-"""`fleetform runs`: an environment's runs, their numbers as plots, and where their time went."""
+"""`fleetform runs`: an environment's runs, some beside each other, their plots, and where their time went."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scripts.console_io import emit_json, say, table, warn
+from scripts.console_io import emit_json, note, say, table, warn
 from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
+    from fleet.run_index import RunIndex
     from fleet.run_numbers import RunNumbers
+    from fleet.runs import RunStatus
 
 LISTING = "list"
+STATES = (
+    "SUBMITTED", "QUEUED", "HELD", "PROVISIONING", "RUNNING", "REQUEUED",
+    "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "PREEMPTED",
+)  # fmt: skip
 
 
 class RunsGroup(click.Group):
@@ -28,7 +35,7 @@ class RunsGroup(click.Group):
 
 @click.group(cls=RunsGroup)
 def command() -> None:
-    """List an environment's runs, plot one, say where its time went.
+    """List an environment's runs, compare some, plot one, say where its time went.
 
     `fleetform runs ENVIRONMENT` lists; of an environment with the name of a command it is
     `fleetform runs list ENVIRONMENT`.
@@ -38,33 +45,85 @@ def command() -> None:
 @command.command(LISTING, short_help="List an environment's runs, newest first.")
 @environment_argument
 @click.option("--team", default="", metavar="NAME", help="The runs of this further team. [default: all]")
+@click.option("--active", is_flag=True, help="Those that have not ended.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES, case_sensitive=False),
+    metavar="STATE",
+    help=f"Those in this state: {', '.join(STATES)}; repeatable.",
+)
+@click.option(
+    "--by", "person", default="", metavar="WHO", help="Those that somebody submitted: ARN, or its end."
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The newest so many. [default: all]")
+@click.option("--before", default="", metavar="RUN", help="Those that are older than this one.")
 @click.option("--tasks", is_flag=True, help="The tasks of arrays, too, and not only their number.")
 @json_option
 @cloud_option
-def list_runs(environment: str, team: str, tasks: bool, as_json: bool, cloud: str | None) -> int:
+def list_runs(
+    environment: str, team: str, active: bool, states: tuple[str, ...], person: str, limit: int | None,
+    before: str, tasks: bool, as_json: bool, cloud: str | None,
+) -> int:  # fmt: skip
     """List ENVIRONMENT's runs, newest first; they are kept when its fleet is torn down."""
-    from fleet.run_control import settle_all
+    from fleet.run_control import settle_all, settle_known
+    from fleet.run_index import Where, open_index
     from fleet.run_store import open_runs
     from fleet.session import open_session
-    from scripts.run_output import done_tasks, duration, size_text
 
     session = open_session(environment, cloud)
     assert session.caller
-    runs = settle_all(open_runs(session, team), session.ledger)
+    store, index = open_runs(session, team), open_index(session, team)
+    where = Where(states=frozenset(states), active=active, person=person, tasks=tasks or as_json)
+    if limit is None:
+        settle_all(store, session.ledger, index)
+    else:
+        index.refresh()
+        index.find(before, limit, where)  # these are read, so that they are among those that are settled
+        settle_known(store, session.ledger, index)
+    page = index.find(before, limit, where)
     if as_json:
-        emit_json([run.to_dict() for run in runs])
+        emit_json([run.to_dict() for run in page.runs])
         return 0
-    if not runs:
-        say(f"no runs in {environment}")
-        return 0
+    say(_listing(index, page.runs) if page.runs else f"no such runs in {environment}")
+    if page.older:
+        note(f"there are older ones: --before {page.older}")
+    return 0
+
+
+def _listing(index: RunIndex, runs: Sequence[RunStatus]) -> str:
+    """Return runs as a table."""
+    from scripts.run_output import done_tasks, duration, size_text
+
     rows = []
     for run in runs:
         submitted = run.submitted[:19].replace("T", " ")
-        if run.array_of and not tasks:
-            continue
-        state = f"{run.state} ({done_tasks(runs, run)})" if run.tasks else run.state
+        state = f"{run.state} ({done_tasks(run, index.tasks_of(run.run_id))})" if run.tasks else run.state
         rows.append((run.run_id, run.program, size_text(run), state, submitted, duration(run.seconds)))
-    say(table(("run", "program", "nodes x processes", "state", "submitted (UTC)", "ran"), rows, right=(5,)))
+    return table(("run", "program", "nodes x processes", "state", "submitted (UTC)", "ran"), rows, right=(5,))
+
+
+@command.command("compare", short_help="Show several runs beside each other.")
+@environment_argument
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@json_option
+@cloud_option
+def compare_runs(environment: str, runs: tuple[str, ...], as_json: bool, cloud: str | None) -> int:
+    """Show RUNs of ENVIRONMENT beside each other: what differs in them, what came of it, which is best."""
+    from fleet.compare import compare
+    from fleet.run_store import open_runs
+    from fleet.session import open_session
+    from scripts.compare_output import comparison_lines
+
+    session = open_session(environment, cloud)
+    assert session.caller
+    found = compare(open_runs(session), runs)
+    if as_json:
+        emit_json(found.to_dict())
+        return 0
+    for line in comparison_lines(found):
+        say(line)
     return 0
 
 

@@ -15,17 +15,16 @@ from scripts.options import cloud_option, environment_argument, json_option
 @cloud_option
 def command(environment: str, run: str, as_json: bool, cloud: str | None) -> int:
     """Show how RUN of ENVIRONMENT stands: its events, nodes, phases and what is not safe yet."""
-    from fleet.run_control import settle_all
+    from fleet.run_control import settle_one
     from fleet.run_store import open_runs
-    from fleet.runs import left_out, outputs_safe, read_events, read_run
+    from fleet.runs import left_out, outputs_safe, read_events
     from fleet.session import open_session
     from scripts.run_output import duration, event_text, node_name, receipt_lines, size_text
 
     session = open_session(environment, cloud)
     assert session.caller
     store = open_runs(session)
-    settle_all(store, session.ledger)
-    found = read_run(store, run)
+    found = settle_one(store, session.ledger, run)
     events, receipt = read_events(store, run), store.get_json(run, "receipt.json")
     unsafe = [] if found.active else outputs_safe(store, found)
     left = left_out(store, found)

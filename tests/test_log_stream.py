@@ -12,9 +12,10 @@ import pytest
 from fleet import aws
 from fleet.cloud import Cloud
 from fleet.fetch import fetch
-from fleet.follow import LogText, follow, read_logs
+from fleet.follow import follow, read_logs
 from fleet.run_logs import extent, log_pieces, read_from
 from fleet.run_store import RunStore
+from fleet.tail import LogText
 from node import log_stream
 from node.log_stream import LogStream, bring_log
 from node.store import Bucket

@@ -11,7 +11,7 @@ import pytest
 
 from fleet.cloud import Cloud
 from fleet.errors import ActError
-from fleet.follow import EventSeen, LogText, follow
+from fleet.follow import follow
 from fleet.job import JobSpec
 from fleet.project import Project
 from fleet.resume import resume
@@ -20,6 +20,7 @@ from fleet.runs import RunStatus, outputs_safe, read_events, read_run
 from fleet.speedup import evaluate
 from fleet.speedup_runs import fleet_trials, keep_trials
 from fleet.submit import submit
+from fleet.tail import EventSeen, LogText
 from node.relaunch import LONG_SECONDS, MOST, Relaunches
 from stacks.problems import UserError
 from tests.run_environment import RunEnvironment, build
