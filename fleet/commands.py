@@ -18,9 +18,26 @@ def show_environments() -> tuple[str, ...]:
     return ("check",)
 
 
-def show_runs(environment: str) -> tuple[str, ...]:
-    """Return the command that lists an environment's runs."""
-    return ("runs", "list", environment)
+def show_runs(
+    environment: str,
+    *,
+    states: Sequence[str] = (),
+    active: bool = False,
+    person: str = "",
+    before: str = "",
+    limit: int | None = None,
+) -> tuple[str, ...]:
+    """Return the command that lists an environment's runs, or some of them."""
+    chosen = [word for state in states for word in ("--state", state)]
+    chosen += ["--active"] if active else []
+    named = {"--by": person, "--before": before, "--limit": "" if limit is None else str(limit)}
+    chosen += [word for option, value in named.items() if value for word in (option, value)]
+    return ("runs", "list", environment, *chosen)
+
+
+def compare_runs(environment: str, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the command that shows runs beside each other."""
+    return ("runs", "compare", environment, *run_ids)
 
 
 def show_run(environment: str, run_id: str) -> tuple[str, ...]:
@@ -41,3 +58,45 @@ def tear_down(environment: str, *, base: bool, anyway: str = "") -> tuple[str, .
 def declare(environment: str) -> tuple[str, ...]:
     """Return the command that declares an environment, its team and owner to be filled in."""
     return ("init", environment, "--team", "TEAM", "--owner", "YOU@EXAMPLE.COM")
+
+
+def submit_recipe(
+    environment: str,
+    recipe: str,
+    overrides: Sequence[str] = (),
+    *,
+    nodes: int = 1,
+    fleet: str | None = None,
+    team: str | None = None,
+    max_minutes: int = 24 * 60,
+) -> tuple[str, ...]:
+    """Return the command that trains a recipe; the overrides are `key=value`."""
+    fleets, teams = ("--fleet", fleet) if fleet else (), ("--team", team) if team else ()
+    size = ("--nodes", str(nodes), *fleets, *teams, "--max-minutes", str(max_minutes))
+    return ("run", environment, "--recipe", recipe, *size, *overrides)
+
+
+def stop_run(environment: str, run_id: str) -> tuple[str, ...]:
+    """Return the command that ends a run."""
+    return ("cancel", environment, run_id)
+
+
+def resume_run(environment: str, run_id: str) -> tuple[str, ...]:
+    """Return the command that goes on with a run."""
+    return ("run", environment, "--resume", run_id)
+
+
+def take_model(environment: str, run_id: str) -> tuple[str, ...]:
+    """Return the command that takes a run's model home."""
+    return ("model", environment, run_id)
+
+
+def try_model(environment: str, run_id: str, *, picture: str = "", text: str = "") -> tuple[str, ...]:
+    """Return the command that asks a run's model, about nothing yet unless something is named."""
+    shown = [*(["--picture", picture] if picture else []), *(["--text", text] if text else [])]
+    return ("try", environment, run_id, *(shown or ["--describe"]))
+
+
+def check_data(path: str, kind: str, settings: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the command that checks data; the settings are `key=value` of a recipe's [data]."""
+    return ("data", path, "--kind", kind, "--check", *(word for each in settings for word in ("--set", each)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,8 @@ class AccountSession:
     project: Project
     cloud: Cloud
     account: AccountSpec
+    asked_by: Mapping[str, str] | None = field(default=None, kw_only=True)
+    """Who asked for what is done, as the ledger says it; None where it is the caller."""
 
     @cached_property
     def caller(self) -> str:
@@ -35,9 +37,15 @@ class AccountSession:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The account's ledger, written in the caller's name."""
+        """The account's ledger, written in the caller's name, and in that of who asked."""
         bucket = naming.ledger_bucket(self.account.organization, self.account.region)
-        return Ledger(self.cloud, bucket, self.account.region, self.caller)
+        ledger = Ledger(self.cloud, bucket, self.account.region, self.caller)
+        return ledger.asked_by(self.asked_by) if self.asked_by else ledger
+
+    @property
+    def actor(self) -> str:
+        """Whom a run names for what was done to it: who asked, or else the caller; one line."""
+        return " ".join(self.asked_by["name"].split()) if self.asked_by else self.caller
 
     @contextmanager
     def recording_refusal(self, event: str, target: str) -> Iterator[None]:
@@ -80,19 +88,20 @@ def open_session(
     checked: bool = False,
     act: str = "",
     project: Project | None = None,
+    asked_by: Mapping[str, str] | None = None,
 ) -> Session:
     """Open an environment. Raises UserError where its files can't be read.
 
     `checked` holds it against every rule too: what builds must pass them, while what looks, fetches and tears
     down must also work on an environment whose lease has ended. `act` names the act that it is opened for
     (`environment.up`); it implies `checked`, and a refusal is put on record. Without `project` it is the one
-    that the caller stands in.
+    that the caller stands in. `asked_by` is on record beside the caller: who asked through the console.
     """
     project = project or find_project()
     chosen = choose_cloud(project, cloud)
     if not act:
         load = load_checked if checked else load_declared
-        return Session(project, chosen, *load(project.environments, environment))
-    account = AccountSession(project, chosen, load_account(project.environments))
+        return Session(project, chosen, *load(project.environments, environment), asked_by=asked_by)
+    account = AccountSession(project, chosen, load_account(project.environments), asked_by=asked_by)
     with account.recording_refusal(act, environment):
-        return Session(project, chosen, *load_checked(project.environments, environment))
+        return Session(project, chosen, *load_checked(project.environments, environment), asked_by=asked_by)

@@ -65,12 +65,15 @@ def submit(
     outputs: EnvironmentOutputs,
     job: JobSpec,
     on_wait: Callable[[str], None] = lambda said: None,
+    *,
+    run_id: str = "",
 ) -> Submitted:
     """Check the job, bring what it needs to the bucket and start it; the ledger has it as `run.submit`.
 
     Raises UserError with every problem of the job, ActError where the environment can't take it. Of a run
     that did not start, nothing is left in the bucket but its dataset and its list of packages. A head that
-    does not answer at once is waited for, which `on_wait` is told.
+    does not answer at once is waited for, which `on_wait` is told. `run_id` is the id of a run that was named
+    beforehand (`new_run_id`), of which there is nothing yet.
     """
     about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
     site, store = site_of(outputs, session.cloud.variables), open_runs(session)
@@ -81,7 +84,7 @@ def submit(
         if problems := _waiting_problems(store, request):
             raise UserError(problems)
         further_team = queueing.team if queueing.team != site.default_team else ""
-        run_id = act.details["run_id"] = new_run_id(further_team)
+        run_id = act.details["run_id"] = run_id or new_run_id(further_team)
         code = code_archive.pack(request.code_root, request.script) if request.code_root else None
         dataset = _prepare(session, request) if request.dataset else None
         head = find_head(session)
@@ -111,6 +114,7 @@ def _described(
         "code": code.to_dict() if code else None,
         "packages": cargo.packages.to_dict() if cargo.packages else None,
         "actor": session.caller,
+        "asked_by": {key: session.asked_by[key] for key in ("id", "name")} if session.asked_by else None,
         "submitted": utc_now(),
     }
 

@@ -133,13 +133,13 @@ class RunRecord:
         return f"terraform {self.operation} (process {self.pid}) since {since} UTC, started by {self.who}"
 
 
-def hold(folder: Path) -> int | None:
-    """Take the folder for one terraform; return the open file that holds it, or None where one runs in it.
+def hold(folder: Path, name: str = HELD) -> int | None:
+    """Take the folder for one process; return the open file that holds it, or None where one runs in it.
 
-    The file is handed to terraform, so the kernel frees the folder when the last of terraform and its
-    providers is gone, however it ended.
+    The file is handed to that process, so the kernel frees the folder when the last of it and its
+    children that have the file is gone, however it ended.
     """
-    held = os.open(folder / HELD, os.O_CREAT | os.O_RDWR, 0o644)
+    held = os.open(folder / name, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,68 @@
+"""What each act does, by the same functions as the commands; it returns what its page shows at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.acts.folder import Task
+from console.acts.launching import launch
+from console.acts.spec import Down, Resume, Stop, Up
+from fleet.environment import read_outputs
+from fleet.queue_acts import queue_teller
+from fleet.resume import resume
+from fleet.run_control import cancel, settle
+from fleet.run_store import open_runs
+from fleet.runs import RunStatus
+from fleet.session import Session, open_session
+from fleet.teardown import down
+from fleet.terraform_events import ProgressEvent, Report
+from fleet.up import up
+
+
+def perform(task: Task, report: Report) -> dict[str, Any]:
+    """Carry the act out; raises what `fleet/` does: UserError for a refusal, ActError for a failure."""
+    act = task.act
+    match act:
+        case Up():
+            return _up(_open(task, "environment.up"), report)
+        case Down():
+            receipt, folder = down(_open(task), report, base=act.base, anyway=act.anyway or None)
+            return {"receipt": folder.name, "proven": receipt.proven, "verdict": receipt.verdict}
+        case Stop():
+            return _stop(_open(task), act.run, report)
+        case Resume():
+            session = _open(task, "run.submit")
+            assert session.caller, "the cloud has answered"
+            outputs = read_outputs(session.cloud, act.environment, session.spec.region)
+            resume(session, outputs, act.run)
+            return {"run": act.run}
+    return launch(_open(task, "run.submit"), act, report)
+
+
+def _open(task: Task, event: str = "") -> Session:
+    """Open the environment in the name of who asked; a refusal of what builds or trains is on record."""
+    return open_session(
+        task.act.environment, task.cloud, act=event, project=task.project, asked_by=task.asked_by
+    )
+
+
+def _up(session: Session, report: Report) -> dict[str, Any]:
+    result = up(session, report)
+    ready = result.readiness
+    stacks = {each.stack: str(each.changes) for each in result.stacks}
+    return {"stacks": stacks, "ready": str(ready), "complete": ready is not None and ready.complete}
+
+
+def _stop(session: Session, run_id: str, report: Report) -> dict[str, Any]:
+    """End the run and wait until it has ended."""
+    store, told = open_runs(session), {""}
+
+    def wait(run: RunStatus) -> None:
+        if run.state not in told:
+            told.add(run.state)
+            text = f"{run.state}, waiting for its end"
+            report(ProgressEvent(kind="note", stack=session.spec.name, text=text))
+
+    ended = cancel(store, session.ledger, run_id, session.actor, tell=queue_teller(session), on_wait=wait)
+    settle(store, session.ledger, ended)
+    return {"run": ended.run_id, "state": ended.state}
