@@ -1,0 +1,108 @@
+"""An act in a reader's words: how it stands, how far each part is, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from console.acts.spec import Down, Launch, Resume, Stop
+from console.acts.watch import ActStatus, Step
+from console.words.reader import Reader
+from stacks import naming
+from templates.console.act import ActView, Part
+from templates.console.home import Tone
+from templates.console.parts import Link
+from templates.console.problem import Said
+
+_TONES: dict[str, Tone] = {"working": "busy", "done": "good", "stopped": "plain"}
+_LINES = 100
+"""How much of what it has told is shown; the rest are resources of Terraform's, one like the other."""
+
+
+def title(reader: Reader, found: ActStatus) -> str:
+    """Return what is being done, as the page is headed."""
+    _, act = reader.gettext, found.act
+    texts = {
+        "up": _("Build {name}"),
+        "down": _("Tear down {name}"),
+        "launch": _("Train on {name}"),
+        "stop": _("Stop a run on {name}"),
+        "resume": _("Go on with a run on {name}"),
+    }
+    return texts[act.kind].format(name=act.environment)
+
+
+def view(reader: Reader, found: ActStatus, steps: Sequence[Step], *, may: bool, form_token: str) -> ActView:
+    """Return the act as its page shows it; `may` is whether the reader may stop it and do it again."""
+    over, path = not found.under_way, f"/acts/{found.id}"
+    problems = [Said(what=each["what"], do=each["do"]) for each in found.said.get("problems", ())]
+    message = found.said.get("message", "")
+    name, sentence = _state(reader, found)
+    return ActView(
+        state=name,
+        tone=_tone(found),
+        sentence=sentence,
+        began=reader.moment(found.created_at),
+        ended=reader.moment(found.ended_at) if found.ended_at else None,
+        parts=tuple(_parts(reader, found, steps)),
+        said=(*problems, *([Said(what=message, do="")] if message else [])),
+        links=tuple(_links(reader, found)),
+        lines=tuple(step.event.text for step in reversed(steps[-_LINES:])),
+        stop_path=f"{path}/stop" if may and not over else "",
+        repeat_path=f"{path}/repeat" if may and over and found.state != "done" else "",
+        form_token=form_token,
+    )
+
+
+def _tone(found: ActStatus) -> Tone:
+    if found.state == "done" and found.said.get("proven") is False:
+        return "bad"
+    return _TONES.get(found.state, "bad")
+
+
+def _state(reader: Reader, found: ActStatus) -> tuple[str, str]:
+    """Return the state's name and the sentence beside it."""
+    _ = reader.gettext
+    if found.state == "done" and found.said.get("proven") is False:
+        return _("done"), _("It is torn down, but that nothing is left is not proven: the receipt says why.")
+    return {
+        "working": (_("at work"), _("It goes on by itself, also without this page.")),
+        "done": (_("done"), ""),
+        "refused": (_("refused"), _("Nothing was done. What speaks against it:")),
+        "failed": (_("failed"), _("What was done stays; done again, it goes on from there.")),
+        "stopped": (_("stopped"), _("What was done stays; done again, it goes on from there.")),
+        "lost": (
+            _("cut off"),
+            _("Its process was killed, so nobody knows how it ended. Done again, it goes on from there."),
+        ),
+    }[found.state]
+
+
+def _parts(reader: Reader, found: ActStatus, steps: Sequence[Step]) -> Iterator[Part]:
+    """Yield how far Terraform is in each stack, in the order in which they began."""
+    _, name = reader.gettext, found.act.environment
+    labels = {
+        naming.ACCOUNT_STACK: _("What all environments share"),
+        naming.base_stack(name): _("Network, keys and storage"),
+        naming.fleet_stack(name): _("The machines"),
+    }
+    latest = {each.event.stack: each.event for each in steps if each.event.total}
+    for stack, event in latest.items():
+        done, total = reader.number(event.done), reader.number(event.total)
+        yield Part(
+            id=stack,
+            label=labels.get(stack, stack),
+            done=event.done,
+            total=event.total,
+            count=_("{done} of {total}").format(done=done, total=total),
+            latest=event.text,
+        )
+
+
+def _links(reader: Reader, found: ActStatus) -> Iterator[Link]:
+    """Yield where one goes from here: to the run, or to the environments."""
+    _, act = reader.gettext, found.act
+    if isinstance(act, Launch | Resume | Stop) and found.state == "done":
+        yield Link(label=_("To the run"), href=f"/environments/{act.environment}/runs/{act.run}")
+    if isinstance(act, Down) and found.said.get("receipt"):
+        yield Link(label=_("To the receipt"), href=f"/receipts/{found.said['receipt']}")
+    yield Link(label=_("To the environments"), href="/")
