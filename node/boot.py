@@ -19,12 +19,13 @@ from typing import Any
 from node.aws import aws_errors, client
 from node.cluster import accounting, munge_key, packages, refresh, units, volume
 from node.cluster.facts import ClusterFacts, NoClusterError, read_facts
-from node.cluster.identity import instance_metadata, own_name
+from node.cluster.identity import ROLE_HEAD, instance_metadata, own_name
 from node.cluster.machine import Machine, ProgramMissingError, read_machine
 from node.cluster.service import NotReadyError
 from node.cluster.users import ensure_users
 from node.config import NodeConfig, read_node_config
 from node.layout import ROLE_NODE, utc_now
+from node.metadata import rule
 from node.patience import growing, persist
 from node.slurm.tools import SlurmError
 from node.store import Bucket
@@ -78,7 +79,7 @@ class Boot:
         ensure_users(self.machine, self.facts.teams)
         with self.phase("key"):
             self._install_key(munge_key.node_key(self.client("secretsmanager"), self.facts.munge_secret))
-        names = [units.MUNGED, units.SLURMD, units.AGENT]
+        names = [units.MUNGED, units.METADATA, units.SLURMD, units.AGENT]
         units.install_units(self.machine, names)
         units.start_units(names[:1])
         with self.phase("name"):
@@ -91,6 +92,8 @@ class Boot:
             packages.ensure_packages(
                 self.bucket, self.machine, self.config.role, accounting=self.facts.accounting
             )
+        with self.phase("metadata"):
+            rule.close(self.machine, ROLE_NODE if self.config.role == ROLE_NODE else ROLE_HEAD)
 
     def _install_key(self, key: bytes) -> None:
         munge_key.install_key(self.machine, key)
@@ -141,6 +144,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     NoClusterError,
     NotReadyError,
     ProgramMissingError,
+    rule.OpenError,
     SlurmError,
     subprocess.SubprocessError,
     OSError,

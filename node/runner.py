@@ -26,6 +26,7 @@ from node.config import NodeConfig, read_node_config
 from node.inputs import InputError, Inputs, WrongInputError, fetch_inputs
 from node.job_environment import job_environment
 from node.layout import log_name, output_name, run_key, utc_now
+from node.metadata.borrow import await_role, borrow
 from node.part import RunPart, read_part
 from node.patience import persist
 from node.process import JobProcess
@@ -223,7 +224,11 @@ def _troubles() -> tuple[type[Exception], ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the part that the command line names."""
-    return Runner(read_node_config(), read_part(arguments)).run()
+    part = read_part(arguments)
+    if part.under_slurm:
+        borrow(part.run_id, part.job_id)
+        await_role()
+    return Runner(read_node_config(), part).run()
 
 
 if __name__ == "__main__":

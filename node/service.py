@@ -11,10 +11,12 @@ from node.aws import aws_errors, client
 from node.cluster import service
 from node.cluster.compose import Controller
 from node.cluster.facts import NoClusterError, read_facts
-from node.cluster.identity import find_head, instance_metadata, own_name
+from node.cluster.identity import ROLE_HEAD, find_head, instance_metadata, own_name
 from node.cluster.machine import Machine, ProgramMissingError, read_machine
 from node.cluster.refresh import configure
 from node.config import NodeConfig, read_node_config
+from node.layout import ROLE_NODE
+from node.metadata import rule
 from node.patience import growing, persist
 from node.store import Bucket
 
@@ -23,6 +25,7 @@ _FAILURES: tuple[type[Exception], ...] = (
     service.NotReadyError,
     NoClusterError,
     ProgramMissingError,
+    rule.OpenError,
     subprocess.SubprocessError,
     OSError,
 )
@@ -39,11 +42,15 @@ def daemon(name: str, machine: Machine) -> service.Daemon:
         "slurmdbd": service.slurmdbd,
         "slurmctld": service.slurmctld,
     }
+    if name == "slurmctld":
+        rule.close(machine, ROLE_HEAD)
     return head[name](machine)
 
 
 def _slurmd(machine: Machine, config: NodeConfig) -> service.Daemon:
     """Return slurmd, for the head as it is found now: it may be another than at the last start."""
+    # Before any job of a team's: after a restart of the machine there is no rule at first.
+    rule.close(machine, ROLE_NODE)
     ec2 = client("ec2", config.region)
     instance_id = instance_metadata("instance-id")
     name = persist(lambda: own_name(ec2, instance_id))

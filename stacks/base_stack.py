@@ -12,6 +12,7 @@ from stacks.lease import add_lease
 from stacks.network import add_network
 from stacks.place import find_place
 from stacks.roles import Storage, add_roles
+from stacks.run_roles import add_run_roles
 from stacks.session_document import add_session_rights
 from stacks.storage import add_file_systems
 from stacks.storage_buckets import add_buckets
@@ -26,6 +27,7 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     buckets = add_buckets(stack, account, spec, key)
     storage = Storage(buckets.artifacts.arn, buckets.datasets.arn, key.arn)
     profiles = add_roles(stack, account, spec, place, storage)
+    add_run_roles(stack, account, spec, place, storage, profiles.node_role)
     files = add_file_systems(stack, account, spec, key, network, buckets, profiles.roles)
     add_environment_people(stack, account, spec, place, storage)
     add_team_people(stack, account, spec, place, storage)

@@ -80,6 +80,7 @@ def boundary_document(organization: str, partition: str, account_id: str) -> str
         *_data(organization, partition, account_id),
         *_keys(partition, account_id),
         *_services(organization, partition, account_id),
+        *_other_roles(partition, account_id),
         *_entry(organization, partition, account_id),
         _own_environment(),
     )
@@ -159,11 +160,23 @@ def _services(organization: str, partition: str, account_id: str) -> list[dict[s
             ],
             resources=[f"arn:{partition}:secretsmanager:*:{account_id}:secret:{naming.munge_secret('*')}-*"],
         ),
+    ]
+
+
+def _other_roles(partition: str, account_id: str) -> list[dict[str, Any]]:
+    """Return what roles may do with other roles: hand on those of nodes, take on those of runs."""
+    return [
         statement(
             "NodeRole",
             actions=["iam:PassRole"],
             resources=[f"arn:{partition}:iam::{account_id}:role/*-{naming.ROLE_NODE}-*"],
             conditions={"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}},
+        ),
+        # Whose tag is another environment's is fenced off below.
+        statement(
+            "RunRoles",
+            actions=["sts:AssumeRole"],
+            resources=[f"arn:{partition}:iam::{account_id}:role/*-{naming.ROLE_RUN}-*"],
         ),
         # FSx reads and writes buckets by a role of its own, which it makes in the head node's name.
         statement(

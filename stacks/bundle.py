@@ -12,7 +12,15 @@ from pathlib import Path
 
 from templates.engine import render
 from templates.node_files import NodeCommand
-from templates.slurm_files import BOOT_UNIT, HEAD_UNITS, NODE_UNITS, PROGRAMS, AwaitNodes, JobScript
+from templates.slurm_files import (
+    BOOT_UNIT,
+    HEAD_UNITS,
+    METADATA_RULES,
+    NODE_UNITS,
+    PROGRAMS,
+    AwaitNodes,
+    JobScript,
+)
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 """The folder that the rooms lie in, in a checkout as in an installation."""
@@ -21,8 +29,8 @@ ROOMS = ("node", "trainer")
 SUFFIXES = frozenset({".py", ".toml", ".md"})
 """Files that the rooms are made of; nothing that was built from them travels."""
 COMMAND = "bin/fleetform-node"
-UNITS = "units"
-"""Folder of the services of a machine of a cluster."""
+UNITS, RULES = "units", "rules"
+"""Folders of the services of a machine of a cluster, and of the rules of its network."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ def rendered_members() -> Iterator[tuple[str, bytes, int]]:
         yield f"bin/{name}", render(program).encode(), 0o755
     for unit in {each.name: each for each in (BOOT_UNIT, *HEAD_UNITS, *NODE_UNITS)}.values():
         yield f"{UNITS}/{unit.name}.service", render(unit).encode(), 0o644
+    for name, rule in METADATA_RULES.items():
+        yield f"{RULES}/{name}", render(rule).encode(), 0o644
 
 
 def _members(root: Path) -> Iterator[tuple[str, bytes, int]]:

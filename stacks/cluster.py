@@ -134,7 +134,12 @@ def cluster_facts(
         "state_volume": volume,
         "head_subnet": subnet,
         "teams": {
-            name: {"share": share, "user": team_user(name), "uid": team_uid(name)}
+            name: {
+                "share": share,
+                "user": team_user(name),
+                "uid": team_uid(name),
+                "run_role": naming.run_role(spec.name, "" if name == spec.own_team else name, spec.region),
+            }
             for name, share in shares.items()
         },
         "fleets": {name: _fleet_facts(name, fleet, places[name]) for name, fleet in spec.fleets.items()},

@@ -75,9 +75,17 @@ def node_statements(spec: EnvironmentSpec, place: Place, artifacts: str) -> list
     return [
         statement("TellHowItIs", actions=["s3:PutObject"], resources=[f"{artifacts}/{CLUSTER}/stats/*"]),
         statement("ReadKey", actions=["secretsmanager:GetSecretValue"], resources=[secret_arn(spec, place)]),
+        # node/metadata/ takes them on for the teams' runs, which get nothing else.
+        statement("LendToRuns", actions=["sts:AssumeRole"], resources=run_role_arns(spec, place)),
         # Its own name, and where the head is. These cannot be narrowed to single resources.
         statement("FindHead", actions=["ec2:DescribeInstances", "ec2:DescribeTags"], resources=["*"]),
     ]
+
+
+def run_role_arns(spec: EnvironmentSpec, place: Place) -> list[str]:
+    """Return patterns of the ARNs of the roles of all teams' runs, and of no others of the environment's."""
+    names = [naming.run_role(spec.name, team, spec.region) for team in ("", "*")]
+    return [f"arn:{place.partition}:iam::{place.account_id}:role/{name}" for name in names]
 
 
 def _launch_statements(spec: EnvironmentSpec, place: Place, node_role: str) -> list[dict[str, Any]]:

@@ -14,7 +14,14 @@ from stacks.place import Place
 from stacks.policies import statement
 
 _MACHINE_ROLES = (naming.ROLE_HEAD, naming.ROLE_NODE)
-_ROLES = (*_MACHINE_ROLES, naming.ROLE_MEMBER, naming.ROLE_OPERATOR, naming.FLOW_LOGS, naming.LEASE)
+_ROLES = (
+    *_MACHINE_ROLES,
+    naming.ROLE_MEMBER,
+    naming.ROLE_OPERATOR,
+    naming.ROLE_RUN,
+    naming.FLOW_LOGS,
+    naming.LEASE,
+)
 """Every role of an environment, as it is called between the environment's name and the region."""
 _SERVICES_WITH_ROLES = (
     "autoscaling.amazonaws.com",

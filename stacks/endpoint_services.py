@@ -1,8 +1,8 @@
 """Which AWS services a machine calls, and so which interface endpoints an environment has, each with why.
 
 Each costs money by the hour and the zone. S3 is not among them: its gateway endpoint is free. Left out on
-purpose: `ec2messages` (the agent does without since 3.3.40), `sts` (credentials come from the machine's own
-metadata), `elasticfilesystem` (a mount speaks to the mount target in the subnet, not to the service).
+purpose: `ec2messages` (the agent does without since 3.3.40), `elasticfilesystem` (a mount speaks to the mount
+target in the subnet, not to the service).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ SESSIONS = {
     "logs": "the agent sends the transcripts of sessions",
 }
 """Sessions take the account's document, which stands in one region."""
-CLUSTER = {"secretsmanager": "machines of a cluster share a key"}
+CLUSTER = {
+    "secretsmanager": "machines of a cluster share a key",
+    "sts": "nodes take on the role of a run's team, which the run gets instead of theirs",
+}
 """Slurm's machines."""
 PER_RUN_LUSTRE = {"fsx": "the head node makes and deletes the file system of a run"}
 

@@ -81,7 +81,7 @@ def run_statements(spec: EnvironmentSpec, place: Place, storage: Storage) -> lis
 
 def _file_statements(spec: EnvironmentSpec, storage: Storage) -> list[dict[str, Any]]:
     artifacts, datasets = storage.bucket_arn, storage.datasets_arn
-    written = [*(f"{artifacts}/runs/{ids}" for ids in _own_runs(spec)), f"{datasets}/*"]
+    written = [*(f"{artifacts}/runs/{ids}" for ids in own_runs(spec)), f"{datasets}/*"]
     if spec.scheduler.is_slurm:
         written.append(f"{artifacts}/{PACKAGES}/python/*")
     return [
@@ -101,7 +101,7 @@ def _file_statements(spec: EnvironmentSpec, storage: Storage) -> list[dict[str, 
     ]
 
 
-def _own_runs(spec: EnvironmentSpec) -> tuple[str, ...]:
+def own_runs(spec: EnvironmentSpec) -> tuple[str, ...]:
     """Return patterns of what the environment's own team has below `runs/`.
 
     Everything where no other team is; else what begins with a date, as its runs do, and the trials.
@@ -115,7 +115,7 @@ def _read(spec: EnvironmentSpec, artifacts: str) -> list[str]:
         return [f"{artifacts}/*"]
     folders = (CLUSTER, "node", "nodes", PACKAGES)
     return [
-        *(f"{artifacts}/runs/{ids}" for ids in _own_runs(spec)),
+        *(f"{artifacts}/runs/{ids}" for ids in own_runs(spec)),
         *(f"{artifacts}/{folder}/*" for folder in folders),
     ]
 

@@ -25,6 +25,8 @@ TAG_RUN = "fleetform:run"
 
 ROLE_HEAD = "head"
 ROLE_NODE = "node"
+ROLE_RUN = "run"
+"""What the programs of a run are, under Slurm."""
 ROLE_MEMBER = "member"
 ROLE_OPERATOR = "operator"
 """What people are in an environment."""
@@ -219,6 +221,11 @@ def state_volume(environment: str) -> str:
 def team_role(environment: str, team: str, region: str) -> str:
     """Return the IAM role of the members of a team that shares an environment."""
     return environment_role(environment, f"{ROLE_MEMBER}-{team}", region)
+
+
+def run_role(environment: str, team: str, region: str) -> str:
+    """Return the IAM role of a team's runs under Slurm; `team` is "" for the environment's own."""
+    return environment_role(environment, f"{ROLE_RUN}-{team}" if team else ROLE_RUN, region)
 
 
 def command_documents() -> tuple[str, ...]:

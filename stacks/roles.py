@@ -34,8 +34,14 @@ class Profiles:
 
     head: Ref
     node: Ref
-    roles: tuple[Ref, ...]
+    head_role: Ref
+    node_role: Ref
     """ARNs of the roles themselves."""
+
+    @property
+    def roles(self) -> tuple[Ref, ...]:
+        """Both roles' ARNs."""
+        return (self.head_role, self.node_role)
 
 
 def environment_boundary(account: AccountSpec, place: Place) -> str:
@@ -70,7 +76,7 @@ def add_roles(
     boundary = environment_boundary(account, place)
     head_profile, head_role = _role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary)
     node_profile, node_role = _role(stack, spec, naming.ROLE_NODE, place.partition, node, boundary)
-    return Profiles(head_profile, node_profile, (head_role, node_role))
+    return Profiles(head_profile, node_profile, head_role, node_role)
 
 
 def _role(

@@ -17,7 +17,8 @@ RESERVED_TEAMS = {
 RESERVED_FURTHER_TEAMS = {
     role: f"its members' role would be named as the {role} role of an environment"
     for role in (
-        naming.ROLE_HEAD, naming.ROLE_NODE, naming.ROLE_MEMBER, naming.ROLE_OPERATOR, naming.LEASE
+        naming.ROLE_HEAD, naming.ROLE_NODE, naming.ROLE_RUN, naming.ROLE_MEMBER, naming.ROLE_OPERATOR,
+        naming.LEASE,
     )
 }  # fmt: skip
 """Names that no team beside the own one may have: boundaries know roles of machines by such an ending."""
@@ -141,18 +142,6 @@ def shares_are_kept(case: Case) -> Iterator[Problem]:
         )
 
 
-def teams_trust_each_others_code(case: Case) -> Iterator[Problem]:
-    """Teams share machines only if they trust each other's programs, which have the machines' rights."""
-    if case.spec.further_teams:
-        yield case.problem(
-            "scheduler.teams",
-            "the teams' programs are not kept apart: whatever runs on a node can take its credentials, and "
-            "with them read and write every team's runs and read the cluster's key, which is as good as "
-            "root on all machines",
-            "share machines among teams that trust each other's code, and give others an environment each",
-        )
-
-
 def runs_may_have_file_systems(case: Case) -> Iterator[Problem]:
     """File systems of single runs are allowed only where runs can have them (`kind = "plain"`)."""
     if case.spec.scheduler.is_slurm and case.spec.fsx.run_max_gib:
@@ -175,7 +164,6 @@ SCHEDULER_WARNINGS: tuple[Rule, ...] = (
     queue_settings_have_an_effect,
     fallbacks_have_nodes,
     shares_are_kept,
-    teams_trust_each_others_code,
     runs_may_have_file_systems,
 )
 """Rules on the queue whose findings are told, and stop nothing."""

@@ -131,6 +131,15 @@ class AwaitNodes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MetadataRule:
+    """Rules of nftables: which users may ask a machine's metadata service, and so have the machine's role."""
+
+    template: ClassVar[str] = "slurm/metadata.nft.j2"
+
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unit:
     """A systemd service of a machine of a cluster; the same in every environment."""
 
@@ -162,6 +171,13 @@ PROGRAMS = {
     ),
 }
 """Slurm's programs by the file in `bin/` of the node bundle."""
+
+METADATA_RULES = {
+    # What starts and ends machines is called by slurmctld, as its user.
+    "metadata-head.nft": MetadataRule(users=("root", "slurm")),
+    "metadata-node.nft": MetadataRule(users=("root",)),
+}
+"""The rules of a machine by their file in `rules/` of the node bundle, one for each role."""
 
 BOOT_UNIT = Unit(
     name="fleetform-boot",
@@ -210,10 +226,15 @@ HEAD_UNITS = (
 NODE_UNITS = (
     HEAD_UNITS[0],
     Unit(
+        name="fleetform-metadata",
+        description="What runs get in place of the machine's metadata, the role of their team among it",
+        command="metadata.server",
+    ),
+    Unit(
         name="fleetform-slurmd",
         description="Slurm's daemon of a node",
         command="service slurmd",
-        after=("fleetform-munged",),
+        after=("fleetform-munged", "fleetform-metadata"),
         # Jobs go on while it is started again.
         kill_mode="process",
         delegate=True,

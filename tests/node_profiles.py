@@ -16,8 +16,13 @@ from fleet.cloud import Cloud
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.boundary import boundary_arn
+from stacks.environment import EnvironmentSpec
+from stacks.place import Place
+from stacks.policies import as_iam_reads, policy
+from stacks.roles import Storage, environment_boundary
+from stacks.run_roles import run_statements
 from tests.golden_synth import GOLDEN
-from tests.iam_helpers import ACCOUNT
+from tests.iam_helpers import ACCOUNT, document, trust
 from tests.sandbox_helpers import REGION, api
 
 ROLES = ("head", "node")
@@ -63,12 +68,12 @@ def make_profiles(cloud: Cloud, environment: str, buckets: Mapping[str, str]) ->
         found[name] = text(profile["name"])
         iam.create_instance_profile(InstanceProfileName=found[name])
         iam.add_role_to_instance_profile(InstanceProfileName=found[name], RoleName=text(profile["role"]))
-    for policy in resources["aws_iam_role_policy"].values():
-        if policy["role"].split(".")[1] in ROLES:
+    for inline in resources["aws_iam_role_policy"].values():
+        if inline["role"].split(".")[1] in ROLES:
             iam.put_role_policy(
-                RoleName=text(policy["role"]),
-                PolicyName=policy["name"],
-                PolicyDocument=text(policy["policy"]),
+                RoleName=text(inline["role"]),
+                PolicyName=inline["name"],
+                PolicyDocument=text(inline["policy"]),
             )
     for attachment in resources["aws_iam_role_policy_attachment"].values():
         if attachment["role"].split(".")[1] in ROLES:
@@ -76,3 +81,28 @@ def make_profiles(cloud: Cloud, environment: str, buckets: Mapping[str, str]) ->
                 RoleName=text(attachment["role"]), PolicyArn=text(attachment["policy_arn"])
             )
     return found
+
+
+def make_run_roles(
+    cloud: Cloud, account: AccountSpec, spec: EnvironmentSpec, buckets: Mapping[str, str]
+) -> None:
+    """Make the roles of all teams' runs, which the nodes take on for them; see make_profiles."""
+    storage = Storage(
+        bucket_arn=f"arn:aws:s3:::{buckets['artifacts']}",
+        datasets_arn=f"arn:aws:s3:::{buckets['datasets']}",
+        key_arn=f"arn:aws:kms:{spec.region}:{ACCOUNT}:key/none",
+    )
+    iam, place = api(cloud, "iam"), Place(partition="aws", region=spec.region, account_id=ACCOUNT)
+    nodes = naming.environment_role(spec.name, naming.ROLE_NODE, spec.region)
+    for team in ("", *spec.further_teams):
+        name = naming.run_role(spec.name, team, spec.region)
+        iam.create_role(
+            RoleName=name,
+            AssumeRolePolicyDocument=document(trust({"AWS": f"arn:aws:iam::{ACCOUNT}:role/{nodes}"})),
+            PermissionsBoundary=environment_boundary(account, place),
+            Tags=[{"Key": naming.TAG_ENVIRONMENT, "Value": spec.name}],
+        )
+        iam.put_role_policy(
+            RoleName=name, PolicyName="fleetform",
+            PolicyDocument=as_iam_reads(policy(*run_statements(spec, storage, team))),
+        )  # fmt: skip

@@ -45,8 +45,8 @@ def test_the_bundle_holds_both_rooms_and_the_command_and_nothing_else() -> None:
         "trainer/__main__.py",
         "trainer/recipes/digits.toml",
     } <= names
-    assert {Path(name).parts[0] for name in names} == {"bin", "node", "trainer", "units"}
-    assert {Path(name).suffix for name in names} <= {"", ".py", ".toml", ".md", ".service"}
+    assert {Path(name).parts[0] for name in names} == {"bin", "node", "rules", "trainer", "units"}
+    assert {Path(name).suffix for name in names} <= {"", ".py", ".toml", ".md", ".nft", ".service"}
 
 
 def test_equal_files_give_an_equal_bundle_wherever_and_whenever(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def apt(bare: RealMachine, source: str) -> None:
 def test_packages_of_the_bucket_are_installed_without_any_package_source(bare: RealMachine) -> None:
     apt(bare, "exit 100")
     store = Store()
-    store.objects |= {f"{PACKAGES}{name}.deb": b"" for name in ("slurmd", "srun", "munged")}
+    store.objects |= {f"{PACKAGES}{name}.deb": b"" for name in ("slurmd", "srun", "munged", "nft")}
     packages.ensure_packages(store, bare, "node", accounting=False)  # type: ignore[arg-type]
     calls = (bare.root / "calls").read_text().splitlines()
     # The services that the packages bring are kept from starting with somebody else's configuration.
@@ -260,12 +260,19 @@ def test_packages_of_the_bucket_are_installed_without_any_package_source(bare: R
 def test_a_machine_leaves_the_packages_of_the_other_role_alone(bare: RealMachine) -> None:
     apt(bare, "exit 100")
     store = Store()
-    places = {"slurmd": "node/", "srun": "", "munged": "", "slurmctld": "head/", "else": "archive/node/"}
+    places = {
+        "slurmd": "node/",
+        "srun": "",
+        "munged": "",
+        "nft": "",
+        "slurmctld": "head/",
+        "else": "archive/node/",
+    }
     store.objects |= {f"{PACKAGES}{folder}{name}.deb": b"" for name, folder in places.items()}
     packages.ensure_packages(store, bare, "node", accounting=False)  # type: ignore[arg-type]
     (call,) = [line for line in (bare.root / "calls").read_text().splitlines() if "install" in line]
     files = [word.rpartition("/")[2] for word in call.split() if word.endswith(".deb")]
-    assert sorted(files) == ["munged.deb", "slurmd.deb", "srun.deb"]
+    assert sorted(files) == ["munged.deb", "nft.deb", "slurmd.deb", "srun.deb"]
 
 
 def test_lists_that_somebody_else_updates_just_now_are_waited_for(
@@ -277,7 +284,7 @@ echo "apt-get $*" >>"{bare.root}/calls"
 read -r tries <"{bare.root}/tries"
 echo $((tries + 1)) >"{bare.root}/tries"
 [ "$tries" -ge 4 ] || {{ echo "E: Could not get lock /var/lib/apt/lists/lock" >&2; exit 100; }}
-for name in slurmd srun munged; do cp "{bare.root}/bin/true" "{bare.root}/bin/$name"; done
+for name in slurmd srun munged nft; do cp "{bare.root}/bin/true" "{bare.root}/bin/$name"; done
 """
     (bare.root / "tries").write_text("0\n")
     (bare.root / "bin/apt-get").write_text(f"#!/bin/sh\n{source}")
@@ -295,8 +302,9 @@ def test_what_no_source_brings_is_named_with_what_to_do(
     with pytest.raises(packages.PackagesMissingError) as caught:
         packages.ensure_packages(Store(), bare, "node", accounting=False)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "the packages munge, slurm-client, slurmd did not bring slurmd, srun, munged: E: Unable to locate "
-        f"package slurmd; a machine that reaches no package source needs the .deb files in s3://artifacts/{PACKAGES}"
+        "the packages munge, nftables, slurm-client, slurmd did not bring slurmd, srun, munged, nft: "
+        "E: Unable to locate package slurmd; a machine that reaches no package source needs the .deb files "
+        f"in s3://artifacts/{PACKAGES}"
     )
 
 

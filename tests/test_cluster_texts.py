@@ -67,7 +67,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
 def test_the_node_side_knows_the_units_that_the_bundle_brings() -> None:
     head = [units.MUNGED, units.MARIADB, units.SLURMDBD, units.SLURMCTLD, units.CLERK]
     assert [unit.name for unit in HEAD_UNITS] == head
-    assert [unit.name for unit in NODE_UNITS] == [units.MUNGED, units.SLURMD, units.AGENT]
+    assert [unit.name for unit in NODE_UNITS] == [units.MUNGED, units.METADATA, units.SLURMD, units.AGENT]
 
 
 def user_data(role: str, scheduler: str = "slurm") -> str:

@@ -26,6 +26,8 @@ DENY_LIST = f"arn:aws:iam::{ACCOUNT}:policy/{ORGANIZATION}-fleetform-deny-entry"
 PEOPLE = ("member", "operator", "auditor", "deployer")
 TEAMS = ("member_blue", "member_green")
 """Members of further teams, which one of the environments has."""
+RUNS = ("run", "run_blue", "run_green")
+"""What the runs of a team are, the first of the own one; nodes take them on."""
 SERVICES_OF_THE_ACCOUNT = {"reaper", "reaper_schedules", "trail"}
 """Roles of the account's own functions: its administrator makes them, and no environment's boundary fits."""
 BOUNDARIES = {"boundary", "account_boundary"}
@@ -136,7 +138,7 @@ def test_every_role_has_a_boundary_but_the_accounts_own_services(out: Path) -> N
         else:
             assert boundary == BOUNDARY, f"{stack}: {name}"
         seen.add(name)
-    assert seen == {"head", "node", "lease", "flow_logs", *PEOPLE, *TEAMS, *SERVICES_OF_THE_ACCOUNT}
+    assert seen == {"head", "node", "lease", "flow_logs", *RUNS, *PEOPLE, *TEAMS, *SERVICES_OF_THE_ACCOUNT}
 
 
 def test_no_statement_allows_every_action_or_everything_of_a_service(out: Path) -> None:
@@ -193,7 +195,10 @@ def test_each_role_of_people_carries_the_deny_list_and_no_machine_does(out: Path
 def test_people_take_on_a_role_only_in_a_persons_name_and_for_a_while(out: Path) -> None:
     for stack, name, body in everywhere(out, "aws_iam_role"):
         if name not in (*PEOPLE, *TEAMS):
-            assert "AWS" not in json.dumps(json.loads(body["assume_role_policy"])), f"{stack}: {name}"
+            (trusts,) = json.loads(body["assume_role_policy"])["Statement"]
+            kind, who = next(iter(trusts["Principal"].items()))
+            assert (kind == "AWS") is (name in RUNS), f"{stack}: {name}"
+            assert kind != "AWS" or who == "${aws_iam_role.node.arn}", f"{stack}: {name}"
             continue
         assume, source = json.loads(plain(body["assume_role_policy"]))["Statement"]
         assert assume["Action"] == "sts:AssumeRole" and source["Action"] == "sts:SetSourceIdentity"

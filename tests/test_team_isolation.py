@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.cloud import Cloud
+from node.store import CHECKPOINT_TAGGING, Bucket
 from stacks import naming
 from stacks.account import load_account
 from stacks.app import synthesize
@@ -260,3 +261,92 @@ def test_the_cluster_s_key_is_read_by_its_machines_and_made_by_the_head_alone(sh
     assert refusal(node.put_secret_value, SecretId=shared.secret, SecretString="x")[0] in REFUSED
     other = api(shared.cloud, "secretsmanager").create_secret(Name="fleetform/other/munge", SecretString="s")
     assert refusal(head.get_secret_value, SecretId=other["ARN"])[0] in REFUSED
+
+
+# ------------------------------------------------------------------------------ what a team's programs may do
+
+
+def run_role(team: str) -> str:
+    """Return the ARN of the role that nodes take on for a team's runs."""
+    return f"arn:aws:iam::{ACCOUNT}:role/{naming.run_role(NAME, team, REGION)}"
+
+
+@pytest.fixture(scope="module")
+def programs(shared: Shared) -> dict[str, Cloud]:
+    """The cloud as programs of each team's run see it: by the role that their node has taken on for them."""
+    return {team: assume(shared.machines["node"], run_role(team), run) for team, run in RUNS.items()}
+
+
+@pytest.mark.parametrize("team", RUNS)
+def test_a_teams_programs_read_and_write_their_own_teams_runs(
+    shared: Shared, programs: dict[str, Cloud], team: str
+) -> None:
+    s3 = service(programs[team], "s3")
+    bucket, folder = Bucket(s3, shared.bucket), f"runs/{RUNS[team]}"
+    assert bucket.get(f"{folder}/run.json") == b"{}"
+    s3.put_object(
+        Bucket=shared.bucket, Key=f"{folder}/checkpoints/step-1/x", Body=b"1", Tagging=CHECKPOINT_TAGGING
+    )
+    assert f"{folder}/run.json" in bucket.sizes(f"{folder}/")
+    bucket.delete(f"{folder}/checkpoints/step-1/x")
+    # S3 says of what is not there that it is refused, to who may not list the whole bucket.
+    missing = {"Bucket": shared.bucket, "Key": f"{folder}/stop.json"}
+    assert refusal(s3.get_object, **missing)[0] == "AccessDenied"
+    assert bucket.get(f"{folder}/stop.json") is None
+    assert bucket.get_end(f"{folder}/stop.json", 5) is None
+    assert bucket.noted_digest(f"{folder}/stop.json") is None
+
+
+@pytest.mark.parametrize(
+    ("team", "other"), [(team, other) for team in RUNS for other in RUNS if team != other]
+)
+def test_a_teams_programs_are_refused_another_teams_runs(
+    shared: Shared, programs: dict[str, Cloud], team: str, other: str
+) -> None:
+    s3, folder = service(programs[team], "s3"), f"runs/{RUNS[other]}"
+    bucket = Bucket(s3, shared.bucket)
+    tried: dict[str, Callable[[], Any]] = {
+        "read": lambda: bucket.get(f"{folder}/run.json"),
+        "ask for what is not there": lambda: bucket.get(f"{folder}/stop.json"),
+        "list": lambda: bucket.sizes(f"{folder}/"),
+        "list all": lambda: bucket.sizes("runs/"),
+        "write": lambda: bucket.put(f"{folder}/cancel.json", b"{}"),
+        "delete": lambda: bucket.delete(f"{folder}/run.json"),
+        "copy": lambda: s3.copy_object(
+            Bucket=shared.bucket, Key=f"runs/{RUNS[team]}/stolen",
+            CopySource={"Bucket": shared.bucket, "Key": f"{folder}/run.json"},
+        ),
+        "take on its role": lambda: assume(programs[team], run_role(other)),
+    }  # fmt: skip
+    for what, call in tried.items():
+        assert code(call) in REFUSED, what
+
+
+@pytest.mark.parametrize("team", RUNS)
+def test_a_teams_programs_reach_nothing_of_the_cluster(
+    shared: Shared, programs: dict[str, Cloud], team: str
+) -> None:
+    s3, ec2, ssm = (service(programs[team], name) for name in ("s3", "ec2", "ssm"))
+    key = service(programs[team], "secretsmanager")
+    node = f"arn:aws:iam::{ACCOUNT}:role/{naming.environment_role(NAME, naming.ROLE_NODE, REGION)}"
+    tried: dict[str, Callable[[], Any]] = {
+        "read the cluster's key": lambda: key.get_secret_value(SecretId=shared.secret),
+        "read the queue": lambda: s3.get_object(Bucket=shared.bucket, Key="cluster/queue.json"),
+        "write the queue": lambda: s3.put_object(Bucket=shared.bucket, Key="cluster/queue.json", Body=b""),
+        "list machines": ec2.describe_instances,
+        "end a machine": lambda: ec2.terminate_instances(InstanceIds=[shared.head]),
+        "submit": lambda: ssm.send_command(
+            DocumentName=naming.run_document(NAME, team), InstanceIds=[shared.head],
+            Parameters={"RunId": [RUNS[team]]},
+        ),
+        "take on the node's role": lambda: assume(programs[team], node),
+    }  # fmt: skip
+    for what, call in tried.items():
+        assert code(call) in REFUSED, what
+
+
+@pytest.mark.parametrize("team", RUNS)
+def test_nobody_but_the_nodes_takes_on_the_role_of_a_teams_runs(shared: Shared, team: str) -> None:
+    others = {"head": shared.machines["head"], "console": shared.console, **shared.members}
+    for who, cloud in others.items():
+        assert code(lambda: assume(cloud, run_role(team))) in REFUSED, who  # noqa: B023

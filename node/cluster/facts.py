@@ -32,6 +32,8 @@ class TeamFacts:
     user: str
     """User of the operating system that its jobs run as, `ff-vision`."""
     uid: int
+    run_role: str = ""
+    """Name of the IAM role that its runs get, "" where an older version has described the cluster."""
 
 
 @dataclass(frozen=True)

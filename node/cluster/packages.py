@@ -22,6 +22,8 @@ _NODE_PACKAGES = {"slurmd": "slurmd", "srun": "slurm-client", "munged": "munge"}
 _HEAD_PACKAGES = {"slurmctld": "slurmctld", "sbatch": "slurm-client", "munged": "munge"}
 _ACCOUNTING_PACKAGES = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server"}
 """Packages of Debian and Ubuntu by the program that is looked for."""
+_OF_REAL_MACHINES = {"nft": "nftables"}
+"""What an emulated machine does without: it has one user."""
 _FOREIGN_UNITS = ("slurmctld", "slurmd", "slurmdbd", "munge", "mariadb")
 """Services that these packages bring and start; ours stand in for them."""
 _INSTALL_SECONDS = 900.0
@@ -73,6 +75,8 @@ def _missing(machine: Machine, role: str, accounting: bool) -> dict[str, str]:
     needed = _NODE_PACKAGES if role == ROLE_NODE else _HEAD_PACKAGES
     if role != ROLE_NODE and accounting:
         needed = {**needed, **_ACCOUNTING_PACKAGES}
+    if not machine.emulated:
+        needed = {**needed, **_OF_REAL_MACHINES}
     return {name: package for name, package in needed.items() if not machine.has(name)}
 
 

@@ -10,7 +10,7 @@ from node.cluster.machine import Machine
 
 MUNGED, MARIADB, SLURMDBD = "fleetform-munged", "fleetform-mariadb", "fleetform-slurmdbd"
 SLURMCTLD, CLERK = "fleetform-slurmctld", "fleetform-clerk"
-SLURMD, AGENT = "fleetform-slurmd", "fleetform-agent"
+METADATA, SLURMD, AGENT = "fleetform-metadata", "fleetform-slurmd", "fleetform-agent"
 """Files `NAME.service` in `units/` of the node bundle."""
 _SECONDS = 120.0
 

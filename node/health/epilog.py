@@ -10,14 +10,17 @@ from __future__ import annotations
 import os
 import sys
 
+from node.cluster.machine import read_machine
 from node.config import read_node_config
 from node.health.checks import AFTER, look
 from node.health.here import drain, this_machine
 from node.health.reasons import HEALTH
+from node.metadata import tokens
 
 
 def main() -> int:
-    """Check this machine, and drain it where that is needed."""
+    """Take the job's token away; check this machine, and drain it where that is needed."""
+    tokens.revoke(read_machine(), int(os.environ["SLURM_JOB_ID"]))
     report = look(this_machine(read_node_config()), AFTER)
     if not report.ok:
         name = os.environ["SLURMD_NODENAME"]

@@ -32,6 +32,8 @@ from node.health.here import drain, this_machine
 from node.health.machine import Machine
 from node.health.reasons import HEALTH
 from node.health.verdict import Verdict
+from node.layout import ROLE_NODE
+from node.metadata import rule, tokens
 from node.slurm.tools import SlurmError, expand, run
 from node.store import Bucket
 
@@ -180,12 +182,35 @@ def make_user(config: NodeConfig, uid: str) -> None:
         print(f"the user {uid} could not be made: {error}", file=sys.stderr)
 
 
+def fence(name: str, job_id: int, uid: int) -> bool:
+    """Keep the job from this machine's role, and let it have its team's; return whether that is so.
+
+    Where a process of the job's user reaches the metadata service all the same, the node is drained.
+    """
+    machine = read_machine()
+    try:
+        rule.close(machine, ROLE_NODE)
+        tokens.grant(machine, job_id, uid)
+    except (rule.OpenError, OSError) as error:
+        why = str(error)
+    else:
+        if machine.emulated or not rule.answers(uid):
+            return True
+        why = "the metadata service answers jobs, which could take this machine's role"
+    print(f"{name} is not fit for job {job_id}: {why}", file=sys.stderr)
+    drain(name, HEALTH, why)
+    return False
+
+
 def main() -> int:
     """Take the job and the node from Slurm's environment."""
     told, config = os.environ, read_node_config()
-    make_user(config, told.get("SLURM_JOB_UID", ""))
+    job_id, name, uid = int(told["SLURM_JOB_ID"]), told["SLURMD_NODENAME"], told.get("SLURM_JOB_UID", "")
+    make_user(config, uid)
+    if uid and not fence(name, job_id, int(uid)):
+        return 1
     node_list = told.get("SLURM_JOB_NODELIST") or told.get("SLURM_NODELIST") or ""
-    return prolog(config, int(told["SLURM_JOB_ID"]), told["SLURMD_NODENAME"], node_list)
+    return prolog(config, job_id, name, node_list)
 
 
 if __name__ == "__main__":

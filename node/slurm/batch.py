@@ -24,6 +24,7 @@ from node.aws import aws_errors
 from node.cluster.machine import program
 from node.config import NodeConfig, read_node_config
 from node.layout import REQUEUED
+from node.metadata.borrow import borrow
 from node.part import VARIABLE_ADDRESS, VARIABLE_BEFORE, VARIABLE_PORT, VARIABLE_TURN
 from node.slurm import tools
 from node.slurm.surroundings import has_lost_a_node
@@ -75,6 +76,7 @@ class Batch:
         self._run_id = os.environ["SLURM_JOB_NAME"] + (f"-a{index}" if index else "")
         self._job_id = int(os.environ["SLURM_JOB_ID"])
         self._count = int(os.environ["SLURM_NNODES"])
+        borrow(self._run_id, self._job_id)
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
         self._is_first = restarts + terms.turns_before == 0
         self._taken_away = self._lost = False
