@@ -20,21 +20,30 @@ class LockedBucket:
         self.s3 = s3
         self.name = bucket
 
-    def versions(self, prefix: str, kind: str = "Versions") -> Iterator[dict[str, Any]]:
+    def versions(
+        self, prefix: str, kind: str = "Versions", *, after: str = "", before: str = ""
+    ) -> Iterator[dict[str, Any]]:
         """Yield the versions below the prefix as S3 lists them: by key, newest first.
 
-        `kind` may be `DeleteMarkers`, which are listed apart.
+        `kind` may be `DeleteMarkers`, which are listed apart. Only those keys are listed that sort between
+        `after` and `before`, where these are given.
         """
-        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        begin = {"KeyMarker": after} if after else {}
+        pages = self.s3.get_paginator("list_object_versions").paginate(
+            Bucket=self.name, Prefix=prefix, **begin
+        )
         for page in pages:
-            yield from page.get(kind, [])
+            for version in page.get(kind, []):
+                if before and version["Key"] >= before:
+                    return
+                yield version
 
-    def oldest(self, prefix: str) -> dict[str, str]:
+    def oldest(self, prefix: str, *, after: str = "", before: str = "") -> dict[str, str]:
         """Return the id of the first version of each key below the prefix, by key in order."""
         found: dict[str, str] = {}
-        for version in self.versions(prefix):
+        for version in self.versions(prefix, after=after, before=before):
             found[version["Key"]] = version["VersionId"]  # newest first: the last one seen is the oldest
-        return dict(sorted(found.items()))
+        return found
 
     def get(self, key: str, version: str | None = None) -> bytes:
         """Return an object's content, by default that of its newest version."""

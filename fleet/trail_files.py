@@ -99,10 +99,9 @@ def _between(
     account: AccountSession, prefix: str, since: datetime.datetime, until: datetime.datetime
 ) -> Iterator[tuple[str, str]]:
     """Yield the first versions of what lies in the folders of these days, and of the day after."""
-    day = since.date()
-    while day <= (until + LATE).date():
-        yield from account.ledger.objects.oldest(f"{prefix}{day:%Y/%m/%d}/").items()
-        day += datetime.timedelta(days=1)
+    end = until + LATE + datetime.timedelta(days=1)
+    between = {"after": f"{prefix}{since:%Y/%m/%d}/", "before": f"{prefix}{end:%Y/%m/%d}/"}
+    yield from account.ledger.objects.oldest(prefix, **between).items()
 
 
 def _folder(account: AccountSession, kind: str) -> str:

@@ -22,6 +22,7 @@ UNEXPLAINED = 4
 """Exit code of a look that found what somebody has to do something about, as with `drift`."""
 ENTERED_FORMAT = "fleetform-entered/1"
 _TRAIL_DAYS = 7
+_FIRST, _LAST = datetime(2013, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -82,7 +83,7 @@ def log(
 def _entries(ledger: Ledger, since: datetime | None, last: int | None) -> Iterator[dict[str, Any]]:
     """Yield the entries from that time on; the last ones alone are fetched where no more is asked for."""
     if since is not None:
-        yield from ledger.entries_since(since.replace(tzinfo=UTC))
+        yield from ledger.entries_since(_utc(since) or _FIRST)
     elif last is not None:
         yield from ledger.entries_from(ledger.tail()[0] - last + 1, last)
     else:
@@ -175,7 +176,8 @@ def trail(since: datetime | None, until: datetime | None, as_json: bool, cloud: 
 
 
 def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time else None
+    """Return the time in UTC, within the years in which there can be a trail at all."""
+    return min(max(time.replace(tzinfo=UTC), _FIRST), _LAST) if time else None
 
 
 def _show(report: Report, as_json: bool, write: Callable[[str], None]) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from botocore.awsrequest import HeadersDict
@@ -70,10 +71,9 @@ def event_of(environ: dict[str, Any], call: Call, response: Response, now: datet
         return None
     environ["wsgi.input"].seek(0)
     asked = read_request(environ, call, caller.principal.account).params
-    answer = _answer(call, response)
-    failed = answer.get("Error", {}) if response.status_code >= 400 else {}
-    reads = call.action.startswith(_READS)
+    reads, failed = call.action.startswith(_READS), response.status_code >= HTTPStatus.BAD_REQUEST
     shown = not failed and (not reads or call.action in _ANSWER_SHOWN)
+    answer = _answer(call, response) if shown or failed else {}
     event = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": identity_of(caller, call.access_key),
@@ -85,7 +85,7 @@ def event_of(environ: dict[str, Any], call: Call, response: Response, now: datet
         "userAgent": environ.get("HTTP_USER_AGENT", ""),
         "requestParameters": _shown(call, asked) or None,
         "responseElements": (_shown(call, answer) or None) if shown else None,
-        "requestID": answer.get("ResponseMetadata", {}).get("RequestId") or str(uuid.uuid4()),
+        "requestID": response.headers.get("x-amzn-requestid") or str(uuid.uuid4()),
         "eventID": str(uuid.uuid4()),
         "readOnly": reads,
         "eventType": "AwsApiCall",
@@ -94,7 +94,8 @@ def event_of(environ: dict[str, Any], call: Call, response: Response, now: datet
         "eventCategory": "Management",
     }
     if failed:
-        event |= {"errorCode": failed.get("Code", ""), "errorMessage": failed.get("Message", "")}
+        error = answer.get("Error", {})
+        event |= {"errorCode": error.get("Code", "Unknown"), "errorMessage": error.get("Message", "")}
     return event
 
 
