@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 from console.remembered import Remembered
 from fleet.aws import is_cloud_error
 from fleet.errors import ActError
 from fleet.glance import Glance, glance
 from fleet.project import Project
-from fleet.session import open_session
+from fleet.session import Session, open_session
 from stacks.environment import EnvironmentSpec, environment_files
 from stacks.problems import Problem, UserError
 
@@ -26,13 +24,19 @@ class Standing:
     """One environment: what its file says, and how it stands in the cloud."""
 
     name: str
-    spec: EnvironmentSpec | None
-    """None where the file can't be read."""
+    session: Session | None
+    """What acts and looks start from; the same one as long as the files say the same. None where they can't
+    be read."""
     glance: Glance | None
     """None where the cloud could not be looked at."""
     problems: tuple[Problem, ...] = ()
     trouble: str = ""
     """What the cloud said instead of an answer."""
+
+    @property
+    def spec(self) -> EnvironmentSpec | None:
+        """What its file says, None where it can't be read."""
+        return self.session.spec if self.session else None
 
     @property
     def teams(self) -> tuple[str, ...]:
@@ -47,13 +51,11 @@ class Estate:
         """Look at nothing yet."""
         self._project, self._cloud = project, cloud
         self._lock = threading.Lock()
-        self._remembered: dict[str, Remembered[Standing]] = {}
+        self._watched: dict[str, _Watched] = {}
 
     def standing(self, name: str) -> Standing | None:
         """Return how the environment stands, None where the project declares none of that name."""
-        if name not in self._names():
-            return None
-        return self._of(name).get()
+        return self._of(name).get() if name in self._names() else None
 
     def all(self) -> list[Standing]:
         """Return how every environment stands, by name."""
@@ -68,24 +70,36 @@ class Estate:
 
     def _of(self, name: str) -> Remembered[Standing]:
         with self._lock:
-            if name not in self._remembered:
-                look: Callable[[], Standing] = partial(_look, self._project, self._cloud, name)
-                self._remembered[name] = Remembered(look, _SECONDS)
-            return self._remembered[name]
+            if name not in self._watched:
+                self._watched[name] = _Watched(self._project, self._cloud, name)
+            return self._watched[name].remembered
 
 
-def _look(project: Project, cloud: str | None, name: str) -> Standing:
-    """Look at one environment; what is wrong with its file, or with the cloud, is part of the answer."""
-    try:
-        session = open_session(name, cloud, project=project)
-    except UserError as error:
-        return Standing(name=name, spec=None, glance=None, problems=tuple(error.problems))
-    try:
-        found = glance(session)
-    except UserError as error:
-        return Standing(name=name, spec=session.spec, glance=None, problems=tuple(error.problems))
-    except Exception as error:
-        if not isinstance(error, ActError) and not is_cloud_error(error):
-            raise
-        return Standing(name=name, spec=session.spec, glance=None, trouble=str(error))
-    return Standing(name=name, spec=session.spec, glance=found)
+class _Watched:
+    """One environment, and the session by which it is looked at."""
+
+    def __init__(self, project: Project, cloud: str | None, name: str) -> None:
+        self._project, self._cloud, self._name = project, cloud, name
+        self._session: Session | None = None
+        self.remembered = Remembered(self._look, _SECONDS)
+
+    def _look(self) -> Standing:
+        """Look at it; what is wrong with its file, or with the cloud, is part of the answer."""
+        session: Session | None = None
+        try:
+            session = self._open()
+            return Standing(name=self._name, session=session, glance=glance(session))
+        except UserError as error:
+            problems = tuple(error.problems)
+            return Standing(name=self._name, session=session, glance=None, problems=problems)
+        except Exception as error:
+            if not isinstance(error, ActError) and not is_cloud_error(error):
+                raise
+            return Standing(name=self._name, session=session, glance=None, trouble=str(error))
+
+    def _open(self) -> Session:
+        """Return the session of before, with its ledger, unless files or cloud have changed."""
+        fresh = open_session(self._name, self._cloud, project=self._project)
+        if self._session is None or self._session != fresh:
+            self._session = fresh
+        return self._session

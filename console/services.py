@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from console.estate import Estate
+from console.known_runs import KnownRuns
+from console.live.hub import Hub
+from console.people.oidc import Provider
 from console.recorder import Recorder
 from console.settings import Settings
 from console.store.database import Database
@@ -22,8 +25,12 @@ class Services:
     database: Database
     estate: Estate
     recorder: Recorder
+    runs: KnownRuns
+    hub: Hub
     renderers: dict[str, Callable[[Context], str]]
     """What renders a page, by language."""
+    provider: Provider | None
+    """The company's identity provider, None where there are local accounts alone."""
 
 
 def open_services(settings: Settings) -> Services:
@@ -35,5 +42,8 @@ def open_services(settings: Settings) -> Services:
         database=database,
         estate=Estate(settings.project, settings.cloud),
         recorder=Recorder(settings.project, settings.cloud, database),
+        runs=KnownRuns(),
+        hub=Hub(),
+        provider=Provider(settings.oidc, f"{settings.public_url}/login/oidc/back") if settings.oidc else None,
         renderers={language: page_renderer(translations(language)) for language in LANGUAGES},
     )

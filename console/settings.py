@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from console.people.oidc import OidcSettings as OidcSettings  # what starts a console sees this module alone
+from console.people.oidc import is_safe_url
 from console.people.sessions import Limits
 from console.store.database import sqlite_url
 from fleet.project import Project
@@ -30,6 +32,8 @@ class Settings:
     """What browsers call it by, without a slash at its end."""
     database_url: str
     limits: Limits = field(default_factory=Limits)
+    oidc: OidcSettings | None = None
+    """The company's identity provider; local accounts are the way in without one, and beside it."""
 
     @property
     def data(self) -> Path:
@@ -55,6 +59,7 @@ def choose_settings(
     port: int = PORT,
     public_url: str = "",
     database_url: str = "",
+    oidc: OidcSettings | None = None,
 ) -> Settings:
     """Return the settings; raises UserError with all that is wrong with them."""
     shown = f"[{host}]" if ":" in host else host
@@ -64,10 +69,22 @@ def choose_settings(
         do = "put a proxy with TLS before it and name its URL (`--public-url https://...`)"
         what = f"{url} is no address of this machine alone, and passwords would go over it in the clear"
         problems.append(Problem(what=what, do=do, path="--public-url"))
+    if oidc and not (is_safe_url(oidc.issuer) and oidc.client_id):
+        do = "give the issuer's URL with `https://`, and the client's id beside it"
+        what = f"{oidc.issuer!r} and {oidc.client_id!r} name no identity provider"
+        problems.append(Problem(what=what, do=do, path="--oidc-issuer"))
     if problems:
         raise UserError(problems)
     database = database_url or sqlite_url(project.root / DATA / "console.sqlite3")
-    return Settings(project=project, cloud=cloud, host=host, port=port, public_url=url, database_url=database)
+    return Settings(
+        project=project,
+        cloud=cloud,
+        host=host,
+        port=port,
+        public_url=url,
+        database_url=database,
+        oidc=oidc,
+    )
 
 
 def _url_problems(url: str) -> list[Problem]:

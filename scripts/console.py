@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 
 import click
 
@@ -23,8 +24,25 @@ from scripts.options import cloud_option
     metavar="URL",
     help="Where people and sessions are kept. [default: a file in console-data/]",
 )
+@click.option(
+    "--oidc-issuer",
+    envvar="FLEETFORM_OIDC_ISSUER",
+    metavar="URL",
+    help="The company's identity provider; its secret for us is FLEETFORM_OIDC_CLIENT_SECRET.",
+)
+@click.option(
+    "--oidc-client-id", default="", envvar="FLEETFORM_OIDC_CLIENT_ID", metavar="ID", help="Who we are there."
+)
 @cloud_option
-def command(host: str, port: int, public_url: str, database: str, cloud: str | None) -> None:
+def command(
+    host: str,
+    port: int,
+    public_url: str,
+    database: str,
+    oidc_issuer: str | None,
+    oidc_client_id: str,
+    cloud: str | None,
+) -> None:
     """Serve the console: launch, watch, fetch and tear down with the mouse, and read the record.
 
     It works on the project that it is started in. The first start prints a token with which the first
@@ -35,13 +53,17 @@ def command(host: str, port: int, public_url: str, database: str, cloud: str | N
     if importlib.util.find_spec("fastapi") is None:
         raise UserError.of("the console is not installed", "install it: pip install 'fleetform[console]'")
     from console.serve import serve
-    from console.settings import choose_settings
+    from console.settings import OidcSettings, choose_settings
     from fleet.cloud import choose_cloud
     from fleet.project import find_project
 
     project = find_project()
     choose_cloud(project, cloud)
+    oidc = None
+    if oidc_issuer:
+        secret = os.environ.get("FLEETFORM_OIDC_CLIENT_SECRET", "")  # never an option: those are seen by all
+        oidc = OidcSettings(issuer=oidc_issuer, client_id=oidc_client_id, client_secret=secret)
     settings = choose_settings(
-        project, cloud=cloud, host=host, port=port, public_url=public_url, database_url=database
+        project, cloud=cloud, host=host, port=port, public_url=public_url, database_url=database, oidc=oidc
     )
     serve(settings, note)

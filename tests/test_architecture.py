@@ -82,6 +82,7 @@ DOORS: dict[str, set[str]] = {
     "sqlalchemy": {"console/store/", "console/people/"},
     "alembic": {"console/store/"},
     "authlib": {"console/people/oidc.py"},
+    "joserfc": {"console/people/oidc.py"},
     "argon2": {"console/people/passwords.py"},
     "babel": {"console/words/"},
     "moto": {"sandbox/"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fastapi import APIRouter, Response
 
@@ -13,7 +14,6 @@ from console.words.codes import state_name
 from console.words.reader import Reader
 from fleet import commands
 from fleet.glance import Glance
-from fleet.policy import EVERY_TEAM
 from fleet.runs import RunStatus
 from templates.console.home import EnvironmentCard, Figure, HomePage, RunLine, Tone
 
@@ -28,21 +28,24 @@ router = APIRouter()
 def show(visit: AnyVisit) -> Response:
     """Show the environments that this person may see."""
     _ = visit.reader.gettext
-    seen = [standing for standing in visit.services.estate.all() if may_see(visit, standing)]
+    seen = [standing for standing in visit.services.estate.all() if visit.sees(standing)]
     frame = visit.frame(_("Environments"), command=commands.line(commands.show_environments()))
     empty = "" if seen else _empty(visit)
     page = HomePage(
         frame=frame,
-        cards=tuple(card(visit.reader, standing, _today()) for standing in seen),
+        cards=tuple(card(visit.reader, _visible(visit, standing), _today()) for standing in seen),
         empty=empty,
         empty_command=commands.line(commands.declare("NAME")) if empty else "",
     )
     return visit.page(page)
 
 
-def may_see(visit: Visit, standing: Standing) -> bool:
-    """Return whether the person may see it; where its file says no team, whoever sees every team may."""
-    return any(visit.may("environment.see", team) for team in (standing.teams or (EVERY_TEAM,)))
+def _visible(visit: Visit, standing: Standing) -> Standing:
+    """Return the environment with those of its runs that are this person's to see."""
+    if standing.glance is None:
+        return standing
+    runs = tuple(run for run in standing.glance.runs if visit.sees_run(standing, run))
+    return replace(standing, glance=replace(standing.glance, runs=runs))
 
 
 def card(reader: Reader, standing: Standing, today: datetime.date) -> EnvironmentCard:

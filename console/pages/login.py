@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 
 from console.people import accounts, passwords, sessions, throttle
-from console.people.accounts import Person, login_form
-from console.recorder import Outcome, asked_by
+from console.recorder import asked_by
 from console.web import cookies
-from console.web.entering import enter
-from console.web.next_page import safe_path
+from console.web.entering import enter, refuse
+from console.web.next_page import company_path, safe_path
 from console.web.visit import AnyGuest, Guest, see_other
 from templates.console.login import LoginPage
 
@@ -43,7 +42,7 @@ def sign_in(
         kept = accounts.kept_password(database, login)
         person = accounts.read_person(database, kept[0]) if kept else None
     if not passwords.verify_password(kept[1] if kept else None, password) or person is None:
-        _note_failure(guest, login, person)
+        refuse(guest, login, person, "console.login")
         return _form(guest, login, _("The login name or the password is wrong."), next_page, 401)
     services.recorder.record(asked_by(person, guest.address), "console.login", person.id, "succeeded")
     with services.database.writing() as database:
@@ -65,28 +64,12 @@ def sign_out(guest: AnyGuest) -> Response:
     return answer
 
 
-def _note_failure(guest: Guest, login: str, person: Person | None) -> None:
-    """Count a failed attempt and put it on record: by its name only where there is such an account.
-
-    What was typed for a login name may be a password. The attempt that is one too many is recorded as a
-    refusal, and those after it, which are not looked at, no more: nobody fills the record from outside.
-    """
-    database = guest.services.database
-    with database.writing() as writing:
-        throttle.note_failure(writing, login, guest.address)
-    with database.reading() as reading:
-        blocked = throttle.is_blocked(reading, login, guest.address)
-    details = {"login": login_form(login) if person else "unknown", "blocked_from_now": blocked}
-    outcome: Outcome = "refused" if blocked else "failed"
-    target = person.id if person else "unknown"
-    guest.services.recorder.record(guest.asked_by, "console.login", target, outcome, details)
-
-
 def _form(guest: Guest, login: str, fault: str, next_page: str, status: int = 200) -> Response:
     page = LoginPage(
         frame=guest.frame(guest.reader.gettext("Sign in")),
         login=login,
         fault=fault,
         next_page=safe_path(next_page),
+        by_company=company_path(next_page) if guest.services.provider else "",
     )
     return guest.page(page, status)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from console.pages import health, home, login, preferences, welcome
+from console.pages import health, home, join, login, me, oidc, people, preferences, prove, welcome
 from console.web import assets
 
 ROUTERS = (
     assets.router,
     health.router,
     home.router,
+    join.router,
     login.router,
+    me.router,
+    oidc.router,
+    people.router,
     preferences.router,
+    prove.router,
     welcome.router,
 )

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from console.people import passwords
-from console.store.columns import new_id
+from console.store.columns import new_id, utc_now
 from console.store.people_tables import IdentityRow, MembershipRow, PasswordRow, PersonRow
 from fleet.policy import ROLES, Grant, Role
 
@@ -59,6 +59,21 @@ def create_account(
     return read_person(database, person.id)
 
 
+def known_by(database: Session, issuer: str, subject: str, name: str) -> Person | None:
+    """Return whom an identity provider knows so, made with no role where they are new; None if kept out."""
+    identity = database.get(IdentityRow, (issuer, subject))
+    if identity is None:
+        row = PersonRow(id=new_id(), name=name, language="", zone="", theme="")
+        database.add(row)
+        database.flush()
+        database.add(IdentityRow(issuer=issuer, subject=subject, person_id=row.id))
+    else:
+        row = database.get_one(PersonRow, identity.person_id)
+        row.name = name
+    database.flush()
+    return None if row.disabled_at is not None else read_person(database, row.id)
+
+
 def read_person(database: Session, person_id: str) -> Person:
     """Return a person who is known."""
     row = database.get_one(PersonRow, person_id)
@@ -99,6 +114,17 @@ def kept_password(database: Session, login: str) -> tuple[str, str] | None:
 
 def _role(text: str) -> Role:
     return next(role for role in ROLES if role == text)
+
+
+def set_password(database: Session, person_id: str, password: str) -> None:
+    """Give a local account another password."""
+    row = database.get_one(PasswordRow, person_id)
+    row.hash, row.changed_at = passwords.hash_password(password), utc_now()
+
+
+def is_free(database: Session, login: str) -> bool:
+    """Return whether nobody has a local account of that login name."""
+    return database.get(IdentityRow, (LOCAL, login_form(login))) is None
 
 
 def is_anybody_there(database: Session) -> bool:

@@ -96,6 +96,36 @@ def end_all(database: Session, person_id: str, *, but: str = "") -> int:
     return len(database.execute(doomed.returning(SessionRow.token_sha256)).all())
 
 
+@dataclass(frozen=True)
+class OpenSession:
+    """One browser in which a person is signed in, as they see it themselves."""
+
+    agent: str
+    address: str
+    created_at: datetime.datetime
+    seen_at: datetime.datetime
+    here: bool
+    """Whether it is the one that asks."""
+
+
+def open_sessions(database: Session, person_id: str, secret: str, limits: Limits) -> list[OpenSession]:
+    """Return the person's sessions that are good, the latest used first; `secret` is that of who asks."""
+    now = utc_now()
+    rows = database.scalars(
+        select(SessionRow)
+        .where(
+            SessionRow.person_id == person_id,
+            SessionRow.ends_at > now,
+            SessionRow.seen_at > now - limits.idle,
+        )
+        .order_by(SessionRow.seen_at.desc())
+    )
+    return [
+        OpenSession(row.agent, row.address, row.created_at, row.seen_at, row.token_sha256 == digest(secret))
+        for row in rows
+    ]
+
+
 def forget_over(database: Session) -> None:
     """Delete the sessions that are over."""
     database.execute(delete(SessionRow).where(SessionRow.ends_at < utc_now()))

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from typing import Any, Literal
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from console.store.columns import utc_now
@@ -15,6 +15,8 @@ from console.store.people_tables import TokenRow
 
 Purpose = Literal["first", "invitation", "oidc"]
 FIRST_HOURS = 24
+_FORGET_AFTER = datetime.timedelta(days=1)
+"""How long after its end a token's row is kept."""
 _LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Nothing that is easily misread: the first token is typed by hand."""
 
@@ -33,12 +35,12 @@ def first_token(database: Session) -> str:
     """Return a token for the first account; earlier ones are void from now on."""
     database.execute(update(TokenRow).where(TokenRow.purpose == "first").values(expires_at=utc_now()))
     token = "-".join("".join(secrets.choice(_LETTERS) for _ in range(5)) for _ in range(6))
-    return _keep(database, "first", token, {}, datetime.timedelta(hours=FIRST_HOURS))
+    return keep(database, "first", token, {}, datetime.timedelta(hours=FIRST_HOURS))
 
 
 def issue(database: Session, purpose: Purpose, about: dict[str, Any], lasts: datetime.timedelta) -> str:
     """Return a new token for that purpose."""
-    return _keep(database, purpose, new_secret(), about, lasts)
+    return keep(database, purpose, new_secret(), about, lasts)
 
 
 def redeem(database: Session, purpose: Purpose, token: str) -> dict[str, Any] | None:
@@ -58,9 +60,11 @@ def redeem(database: Session, purpose: Purpose, token: str) -> dict[str, Any] | 
     return None if used is None else dict(used[0])
 
 
-def _keep(
+def keep(
     database: Session, purpose: Purpose, token: str, about: dict[str, Any], lasts: datetime.timedelta
 ) -> str:
+    """Keep a token for that purpose and return it; those that are over go."""
+    database.execute(delete(TokenRow).where(TokenRow.expires_at < utc_now() - _FORGET_AFTER))
     database.add(
         TokenRow(
             token_sha256=digest(token),

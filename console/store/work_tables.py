@@ -60,11 +60,8 @@ class ActRow(Base):
     about: Mapped[dict[str, Any]]
     command: Mapped[str] = mapped_column(Text)
     """The command that does the same."""
-    state: Mapped[str] = mapped_column(String(16), default="waiting")
-    """`waiting`, `working`, `done`, `failed` or `lost`."""
-    pid: Mapped[int | None]
-    pid_started: Mapped[str] = mapped_column(String(32), default="")
-    """When that process began, as the kernel has it: a number of a process is used again."""
+    state: Mapped[str] = mapped_column(String(16), default="working")
+    """`working`, `done`, `refused`, `failed`, `stopped` or `lost` (acts/folder.py)."""
     created_at: Mapped[datetime.datetime] = mapped_column(default=utc_now)
     ended_at: Mapped[datetime.datetime | None]
     said: Mapped[dict[str, Any]]

@@ -15,8 +15,9 @@ from console.web.mistakes import (
     NotProvedError,
     NotSignedInError,
     NotThereError,
+    RefusedError,
 )
-from console.web.next_page import sign_in_path
+from console.web.next_page import prove_path, sign_in_path
 from console.web.same_origin import SAFE
 from console.web.visit import Guest, guest_of, see_other
 from console.words.codes import role_name
@@ -35,6 +36,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(NotProvedError, _prove)
     app.add_exception_handler(NotThereError, _not_there)
     app.add_exception_handler(NotAllowedError, _not_allowed)
+    app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(FormError, _form)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
@@ -46,13 +48,15 @@ def _sign_in(request: Request, error: Exception) -> Response:
 
 
 def _prove(request: Request, error: Exception) -> Response:
-    return see_other(sign_in_path(_came_from(request)))
+    return see_other(prove_path(_came_from(request)))
 
 
 def _came_from(request: Request) -> str:
-    """Return the page to come back to: this one, or for a form that was sent the home page."""
+    """Return the page to come back to: this one, or for a form that was sent the page that it was on."""
     if request.method not in SAFE:
-        return "/"
+        ours: str = request.app.state.services.settings.public_url
+        referer = request.headers.get("referer", "")
+        return referer.removeprefix(ours) if referer.startswith(f"{ours}/") else "/"
     return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
 
 
@@ -77,6 +81,12 @@ def _form(request: Request, error: Exception) -> Response:
     _ = guest.reader.gettext
     text = _("This form belongs to an earlier sign-in. Open the page again, and send it once more.")
     return _page(guest, 403, _("The form is out of date"), text)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RefusedError)
+    guest = guest_of(request)
+    return _page(guest, 409, guest.reader.gettext("This can't be done as it stands"), error.text)
 
 
 def _malformed(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from console.people.accounts import Person
 from console.web import assets
 from console.words.languages import LANGUAGES
 from console.words.reader import Reader
+from fleet.policy import Verb, teams_of
 from templates.console.parts import Choice, Frame, Link, Notice
 
 _SCRIPTS = ("vendor/htmx.min.js", "vendor/htmx-sse.min.js", "zone.js")
@@ -37,7 +38,7 @@ def build(
         icon=assets.url("icon.svg"),
         scripts=tuple(assets.url(name) for name in _SCRIPTS),
         person=person.name if person else "",
-        places=_places(reader, here) if person else (),
+        places=_places(reader, here, person) if person else (),
         form_token=form_token,
         here=here,
         notices=tuple(notices),
@@ -45,10 +46,15 @@ def build(
     )
 
 
-def _places(reader: Reader, here: str) -> tuple[Link, ...]:
+def _places(reader: Reader, here: str, person: Person) -> tuple[Link, ...]:
+    """Return where this person can go: a place that their roles do not open is not shown."""
     _ = reader.gettext
-    places = ((_("Environments"), "/"),)
-    return tuple(Link(label=label, href=href, current=href == here) for label, href in places)
+    places = [(_("Environments"), "/", True), (_("People"), "/people", _may(person, "people.manage"))]
+    return tuple(Link(label=label, href=href, current=href == here) for label, href, open_ in places if open_)
+
+
+def _may(person: Person, verb: Verb) -> bool:
+    return bool(teams_of(person.grants, verb))
 
 
 def _themes(reader: Reader, theme: str) -> tuple[Choice, ...]:

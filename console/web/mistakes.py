@@ -21,6 +21,15 @@ class NotThereError(Exception):
     """It is not there, or the person may not know that it is."""
 
 
+class RefusedError(Exception):
+    """It can't be done as things stand; the text says why and what to do, in the reader's language."""
+
+    def __init__(self, text: str) -> None:
+        """Take the text."""
+        super().__init__(text)
+        self.text = text
+
+
 class NotAllowedError(Exception):
     """The person may see it, and not do that."""
 

@@ -21,5 +21,19 @@ def safe_path(asked: str) -> str:
 
 def sign_in_path(then: str) -> str:
     """Return the path of the sign-in that leads on to that path."""
-    path = safe_path(then)
-    return "/login" if path == HOME else f"/login?next={quote(path, safe='/')}"
+    return _leading_on("/login", then)
+
+
+def prove_path(then: str) -> str:
+    """Return the path on which somebody who is signed in proves it anew, and that leads on to that path."""
+    return _leading_on("/prove", then)
+
+
+def company_path(then: str) -> str:
+    """Return the path of the sign-in with the company's account, or a proof by it, that leads on there."""
+    return _leading_on("/login/oidc", then)
+
+
+def _leading_on(path: str, then: str) -> str:
+    goal = safe_path(then)
+    return path if goal == HOME else f"{path}?next={quote(goal, safe='/')}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from console.estate import Standing
 from console.people import sessions
 from console.people.accounts import Person
 from console.people.sessions import SignedIn
@@ -20,9 +21,12 @@ from console.web.form_token import secret_of, token_of
 from console.web.mistakes import NotAllowedError, NotProvedError, NotSignedInError, NotThereError
 from console.words.languages import choose
 from console.words.reader import Reader, known_zone
-from fleet.policy import Verb, decide
+from fleet.policy import EVERY_TEAM, Verb, decide
+from fleet.runs import RunStatus
 from templates.console.parts import Frame, Notice
 from templates.engine import Context
+
+Answer = TypeVar("Answer", bound=Response)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Guest:
     def page(self, context: Context, status: int = 200) -> HTMLResponse:
         """Answer with a page in the reader's language."""
         answer = HTMLResponse(self.services.renderers[self.reader.language](context), status)
+        return self.with_form_secret(answer)
+
+    def with_form_secret(self, answer: Answer) -> Answer:
+        """Return the answer with the secret of this browser's forms, where it has just got one."""
         if secret := getattr(self.request.state, "new_form_secret", ""):
             cookies.put(answer, "form", secret, self.services.settings)
         return answer
@@ -89,7 +97,8 @@ class Visit(Guest):
     def require(self, verb: Verb, teams: str | Sequence[str], *, own: bool = False) -> None:
         """Raise NotAllowedError, on record, where the person may not do that in any of the teams.
 
-        Where they may not even see the environment, NotThereError: what others have is not told.
+        Where they may not even see the environment, NotThereError: what others have is not told. Not within a
+        transaction that writes: the refusal is put on record in one of its own.
         """
         wanted = (teams,) if isinstance(teams, str) else tuple(teams)
         if any(self.may(verb, team, own=own) for team in wanted):
@@ -100,6 +109,27 @@ class Visit(Guest):
             raise NotThereError
         team = next(iter(wanted), "")
         raise NotAllowedError(verb, team, decide(self.person.grants, verb, team, own=own).roles)
+
+    def sees(self, standing: Standing) -> bool:
+        """Return whether they may see the environment; where its file says no team, who sees all of them."""
+        return any(self.may("environment.see", team) for team in standing.teams or (EVERY_TEAM,))
+
+    def sees_run(self, standing: Standing, run: RunStatus) -> bool:
+        """Return whether a run of the environment is of a team whose runs the person may see."""
+        spec = standing.spec
+        assert spec is not None, "an environment whose file can't be read shows no runs"
+        return self.may("run.see", spec.team if run.team in ("", spec.own_team) else run.team)
+
+    def environment(self, name: str, verb: Verb = "environment.see") -> Standing:
+        """Return the environment of that name, where the person may do that in one of its teams.
+
+        Raises NotThereError where there is none or it is not theirs to see, NotAllowedError as `require`.
+        """
+        standing = self.services.estate.standing(name)
+        if standing is None:
+            raise NotThereError
+        self.require(verb, standing.teams or (EVERY_TEAM,))
+        return standing
 
     def require_fresh(self) -> None:
         """Raise NotProvedError where the person proved who they are too long ago for what can't be undone."""

@@ -65,7 +65,8 @@ class Reader:
 
     def span(self, seconds: float) -> str:
         """Return a length of time in its two largest units: "3 min 20 sec"."""
-        parts, left = [], round(seconds)
+        parts: list[str] = []
+        left = round(seconds)
         for unit, length in _UNITS:
             count, left = divmod(left, length)
             if count or (unit == "duration-second" and not parts):

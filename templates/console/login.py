@@ -21,3 +21,5 @@ class LoginPage:
     """Why it did not work, "" at first."""
     next_page: str
     """Where it leads."""
+    by_company: str
+    """Where one signs in with the company's account, "" where there is no such way."""

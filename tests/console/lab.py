@@ -121,9 +121,9 @@ def serving(settings: Settings) -> Iterator[ConsoleLab]:
         thread.join(30)
 
 
-def declare_environment(root: Path, name: str, team: str) -> None:
-    """Write an environment's file, with the account that `tests/run_environment.py` builds in."""
+def declare_environment(root: Path, name: str, team: str, organization: str = "run-tests") -> None:
+    """Write an environment's file; the account is the one that `tests/run_environment.py` builds in."""
     declare(
         root, name, team=team, owner=f"{team}@example.com", region="us-east-1",
-        instance_type="g5.xlarge", nodes=1, organization="run-tests",
+        instance_type="g5.xlarge", nodes=1, organization=organization,
     )  # fmt: skip

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from console.estate import Standing
 from console.pages.home import card
 from console.words.reader import Reader
+from fleet.cloud import Cloud
 from fleet.glance import Glance, Machines
+from fleet.project import Project
+from fleet.session import Session
 from stacks.problems import Problem
 from tests.console.conftest import Studio
 from tests.console.lab import ConsoleLab
@@ -25,7 +29,8 @@ GLANCE = Glance(
     time="2026-11-23T10:00:00+00:00", stands=True, machines=MACHINES, usd_per_hour=12.5, runs=(),
     lease_ends=datetime.date(2026, 12, 31),
 )  # fmt: skip
-STANDING = Standing(name="studio", spec=make_specs("studio", 2)[1], glance=GLANCE)
+SESSION = Session(Project(root=Path(), home=Path()), Cloud("aws"), *make_specs("studio", 2))
+STANDING = Standing(name="studio", session=SESSION, glance=GLANCE)
 
 
 def seen(standing: Standing) -> str:
@@ -72,7 +77,7 @@ def test_what_could_not_be_looked_at_is_said_and_not_shown_as_nothing() -> None:
     assert (found.state, found.figures) == ("not known", ())
     assert found.trouble == ("SlowDown: reduce your request rate",) and found.needs
     broken = Standing(
-        name="studio", spec=None, glance=None, problems=(Problem(what="no such key", do="mend"),)
+        name="studio", session=None, glance=None, problems=(Problem(what="no such key", do="mend"),)
     )
     assert "no such key: mend" in seen(broken) and "can't be read" in seen(broken)
 

@@ -30,7 +30,7 @@ def test_the_first_person_makes_their_account_by_typing(
             page.keyboard.insert_text(text)
             page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        expect(page.locator("header.top .who span")).to_have_text("이지은")
+        expect(page.locator("header.top .who a")).to_have_text("이지은")
         assert_accessible(page)
 
 
@@ -101,3 +101,26 @@ def test_the_skip_link_leads_past_the_header(lab: ConsoleLab, chromium: Browser)
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_people_are_managed_with_the_mouse_and_by_whoever_reads_pages_aloud(
+    own_lab: ConsoleLab, chromium: Browser, language: str
+) -> None:
+    admin = own_lab.person(Grant("admin", "*"))
+    own_lab.person(Grant("viewer", "blue"), name="한소라")
+    with window(chromium, own_lab, language=language) as seen:
+        seen.sign_in(admin.subject)
+        page = seen.open("/people")
+        assert_accessible(page)
+        page.locator("#invite-team").select_option("blue")
+        page.locator("form[action='/people/invite'] button").click()
+        expect(page.locator("#invitation")).to_be_visible()
+        assert_accessible(page)
+        row = page.get_by_role("row").filter(has_text="한소라")
+        row.locator("select[name=role]").select_option("operator")
+        row.locator("select[name=team]").select_option("blue")
+        row.locator("form[action$='/grant'] button").click()
+        expect(row.locator("form[action$='/take']")).to_have_count(2)
+        assert_accessible(seen.open("/me"))
+        assert_accessible(seen.open("/prove"))

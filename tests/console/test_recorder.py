@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console.store.waiting import all_waiting
+from fleet.aws import client
+from fleet.cloud import Cloud
 from fleet.policy import Grant
+from fleet.session import open_account
+from stacks import naming
 from tests.console.conftest import Studio
-from tests.console.lab import ConsoleLab
+from tests.console.lab import ConsoleLab, declare_environment, serving, settings_of
+from tests.run_environment import REGION
 from tests.sandbox_helpers import admin
 
 pytestmark = [pytest.mark.console, pytest.mark.sandbox]
@@ -80,3 +86,20 @@ def test_before_there_is_an_account_entries_wait_in_order_with_their_times(own_l
         ("console.login", "succeeded"),
         ("console.logout", "succeeded"),
     ]
+
+
+def test_what_waited_goes_to_the_ledger_first_once_there_is_one(
+    sandbox: Cloud, sandbox_home: Path, tmp_path: Path
+) -> None:
+    declare_environment(tmp_path, "late", "tests", organization="latecomers")
+    settings = settings_of(tmp_path, sandbox_home)
+    with serving(settings) as lab:
+        visitor = lab.signed_in("viewer")
+        bucket = naming.ledger_bucket("latecomers", REGION)
+        client(sandbox, "s3", REGION).create_bucket(Bucket=bucket)
+        visitor.post("/logout", {}, page="/")
+    entries = open_account("sandbox", project=settings.project).ledger.entries()
+    assert [entry["event"] for entry in entries] == ["console.login", "console.logout"]
+    first, second = entries
+    assert first["details"]["happened"] < first["time"] <= second["time"]
+    assert "happened" not in second["details"]

@@ -170,8 +170,6 @@ def _make_acts() -> None:
         _column("about", sa.JSON()),
         _column("command", sa.Text()),
         _column("state", sa.String(16)),
-        _column("pid", sa.Integer(), nullable=True),
-        _column("pid_started", sa.String(32)),
         _column("created_at", Moment()),
         _column("ended_at", Moment(), nullable=True),
         _column("said", sa.JSON()),

@@ -1,4 +1,4 @@
-"""The page on which the first account is made."""
+"""The page on which somebody makes their account with a token."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from templates.console.parts import Field, Frame
 
 
 @dataclass(frozen=True, kw_only=True)
-class WelcomePage:
+class AccountPage:
     """What the page shows."""
 
-    template: ClassVar[str] = "console/welcome.html.j2"
+    template: ClassVar[str] = "console/account.html.j2"
 
     frame: Frame
+    intro: str
+    path: str
+    """Where the form goes."""
+    token_label: str
     token: Field
     name: Field
     login: Field

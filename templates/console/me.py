@@ -1,0 +1,34 @@
+"""The page on which somebody sees themselves: roles, sessions, password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from templates.console.parts import Field, Frame, Moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionLine:
+    """One browser in which the reader is signed in."""
+
+    agent: str
+    address: str
+    since: Moment
+    seen: Moment
+    here: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MePage:
+    """What the page shows."""
+
+    template: ClassVar[str] = "console/me.html.j2"
+
+    frame: Frame
+    roles: tuple[str, ...]
+    sessions: tuple[SessionLine, ...]
+    has_password: bool
+    """Whether the reader signs in with a password here."""
+    password: Field
+    password_hint: str
