@@ -25,6 +25,7 @@ EXTENSIONS: tuple[str, ...] = (
     "node_sessions",
     "bucket_policy",
     "object_retention",
+    "version_listings",
     "object_lock",
     "key_rotation",
     "trails",

@@ -140,3 +140,30 @@ def test_a_retention_can_be_made_longer_and_not_shorter(sandbox: Cloud, locked: 
     with pytest.raises(ClientError, match="AccessDenied"):
         retain(1)
     retain(40, BypassGovernanceRetention=True)
+
+
+@pytest.mark.parametrize(
+    ("marker", "found"),
+    [
+        ("a", ["b1", "b0", "c0", "d"]),
+        ("b", ["b1", "b0", "c0", "d"]),
+        ("b/x", ["c0", "d"]),
+        ("c/x", ["d"]),
+        ("z", []),
+    ],
+)
+def test_versions_are_listed_from_a_key_on_without_those_of_the_key_itself(
+    sandbox: Cloud, marker: str, found: list[str]
+) -> None:
+    s3, bucket = api(sandbox, "s3"), "listed-versions"
+    if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        for key, body in (("b/x", b"b0"), ("b/x", b"b1"), ("c/x", b"c0"), ("d", b"d")):
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+    listed = s3.list_object_versions(Bucket=bucket, KeyMarker=marker).get("Versions", [])
+    bodies = [
+        s3.get_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])["Body"].read().decode()
+        for each in listed
+    ]
+    assert bodies == found
