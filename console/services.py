@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from console.estate import Estate
-from console.known_runs import KnownRuns
-from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
 from console.settings import Settings
@@ -25,8 +23,6 @@ class Services:
     database: Database
     estate: Estate
     recorder: Recorder
-    runs: KnownRuns
-    hub: Hub
     renderers: dict[str, Callable[[Context], str]]
     """What renders a page, by language."""
     provider: Provider | None
@@ -42,8 +38,6 @@ def open_services(settings: Settings) -> Services:
         database=database,
         estate=Estate(settings.project, settings.cloud),
         recorder=Recorder(settings.project, settings.cloud, database),
-        runs=KnownRuns(),
-        hub=Hub(),
         provider=Provider(settings.oidc, f"{settings.public_url}/login/oidc/back") if settings.oidc else None,
         renderers={language: page_renderer(translations(language)) for language in LANGUAGES},
     )
