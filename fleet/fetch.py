@@ -30,17 +30,21 @@ class Fetched:
 
 
 def fetch(
-    store: RunStore, run_id: str, folder: Path, on_file: Callable[[str, int], None] = lambda name, size: None
+    store: RunStore,
+    run_id: str,
+    folder: Path,
+    on_file: Callable[[str, int], None] = lambda name, size: None,
+    only: str = "",
 ) -> Fetched:
-    """Copy the run to `folder`; `on_file` hears of each name and size that was copied.
+    """Copy the run to `folder`, or what of it begins with `only`; `on_file` hears of each name and size.
 
     A file that is here with the recorded digest is not copied again. Raises ActError where a file is not what
     its node uploaded.
     """
     read_run(store, run_id)
-    digests = _recorded_digests(store, run_id)
+    digests = recorded_digests(store, run_id)
     # FSx writes a folder of its results as an empty object whose name ends in a slash.
-    found = {name: size for name, size in store.sizes(run_id).items() if not name.endswith("/")}
+    found = {name: size for name, size in store.sizes(run_id, only).items() if not name.endswith("/")}
     sizes = {name: size for name, size in found.items() if not is_part(name)}
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -73,7 +77,7 @@ def _join_logs(store: RunStore, run_id: str, folder: Path, sizes: Mapping[str, i
             path.write_bytes(read_from(store, run_id, pieces, 0))
 
 
-def _recorded_digests(store: RunStore, run_id: str) -> dict[str, str]:
+def recorded_digests(store: RunStore, run_id: str) -> dict[str, str]:
     """Return the SHA-256 of every file that a node says it uploaded, by its name in the run."""
     root = f"runs/{run_id}/"
     found: dict[str, str] = {}

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trainer.configs.data import (
-    BUNDLED_SHAPES,
+    BUNDLED_SHAPES as BUNDLED_SHAPES,
+)
+from trainer.configs.data import (
     DATA_CONFIGS,
     SHAPE_WORDS,
     DataConfig,
@@ -27,6 +29,7 @@ from trainer.configs.settings import (
     ConfigError as ConfigError,  # what fleet/ sees of the trainer is this module
 )
 from trainer.configs.tables import Table, apply_overrides, nearest_hint, read_values
+from trainer.configs.tables import parse_value as parse_value
 
 Kind = TypeVar("Kind")
 RECIPE_FOLDER = Path(__file__).parent / "recipes"

@@ -11,8 +11,11 @@ from typing import Any
 
 from trainer.configs.settings import ConfigError
 from trainer.data.errors import DatasetError
+from trainer.engine.failures import is_out_of_memory
 from trainer.export.model_folder import ModelFolderError, load_model
+from trainer.limits import add_limits, limit_process
 from trainer.predictors.contract import Answer, InputError, KindPredictor
+from trainer.predictors.serve import own_output, say, serve
 from trainer.predictors.show import answers_text, examples_text
 
 EXIT_USER_MISTAKE = 2
@@ -79,6 +82,9 @@ def _of_kind(model: Any, description: dict[str, Any], folder: Path) -> KindPredi
 def main(arguments: list[str] | None = None) -> int:
     """Predict with the model of a folder; 0 done, 2 where the folder or an input is not what it should be."""
     options = _parser().parse_args(arguments)
+    limit_process(options)
+    if options.serve:
+        return _serve(options)
     try:
         predictor = Predictor.load(options.model)
         if options.describe:
@@ -89,6 +95,21 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USER_MISTAKE
     print(json.dumps(result) if options.json else text)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Answer what comes on standard input until that ends (trainer/predictors/serve.py)."""
+    answers = own_output()
+    try:
+        predictor = Predictor.load(options.model)
+    except (ModelFolderError, DatasetError, ConfigError, MemoryError) as error:
+        large = isinstance(error, MemoryError) or is_out_of_memory(error)
+        why = "the model needs more memory than there is for it" if large else str(error)
+        say(answers, {"error": why})
+        print(f"error: {why}", file=sys.stderr)
+        return EXIT_USER_MISTAKE
+    serve(predictor, sys.stdin.buffer, answers, options.answer_seconds)
     return 0
 
 
@@ -105,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.8, help="of the draw (default 0.8)")
     parser.add_argument("--seed", type=int, default=1, help="seed of what is drawn")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--serve", action="store_true", help="answer lines of JSON on standard input")
+    parser.add_argument("--answer-seconds", type=positive, metavar="N", help="longest time for one answer")
+    add_limits(parser)
     return parser
 
 

@@ -9,14 +9,21 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.config import ConfigError, load_config
-from trainer.configs.data import BUNDLED_SHAPES, DataConfig
+from trainer.configs.data import BUNDLED_SHAPES
+from trainer.limits import add_limits, limit_process
+
+if TYPE_CHECKING:
+    from trainer.data.prepare_data import Request
 
 EXIT_USER_MISTAKE = 2
+MOST_BROKEN = 100
+"""Broken rows and files that --json names; their number is in the report."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,44 +33,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings of the recipe")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to make the data set's folder")
     parser.add_argument("--check", action="store_true", help="look the data through and keep nothing")
-    parser.add_argument("--json", action="store_true", help="print what was prepared as JSON")
+    parser.add_argument("--json", action="store_true", help="print what was prepared, or why not, as JSON")
+    add_limits(parser)
     options = parser.parse_args(arguments)
+    limit_process(options)
     try:
-        if options.name in BUNDLED_SHAPES and not options.overrides:
-            return run(options.name, None, options)
-        config = load_config(options.name, options.overrides)
-        return run(config.dataset, config.data, options)
+        return run(options)
     except ConfigError as error:
-        return _fail(*error.problems)
+        return _fail(error.problems, [], options.json)
 
 
-def run(dataset: str, data: DataConfig | None, options: argparse.Namespace) -> int:
-    """Prepare a bundled data set or the user's data, and tell what it holds."""
+def run(options: argparse.Namespace) -> int:
+    """Prepare a bundled data set or the user's data, and tell what it holds; raises ConfigError."""
+    if options.name in BUNDLED_SHAPES and not options.overrides:
+        dataset, data = options.name, None
+    else:
+        config = load_config(options.name, options.overrides)
+        dataset, data = config.dataset, config.data
     try:
         import numpy  # noqa: F401
     except ImportError:
-        return _fail("to prepare data: pip install numpy")
+        return _fail(["to prepare data: pip install numpy"], [], options.json)
     from trainer.data.errors import DatasetError
-    from trainer.data.find import cache_folder
     from trainer.data.prepare_data import Request, prepare_data
+    from trainer.data.quarantine import read_quarantine
 
     request = Request(dataset, data)
-    try:
-        if options.check:
-            with tempfile.TemporaryDirectory(prefix="fleetform-check-") as folder:
-                _tell(prepare_data(request, Path(folder) / request.name), options.json)
-        elif options.out:
-            _tell(prepare_data(request, options.out / request.name), options.json)
-        else:
-            _tell(prepare_data(request, cache_folder(request)), options.json)
-    except (DatasetError, OSError) as error:
-        return _fail(str(error))
+    with _folder(request, options) as folder:
+        try:
+            _tell(prepare_data(request, folder), options.json)
+        except MemoryError:
+            problem = "preparing it takes more memory than there is for it"
+            return _fail([problem], [], options.json)
+        except (DatasetError, OSError) as error:
+            return _fail([str(error)], read_quarantine(folder, MOST_BROKEN), options.json)
     return 0
+
+
+@contextmanager
+def _folder(request: Request, options: argparse.Namespace) -> Iterator[Path]:
+    """Give the folder to prepare in; that of a check goes away."""
+    from trainer.data.find import cache_folder
+
+    if options.check:
+        with tempfile.TemporaryDirectory(prefix="fleetform-check-") as folder:
+            yield Path(folder) / request.name
+    else:
+        yield options.out / request.name if options.out else cache_folder(request)
 
 
 def _tell(folder: Path, as_json: bool) -> None:
     """Print what the folder's data set holds; as JSON with every file's path, size and digest."""
     from trainer.data.dataset import ABOUT, open_dataset
+    from trainer.data.quarantine import read_quarantine
     from trainer.data.report import report_lines
 
     opened = open_dataset(folder)
@@ -77,10 +99,13 @@ def _tell(folder: Path, as_json: bool) -> None:
         for file in (about, *table["files"])
     ]
     told = {"dataset": opened.name, "digest": opened.digest, "files": files, "report": opened.report}
-    print(json.dumps(told))
+    print(json.dumps(told | {"broken": read_quarantine(folder, MOST_BROKEN)}))
 
 
-def _fail(*problems: str) -> int:
+def _fail(problems: Sequence[str], broken: Sequence[dict[str, Any]], as_json: bool) -> int:
+    """Say why not, on standard error, and as JSON with the broken rows and files where that is asked for."""
+    if as_json:
+        print(json.dumps({"problems": list(problems), "broken": list(broken)}))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return EXIT_USER_MISTAKE

@@ -23,6 +23,16 @@ WORDS = {
         commands.tear_down("blue", base=True, anyway="it's over"),
         {"environment": "blue", "base": True, "anyway": "it's over"},
     ),
+    "take_model": (commands.take_model("blue", "r-1"), {"environment": "blue", "run": "r-1", "to": None}),
+    "try_model": (commands.try_model("blue", "r-1"), {"run": "r-1", "describe": True, "texts": ()}),
+    "try_model text": (
+        commands.try_model("blue", "r-1", text="it's"),
+        {"describe": False, "texts": ("it's",)},
+    ),
+    "check_data": (
+        commands.check_data("pets", "pictures", ("height=32",)),
+        {"path": "pets", "kind": "pictures", "check": True, "settings": ("height=32",)},
+    ),
     "declare": (commands.declare("blue"), {"name": "blue", "team": "TEAM", "nodes": 2}),
 }
 

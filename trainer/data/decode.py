@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from trainer.data.errors import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow's names of what is decoded, by a file's content and not its name. Of its other decoders one starts a
+program that runs what is in the file (EPS), and most see too little use to be given a stranger's file."""
 
 MOST_PIXELS = 2**26
 """Pixels of a picture above which it is not decoded: 192 MiB in three channels."""
@@ -18,6 +22,16 @@ MOST_PIXELS = 2**26
 
 class PictureError(ValueError):
     """A picture that cannot be decoded; says why."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """A picture made small to be shown, with nothing of what its file says besides: place, camera, notes."""
+
+    png: bytes
+    width: int
+    """Pixels of the picture itself, as it is stored."""
+    height: int
 
 
 def decode_picture(
@@ -33,13 +47,45 @@ def decode_picture(
     DatasetError where Pillow is not installed.
     """
     image_module, operations = _pillow()
+    image, _ = _open(data, (width * 2, height * 2), colour)
+    bicubic = image_module.Resampling.BICUBIC
+    if resize == "crop":
+        image = operations.fit(image, (width, height), bicubic)
+    elif image.size != (width, height):
+        image = image.resize((width, height), bicubic)
+    pixels: NDArray[np.uint8] = np.asarray(image, np.uint8).reshape(height, width, -1)
+    return pixels
+
+
+def shrink_picture(data: bytes, longest: int) -> Small:
+    """Return the picture with a longer side of `longest` pixels at most; raises as `decode_picture` does."""
+    image, (width, height) = _open(data, (longest, longest), "rgb")
+    image.thumbnail((longest, longest))
+    return Small(png_of(np.asarray(image, np.uint8)), width, height)
+
+
+def png_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Return pixels [height, width, 1 or 3] as a PNG file."""
+    image_module, _ = _pillow()
+    file = io.BytesIO()
+    image_module.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _open(data: bytes, about: tuple[int, int], colour: str) -> tuple[Any, tuple[int, int]]:
+    """Return the picture in three channels or one, and the size that it is stored in.
+
+    A JPEG is decoded at a size not far above `about`, which saves most of the work.
+    """
+    image_module, operations = _pillow()
     try:
-        with image_module.open(io.BytesIO(data)) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
+        with image_module.open(io.BytesIO(data), formats=FORMATS) as opened:
+            size = opened.size
+            if size[0] * size[1] > MOST_PIXELS:
                 raise PictureError("has too many pixels")
-            opened.draft(None, (width * 2, height * 2))  # a JPEG is decoded at about the size asked for
+            opened.draft(None, about)
             opened.load()
-            image = _plain(operations.exif_transpose(opened), colour, image_module)
+            return _plain(operations.exif_transpose(opened), colour, image_module), size
     except PictureError:
         raise
     except image_module.UnidentifiedImageError:
@@ -48,13 +94,6 @@ def decode_picture(
         raise PictureError("has too many pixels") from None
     except Exception as error:  # Pillow's decoders raise whatever a broken file brings about
         raise PictureError(f"cannot be decoded: {str(error) or type(error).__name__}") from None
-    bicubic = image_module.Resampling.BICUBIC
-    if resize == "crop":
-        image = operations.fit(image, (width, height), bicubic)
-    elif image.size != (width, height):
-        image = image.resize((width, height), bicubic)
-    pixels: NDArray[np.uint8] = np.asarray(image, np.uint8).reshape(height, width, -1)
-    return pixels
 
 
 def _plain(image: Any, colour: str, image_module: Any) -> Any:

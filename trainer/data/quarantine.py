@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -119,3 +120,12 @@ class Quarantine:
             raise DatasetError(f"there are no {self._things} in the data")
         limit = f"data.max_bad_share = {self._max_bad_share:g} allows fewer: mend them, or raise it"
         raise DatasetError(f"{bad} of {good + bad} {self._things} are broken ({limit}):{first}{rest}")
+
+
+def read_quarantine(folder: Path, most: int) -> list[dict[str, Any]]:
+    """Return the first of what a folder's quarantine.jsonl names; nothing where there is none."""
+    try:
+        with (folder / FILE).open(encoding="utf-8") as file:
+            return [json.loads(line) for line in itertools.islice(file, most)]
+    except FileNotFoundError:
+        return []

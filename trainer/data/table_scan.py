@@ -115,13 +115,14 @@ def choose_columns(scans: Sequence[ColumnScan], config: TableConfig) -> list[Col
     for key, name in wanted:
         if name and name not in names:
             raise DatasetError(f"data.{key}: the table has no column {name!r}{nearest_hint(name, names)}")
-    columns = [_choose(scan, config) for scan in scans if scan.name != config.target]
+    columns = [choose_column(scan, config) for scan in scans if scan.name != config.target]
     if all(column.kind == "ignored" for column in columns):
         raise DatasetError(f"the table has no column to predict {config.target!r} from")
     return columns
 
 
-def _choose(scan: ColumnScan, config: TableConfig) -> Column:
+def choose_column(scan: ColumnScan, config: TableConfig) -> Column:
+    """Return what a column is as a feature."""
     name = scan.name
     if name in config.ignore:
         return Column(name, "ignored", "data.ignore names it")
