@@ -53,6 +53,33 @@ print("turn", os.environ["FLEETFORM_LAUNCH"], "on", os.environ["SLURMD_NODENAME"
 while os.environ["FLEETFORM_LAUNCH"] == "0":
     time.sleep(0.2)
 """
+PRY = """
+import os, sys
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
+bucket, _, own = os.environ["FLEETFORM_CHECKPOINTS_URL"].removeprefix("s3://").partition("/")
+session = Session()
+
+def client(name):
+    return session.create_client(name, region_name=os.environ["AWS_DEFAULT_REGION"])
+
+def attempt(what, act):
+    try:
+        act()
+        print(what, "done", flush=True)
+    except ClientError as error:
+        print(what, error.response["Error"]["Code"], flush=True)
+
+print("role", client("sts").get_caller_identity()["Arn"], flush=True)
+own, s3 = own.removesuffix("/checkpoints"), client("s3")
+for whose, folder in (("own", own), ("other", "runs/" + sys.argv[1])):
+    attempt(f"read {whose}", lambda: s3.get_object(Bucket=bucket, Key=f"{folder}/run.json"))
+    attempt(f"list {whose}", lambda: s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder}/"))
+    attempt(f"write {whose}", lambda: s3.put_object(Bucket=bucket, Key=f"{folder}/x", Body=b""))
+attempt("key", lambda: client("secretsmanager").get_secret_value(SecretId="fleetform/whole/munge"))
+attempt("machines", client("ec2").describe_instances)
+"""
 LOOP = """
 import time
 import torch
@@ -153,6 +180,26 @@ def test_a_job_on_a_machine_with_a_spot_notice_goes_on_elsewhere_at_the_step_it_
     receipt = json.loads(environment.store.get(submitted.run_id, "receipt.json") or b"{}")
     assert taken not in {each["node"] for each in receipt["nodes"]}
     assert "REQUEUED" in [event["event"] for event in read_events(environment.store, submitted.run_id)]
+
+
+def test_a_teams_own_code_is_refused_another_teams_run_and_the_clusters_key(
+    environment: SlurmEnvironment, tmp_path: Path
+) -> None:
+    ours = run(environment, tmp_path, "print('kept')")
+    assert ended(environment, ours.run_id) == "SUCCEEDED", log(environment, ours.run_id)
+    theirs = run(environment, tmp_path, PRY, team="blue", arguments=(ours.run_id,))
+    assert ended(environment, theirs.run_id) == "SUCCEEDED", log(environment, theirs.run_id)
+    said = log(environment, theirs.run_id)
+    assert f":assumed-role/whole-run-blue-us-east-1/{theirs.run_id}" in said
+    found = dict(
+        re.findall(r"^(?:\[[^\]]*\] )?(\w+(?: \w+)?) (done|\w*(?:Denied|Unauthorized)\w*)$", said, re.M)
+    )
+    assert found == {
+        **dict.fromkeys(("read own", "list own", "write own"), "done"),
+        **dict.fromkeys(("read other", "list other", "write other"), "AccessDenied"),
+        "key": "AccessDeniedException",
+        "machines": "UnauthorizedOperation",
+    }
 
 
 def test_a_job_whose_node_and_head_lose_their_power_runs_again(
