@@ -19,6 +19,7 @@ _SEE = (
     "cloudtrail:DescribeTrails",
     "cloudtrail:GetEventSelectors",
     "cloudtrail:GetTrailStatus",
+    "cloudtrail:ListPublicKeys",
     "cloudtrail:ListTags",
     "cloudtrail:LookupEvents",
     "cloudwatch:DescribeAlarms",
