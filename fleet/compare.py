@@ -208,7 +208,7 @@ def _figures(
         "loss": losses[-1] if losses else None,
         **_held_out(numbers),
         **{name: summary.get(name) for name in ("samples_per_s", "tokens_per_s", "step_seconds")},
-        "mfu_percent": 100 * float(mfu) if mfu is not None and is_number(mfu) else None,
+        "mfu_percent": 100 * mfu if is_number(mfu) else None,
         "goodput_percent": goodput,
         "train_seconds": summary.get("train_seconds"),
         "seconds": (receipt.get("seconds") or {}).get("total"),

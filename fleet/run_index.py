@@ -25,7 +25,7 @@ from fleet.session import Session
 _NEWEST = 100
 """How many of the newest runs a refresh reads; older ones are read when somebody asks for them."""
 _AGAIN = 50
-"""How many ended runs a refresh looks at again, in turn, whether they were resumed."""
+"""How many ended runs are looked at again at a time, whether they were resumed."""
 _MOST_READS = 300
 """How many unknown runs are read for one page, however few of them it asks for."""
 _WHOLE_SECONDS = 600.0
@@ -85,13 +85,16 @@ class RunIndex:
         """Which ended run was last looked at again."""
 
     def refresh(self) -> None:
-        """List what is new, read the newest and what has not ended, and look at some ended ones again."""
+        """List what is new, and read the newest runs and what has not ended."""
         with self._refreshing:
             self._list()
-            known = self._memory.all()
-            self._look_again(self._next_in_turn(known))
-            active = [each.run.run_id for each in known if each.run.active]
+            active = [each.run.run_id for each in self._memory.all() if each.run.active]
             self._read([*self._memory.unread(_NEWEST), *active])
+
+    def look_round(self) -> None:
+        """Look at some ended runs, in turn, whether they were resumed."""
+        with self._refreshing:
+            self._look_again(self._next_in_turn(self._memory.all()))
 
     def read_all(self) -> None:
         """Know every run as it stands now."""

@@ -133,7 +133,7 @@ def test_a_resumed_run_is_noticed_though_it_had_ended(store: RunStore) -> None:
     index = RunIndex(store)
     index.refresh()
     resume(store, ids(1)[0])
-    index.refresh()
+    index.look_round()
     assert [(run.state, run.attempt) for run in index.page().runs] == [
         ("FAILED", 1), ("FAILED", 1), ("SUBMITTED", 2),
     ]  # fmt: skip
@@ -150,7 +150,7 @@ def test_ended_runs_are_looked_at_in_turn_until_every_one_was(
     for run_id in ids(1, 2, 3, 4, 5):
         resume(store, run_id)
     for resumed in (2, 4, 5):
-        index.refresh()
+        index.look_round()
         assert sum(run.attempt == 2 for run in index.known()) == resumed
 
 
