@@ -20,6 +20,8 @@ from fleet.project import Project
 from trainer.config import load_config
 
 _SOURCE = Path(__file__).parents[1] / "trainer"
+_LISTING = "files.json"
+"""Beside a prepared dataset: its files, their sizes and digests. Written last."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def prepare(
     prepared again. `environment` is that of the cloud, where those files may be. Raises ActError with the
     trainer's own words where it can't be made.
     """
-    own = bool(recipe) and load_config(recipe, overrides).data is not None
-    folder = project.home / "data" / (name if own else f"{name}-{_version()}")
-    listing = folder / "files.json"
+    own = _is_own(recipe, overrides)
+    folder = _folder(project, name, own=own)
+    listing = folder / _LISTING
     if own or not listing.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         made = _run_trainer([recipe, *overrides] if own else [name], folder, environment or os.environ)
@@ -76,7 +78,28 @@ def prepare(
         part = listing.with_name(f".files.{os.getpid()}.json")
         part.write_text(json.dumps(entries))
         part.replace(listing)
-    files = tuple(DataFile(*entry) for entry in json.loads(listing.read_text()))
+    return _listed(name, folder)
+
+
+def known_dataset(
+    project: Project, name: str, recipe: str = "", overrides: Sequence[str] = ()
+) -> Dataset | None:
+    """Return the dataset as this project has prepared it last, None where it never has; nothing is made."""
+    folder = _folder(project, name, own=_is_own(recipe, overrides))
+    return _listed(name, folder) if (folder / _LISTING).is_file() else None
+
+
+def _is_own(recipe: str, overrides: Sequence[str]) -> bool:
+    """Return whether the recipe names data of the user's own."""
+    return bool(recipe) and load_config(recipe, overrides).data is not None
+
+
+def _folder(project: Project, name: str, *, own: bool) -> Path:
+    return project.home / "data" / (name if own else f"{name}-{_version()}")
+
+
+def _listed(name: str, folder: Path) -> Dataset:
+    files = tuple(DataFile(*entry) for entry in json.loads((folder / _LISTING).read_text()))
     return Dataset(name, folder, files)
 
 

@@ -41,6 +41,7 @@ OPTIONS = {
     f"fleets.{FLEET}.max_nodes": "--max-nodes",
     "artifacts.on_teardown": "--delete-data",
     "datasets.on_teardown": "--delete-data",
+    "budget.usd_per_month": "--budget",
 }
 """Setting -> the option that it was given by: the file that a message would name is not written yet."""
 
@@ -59,28 +60,30 @@ def declare(
     on_teardown: str = "retain",
     max_nodes: int | None = None,
     organization: str | None = None,
+    usd_per_month: float = 0,
 ) -> list[Path]:
     """Write `environments/<name>.toml`, and `account.toml` where it is missing; return the files written.
 
     Without `cidr`, a network is chosen that overlaps no other environment's; without `lease_ends`, the lease
     is 30 days; without `max_nodes`, the fleet does not grow; without `organization`, the account is named
-    after the project's folder. Raises UserError, with nothing written, where the file exists or what was
-    asked for would not pass `fleetform check`.
+    after the project's folder; without `usd_per_month`, there is no budget.
+
+    Raises UserError, with nothing written, where the file exists or what was asked for would not pass
+    `fleetform check`.
     """
-    directory = project_root / "environments"
-    today = datetime.datetime.now(datetime.UTC).date()
     given: dict[str, object] = {
         "name": name,
         "team": team,
         "owner": owner,
         "region": region,
-        "lease_ends": lease_ends or today + datetime.timedelta(days=LEASE_DAYS),
-        "network.cidr": cidr or str(free_network(directory)),
+        "lease_ends": lease_ends or _usual_end(),
+        "network.cidr": cidr or str(free_network(project_root / "environments")),
         f"fleets.{FLEET}.instance_type": instance_type,
         f"fleets.{FLEET}.nodes": nodes,
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
         "artifacts.on_teardown": on_teardown,
         "datasets.on_teardown": on_teardown,
+        **({"budget.usd_per_month": _plain(usd_per_month)} if usd_per_month else {}),
     }
     return _write_declared(project_root, name, given, region, organization)
 
@@ -129,6 +132,16 @@ def _account_text(given: Mapping[str, object]) -> str:
         COMMENTED_OUT,
     )
     return render(SpecFile(intro=intro, tables=tuple(spec_tables(AccountSpec, given))))
+
+
+def _usual_end() -> datetime.date:
+    """Return the last day of a lease of which nobody says how long it is."""
+    return datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=LEASE_DAYS)
+
+
+def _plain(amount: float) -> float:
+    """Return a whole amount without its `.0`, as people write it."""
+    return int(amount) if amount == int(amount) else amount
 
 
 def _nested(given: Mapping[str, object]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fleet.budget import require_within_again
 from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.handover import Told, note_command, send
@@ -44,6 +45,7 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
         engine = engine_of(session.cloud.variables, outputs.scheduler)
         if problems := _problems(run, request, outputs, engine):
             raise UserError(problems)
+        require_within_again(session, request)
         attempt = act.details["attempt"] = run.attempt + 1
         head = find_head(session)
         known = (store.get_json(run_id, "submission.json") or {}).get("command_id")

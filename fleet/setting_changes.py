@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,15 +49,17 @@ def setting_changes(declared: Mapping[str, Any], spec: EnvironmentSpec) -> list[
     """Return what `spec` says differently from a declaration (`EnvironmentSpec.declaration`, as data).
 
     A setting that an older fleetform did not know yet counts as its default of today; one that this
-    fleetform no longer knows is left out.
+    fleetform no longer knows is left out, and so is what no declaration holds.
     """
-    return list(_changes(type(spec), declared, spec.model_dump(mode="json"), ""))
+    return list(_changes(type(spec), declared, json.loads(spec.declaration()), ""))
 
 
 def _changes(
     model: type[Spec], old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
 ) -> Iterator[SettingChange]:
     for name, info in model.model_fields.items():
+        if name not in new:
+            continue
         path = f"{prefix}{name}"
         doc = field_doc(info, path)
         was = old[name] if name in old else to_jsonable_python(doc.default)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet import aws, code_archive, datasets
+from fleet.budget import require_within
 from fleet.clock import utc_now
 from fleet.code_archive import CodeArchive
 from fleet.datasets import Dataset
@@ -83,6 +84,7 @@ def submit(
         packages = read_requirements(job.packages) if job.packages else None
         if problems := _waiting_problems(store, request):
             raise UserError(problems)
+        budget = require_within(session, request, outputs)
         further_team = queueing.team if queueing.team != site.default_team else ""
         run_id = act.details["run_id"] = run_id or new_run_id(further_team)
         code = code_archive.pack(request.code_root, request.script) if request.code_root else None
@@ -97,6 +99,7 @@ def submit(
     if queueing.scheduler != SLURM:
         make_room(session)
     warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]
+    warnings += budget.notes if budget else ()
     return Submitted(run_id, request, told[0], queued, (*warnings, *(packages.warnings if packages else ())))
 
 

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "selftest": ("scripts.selftest", "Try a fleet: all-reduce, files, training, interruption."),
     "drift": ("scripts.drift", "Compare what stands with what was declared, and rank it."),
     "lease": ("scripts.lease", "Show when an environment ends, and put that off."),
+    "budget": ("scripts.budget", "Say what an environment has cost this month, and what is left."),
     "down": ("scripts.down", "Tear an environment down and prove that nothing is left."),
     "audit": ("scripts.audit", "Read, verify and export the ledger."),
     "console": ("scripts.console", "Serve the web console."),

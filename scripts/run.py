@@ -70,6 +70,11 @@ def _queue_options(function: Callable[..., int]) -> Callable[..., int]:
     "--resume", metavar="RUN", help="Go on with a run that has ended too early, from its checkpoints."
 )
 @click.option("--dry-run", is_flag=True, help="Print the script that would run, to the letter, and stop.")
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Say how long it would take, what it would cost and whether it may; stop.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Stay, and print its events and logs until it ends.")
 @json_option
 @cloud_option
@@ -79,6 +84,7 @@ def command(
     recipe: str | None,
     resume: str | None,
     dry_run: bool,
+    estimate: bool,
     follow: bool,
     as_json: bool,
     cloud: str | None,
@@ -101,17 +107,22 @@ def command(
     from fleet.job import JobSpec
 
     if resume is not None:
-        return _resume(environment, resume, bool(recipe or words or dry_run), cloud, follow, as_json)
+        says_more = bool(recipe or words or dry_run or estimate)
+        return _resume(environment, resume, says_more, cloud, follow, as_json)
     script = Path(words[0]) if recipe is None and words else None
     job = JobSpec(
-        environment=environment,
-        recipe=recipe,
-        overrides=words if recipe is not None else (),
-        script=script,
-        arguments=words[1:] if script else (),
-        **asked,
-    )
+        environment=environment, recipe=recipe, overrides=words if recipe is not None else (),
+        script=script, arguments=words[1:] if script else (), **asked,
+    )  # fmt: skip
+    if estimate:
+        return _estimate(job, cloud, as_json)
     return _dry_run(job, cloud) if dry_run else _run(job, cloud, follow, as_json)
+
+
+def _estimate(job: JobSpec, cloud: str | None, as_json: bool) -> int:
+    from scripts.run_estimate import say_estimate
+
+    return say_estimate(job, cloud, as_json=as_json)
 
 
 def _dry_run(job: JobSpec, cloud: str | None) -> int:
@@ -146,7 +157,9 @@ def _resume(
 
     if says_more:
         what = "a run is resumed as it was submitted"
-        raise UserError.of(what, "leave out the recipe, the script and --dry-run", path="--resume")
+        raise UserError.of(
+            what, "leave out the recipe, the script, --dry-run and --estimate", path="--resume"
+        )
     session = open_session(environment, cloud, act="run.submit")
     assert session.caller
     outputs = read_outputs(session.cloud, environment, session.spec.region)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from stacks.account import ACCOUNT_FILE
+from stacks.budget_spec import BudgetSpec
 from stacks.fields import Spec, setting
 from stacks.fleet_spec import FleetName, FleetSpec, HeadSpec
 from stacks.network_spec import NetworkSpec
@@ -130,6 +131,9 @@ class EnvironmentSpec(Spec):
     alerts: Annotated[
         AlertsSpec, setting("Who hears of what happens to the environment", unit="", change="free")
     ] = AlertsSpec()
+    budget: Annotated[BudgetSpec, setting("What the environment may cost", unit="", change="free")] = (
+        BudgetSpec()
+    )
 
     @property
     def own_team(self) -> str:
@@ -149,11 +153,13 @@ class EnvironmentSpec(Spec):
         return day + datetime.timedelta(days=1)
 
     def declaration(self) -> str:
-        """Return everything that is declared, defaults too, as canonical JSON.
+        """Return what is declared of the things in the cloud, defaults too, as canonical JSON.
 
-        The fleet stack keeps it as an output, so that a later plan knows what stands was declared as.
+        The fleet stack keeps it as an output, so that a later plan knows what stands was declared as. The
+        budget is not in it: nothing is made of it, so that changing it leaves nothing to be built.
         """
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        declared = self.model_dump(mode="json", exclude={"budget"})
+        return json.dumps(declared, sort_keys=True, separators=(",", ":"))
 
 
 def load_environment(file: Path) -> EnvironmentSpec:

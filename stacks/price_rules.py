@@ -1,4 +1,4 @@
-"""The guardrail on money: what a team's environments cost an hour, against the account's limit for it."""
+"""The guardrails on money: what environments cost an hour, against their team's limit and their budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stacks.account import ACCOUNT_FILE, AccountSpec
-from stacks.catalog import load_catalog, load_other_prices
+from stacks.case import Case
+from stacks.catalog import HOURS_PER_MONTH, load_catalog, load_other_prices
 from stacks.endpoint_services import interface_services
 from stacks.environment import EnvironmentSpec
 from stacks.fleet_spec import FleetSpec, HeadSpec
@@ -17,16 +18,17 @@ _PATHS = {"machines": "fleets", "disks": "fleets", "fast file system": "fsx.size
 """Where in the file the parts are asked for that somebody would lower; the others follow from the network."""
 
 
-def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, float]:
+def costs_per_hour(spec: EnvironmentSpec, account_region: str, *, grown: bool = True) -> dict[str, float]:
     """Return what an environment may cost an hour in US dollars at list price, by part.
 
     All that costs as long as it stands, with as many nodes as may run: under Slurm any run may bring a
-    fleet to its `max_nodes`, without it `nodes` run. A test holds it against the estimate of the synthesized
-    stacks, which `fleetform plan` shows ("at most"). A node counts at its full price however it is bought,
-    even out of a block that was paid beforehand. A type that the catalog lacks counts nothing: another rule
-    refuses it. What is paid by use counts nothing either, nor the file systems of single runs.
+    fleet to its `max_nodes`, without it `nodes` run; where it is not `grown`, `nodes` run everywhere. A test
+    holds it against the estimate of the synthesized stacks, which `fleetform plan` shows ("at most"). A node
+    counts at its full price however it is bought, even out of a block that was paid beforehand. A type that
+    the catalog lacks counts nothing: another rule refuses it. What is paid by use counts nothing either, nor
+    the file systems of single runs.
     """
-    machines = _machines(spec)
+    machines = _machines(spec, grown=grown)
     known = load_catalog()
     prices = load_other_prices()
     network, fsx = spec.network, spec.fsx
@@ -52,13 +54,11 @@ def costs_per_hour(spec: EnvironmentSpec, account_region: str) -> dict[str, floa
     }
 
 
-def _machines(spec: EnvironmentSpec) -> list[HeadSpec | FleetSpec]:
+def _machines(spec: EnvironmentSpec, *, grown: bool) -> list[HeadSpec | FleetSpec]:
     """Return the machines that may run without anybody's changing the file, each as it is declared."""
-    return [spec.head, *(fleet for fleet in spec.fleets.values() for _ in range(_nodes(spec, fleet)))]
-
-
-def _nodes(spec: EnvironmentSpec, fleet: FleetSpec) -> int:
-    return max(fleet.nodes, fleet.max_nodes) if spec.scheduler.is_slurm else fleet.nodes
+    queued = grown and spec.scheduler.is_slurm
+    nodes = {name: max(each.nodes, each.max_nodes * queued) for name, each in spec.fleets.items()}
+    return [spec.head, *(fleet for name, fleet in spec.fleets.items() for _ in range(nodes[name]))]
 
 
 def teams_stay_within_their_limits(
@@ -90,6 +90,21 @@ def teams_stay_within_their_limits(
             f"{limit.max_usd_per_hour:g} are allowed: {shares}",
             do="ask for less (where runs are queued, a fleet counts with its max_nodes: any run may start "
             f"them), or have teams.{team}.max_usd_per_hour raised in {ACCOUNT_FILE}",
+        )
+
+
+def budget_lasts_for_a_month(case: Case) -> Iterator[Problem]:
+    """The budget is more than what stands costs in a month without any run."""
+    limit = case.spec.budget.usd_per_month
+    if not limit or case.account is None:
+        return
+    hourly = sum(costs_per_hour(case.spec, case.account.region, grown=False).values())
+    if hourly * HOURS_PER_MONTH >= limit:
+        yield case.problem(
+            "budget.usd_per_month",
+            f"what always runs costs {hourly:.2f} USD an hour at list price: {limit:g} USD are used up after "
+            f"{limit / hourly / 24:.1f} days of standing there, and then no run starts",
+            "keep fewer nodes (`nodes`), tear it down after work (`fleetform down`), or set a larger budget",
         )
 
 

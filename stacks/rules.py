@@ -11,6 +11,7 @@ from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
 from stacks.lease_rules import lease_is_within_the_limit
 from stacks.name_rules import NAME_RULES
 from stacks.network_rules import NETWORK_ERRORS, NETWORK_WARNINGS
+from stacks.price_rules import budget_lasts_for_a_month
 from stacks.problems import Problem
 from stacks.scheduler_rules import SCHEDULER_ERRORS, SCHEDULER_WARNINGS
 from stacks.storage_rules import STORAGE_ERRORS, STORAGE_WARNINGS
@@ -56,6 +57,7 @@ ERRORS: tuple[Rule, ...] = (
 """Rules whose findings stop every act that builds."""
 WARNINGS: tuple[Rule, ...] = (
     lease_ends_soon,
+    budget_lasts_for_a_month,
     sessions_reach_the_region,
     *NETWORK_WARNINGS,
     *FLEET_WARNINGS,

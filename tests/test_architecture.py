@@ -39,6 +39,8 @@ SPECS = {
         "lease_rules",
         "boundary",
         "policies",
+        "price_rules",
+        "starter_spec",
     )
 }
 LEDGER = {

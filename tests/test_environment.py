@@ -19,6 +19,7 @@ from stacks.fields import Change, Spec, documented, toml_literal
 from stacks.network_spec import NetworkSpec
 from stacks.problems import Problem, UserError
 from stacks.reference import PAGE, reference_page
+from stacks.starter_spec import StarterSpec
 from stacks.waivers import WaiverFile
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
@@ -54,7 +55,7 @@ def test_every_setting_says_what_it_is_in_which_unit_and_what_changing_it_does()
 
 
 def test_no_table_of_a_spec_escapes_the_walk() -> None:
-    roots = (EnvironmentSpec, AccountSpec, WaiverFile)
+    roots = (EnvironmentSpec, AccountSpec, WaiverFile, StarterSpec)
     walked = {id(model) for root in roots for model in tables(root)}
     declared = [model for model in Spec.__subclasses__() if model.__module__.startswith("stacks.")]
     assert len(declared) >= 8

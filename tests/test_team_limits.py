@@ -67,7 +67,7 @@ def test_a_file_system_counts_towards_the_limit(tmp_path: Path) -> None:
 
 
 def test_nat_gateways_count_towards_the_limit(tmp_path: Path) -> None:
-    account = LIMITED.replace("10.0", "4.31")
+    account = LIMITED.replace("10.0", "4.33")
     plain = write_folder(tmp_path, account, vision=environment_text())
     assert check_directory(plain, today=TODAY)[0] == []
     text = environment_text(cidr='cidr = "10.20.0.0/16"\nnat = "per_zone"')

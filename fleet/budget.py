@@ -1,0 +1,186 @@
+"""What an environment has cost in a month, what its active runs may still cost, and what is left of it all.
+
+A run is held against it before it starts, at list price and for all the time that it may take. That keeps
+people from spending by mistake; it is no fence: whoever may edit the environment's file may lift the limit,
+and two runs that are submitted in the same second don't see each other. docs/budget.md says what counts.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fleet import aws
+from fleet.ended_costs import RememberedCosts
+from fleet.job import LaunchRequest
+from fleet.job_checks import most_nodes
+from fleet.machine_costs import machine_costs
+from fleet.priced import counted
+from fleet.receipt import usd
+from fleet.run_costs import Ask, ask_of, run_costs
+from fleet.run_store import open_runs
+from fleet.session import Session
+from stacks.catalog import load_catalog
+from stacks.outputs import EnvironmentOutputs
+from stacks.problems import UserError
+
+FORMAT = "fleetform-budget/1"
+_BEFORE = datetime.timedelta(days=31)
+"""Runs of so long before the month are looked at, which may have lasted into it; of longer where they may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """An environment's money in one calendar month, US dollars at list price."""
+
+    environment: str
+    month: str
+    """`2026-11`, in UTC."""
+    limit: float | None
+    """None where its file sets none."""
+    machines: float
+    """What its machines have cost that run now, since the month began, with what else stands."""
+    torn_down: float
+    """What was torn down in the month, as far as this project has the receipts."""
+    runs: float
+    """What runs have cost beside: on machines that have gone, and their own file systems."""
+    reservations: Mapping[str, float]
+    """What each active run may still cost, by its id."""
+    notes: tuple[str, ...]
+    """What could not be counted; a sentence each."""
+
+    @property
+    def spent(self) -> float:
+        """What it has cost in the month."""
+        return self.machines + self.torn_down + self.runs
+
+    @property
+    def reserved(self) -> float:
+        """What its active runs may still cost."""
+        return sum(self.reservations.values())
+
+    @property
+    def left(self) -> float | None:
+        """What a run may cost now, below zero where the limit is passed; None without a limit."""
+        return None if self.limit is None else self.limit - self.spent - self.reserved
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the sums too, as JSON has it."""
+        sums = {"spent": self.spent, "reserved": self.reserved, "left": self.left}
+        return {"format": FORMAT, **asdict(self), **sums}
+
+
+def read_budget(session: Session, now: datetime.datetime | None = None, team: str = "") -> Budget:
+    """Return what the environment has cost in the month of `now` (UTC), which is the time where not given.
+
+    `team` is the caller's, where they are of a further team and may list no others' runs. What they may not
+    see is missing, and the budget says so.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    spec = session.spec
+    longest = datetime.timedelta(hours=spec.scheduler.longest_hours)
+    store, run_ids, others = open_runs(session), list[str](), False
+    since = f"{begin - max(_BEFORE, longest):%Y%m%d}"
+    try:
+        run_ids = store.run_ids(since)
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied" or not team:
+            raise
+        run_ids, others = open_runs(session, team).run_ids(since), True
+    stood = machine_costs(session, begin, now)
+    remembered = RememberedCosts(session.project.work(session.cloud.name, spec.name) / "run-costs.json")
+    runs = run_costs(store, run_ids, begin, stood.instances, remembered)
+    return Budget(
+        environment=spec.name,
+        month=f"{begin:%Y-%m}",
+        limit=spec.budget.usd_per_month or None,
+        machines=stood.running + stood.standing,
+        torn_down=stood.torn_down,
+        runs=runs.spent,
+        reservations=runs.reserved,
+        notes=tuple(_notes(stood.not_priced, runs.not_priced, others=others or runs.not_seen > 0)),
+    )
+
+
+def require_within(session: Session, request: LaunchRequest, outputs: EnvironmentOutputs) -> Budget | None:
+    """Return the budget that the run fits in, None where the environment has none.
+
+    Raises UserError, with what would fit, where it might cost more than is left.
+    """
+    ask = ask_of(request.to_dict())
+    return _require(session, ask, request.queueing.team, lambda left: _fitting(request, ask, outputs, left))
+
+
+def require_within_again(session: Session, run: Mapping[str, Any]) -> Budget | None:
+    """Do the same for a run that is to be resumed, by its `run.json`: it may take all its time anew."""
+    return _require(session, ask_of(run), str(run.get("team") or ""), lambda left: ())
+
+
+def _require(
+    session: Session, ask: Ask, team: str, fitting: Callable[[float], Iterable[str]]
+) -> Budget | None:
+    if not session.spec.budget.usd_per_month:
+        return None
+    file = f"environments/{session.spec.name}.toml"
+    if ask.usd is None:
+        what = "the catalog has no price for what it asks for, so it can't be held against the budget"
+        raise UserError.of(what, f"run it on another fleet, or take budget.usd_per_month out of {file}")
+    budget = read_budget(session, team=team if team in session.spec.further_teams else "")
+    left = budget.left
+    assert left is not None, "there is a limit"
+    if ask.usd > left:
+        fits = " or ".join(f"`{each}`" for each in fitting(left))
+        less = f"ask for less, which would fit: {fits}; or wait" if fits else "wait"
+        raise UserError.of(
+            f"it may cost up to {usd(ask.usd)} ({_in_words(ask)}), and {_left_in_words(budget)}",
+            f"{less} until active runs end or the month does, or have budget.usd_per_month raised in {file}",
+            path="budget.usd_per_month",
+        )
+    return budget
+
+
+def _in_words(ask: Ask) -> str:
+    """Return how an amount comes about: "4 nodes for 1440 minutes at 1.01 USD an hour each"."""
+    tasks = f"{ask.tasks} tasks of " if ask.tasks > 1 else ""
+    storage = f", {usd(ask.storage_usd_per_hour)} an hour for its files" if ask.storage_usd_per_hour else ""
+    each = f"{usd(ask.usd_per_node_hour)} an hour{' each' if ask.nodes > 1 else ''}"
+    return f"{tasks}{counted(ask.nodes, 'node')} for {counted(ask.minutes, 'minute')} at {each}{storage}"
+
+
+def _left_in_words(budget: Budget) -> str:
+    """Return what is left of what, and why no more."""
+    assert budget.left is not None and budget.limit is not None, "there is a limit"
+    begun = f"{usd(budget.spent)} are spent, {usd(budget.reserved)} kept for active runs"
+    left = usd(budget.left) if budget.left > 0 else "nothing"
+    return f"{left} is left of the {budget.limit:g} USD of {budget.environment} for {budget.month}: {begun}"
+
+
+def _fitting(request: LaunchRequest, ask: Ask, outputs: EnvironmentOutputs, left: float) -> Iterator[str]:
+    """Yield the options that would make the run fit, each by itself."""
+    hourly = ask.usd_per_hour or 0.0
+    if (minutes := int(left / hourly * 60) if hourly else 0) >= 1:
+        yield f"--max-minutes {minutes}"
+    for nodes in range(ask.nodes - 1, 0, -1):
+        if (replace(ask, nodes=nodes).usd or 0.0) <= left:
+            yield f"--nodes {nodes}"
+            break
+    for name, fleet in sorted(outputs.fleets.items()):
+        known = load_catalog().get(fleet.instance_type)
+        enough = most_nodes(fleet, request.queueing.scheduler) >= ask.nodes
+        if known is None or name == request.fleet or not enough:
+            continue
+        if (replace(ask, usd_per_node_hour=known.price_usd_per_hour).usd or 0.0) <= left:
+            yield f"--fleet {name}"
+
+
+def _notes(machines: Collection[str], runs: Collection[str], *, others: bool) -> Iterator[str]:
+    """Yield what could not be counted."""
+    if machines:
+        yield f"machines of types without a price are not counted: {', '.join(machines)}"
+    if runs:
+        yield f"nobody knows what these runs cost: {', '.join(runs)}"
+    if others:
+        yield "runs of other teams, which you may not see, count only with machines that still run"

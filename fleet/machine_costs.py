@@ -1,0 +1,125 @@
+"""What of an environment has cost money by the hour since a moment, whether runs used it or not.
+
+Machines that run are counted from their start, as EC2 tells it to whoever may run jobs; what else stands from
+the start of the oldest of them, at the price of what the file declares; and what was torn down as the
+receipts of its teardowns say that this project has kept.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fleet.session import Session
+from stacks import naming
+from stacks.catalog import load_catalog, load_other_prices
+from stacks.price_rules import costs_per_hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineCosts:
+    """What has stood since a moment."""
+
+    running: float
+    """The machines that run, with their disks."""
+    standing: float
+    """What else stands: NAT, endpoints, keys, a fast file system."""
+    torn_down: float
+    """By the receipts of teardowns."""
+    instances: frozenset[str]
+    """Ids of the machines in it, whose runs cost nothing beside."""
+    not_priced: tuple[str, ...]
+    """Instance types among them that the catalog lacks."""
+
+    @property
+    def usd(self) -> float:
+        """All of it."""
+        return self.running + self.standing + self.torn_down
+
+
+def machine_costs(session: Session, begin: datetime.datetime, now: datetime.datetime) -> MachineCosts:
+    """Add up what has stood from `begin` to `now`, both in UTC."""
+    machines = list(_running(session))
+    oldest = min((_begun(each) for each in machines), default=now)
+    gone = list(_teardowns(session))
+    kinds = {str(each["InstanceType"]) for each in machines}
+    return MachineCosts(
+        running=sum(
+            _usd_per_hour(session, each) * hours_within(_begun(each), now, begin, now) for each in machines
+        ),
+        standing=_beside_machines(session) * hours_within(oldest, now, begin, now),
+        torn_down=sum(_usd_of_teardown(each, begin, now) for each in gone),
+        instances=frozenset(
+            [str(each["InstanceId"]) for each in machines]
+            + [
+                str(thing["id"])
+                for each in gone
+                for thing in each["machines"]
+                if thing["stack"] in {stack["stack"] for stack in _destroyed(each)}
+            ]
+        ),
+        not_priced=tuple(sorted(kinds - set(load_catalog()))),
+    )
+
+
+def hours_within(
+    start: datetime.datetime, end: datetime.datetime, begin: datetime.datetime, now: datetime.datetime
+) -> float:
+    """Return how many hours of `start` to `end` lie between `begin` and `now`."""
+    return max(0.0, (min(end, now) - max(start, begin)).total_seconds() / 3600)
+
+
+def _running(session: Session) -> Iterator[Mapping[str, Any]]:
+    """Yield the environment's machines that run or start, as EC2 describes them."""
+    filters = [
+        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
+        {"Name": "instance-state-name", "Values": ["pending", "running"]},
+    ]
+    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
+        for group in page["Reservations"]:
+            yield from group["Instances"]
+
+
+def _begun(machine: Mapping[str, Any]) -> datetime.datetime:
+    begun = machine["LaunchTime"]
+    assert isinstance(begun, datetime.datetime), "boto3 reads times"
+    return begun
+
+
+def _usd_per_hour(session: Session, machine: Mapping[str, Any]) -> float:
+    """Return what a machine costs an hour with the disk that its fleet declares."""
+    known = load_catalog().get(str(machine["InstanceType"]))
+    tags = {tag["Key"]: tag["Value"] for tag in machine.get("Tags", ())}
+    fleet = session.spec.fleets.get(tags.get(naming.TAG_FLEET, ""), session.spec.head)
+    disk = load_other_prices()["ebs_gp3"].usd_per_hour(fleet.root_volume_gib)
+    return disk + (known.price_usd_per_hour if known else 0.0)
+
+
+def _beside_machines(session: Session) -> float:
+    parts = costs_per_hour(session.spec, session.account.region)
+    return sum(usd for part, usd in parts.items() if part not in ("machines", "disks"))
+
+
+def _teardowns(session: Session) -> Iterator[Mapping[str, Any]]:
+    """Yield the receipts of the environment's teardowns in this cloud."""
+    for file in session.project.root.glob(f"receipts/{session.spec.name}-*/receipt.json"):
+        receipt = json.loads(file.read_text(encoding="utf-8"))
+        if (receipt["environment"], receipt["cloud"]) == (session.spec.name, session.cloud.name):
+            yield receipt
+
+
+def _destroyed(receipt: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the stacks that a teardown destroyed and of which it knows when they began."""
+    return [each for each in receipt["stacks"] if each["created"] and each["ended"]]
+
+
+def _usd_of_teardown(receipt: Mapping[str, Any], begin: datetime.datetime, now: datetime.datetime) -> float:
+    """Return what the stacks that a teardown destroyed have cost between the two moments."""
+    read = datetime.datetime.fromisoformat
+    return sum(
+        float(each["usd_per_hour"]) * hours_within(read(each["created"]), read(each["ended"]), begin, now)
+        for each in _destroyed(receipt)
+    )

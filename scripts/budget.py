@@ -1,0 +1,50 @@
+"""`fleetform budget`: what an environment has cost this month, and what is left of its budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from scripts.console_io import emit_json, say, table, warn
+from scripts.options import cloud_option, environment_argument, json_option
+
+if TYPE_CHECKING:
+    from fleet.budget import Budget
+
+
+@click.command()
+@environment_argument
+@json_option
+@cloud_option
+def command(environment: str, as_json: bool, cloud: str | None) -> int:
+    """Say what ENVIRONMENT has cost this month, what its active runs may still cost, and what is left.
+
+    The limit is `usd_per_month` in the table [budget] of its file; a run that might cost more than is left of
+    it is refused. All at list price.
+    """
+    from fleet.budget import read_budget
+    from fleet.session import open_session
+
+    budget = read_budget(open_session(environment, cloud))
+    if as_json:
+        emit_json(budget.to_dict())
+        return 0
+    say(table(("US dollars", budget.month), [(what, f"{usd:.2f}") for what, usd in rows(budget)], right=(1,)))
+    for each in budget.notes:
+        warn(each)
+    return 0
+
+
+def rows(budget: Budget) -> list[tuple[str, float]]:
+    """Return the lines of the table: where the money went, what is kept, what is left."""
+    spent = [
+        ("machines that run, and what stands beside them", budget.machines),
+        ("torn down this month", budget.torn_down),
+        ("runs on machines that have gone", budget.runs),
+        ("spent", budget.spent),
+    ]
+    kept = [(f"kept for the run {run_id}", usd) for run_id, usd in budget.reservations.items()]
+    if budget.limit is None or budget.left is None:
+        return [*spent, *kept]
+    return [*spent, *kept, ("the budget", budget.limit), ("left", budget.left)]
