@@ -137,9 +137,7 @@ def _gaps(machine: MachineFacts, report: TrailReport, region: str, until: dateti
         yield "EC2 has forgotten the machine: commands by tags, its disks and its address cannot be told"
     yield from report.unchecked
     reach = report.reach.get(region)
-    if reach is None and not report.waiting:
-        yield f"the trail has no file of {region} for this time"
-    elif reach is None:
+    if reach is None and report.waiting:
         yield "CloudTrail's signed digest of this time has not come yet"
-    elif reach < until:
+    elif reach is not None and reach < until:
         yield f"CloudTrail's signed digests reach to {reach:%Y-%m-%d %H:%M:%S}Z"

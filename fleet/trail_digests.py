@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ from fleet.trail_files import (
     unpack,
 )
 
+_AT_ONCE = 8
+"""Files that are fetched at the same time."""
 _MINUTE = datetime.timedelta(minutes=1)
 _DIGEST_DUE = datetime.timedelta(hours=2)
 """Digests come every hour; a file that is so much newer than the last one should have had one."""
@@ -46,6 +49,11 @@ class TrailReport:
     unchecked: tuple[str, ...]
     """Why something was not checked, where it was not."""
 
+    @property
+    def sound(self) -> bool:
+        """Whether digests bear out files of this time, all of them, and nothing was found."""
+        return bool(self.intact) and not self.findings and not self.unchecked
+
 
 @dataclass
 class _Region:
@@ -55,8 +63,10 @@ class _Region:
     name: str
     keys: Mapping[str, bytes]
     """CloudTrail's public keys by their fingerprints."""
+    files: list[TrailFile]
     intact: set[str] = field(default_factory=set)
-    listed: set[str] = field(default_factory=set)
+    listed: dict[str, str] = field(default_factory=dict)
+    """The hash of each file that a sound digest lists."""
     findings: list[Finding] = field(default_factory=list)
     began: datetime.datetime | None = None
     reach: datetime.datetime | None = None
@@ -82,8 +92,7 @@ class _Region:
             self._before = (file, content, signature)
             self.began = self.began or datetime.datetime.fromisoformat(digest["digestStartTime"])
             self.reach = file.ended
-        for each in digest["logFiles"]:
-            self._check_file(str(each["s3Object"]), str(each["hashValue"]))
+        self.listed |= {str(each["s3Object"]): str(each["hashValue"]) for each in digest["logFiles"]}
 
     def _wrong(self, file: DigestFile, content: bytes, digest: Mapping[str, Any], signature: str) -> str:
         """Return what is wrong with a digest by itself, "" for nothing."""
@@ -123,14 +132,25 @@ class _Region:
         if before is None and has_digest_before(self.account, self.name, file.key):
             self._find(file.key, "missing", "the digests begin anew here: the trail was stopped before")
 
-    def _check_file(self, key: str, digest: str) -> None:
-        self.listed.add(key)
-        body = self.account.ledger.objects.first_written(key)
+    def check_files(self) -> None:
+        """Hold every file that is listed against its hash."""
+        objects = self.account.ledger.objects
+        versions = {file.key: file.version for file in self.files}
+
+        def read(key: str) -> bytes | None:
+            version = versions.get(key)
+            return objects.get(key, version) if version else objects.first_written(key)
+
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            for key, body in zip(self.listed, pool.map(read, self.listed), strict=True):
+                self._check_file(key, body)
+
+    def _check_file(self, key: str, body: bytes | None) -> None:
         if body is None:
             self._find(key, "missing", "a signed digest lists it")
             return
         try:
-            same = _sha256(unpack(body)) == digest
+            same = _sha256(unpack(body)) == self.listed[key]
         except ValueError:
             same = False
         if same:
@@ -138,10 +158,10 @@ class _Region:
         else:
             self._find(key, "changed", "its content does not give the hash in its signed digest")
 
-    def check_rest(self, files: list[TrailFile]) -> set[str]:
+    def check_rest(self) -> set[str]:
         """Look for files that no digest lists, and return those that are too new for one."""
         waiting = set()
-        for file in files:
+        for file in self.files:
             if file.key in self.listed:
                 continue
             if self.reach is None or file.delivered + _MINUTE > self.reach:
@@ -170,10 +190,12 @@ def verify_trail(
     unchecked: list[str] = []
     for name in [region] if region else regions(account):
         try:
-            checked = _Region(account, name, _public_keys(account, name, since, until))
+            files = event_files(account, name, since, until)
+            checked = _Region(account, name, _public_keys(account, name, since, until), files)
             for digest in digest_files(account, name, since, until):
                 checked.check(digest)
-            waiting |= checked.check_rest(event_files(account, name, since, until))
+            checked.check_files()
+            waiting |= checked.check_rest()
         except Exception as error:
             if not aws.is_cloud_error(error):
                 raise
@@ -183,6 +205,8 @@ def verify_trail(
         findings += checked.findings
         if checked.reach is not None:
             reach[name] = checked.reach
+    if not (intact or waiting or findings or unchecked):
+        unchecked.append("there is no file of the trail's of this time")
     return TrailReport(frozenset(intact), frozenset(waiting), tuple(findings), reach, tuple(unchecked))
 
 

@@ -165,14 +165,14 @@ def entered(
 @json_option
 @cloud_option
 def trail(since: datetime | None, until: datetime | None, as_json: bool, cloud: str | None) -> int:
-    """Check CloudTrail's files by its signed digests; exit code 1 if something is not sound."""
+    """Check CloudTrail's files by its signed digests; exit code 1 unless all of them are sound."""
     from fleet.session import open_account
     from fleet.trail_digests import verify_trail
 
     end = _utc(until) or datetime.now(UTC)
     report = verify_trail(open_account(cloud), _utc(since) or end - timedelta(days=_TRAIL_DAYS), end)
     _show_trail(report, as_json)
-    return 1 if report.findings else 0
+    return 0 if report.sound else 1
 
 
 def _utc(time: datetime | None) -> datetime | None:
@@ -237,5 +237,6 @@ def _show_trail(report: TrailReport, as_json: bool) -> None:
         say(f"not checked: {_printable(text)}")
     for region, time in reach.items():
         say(f"{region}: signed digests reach to {time:%Y-%m-%d %H:%M:%S}Z")
-    found = f"NOT sound, {len(report.findings)} findings" if report.findings else "sound"
-    say(f"{len(report.intact)} files borne out, {len(report.waiting)} too new for a digest: {found}")
+    found = f"NOT sound, {len(report.findings)} findings" if report.findings else "not all was checked"
+    counted = f"{len(report.intact)} files borne out, {len(report.waiting)} too new for a digest"
+    say(f"{counted}: {'sound' if report.sound else found}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -121,13 +121,14 @@ def test_digests_bear_out_the_files_of_their_hours_and_say_how_far_they_reach(la
     make_calls(lab)
     early = verify_trail(lab.session, since, lab.now())
     assert (early.findings, early.unchecked) == ((), ())
-    assert len(early.waiting) >= 3
+    assert (len(early.waiting) >= 3, early.sound) == (True, False)
     until = lab.seal()
     report = verify_trail(lab.session, since, until)
     assert (report.findings, report.unchecked) == ((), ())
     events = list(read_trail(lab.session, since, report.reach[REGION]))
     assert {each.file for each in events} <= report.intact | report.waiting
     assert early.waiting <= report.intact
+    assert report.sound
     assert since < report.reach[REGION] <= until
 
 
@@ -179,6 +180,27 @@ def test_a_digest_that_was_taken_away_is_missed_by_the_next_and_what_it_listed_t
     (finding,) = verify_trail(lab.session, since, until).findings
     assert (finding.kind, finding.name) == ("missing", lab.keys("CloudTrail-Digest")[-1])
     assert gone.rpartition("/")[2] in finding.what
+
+
+def test_a_hole_between_two_digests_is_one_finding_and_its_files_are_not_called_added(
+    lab: RecordLab,
+) -> None:
+    since = lab.window()
+    for _ in range(3):
+        make_calls(lab, 2)
+        until = lab.seal()
+    first, gone, last = lab.keys("CloudTrail-Digest")[-3:]
+    lab.destroy(gone)
+    (finding,) = verify_trail(lab.session, since, until).findings
+    assert (finding.kind, finding.name) == ("missing", last)
+    assert first.rpartition("/")[2] in finding.what
+
+
+def test_a_time_without_any_file_is_not_called_sound(lab: RecordLab) -> None:
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    report = verify_trail(lab.session, long_ago, long_ago + timedelta(days=2))
+    assert not report.sound
+    assert report.unchecked == ("there is no file of the trail's of this time",)
 
 
 @pytest.mark.parametrize(
