@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from console.acts.spec import Launch
+from console.acts.spec import Launch, verb_of
+from fleet.bootstrap import read_state_object
 from fleet.environment import read_outputs
 from fleet.job import JobSpec
 from fleet.lost import is_lost
+from fleet.on_behalf import as_person
+from fleet.policy import Verb
 from fleet.resume import resume
 from fleet.run_control import end_lost
 from fleet.run_store import RunStore, open_runs
@@ -17,6 +20,7 @@ from fleet.session import Session
 from fleet.submit import submit
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.up import up
+from stacks import naming
 
 _HEARD_SECONDS = 90.0
 """How long a run may be without a word: one of which no head was told is lost sooner."""
@@ -26,7 +30,8 @@ _PAUSE = 1.0
 def launch(session: Session, act: Launch, report: Report) -> dict[str, Any]:
     """Build where that is said, and submit the run, or go on with what an earlier attempt has left of it."""
     if act.build:
-        up(session, report)
+        up(in_name(session, "environment.up"), report)
+    session = in_name(session, verb_of(act))
     assert session.caller, "the cloud has answered"
     outputs = read_outputs(session.cloud, act.environment, session.spec.region)
     store = open_runs(session)
@@ -69,3 +74,13 @@ def _is_carried_out(store: RunStore, run_id: str) -> bool:
             return False
         time.sleep(_PAUSE)
     return True
+
+
+def in_name(session: Session, verb: Verb) -> Session:
+    """Return the session with the role that the act needs, in the name of who asked.
+
+    The account's stack makes the roles of people: what builds the first environment has none to take on.
+    """
+    if not read_state_object(session.cloud, session.account, naming.ACCOUNT_STACK):
+        return session
+    return as_person(session, verb)

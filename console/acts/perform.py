@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from console.acts.folder import Task
-from console.acts.launching import launch
-from console.acts.spec import Down, Resume, Stop, Up
+from console.acts.launching import in_name, launch
+from console.acts.spec import Down, Resume, Stop, Up, verb_of
 from fleet.environment import read_outputs
 from fleet.queue_acts import queue_teller
 from fleet.resume import resume
@@ -24,14 +24,15 @@ def perform(task: Task, report: Report) -> dict[str, Any]:
     act = task.act
     match act:
         case Up():
-            return _up(_open(task, "environment.up"), report)
+            return _up(in_name(_open(task, "environment.up"), verb_of(act)), report)
         case Down():
-            receipt, folder = down(_open(task), report, base=act.base, anyway=act.anyway or None)
+            session = in_name(_open(task), verb_of(act))
+            receipt, folder = down(session, report, base=act.base, anyway=act.anyway or None)
             return {"receipt": folder.name, "proven": receipt.proven, "verdict": receipt.verdict}
         case Stop():
-            return _stop(_open(task), act.run, report)
+            return _stop(in_name(_open(task), verb_of(act)), act.run, report)
         case Resume():
-            session = _open(task, "run.submit")
+            session = in_name(_open(task, "run.submit"), verb_of(act))
             assert session.caller, "the cloud has answered"
             outputs = read_outputs(session.cloud, act.environment, session.spec.region)
             resume(session, outputs, act.run)

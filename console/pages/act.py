@@ -48,7 +48,7 @@ class SeenAct:
 
 def _seen(visit: AnyVisit, act_id: str) -> SeenAct:
     """Return an act of an environment that the person may see; raises NotThereError for any other."""
-    place = Place(visit.services.settings, visit.services.database)
+    place = act_view.place_of(visit)
     status = watch.status(place, act_id)
     if status is None:
         raise NotThereError

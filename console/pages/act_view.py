@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from console.acts.spec import Down, Launch, Resume, Stop
-from console.acts.watch import ActStatus, Step
+from console.acts.watch import ActStatus, Place, Step
+from console.web.visit import Visit
 from console.words.reader import Reader
 from stacks import naming
 from templates.console.act import ActView, Part
@@ -16,6 +17,16 @@ from templates.console.problem import Said
 _TONES: dict[str, Tone] = {"working": "busy", "done": "good", "stopped": "plain"}
 _LINES = 100
 """How much of what it has told is shown; the rest are resources of Terraform's, one like the other."""
+
+
+def place_of(visit: Visit) -> Place:
+    """Return where the console keeps its acts."""
+    return Place(visit.services.settings, visit.services.database)
+
+
+def line(reader: Reader, found: ActStatus) -> str:
+    """Return the act in one line: what is done, and how it stands."""
+    return f"{title(reader, found)}: {_state(reader, found)[0]}"
 
 
 def title(reader: Reader, found: ActStatus) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Response
 
 from console.acts import start
 from console.acts.spec import Down
-from console.acts.watch import Place
+from console.pages import act_view
 from console.web.visit import AnyVisit, Visit, see_other
 from fleet import commands
 from fleet.sweepers.things import Thing
@@ -48,7 +48,7 @@ def begin(
     if name_field.fault or reason_field.fault:
         return visit.page(_page(visit, found, name_field, reason_field), 422)
     act = Down(environment=name, base=bool(base), anyway=" ".join(reason.split()) if found.against else "")
-    place = Place(visit.services.settings, visit.services.database)
+    place = act_view.place_of(visit)
     return see_other(f"/acts/{start.start(place, visit.person.id, visit.asked_by, act)}")
 
 
@@ -80,7 +80,8 @@ def _page(visit: Visit, found: Preview, typed: Field, reason: Field) -> DownPage
         costs_on=reader.usd(found.usd_kept_per_hour),
         left=_kinds(visit, found.left),
         lost=found.lost,
-        against=tuple(Said(what=each.what, do=each.do) for each in found.against),
+        # What to do about each is said for who types commands; here there is the field for the reason.
+        against=tuple(Said(what=each.what, do="") for each in found.against),
         unseen=tuple(f"{each.title}: {each.why}" for each in found.not_looked),
         typed=typed,
         reason=reason,

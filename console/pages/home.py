@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Response
 
+from console.acts import watch
 from console.estate import Standing
+from console.pages import act_view
 from console.web.visit import AnyVisit, Visit
 from console.words.codes import state_name
 from console.words.reader import Reader
@@ -16,6 +18,7 @@ from fleet import commands
 from fleet.glance import Glance
 from fleet.runs import RunStatus
 from templates.console.home import EnvironmentCard, Figure, HomePage, RunLine, Tone
+from templates.console.parts import Link
 
 LEASE_DAYS = 7
 """A lease that ends within so many days needs somebody."""
@@ -33,11 +36,27 @@ def show(visit: AnyVisit) -> Response:
     empty = "" if seen else _empty(visit)
     page = HomePage(
         frame=frame,
-        cards=tuple(card(visit.reader, _visible(visit, standing), _today()) for standing in seen),
+        cards=tuple(_card(visit, standing) for standing in seen),
         empty=empty,
         empty_command=commands.line(commands.declare("NAME")) if empty else "",
     )
     return visit.page(page)
+
+
+def _card(visit: Visit, standing: Standing) -> EnvironmentCard:
+    found = card(visit.reader, _visible(visit, standing), _today())
+    return replace(found, links=tuple(_links(visit, standing)))
+
+
+def _links(visit: Visit, standing: Standing) -> Iterator[Link]:
+    """Yield where one goes from it: to what is done to it, or was cut off, and to its teardown."""
+    place = act_view.place_of(visit)
+    newest = [each for each in watch.newest(place, standing.name, 1) if each.state == "lost"]
+    for found in (*watch.under_way(place, standing.name), *newest):
+        yield Link(label=act_view.line(visit.reader, found), href=f"/acts/{found.id}")
+    stands = standing.glance is not None and standing.glance.stands
+    if stands and any(visit.may("environment.down", team) for team in standing.teams):
+        yield Link(label=visit.reader.gettext("Tear it down"), href=f"/environments/{standing.name}/down")
 
 
 def _visible(visit: Visit, standing: Standing) -> Standing:

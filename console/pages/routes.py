@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from console.pages import health, home, join, login, me, oidc, people, preferences, prove, welcome
+from console.pages import (
+    act,
+    down,
+    health,
+    home,
+    join,
+    login,
+    me,
+    oidc,
+    people,
+    preferences,
+    prove,
+    receipts,
+    welcome,
+)
 from console.web import assets
 
 ROUTERS = (
+    act.router,
     assets.router,
+    down.router,
     health.router,
     home.router,
     join.router,
@@ -16,5 +32,6 @@ ROUTERS = (
     people.router,
     preferences.router,
     prove.router,
+    receipts.router,
     welcome.router,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from templates.console.parts import Frame, Moment
+from templates.console.parts import Frame, Link, Moment
 
 Tone = Literal["good", "busy", "bad", "plain"]
 
@@ -49,6 +49,8 @@ class EnvironmentCard:
     trouble: tuple[str, ...]
     """What the product or the cloud says of it in its own words, which are English."""
     runs: tuple[RunLine, ...]
+    links: tuple[Link, ...] = ()
+    """Where one goes from it: to what is being done to it, to its teardown."""
 
 
 @dataclass(frozen=True, kw_only=True)

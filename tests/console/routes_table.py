@@ -9,6 +9,12 @@ ANYBODY, PERSON = "anybody", "a person"
 
 ROUTES: dict[tuple[str, str], str] = {
     ("GET", "/"): PERSON,
+    ("GET", "/acts/{act_id}"): "environment.see",
+    ("GET", "/acts/{act_id}/events"): "environment.see",
+    ("POST", "/acts/{act_id}/repeat"): "environment.see",
+    ("POST", "/acts/{act_id}/stop"): "environment.see",
+    ("GET", "/environments/{name}/down"): "environment.down",
+    ("POST", "/environments/{name}/down"): "environment.down",
     ("GET", "/health"): ANYBODY,
     ("GET", "/join"): ANYBODY,
     ("POST", "/join"): ANYBODY,
@@ -29,6 +35,8 @@ ROUTES: dict[tuple[str, str], str] = {
     ("POST", "/preferences"): ANYBODY,
     ("GET", "/prove"): PERSON,
     ("POST", "/prove"): PERSON,
+    ("GET", "/receipts/{name}"): "environment.see",
+    ("GET", "/receipts/{name}/receipt.json"): "environment.see",
     ("GET", "/static/{digest}/{name:path}"): ANYBODY,
     ("GET", "/welcome"): ANYBODY,
     ("POST", "/welcome"): ANYBODY,
