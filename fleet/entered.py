@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fleet import aws
-from fleet.entry_kinds import ENDED
+from fleet.entry_kinds import ENDED, TUNNEL
 from fleet.entry_rows import (
     Row,
     rows_of_calls,
@@ -106,8 +106,11 @@ def _documents(spec: EnvironmentSpec) -> frozenset[str]:
 
 
 def _is_about(event: TrailEvent, machine: MachineFacts) -> bool:
-    if (event.source, event.name) == ENDED:
+    kind = (event.source, event.name)
+    if kind == ENDED:
         return True  # it names the session alone, and is joined by it
+    if kind == TUNNEL:
+        return bool(machine.address) and event.names(machine.address)
     return event.names(*machine.things) or machine.is_target(event.request.get("targets"))
 
 

@@ -58,6 +58,7 @@ SESSION = (_SSM, "StartSession")
 
 ENDED = (_SSM, "TerminateSession")
 COMMAND = (_SSM, "SendCommand")
+TUNNEL = (_CONNECT, "OpenTunnel")
 ATTRIBUTE = (_EC2, "ModifyInstanceAttribute")
 WAYS: Mapping[tuple[str, str], Way] = {
     COMMAND: Way("sent a command", "command"),
@@ -65,7 +66,7 @@ WAYS: Mapping[tuple[str, str], Way] = {
     (_SSM, "StartAccessRequest"): Way("asked to enter", "no entry"),
     (_CONNECT, "SendSSHPublicKey"): Way("put a key for SSH on it for a minute", "tunnel only"),
     (_CONNECT, "SendSerialConsoleSSHPublicKey"): Way("entered by the serial console", "not recorded"),
-    (_CONNECT, "OpenTunnel"): Way("opened a tunnel by an Instance Connect Endpoint", "tunnel only"),
+    TUNNEL: Way("opened a tunnel by an Instance Connect Endpoint", "tunnel only"),
     (_EC2, "RunInstances"): Way("started it, with its first script", "first script"),
     (_EC2, "CreateFleet"): Way("started it, with its first script", "first script"),
     (_EC2, "AssociateIamInstanceProfile"): Way("gave it a role", "no entry"),

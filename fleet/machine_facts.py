@@ -26,7 +26,9 @@ class MachineFacts:
     started: datetime.datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     things: tuple[str, ...] = ()
-    """Ids and addresses by which a call may name it: its own, its disks', its private address."""
+    """Ids by which a call may name it: its own, its disks'."""
+    address: str = ""
+    """In its network; another machine may have had it before."""
 
     def is_target(self, targets: Any) -> bool:
         """Return whether a command to these targets, as CloudTrail has them, reaches the machine.
@@ -59,11 +61,11 @@ def machine_facts(session: Session, instance_id: str) -> MachineFacts:
     if found is None:
         return MachineFacts(instance_id, found=False, things=(instance_id,))
     disks = [each["Ebs"]["VolumeId"] for each in found.get("BlockDeviceMappings", []) if "Ebs" in each]
-    address = [found["PrivateIpAddress"]] if found.get("PrivateIpAddress") else []
     return MachineFacts(
         id=instance_id,
         found=True,
         started=found["LaunchTime"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
-        things=(instance_id, *disks, *address),
+        things=(instance_id, *disks),
+        address=found.get("PrivateIpAddress", ""),
     )

@@ -39,7 +39,7 @@ class TrailEvent:
     who: str
     """ARN of the caller, or the name of the service of AWS's that called."""
     person: str
-    """The person that the cloud itself vouches for: the session's source identity; "" where there is none."""
+    """The person that the cloud itself vouches for, "" where there is none."""
     address: str
     """Where the call came from: an IP address, or a service of AWS's."""
     agent: str
@@ -104,8 +104,8 @@ def _event(file: str, record: Mapping[str, Any]) -> TrailEvent | None:
             person=_person(identity),
             address=str(record.get("sourceIPAddress") or ""),
             agent=str(record.get("userAgent") or ""),
-            request=record.get("requestParameters") or {},
-            answer=record.get("responseElements") or {},
+            request=dict(record.get("requestParameters") or {}),
+            answer=dict(record.get("responseElements") or {}),
             error=str(record.get("errorCode") or ""),
             file=file,
         )
@@ -114,9 +114,13 @@ def _event(file: str, record: Mapping[str, Any]) -> TrailEvent | None:
 
 
 def _person(identity: Mapping[str, Any]) -> str:
-    """Return the person behind a call, as its source identity or one of fleetform's own roles proves them."""
+    """Return the person behind a call, where one of fleetform's own roles proves them.
+
+    A source identity alone proves nobody: outside of these roles whoever takes one on may choose it.
+    """
+    who = person(str(identity.get("arn") or ""))
     context = identity.get("sessionContext") or {}
-    return str(context.get("sourceIdentity") or person(str(identity.get("arn") or "")))
+    return who if context.get("sourceIdentity", who) == who else ""
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from fleet.ledger import Ledger
 from stacks import naming
 from stacks.problems import UserError
 from tests.environment_parts import REGION
-from tests.iam_helpers import ACCOUNT, acting, allow, assume, refusal, service
+from tests.iam_helpers import ACCOUNT, acting, allow, assume, make_role, refusal, service, trust
 from tests.record_lab import ENVIRONMENT, HEAD, MEMBER, RecordLab, record_lab
 from tests.sandbox_helpers import api
 
@@ -207,6 +209,36 @@ def test_a_copy_of_its_disk_is_in_the_timeline(lab: RecordLab) -> None:
     assert [row.completeness for row in look(lab, since).rows] == ["copy"]
 
 
+def test_ways_in_that_only_cloudtrail_knows_are_found_in_its_files(lab: RecordLab) -> None:
+    since = lab.window()
+    (found,) = lab.session.client("ec2").describe_instances(InstanceIds=[lab.machine])["Reservations"]
+    address = found["Instances"][0]["PrivateIpAddress"]
+    connect, named = "ec2-instance-connect.amazonaws.com", {"instanceId": lab.machine}
+    deliver_events(
+        lab,
+        (connect, "SendSSHPublicKey", {**named, "instanceOSUser": "ubuntu"}, None),
+        (connect, "SendSerialConsoleSSHPublicKey", {**named, "serialPort": 0}, None),
+        (connect, "OpenTunnel", {"privateIpAddress": address, "remotePort": "22"}, None),
+        (connect, "OpenTunnel", {"privateIpAddress": "10.255.255.254", "remotePort": "22"}, None),
+        ("ec2.amazonaws.com", "RunInstances", {}, {"privateIpAddress": address, "instanceId": "i-00000000"}),
+        (connect, "SendSSHPublicKey", {"instanceId": "i-00000000"}, None),
+    )
+    timeline = entered(lab.session, lab.machine, since, lab.now())
+    assert [row.completeness for row in timeline.rows] == ["tunnel only", "not recorded", "tunnel only"]
+    assert {row.person for row in timeline.rows} == {"ann"}
+    assert len([each for each in timeline.findings if "what was done is not recorded" in each]) == 3
+
+
+def test_a_source_identity_that_somebody_chose_is_no_person(lab: RecordLab) -> None:
+    since = lab.window()
+    trusted = trust(actions=["sts:AssumeRole", "sts:SetSourceIdentity"])
+    role = make_role(lab.cloud, "somebodys", allow("ssm:*"), trusts=trusted)
+    send(lab, service(assume(lab.cloud, role, "ann", SourceIdentity="ann"), "ssm"), "AWS-RunShellScript")
+    timeline = look(lab, since)
+    assert [row.person for row in timeline.rows] == [""]
+    assert len(timeline.findings) == 1
+
+
 def test_the_start_of_the_machine_is_its_first_row(lab: RecordLab) -> None:
     (made,) = lab.session.client("ec2").describe_instances(InstanceIds=[lab.machine])["Reservations"]
     since = made["Instances"][0]["LaunchTime"].replace(microsecond=0)
@@ -225,6 +257,29 @@ def test_an_empty_timeline_says_what_it_did_not_look_at(lab: RecordLab) -> None:
 def test_what_is_no_machines_id_is_refused(lab: RecordLab, name: str) -> None:
     with pytest.raises(UserError, match="is not the id of a machine"):
         entered(lab.session, name)
+
+
+def deliver_events(lab: RecordLab, *calls: tuple[str, str, dict[str, Any], dict[str, Any] | None]) -> None:
+    """Write a file of CloudTrail's with calls of Ann's: source, name, what was asked and answered."""
+    now = lab.deliver() - timedelta(minutes=1)
+    who = f"arn:aws:sts::{ACCOUNT}:assumed-role/{MEMBER}/ann"
+    records = [
+        {
+            "eventID": f"planted-{now.timestamp()}-{number}",
+            "eventTime": f"{now:%Y-%m-%dT%H:%M:%S}Z",
+            "eventSource": source,
+            "eventName": name,
+            "awsRegion": REGION,
+            "userIdentity": {"type": "AssumedRole", "arn": who},
+            "requestParameters": asked,
+            "responseElements": answered,
+        }
+        for number, (source, name, asked, answered) in enumerate(calls)
+    ]
+    key = lab.keys("CloudTrail")[-1].replace(".json.gz", "planted.json.gz")
+    body = gzip.compress(json.dumps({"Records": records}).encode())
+    api(lab.cloud, "s3").put_object(Bucket=lab.bucket, Key=key, Body=body)
+    lab.forward(1)
 
 
 def send(lab: RecordLab, ssm: Any, document: str, **more: str) -> None:
