@@ -75,8 +75,8 @@ class Budget:
 def read_budget(session: Session, now: datetime.datetime | None = None, team: str = "") -> Budget:
     """Return what the environment has cost in the month of `now` (UTC), which is the time where not given.
 
-    `team` is the caller's, where they are of a further team and may list no others' runs. What they may not
-    see is missing, and the budget says so.
+    `team` is the caller's: who is of a further team may list no others' runs. What they may not see is
+    missing, and the budget says so.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -87,7 +87,7 @@ def read_budget(session: Session, now: datetime.datetime | None = None, team: st
     try:
         run_ids = store.run_ids(since)
     except Exception as error:
-        if aws.error_code(error) != "AccessDenied" or not team:
+        if aws.error_code(error) != "AccessDenied" or team not in spec.further_teams:
             raise
         run_ids, others = open_runs(session, team).run_ids(since), True
     stood = machine_costs(session, begin, now)
@@ -128,7 +128,7 @@ def _require(
     if ask.usd is None:
         what = "the catalog has no price for what it asks for, so it can't be held against the budget"
         raise UserError.of(what, f"run it on another fleet, or take budget.usd_per_month out of {file}")
-    budget = read_budget(session, team=team if team in session.spec.further_teams else "")
+    budget = read_budget(session, team=team)
     left = budget.left
     assert left is not None, "there is a limit"
     if ask.usd > left:

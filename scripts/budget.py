@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @environment_argument
+@click.option(
+    "--team", envvar="FLEETFORM_TEAM", metavar="NAME", default="", help="Your own, where several share it."
+)
 @json_option
 @cloud_option
-def command(environment: str, as_json: bool, cloud: str | None) -> int:
+def command(environment: str, team: str, as_json: bool, cloud: str | None) -> int:
     """Say what ENVIRONMENT has cost this month, what its active runs may still cost, and what is left.
 
     The limit is `usd_per_month` in the table [budget] of its file; a run that might cost more than is left of
@@ -26,7 +29,7 @@ def command(environment: str, as_json: bool, cloud: str | None) -> int:
     from fleet.budget import read_budget
     from fleet.session import open_session
 
-    budget = read_budget(open_session(environment, cloud))
+    budget = read_budget(open_session(environment, cloud), team=team)
     if as_json:
         emit_json(budget.to_dict())
         return 0

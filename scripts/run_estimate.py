@@ -32,7 +32,11 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
     site = site_of(outputs, session.cloud.variables)
     request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
-    found, ask, budget = expected(session, request), ask_of(request.to_dict()), read_budget(session)
+    found, ask, budget = (
+        expected(session, request),
+        ask_of(request.to_dict()),
+        read_budget(session, team=request.queueing.team),
+    )
     if as_json:
         emit_json({"expected": asdict(found), "at_most_usd": ask.usd, "budget": budget.to_dict()})
     else:

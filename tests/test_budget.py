@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet import resume, submit
 from fleet.budget import Budget, read_budget, require_within
 from fleet.cloud import Cloud
 from fleet.job import JobSpec, build_request
 from fleet.project import Project
+from fleet.run_store import RunStore
 from fleet.runs import read_run
 from fleet.session import Session
 from fleet.setting_changes import setting_changes
 from stacks.guardrails import check_directory
 from stacks.outputs import FleetOutputs
 from stacks.problems import UserError
+from stacks.scheduler_spec import SchedulerSpec
 from tests.purse import NODE_PRICE, NOW, forget_runs, put_run, with_budget
 from tests.run_environment import INSTANCE_TYPE, RunEnvironment, build
 from tests.sandbox_helpers import wait_for
@@ -163,6 +166,40 @@ def test_without_a_limit_nothing_is_asked_and_nothing_refused(empty: RunEnvironm
     request = build_request(JobSpec(environment="wallet", script=script), empty.outputs.fleets)
     assert require_within(empty.session, request, empty.outputs) is None
     assert read_budget(empty.session).left is None
+
+
+class MemberOfSpeech:
+    """S3 as a member of the team `speech` has it, who may list that team's runs alone."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def get_paginator(self, name: str) -> Any:
+        return self
+
+    def paginate(self, **request: Any) -> Any:
+        if not request["Prefix"].startswith("runs/speech-"):
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectsV2")
+        return self._s3.get_paginator("list_objects_v2").paginate(**request)
+
+
+def test_a_member_of_a_team_that_shares_the_environment_is_held_to_what_they_see(
+    empty: RunEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("20991122-100000-aaaaa", "speech-20991122-100000-bbbbb"):
+        put_run(empty, run_id, NOW, [])
+    shared = SchedulerSpec.model_validate({"teams": {"speech": {}}})
+    spec = with_budget(empty, 50.0).spec.model_copy(update={"scheduler": shared})
+    session = dataclasses.replace(empty.session, spec=spec)
+    monkeypatch.setattr(RunStore, "s3", MemberOfSpeech(empty.session.client("s3")))
+    budget = read_budget(session, team="speech")
+    assert list(budget.reservations) == ["speech-20991122-100000-bbbbb"]
+    assert len(budget.notes) == 1 and budget.notes[0].startswith("runs of other teams")
+    with pytest.raises(ClientError):
+        read_budget(session, team="tests")
 
 
 # ----------------------------------------------------------------------------------------------- the file
