@@ -13,6 +13,14 @@ from scripts.cli import VERBS
 WORDS = {
     "show_environments": (commands.show_environments(), {"environments": ()}),
     "show_runs": (commands.show_runs("blue"), {"environment": "blue"}),
+    "show_runs some": (
+        commands.show_runs("blue", states=["FAILED"], active=True, person="kim", before="r-1", limit=50),
+        {"states": ("FAILED",), "active": True, "person": "kim", "before": "r-1", "limit": 50},
+    ),
+    "compare_runs": (
+        commands.compare_runs("blue", ["r-1", "r-2"]),
+        {"environment": "blue", "runs": ("r-1", "r-2")},
+    ),
     "show_run": (commands.show_run("blue", "20261123-1"), {"environment": "blue", "run": "20261123-1"}),
     "build": (commands.build("blue"), {"environment": "blue", "yes": False}),
     "tear_down": (
@@ -33,7 +41,21 @@ WORDS = {
         commands.check_data("pets", "pictures", ("height=32",)),
         {"path": "pets", "kind": "pictures", "check": True, "settings": ("height=32",)},
     ),
-    "declare": (commands.declare("blue"), {"name": "blue", "team": "TEAM", "nodes": 2}),
+    "declare": (commands.declare("blue"), {"name": "blue", "team": "TEAM", "owner": "YOU@EXAMPLE.COM"}),
+    "submit_recipe": (
+        commands.submit_recipe("blue", "digits", ("samples=5",), nodes=2, fleet="gpu", team="red"),
+        {
+            "environment": "blue",
+            "recipe": "digits",
+            "words": ("samples=5",),
+            "nodes": 2,
+            "fleet": "gpu",
+            "team": "red",
+            "max_minutes": 1440,
+        },
+    ),
+    "stop_run": (commands.stop_run("blue", "r-1"), {"environment": "blue", "run": "r-1"}),
+    "resume_run": (commands.resume_run("blue", "r-1"), {"environment": "blue", "resume": "r-1"}),
 }
 
 
