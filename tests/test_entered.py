@@ -82,12 +82,14 @@ def test_a_row_is_sealed_once_a_signed_digest_covers_it_and_until_then_that_is_s
     assert any(each.startswith("CloudTrail's signed digests reach to") for each in after.gaps)
 
 
-def test_a_session_is_there_before_the_trail_has_delivered_it(lab: RecordLab) -> None:
-    since = lab.window()
+def test_a_session_that_the_trail_does_not_have_is_there_by_session_managers_own_list(lab: RecordLab) -> None:
+    since, trail = lab.window(), api(lab.cloud, "cloudtrail")
+    trail.stop_logging(Name="record-trail")
     begun = enter(lab, end=False, Reason="now")
-    (row,) = entered(lab.session, lab.machine, since, lab.now()).rows
+    trail.start_logging(Name="record-trail")
+    (row,) = look(lab, since).rows
     assert (row.evidence, row.person, row.reason) == ((f"session:{begun}",), "ann", "now")
-    assert (row.completeness, row.ended) == ("recording to come", None)
+    assert (row.completeness, row.ended, row.sealed) == ("recording to come", None, False)
 
 
 def test_a_session_that_left_no_transcript_is_a_finding(lab: RecordLab) -> None:
