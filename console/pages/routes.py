@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from console.pages import (
     act,
+    compare,
     down,
     health,
     home,
@@ -15,6 +16,9 @@ from console.pages import (
     preferences,
     prove,
     receipts,
+    run,
+    run_events,
+    runs,
     welcome,
 )
 from console.web import assets
@@ -22,6 +26,7 @@ from console.web import assets
 ROUTERS = (
     act.router,
     assets.router,
+    compare.router,
     down.router,
     health.router,
     home.router,
@@ -33,5 +38,8 @@ ROUTERS = (
     preferences.router,
     prove.router,
     receipts.router,
+    run.router,
+    run_events.router,
+    runs.router,
     welcome.router,
 )

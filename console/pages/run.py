@@ -1,0 +1,73 @@
+"""`/environments/NAME/runs/RUN`: one run as it stands, and what comes of it from there on, live."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Response
+
+from console.pages import run_view
+from console.pages.seen import SeenRun, seen_run
+from console.web import assets
+from console.web.visit import AnyVisit, Visit
+from fleet import commands
+from fleet.tail import News, Tail, near_end
+from templates.console.parts import Link
+from templates.console.run import RunPage
+
+LOG_BYTES = 32 * 1024
+"""How much of the end of a log the page begins with."""
+
+router = APIRouter()
+
+
+@router.get("/environments/{name}/runs/{run_id}")
+def show(
+    visit: AnyVisit, name: str, run_id: str, rank: Annotated[int, Query(ge=0, le=99_999)] = 0
+) -> Response:
+    """Show a run that this person may see, with the log of one of its nodes."""
+    seen = seen_run(visit, name, run_id)
+    ranks, files = frozenset({rank}), visit.services.hub.files(name, run_id, seen.runs.store)
+    begin = near_end(files, run_id, LOG_BYTES, ranks)
+    tail = Tail(files, run_id, begin, attempt=seen.run.attempt, ranks=ranks)
+    return visit.page(_page(visit, seen, tail.look(), rank, shortened=bool(begin.logs)))
+
+
+def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool) -> RunPage:
+    reader, run, store = visit.reader, seen.run, seen.runs.store
+    request = store.get_json(run.run_id, "run.json") or {}
+    place = urlencode({"from": str(news.cursor), "rank": rank})
+    last = news.steps[-1] if news.steps else None
+    return RunPage(
+        frame=visit.frame(
+            reader.gettext("Run {run}").format(run=run.run_id),
+            command=commands.line(commands.show_run(seen.standing.name, run.run_id)),
+        ),
+        about=run_view.about(reader, run, request),
+        state=run_view.state(reader, run),
+        figures=run_view.figures(reader, run, request, last),
+        steps=run_view.step_table(reader, news.steps),
+        receipt=run_view.receipt(reader, None if run.active else store.get_json(run.run_id, "receipt.json")),
+        ranks=_ranks(visit, seen, rank),
+        log="".join(piece.text for piece in news.logs),
+        log_shortened=shortened,
+        events=run_view.events(reader, news.events),
+        list_href=f"/environments/{seen.standing.name}/runs",
+        stream="" if news.over else f"{seen.path}/events?{place}",
+        style=assets.url("runs.css"),
+        script=assets.url("run.js"),
+        chart_script=assets.url("vendor/uplot.min.js"),
+        chart_style=assets.url("vendor/uplot.min.css"),
+    )
+
+
+def _ranks(visit: Visit, seen: SeenRun, chosen: int) -> tuple[Link, ...]:
+    """Return where each node's log is shown; nothing where there is one node."""
+    if seen.run.nodes == 1:
+        return ()
+    text = visit.reader.gettext("node {rank}")
+    return tuple(
+        Link(label=text.format(rank=rank), href=f"{seen.path}?rank={rank}#log-title", current=rank == chosen)
+        for rank in range(seen.run.nodes)
+    )
