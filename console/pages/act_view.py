@@ -78,7 +78,7 @@ def _state(reader: Reader, found: ActStatus) -> tuple[str, str]:
     return {
         "working": (_("at work"), _("It goes on by itself, also without this page.")),
         "done": (_("done"), ""),
-        "refused": (_("refused"), _("Nothing was done. What speaks against it:")),
+        "refused": (_("refused"), _("What speaks against it:")),
         "failed": (_("failed"), _("What was done stays; done again, it goes on from there.")),
         "stopped": (_("stopped"), _("What was done stays; done again, it goes on from there.")),
         "lost": (
