@@ -142,7 +142,10 @@ def _page(visit: Visit, teams: frozenset[str], invitation: Invitation | None) ->
     page = PeoplePage(
         frame=visit.frame(_("People")),
         people=tuple(_line(visit, each, teams) for each in found),
-        teams=tuple(Choice(value=team, label=_team(visit, team), chosen=False) for team in sorted(offered)),
+        teams=tuple(
+            Choice(value=team, label=_team(visit, team), chosen=False)
+            for team in sorted(offered, key=_last_of_all)
+        ),
         roles=tuple(
             Choice(value=role, label=role_name(reader, role), chosen=role == "member") for role in ROLES
         ),
@@ -173,3 +176,8 @@ def _line(visit: Visit, member: Member, teams: frozenset[str]) -> PersonLine:
 
 def _team(visit: Visit, team: str) -> str:
     return visit.reader.gettext("every team") if team == EVERY_TEAM else team
+
+
+def _last_of_all(team: str) -> tuple[bool, str]:
+    """Sort every team at once behind each single one: what gives most is not what is offered first."""
+    return team == EVERY_TEAM, team

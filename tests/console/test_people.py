@@ -183,3 +183,10 @@ def test_other_browsers_can_be_signed_out(own_lab: ConsoleLab) -> None:
     other.sign_in(visitor.login)
     assert visitor.post("/me/end-others", {}, page="/me").status_code == 303
     assert visitor.get("/").status_code == 200 and other.get("/").status_code == 303
+
+
+def test_a_role_in_every_team_is_not_what_is_offered_first(own_lab: ConsoleLab) -> None:
+    own_lab.person(Grant("viewer", "zebra"))
+    page = own_lab.signed_in("admin", team=EVERY_TEAM).get("/people").text
+    offered = page.partition('id="invite-team"')[2].partition("</select>")[0]
+    assert re.findall(r'value="([^"]+)"', offered) == ["zebra", EVERY_TEAM]
