@@ -83,7 +83,7 @@ class RunStore:
             query = {"Bucket": self.bucket, "Prefix": prefix, "Delimiter": "/", "StartAfter": after}
             after = ""
             for run_id in self._listed_ids(query):
-                team = "" if self.team else _team_of(run_id)
+                team = "" if self.team else team_of(run_id)
                 if team not in known and team and since:  # its ids begin anew: go on where they are new
                     known.add(team)
                     after = f"{prefix}{team}-{since}"
@@ -221,7 +221,7 @@ class RunStore:
         self.s3.delete_object(Bucket=self.bucket, Key=f"runs/{run_id}/{name}")
 
 
-def _team_of(run_id: str) -> str:
+def team_of(run_id: str) -> str:
     """Return the further team that the id begins with, "" for the environment's own."""
     found = _OF_A_TEAM.match(run_id)
     return found[0].removesuffix("-") if found else ""

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from console.acts import start, watch
-from console.acts.spec import Down, verb_of
+from console.acts.spec import Down, Launch, verb_of
 from console.acts.watch import ActStatus, Place
 from console.estate import Standing
 from console.pages import act_view
@@ -43,16 +43,20 @@ class SeenAct:
         """Whether the person may stop it, and do it again: whoever may do such a thing."""
         act = self.status.act
         own = self.status.person_id == self.visit.person.id
-        return any(self.visit.may(verb_of(act), team, own=own) for team in self.standing.teams)
+        teams = act_view.teams_of(self.standing, self.status)
+        return any(self.visit.may(verb_of(act), team, own=own) for team in teams)
 
 
 def _seen(visit: AnyVisit, act_id: str) -> SeenAct:
-    """Return an act of an environment that the person may see; raises NotThereError for any other."""
+    """Return an act that is the person's to see; raises NotThereError for any other."""
     place = act_view.place_of(visit)
     status = watch.status(place, act_id)
     if status is None:
         raise NotThereError
-    return SeenAct(visit, place, visit.environment(status.act.environment), status)
+    standing = visit.environment(status.act.environment)
+    if not act_view.sees(visit, standing, status):
+        raise NotThereError
+    return SeenAct(visit, place, standing, status)
 
 
 AnySeenAct = Annotated[SeenAct, Depends(_seen)]
@@ -113,7 +117,10 @@ def repeat(seen: AnySeenAct) -> Response:
 
 def _require(seen: SeenAct) -> None:
     own = seen.status.person_id == seen.visit.person.id
-    seen.visit.require(verb_of(seen.status.act), seen.standing.teams, own=own)
+    act, visit = seen.status.act, seen.visit
+    visit.require(verb_of(act), act_view.teams_of(seen.standing, seen.status), own=own)
+    if isinstance(act, Launch) and act.build:
+        visit.require("environment.up", seen.standing.teams)
 
 
 def _view(seen: SeenAct, status: ActStatus) -> ActView:

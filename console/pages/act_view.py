@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from console.acts.spec import Down, Launch, Resume, Stop
+from console.acts.spec import Down, Launch, Resume, Stop, Up
 from console.acts.watch import ActStatus, Place, Step
+from console.estate import Standing
 from console.web.visit import Visit
 from console.words.reader import Reader
+from fleet.policy import EVERY_TEAM
+from fleet.run_store import team_of
 from stacks import naming
 from templates.console.act import ActView, Part
 from templates.console.home import Tone
@@ -22,6 +25,19 @@ _LINES = 100
 def place_of(visit: Visit) -> Place:
     """Return where the console keeps its acts."""
     return Place(visit.services.settings, visit.services.database)
+
+
+def teams_of(standing: Standing, found: ActStatus) -> tuple[str, ...]:
+    """Return the teams whose act it is: the environment's, or of an act on a run the run's own."""
+    act = found.act
+    if isinstance(act, Up | Down):
+        return standing.teams or (EVERY_TEAM,)
+    return (team_of(act.run) or next(iter(standing.teams), EVERY_TEAM),)
+
+
+def sees(visit: Visit, standing: Standing, found: ActStatus) -> bool:
+    """Return whether the act is the person's to see: what is done to another team's runs is not."""
+    return any(visit.may("run.see", team) for team in teams_of(standing, found))
 
 
 def line(reader: Reader, found: ActStatus) -> str:

@@ -52,7 +52,8 @@ def _links(visit: Visit, standing: Standing) -> Iterator[Link]:
     """Yield where one goes from it: to what is done to it, or was cut off, and to its teardown."""
     place = act_view.place_of(visit)
     newest = [each for each in watch.newest(place, standing.name, 1) if each.state == "lost"]
-    for found in (*watch.under_way(place, standing.name), *newest):
+    acts = (*watch.under_way(place, standing.name), *newest)
+    for found in (each for each in acts if act_view.sees(visit, standing, each)):
         yield Link(label=act_view.line(visit.reader, found), href=f"/acts/{found.id}")
     stands = standing.glance is not None and standing.glance.stands
     if stands and any(visit.may("environment.down", team) for team in standing.teams):

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from console.acts.folder import End
-from console.acts.spec import Down, Up
+from console.acts.spec import Down, Stop, Up
 from console.acts.watch import Place
 from fleet.bootstrap import ensure_account
 from fleet.cloud import Cloud
@@ -126,6 +126,19 @@ def test_what_is_done_to_an_environment_is_told_where_everybody_begins(ending: E
         assert f'href="/acts/{act_id}">Build vision: at work</a>' in page
     assert f'href="/acts/{act_id}">Build vision: cut off</a>' in viewer.get("/").text
     assert "/acts/" not in ending.lab.signed_in("viewer", team="others").get("/").text
+
+
+def test_what_is_done_to_another_teams_run_is_not_shown(ending: Ending) -> None:
+    ann, viewer = ending.lab.person(), ending.lab.signed_in("viewer", team="vision")
+    theirs = Stop(environment="vision", run="speech-20261123-010203-abcde")
+    with going_on(ending.place, ann, theirs) as act_id:
+        for path in (f"/acts/{act_id}", f"/acts/{act_id}/events"):
+            assert viewer.get(path).status_code == 404
+        assert act_id not in viewer.get("/").text
+    mine = Stop(environment="vision", run="20261123-010203-abcde")
+    with going_on(ending.place, ann, mine) as act_id:
+        assert viewer.get(f"/acts/{act_id}").status_code == 200
+        assert f"/acts/{act_id}" in viewer.get("/").text
 
 
 def test_the_stream_tells_what_happens_to_an_act_until_it_has_ended(ending: Ending) -> None:
