@@ -27,6 +27,7 @@ def create_app(services: Services) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        services.answerers.close()
         services.database.close()
 
     settings = services.settings

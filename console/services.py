@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from console.estate import Estate
+from console.known_runs import KnownRuns
+from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
 from console.settings import Settings
 from console.store.database import Database
 from console.store.upgrade import upgrade
 from console.words.languages import LANGUAGES, translations
+from fleet.tries import Answerers
 from templates.engine import Context, page_renderer
 
 
@@ -23,6 +26,10 @@ class Services:
     database: Database
     estate: Estate
     recorder: Recorder
+    runs: KnownRuns
+    hub: Hub
+    answerers: Answerers
+    """The models that people try."""
     renderers: dict[str, Callable[[Context], str]]
     """What renders a page, by language."""
     provider: Provider | None
@@ -38,6 +45,9 @@ def open_services(settings: Settings) -> Services:
         database=database,
         estate=Estate(settings.project, settings.cloud),
         recorder=Recorder(settings.project, settings.cloud, database),
+        runs=KnownRuns(),
+        hub=Hub(),
+        answerers=Answerers(),
         provider=Provider(settings.oidc, f"{settings.public_url}/login/oidc/back") if settings.oidc else None,
         renderers={language: page_renderer(translations(language)) for language in LANGUAGES},
     )

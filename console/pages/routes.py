@@ -19,6 +19,8 @@ from console.pages import (
     run,
     run_events,
     runs,
+    take,
+    try_it,
     welcome,
 )
 from console.web import assets
@@ -41,5 +43,7 @@ ROUTERS = (
     run.router,
     run_events.router,
     runs.router,
+    take.router,
+    try_it.router,
     welcome.router,
 )

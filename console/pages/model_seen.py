@@ -1,0 +1,27 @@
+"""A run's model, as far as pages must know it: its config.json, or a refusal where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.pages.seen import SeenRun
+from console.web.mistakes import RefusedError
+from console.web.visit import Visit
+
+
+def team_of(seen: SeenRun) -> str:
+    """Return the team whose run it is, by the name that roles know."""
+    spec = seen.standing.spec
+    assert spec is not None, "it has runs"
+    return spec.team if seen.run.team in ("", spec.own_team) else seen.run.team
+
+
+def model_config(visit: Visit, seen: SeenRun) -> dict[str, Any]:
+    """Return the model's config.json; raises RefusedError where the run has left no model."""
+    config = seen.runs.store.get_json(seen.run.run_id, "model/config.json")
+    if config is not None:
+        return config
+    _ = visit.reader.gettext
+    if seen.run.active:
+        raise RefusedError(_("This run has no model yet. It writes one at its end."))
+    raise RefusedError(_("This run has left no model. Runs of a recipe that finish leave one."))
