@@ -101,7 +101,7 @@ class RunIndex:
         with self._refreshing:
             self._list()
             known = self._memory.all()
-            self._look_again([each for each in known if _may_go_on(each.run)])
+            self._look_again([each for each in known if each.run.may_go_on])
             active = [each.run.run_id for each in known if each.run.active]
             self._read([*self._memory.unread(), *active])
 
@@ -199,7 +199,7 @@ class RunIndex:
 
     def _next_in_turn(self, known: Sequence[Known]) -> list[Known]:
         """Return some ended runs that somebody may have resumed, and at the next call the next ones."""
-        ended = [each for each in known if _may_go_on(each.run)]
+        ended = [each for each in known if each.run.may_go_on]
         later = [each for each in ended if by_time(each.run.run_id) > self._turn]
         chosen = (later or ended)[:_AGAIN]
         self._turn = by_time(chosen[-1].run.run_id) if chosen else ("", 0)
@@ -211,11 +211,6 @@ def open_index(session: Session, team: str = "") -> RunIndex:
     store = open_runs(session, team)
     name = f"{store.bucket}{f'.{team}' if team else ''}.jsonl"
     return RunIndex(store, session.project.home / "runs" / session.cloud.name / name)
-
-
-def _may_go_on(run: RunStatus) -> bool:
-    """Return whether the run has ended in a way that `fleetform run --resume` goes on from."""
-    return not run.active and run.state != "SUCCEEDED"
 
 
 def _since(newest: str) -> str:

@@ -49,11 +49,18 @@ class RunStatus:
     """How many tasks it has, where it is an array."""
     claimed: str | None = None
     """When it got its nodes, from which on they cost."""
+    asked_by: str = ""
+    """The id of whoever asked for it in the console, "" where nobody is told."""
 
     @property
     def active(self) -> bool:
         """Whether it has not ended yet."""
         return self.state not in FINAL_EVENTS
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it has ended in a way that `fleetform run --resume` goes on from."""
+        return not self.active and self.state != "SUCCEEDED"
 
     @property
     def seconds(self) -> float | None:
@@ -215,5 +222,6 @@ def run_status(run_id: str, run: Mapping[str, Any], history: list[dict[str, Any]
         team=str(run.get("team") or ""),
         array_of=str(run.get("array_of") or ""),
         tasks=array["last"] - array["first"] + 1 if (array := run.get("array")) else 0,
+        asked_by=str((run.get("asked_by") or {}).get("id") or ""),
         claimed=by_name["PROVISIONING"]["time"] if "PROVISIONING" in by_name else None,
     )

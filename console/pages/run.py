@@ -7,11 +7,15 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from console.pages import run_view
-from console.pages.seen import SeenRun, seen_run
+from console.acts import start
+from console.acts.spec import Resume, Stop
+from console.pages import act_view, run_view
+from console.pages.seen import SeenRun, is_own, seen_run
 from console.web import assets
-from console.web.visit import AnyVisit, Visit
+from console.web.mistakes import RefusedError
+from console.web.visit import AnyVisit, Visit, see_other
 from fleet import commands
+from fleet.policy import Verb
 from fleet.tail import News, Tail, near_end
 from templates.console.parts import Link
 from templates.console.run import RunPage
@@ -34,6 +38,31 @@ def show(
     return visit.page(_page(visit, seen, tail.look(), rank, shortened=bool(begin.logs)))
 
 
+@router.post("/environments/{name}/runs/{run_id}/stop")
+def stop(visit: AnyVisit, name: str, run_id: str) -> Response:
+    """Stop a run that is under way."""
+    seen = seen_run(visit, name, run_id)
+    visit.require("run.stop", seen.team, own=is_own(visit, seen.run))
+    if not seen.run.active:
+        raise RefusedError(visit.reader.gettext("This run has ended already."))
+    return _begin(visit, Stop(environment=name, run=run_id))
+
+
+@router.post("/environments/{name}/runs/{run_id}/resume")
+def resume(visit: AnyVisit, name: str, run_id: str) -> Response:
+    """Go on with a run that has ended too early."""
+    seen = seen_run(visit, name, run_id)
+    visit.require("run.resume", seen.team, own=is_own(visit, seen.run))
+    if not seen.run.may_go_on:
+        raise RefusedError(visit.reader.gettext("This run is under way, or has finished."))
+    return _begin(visit, Resume(environment=name, run=run_id))
+
+
+def _begin(visit: Visit, act: Stop | Resume) -> Response:
+    place = act_view.place_of(visit)
+    return see_other(f"/acts/{start.start(place, visit.person.id, visit.asked_by, act)}")
+
+
 def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool) -> RunPage:
     reader, run, store = visit.reader, seen.run, seen.runs.store
     request = store.get_json(run.run_id, "run.json") or {}
@@ -53,6 +82,8 @@ def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool
         log="".join(piece.text for piece in news.logs),
         log_shortened=shortened,
         events=run_view.events(reader, news.events),
+        stop=f"{seen.path}/stop" if run.active and _may(visit, "run.stop", seen) else "",
+        resume=f"{seen.path}/resume" if run.may_go_on and _may(visit, "run.resume", seen) else "",
         list_href=f"/environments/{seen.standing.name}/runs",
         stream="" if news.over else f"{seen.path}/events?{place}",
         style=assets.url("runs.css"),
@@ -60,6 +91,10 @@ def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool
         chart_script=assets.url("vendor/uplot.min.js"),
         chart_style=assets.url("vendor/uplot.min.css"),
     )
+
+
+def _may(visit: Visit, verb: Verb, seen: SeenRun) -> bool:
+    return visit.may(verb, seen.team, own=is_own(visit, seen.run))
 
 
 def _ranks(visit: Visit, seen: SeenRun, chosen: int) -> tuple[Link, ...]:

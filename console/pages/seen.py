@@ -24,6 +24,13 @@ class SeenRun:
     run: RunStatus
 
     @property
+    def team(self) -> str:
+        """The team whose run it is."""
+        spec = self.standing.spec
+        assert spec is not None, "it has runs"
+        return spec.team if self.run.team in ("", spec.own_team) else self.run.team
+
+    @property
     def path(self) -> str:
         """The path of its page."""
         return run_path(self.standing.name, self.run.run_id)
@@ -32,6 +39,11 @@ class SeenRun:
 def run_path(environment: str, run_id: str) -> str:
     """Return the path of a run's page."""
     return f"/environments/{environment}/runs/{run_id}"
+
+
+def is_own(visit: Visit, run: RunStatus) -> bool:
+    """Return whether the person has asked for the run."""
+    return run.asked_by == visit.person.id
 
 
 def seen_runs(visit: Visit, name: str) -> tuple[Standing, EnvironmentRuns]:

@@ -115,6 +115,10 @@ class RunPage:
     """Whether it goes on above."""
     events: tuple[EventLine, ...]
     list_href: str
+    stop: str
+    """Where it is stopped, "" where it has ended or the person may not."""
+    resume: str
+    """Where it is gone on with, "" likewise."""
     stream: str
     """Where what comes from here on is to be had, "" for a run that has ended."""
     style: str

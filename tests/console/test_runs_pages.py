@@ -6,10 +6,15 @@ import json
 
 import pytest
 
+from fleet.clock import utc_now
+from fleet.policy import Grant, Role
+from fleet.runs import read_run
+from fleet.submit import new_run_id
 from fleet.tail import Cursor
 from tests.console.conftest import Studio
 from tests.console.lab import Visitor
 from tests.run_directories import ENDED, make, put
+from tests.sandbox_helpers import wait_for
 
 pytestmark = [pytest.mark.console, pytest.mark.sandbox]
 RUNS = "/environments/studio/runs"
@@ -161,3 +166,41 @@ def test_too_few_or_too_many_runs_are_refused_with_the_number(viewer: Visitor, c
     query = "&".join(f"run={number}" for number in range(count))
     answer = viewer.get(f"/environments/studio/compare?{query}")
     assert answer.status_code == 409 and f"Choose 2 to 8 runs to compare; {count} were chosen." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("role", "stops"), [("viewer", False), ("member", False), ("operator", True), ("auditor", False)]
+)
+def test_only_who_may_stop_a_run_is_offered_to_and_can(studio: Studio, role: Role, stops: bool) -> None:
+    run_id = new_run_id()
+    make(studio.environment.store, run_id, *ENDED[:3], submitted=utc_now())
+    visitor, path = studio.lab.signed_in(role), f"{RUNS}/{run_id}"
+    assert ("Stop this run" in visitor.get(path).text) is stops
+    if not stops:
+        for act in ("stop", "resume"):
+            assert visitor.post(f"{path}/{act}", {}, page=path).status_code == 403
+    make(studio.environment.store, run_id, *ENDED)
+
+
+def test_one_s_own_run_is_one_s_own_to_stop_and_to_go_on_with(studio: Studio) -> None:
+    person = studio.lab.person(Grant("member", "tests"))
+    visitor, run_id = studio.lab.visitor(), new_run_id()
+    visitor.sign_in(person.subject)
+    own = {"submitted": utc_now(), "asked_by": {"id": person.id, "name": person.name}}
+    make(studio.environment.store, run_id, *ENDED[:3], **own)
+    assert "Stop this run" in visitor.get(f"{RUNS}/{run_id}").text
+    make(studio.environment.store, run_id, *ENDED[:3], "FAILED", **own)
+    page = visitor.get(f"{RUNS}/{run_id}").text
+    assert "Stop this run" not in page and "Go on with this run" in page
+    refused = visitor.post(f"{RUNS}/{run_id}/stop", {}, page=f"{RUNS}/{run_id}")
+    assert refused.status_code == 409 and "This run has ended already." in refused.text
+
+
+def test_a_click_stops_a_run(studio: Studio) -> None:
+    run_id = new_run_id()
+    make(studio.environment.store, run_id, "QUEUED", environment="studio")  # nobody carries it out
+    visitor, path = studio.lab.signed_in("operator"), f"{RUNS}/{run_id}"
+    answer = visitor.post(f"{path}/stop", {}, page=path)
+    assert answer.status_code == 303 and answer.headers["location"].startswith("/acts/")
+    wait_for(lambda: not read_run(studio.environment.store, run_id).active, seconds=90)
+    assert read_run(studio.environment.store, run_id).state == "CANCELLED"
