@@ -82,6 +82,7 @@ def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool
         log="".join(piece.text for piece in news.logs),
         log_shortened=shortened,
         events=run_view.events(reader, news.events),
+        model=_model(visit, seen),
         stop=f"{seen.path}/stop" if run.active and _may(visit, "run.stop", seen) else "",
         resume=f"{seen.path}/resume" if run.may_go_on and _may(visit, "run.resume", seen) else "",
         list_href=f"/environments/{seen.standing.name}/runs",
@@ -95,6 +96,17 @@ def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool
 
 def _may(visit: Visit, verb: Verb, seen: SeenRun) -> bool:
     return visit.may(verb, seen.team, own=is_own(visit, seen.run))
+
+
+def _model(visit: Visit, seen: SeenRun) -> tuple[Link, ...]:
+    """Return where its model is tried and taken home, once it has finished, for who may."""
+    _ = visit.reader.gettext
+    found = []
+    if seen.run.state == "SUCCEEDED" and _may(visit, "model.try", seen):
+        found.append(Link(label=_("Try the model"), href=f"{seen.path}/try"))
+    if seen.run.state == "SUCCEEDED" and _may(visit, "model.take", seen):
+        found.append(Link(label=_("Take the model home"), href=f"{seen.path}/card"))
+    return tuple(found)
 
 
 def _ranks(visit: Visit, seen: SeenRun, chosen: int) -> tuple[Link, ...]:

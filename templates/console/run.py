@@ -115,6 +115,8 @@ class RunPage:
     """Whether it goes on above."""
     events: tuple[EventLine, ...]
     list_href: str
+    model: tuple[Link, ...]
+    """What can be done with the model that it left."""
     stop: str
     """Where it is stopped, "" where it has ended or the person may not."""
     resume: str

@@ -196,6 +196,14 @@ def test_one_s_own_run_is_one_s_own_to_stop_and_to_go_on_with(studio: Studio) ->
     assert refused.status_code == 409 and "This run has ended already." in refused.text
 
 
+def test_the_model_of_a_finished_run_is_offered_to_who_may_take_it(studio: Studio, trained: str) -> None:
+    for visitor, offered in ((studio.lab.signed_in("member"), True), (studio.lab.signed_in("viewer"), False)):
+        page = visitor.get(f"{RUNS}/{trained}").text
+        assert (
+            (f'href="{RUNS}/{trained}/try"' in page) is (f'href="{RUNS}/{trained}/card"' in page) is offered
+        )
+
+
 def test_a_click_stops_a_run(studio: Studio) -> None:
     run_id = new_run_id()
     make(studio.environment.store, run_id, "QUEUED", environment="studio")  # nobody carries it out
