@@ -9,13 +9,6 @@ from console.web.mistakes import RefusedError
 from console.web.visit import Visit
 
 
-def team_of(seen: SeenRun) -> str:
-    """Return the team whose run it is, by the name that roles know."""
-    spec = seen.standing.spec
-    assert spec is not None, "it has runs"
-    return spec.team if seen.run.team in ("", spec.own_team) else seen.run.team
-
-
 def model_config(visit: Visit, seen: SeenRun) -> dict[str, Any]:
     """Return the model's config.json; raises RefusedError where the run has left no model."""
     config = seen.runs.store.get_json(seen.run.run_id, "model/config.json")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from console.pages.model_seen import model_config, team_of
+from console.pages.model_seen import model_config
 from console.pages.seen import SeenRun, seen_run
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
@@ -32,7 +32,7 @@ def show(visit: AnyVisit, name: str, run_id: str) -> Response:
             command=commands.line(commands.take_model(name, run_id)),
         ),
         zip_href=f"{seen.path}/model.zip",
-        try_href=f"{seen.path}/try" if visit.may("model.try", team_of(seen)) else "",
+        try_href=f"{seen.path}/try" if visit.may("model.try", seen.team) else "",
         run_href=seen.path,
         size=_size(reader, sum(file.size for file in found.files)),
         metrics=tuple(_metrics(found)),
@@ -60,7 +60,7 @@ def take(visit: AnyVisit, name: str, run_id: str) -> Response:
 def _takeable(visit: Visit, name: str, run_id: str) -> SeenRun:
     """Return a run whose model the person may take; raises RefusedError where it has none."""
     seen = seen_run(visit, name, run_id)
-    visit.require("model.take", team_of(seen))
+    visit.require("model.take", seen.team)
     model_config(visit, seen)
     return seen
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import FormData, UploadFile
 
-from console.pages.model_seen import model_config, team_of
+from console.pages.model_seen import model_config
 from console.pages.seen import SeenRun, seen_run
 from console.web.large_form import large_forms
 from console.web.visit import AnyVisit, Visit
@@ -42,7 +42,7 @@ async def _sent(request: Request) -> AsyncIterator[FormData]:
 def show(visit: AnyVisit, name: str, run_id: str) -> Response:
     """Show what the model wants to know."""
     seen = seen_run(visit, name, run_id)
-    visit.require("model.try", team_of(seen))
+    visit.require("model.try", seen.team)
     return visit.page(_page(visit, seen, try_form(model_config(visit, seen)), {}))
 
 
@@ -50,7 +50,7 @@ def show(visit: AnyVisit, name: str, run_id: str) -> Response:
 def ask(visit: AnyVisit, name: str, run_id: str, sent: Annotated[FormData, Depends(_sent)]) -> Response:
     """Ask the model, and show its answer above the same form."""
     seen = seen_run(visit, name, run_id)
-    visit.require("model.try", team_of(seen))
+    visit.require("model.try", seen.team)
     fields = try_form(model_config(visit, seen))
     given = _given(fields, sent)
     try:
@@ -98,7 +98,7 @@ def _page(
         ),
         here=f"{seen.path}/try",
         run_href=seen.path,
-        card_href=f"{seen.path}/card" if visit.may("model.take", team_of(seen)) else "",
+        card_href=f"{seen.path}/card" if visit.may("model.take", seen.team) else "",
         inputs=tuple(
             _input(reader, f"in-{number}", field, given.get(field.name, ""))
             for number, field in enumerate(fields)
