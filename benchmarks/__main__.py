@@ -23,6 +23,7 @@ BENCHMARKS = {
     "up": "Building an environment",
     "cycles": "Six environments, from nothing to nothing",
     "submit": "Submit to first training step",
+    "run_index": "Ten thousand runs",
     "scaling": "One process against two",
     "trainer": "The trainer beside a bare loop and its peers",
     "recipes": "Every recipe from raw data to a prediction",
