@@ -14,9 +14,7 @@ import json
 import os
 import pwd
 import secrets
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,12 +28,11 @@ from node.elastic.head import Head, state_folder
 from node.elastic.keeper import Keeper
 from node.elastic.resume import serve
 from node.elastic.wants import Want
+from tests.emptied_system import ADDRESS, empty_the_system, run
 from tests.real_configuration import add_a_node, configure
 from tests.slurm_cluster import wait_until
 
 TEAMS = {"blue": TeamFacts(2, "ff-blue", 20_001), "green": TeamFacts(1, "ff-green", 20_002)}
-_EMPTY = ("/run", "/opt", "/var/spool", "/var/log", "/var/fleetform", "/var/lib/munge", "/tmp")
-_ADDRESS = "10.77.0.11"
 _DO_NOTHING = "#!/bin/sh\nexit 0\n"
 
 
@@ -51,40 +48,6 @@ class NoMachines:
     def create_fleet(self, **_: object) -> dict[str, Any]:
         missing = {"ErrorCode": "InsufficientInstanceCapacity", "ErrorMessage": "none left"}
         return {"Instances": [], "Errors": [missing]}
-
-
-def empty_the_system() -> None:
-    """Replace the folders that the daemons write to; `/etc` by a copy, for users are added there."""
-    run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
-    etc = Path("/mnt/etc")
-    shutil.copytree("/etc", etc, symlinks=True)
-    run("mount", "--bind", str(etc), "/etc")
-    for folder in _EMPTY:
-        Path(folder).mkdir(exist_ok=True)
-        run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
-    Path("/tmp").chmod(0o1777)
-    shutil.rmtree("/etc/slurm", ignore_errors=True)
-    run("ip", "link", "set", "lo", "up")
-    # Names are resolved only on a machine that has an address beside its loopback one.
-    run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
-    run("ip", "address", "add", f"{_ADDRESS}/24", "dev", "eth0")
-    for end in ("eth0", "eth1"):
-        run("ip", "link", "set", end, "up")
-
-
-def run(*command: str, user: str = "") -> str:
-    """Run a command, as another user where one is named; return what it said, of a failure too."""
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        user=user or None,
-        cwd="/",
-        timeout=60,
-    )
-    return (done.stdout + done.stderr).strip()
 
 
 def start(make: Callable[[], service.Daemon], log: str) -> None:
@@ -106,7 +69,7 @@ def start_cluster(machine: Machine) -> None:
     machine.logs.mkdir(parents=True)
     users.ensure_users(machine, TEAMS)
     munge_key.install_key(machine, secrets.token_bytes(munge_key.KEY_BYTES))
-    configure(machine, _ADDRESS, 2)
+    configure(machine, ADDRESS, 2)
     refresh.note_applied(machine)
     accounting.write_slurmdbd_conf(machine, socket.gethostname())
     start(lambda: service.munged(machine), "munged")
@@ -115,9 +78,7 @@ def start_cluster(machine: Machine) -> None:
     accounting.set_up(machine, "real", TEAMS, default_team="blue")
     start(lambda: service.slurmctld(machine), "slurmctld")
     wait_until(lambda: "UP" in run("scontrol", "ping"), "slurmctld")
-    run(
-        "scontrol", "update", "NodeName=gpu-1", f"NodeAddr={_ADDRESS}", f"NodeHostname={socket.gethostname()}"
-    )
+    run("scontrol", "update", "NodeName=gpu-1", f"NodeAddr={ADDRESS}", f"NodeHostname={socket.gethostname()}")
     run("scontrol", "update", "NodeName=gpu-1", "State=POWER_UP")
     start_node(machine)
 
@@ -166,7 +127,7 @@ def start_machines() -> dict[str, object]:
 
 def start_node(machine: Machine) -> None:
     """Start the node's daemon where there is no configuration but the head's, and wait until it is idle."""
-    start(lambda: service.slurmd(machine, service.NodeStart("gpu-1", _ADDRESS)), "slurmd")
+    start(lambda: service.slurmd(machine, service.NodeStart("gpu-1", ADDRESS)), "slurmd")
     wait_until(lambda: run("sinfo", "-h", "-n", "gpu-1", "-o", "%T") == "idle", "the node")
 
 
@@ -231,7 +192,7 @@ def main() -> None:
         start_cluster(machine)
         found = find()
         # Last, for what was found before is of two nodes.
-        found["node_added"] = add_a_node(machine, _ADDRESS, lambda: start(controller, "slurmctld"))
+        found["node_added"] = add_a_node(machine, ADDRESS, lambda: start(controller, "slurmctld"))
         json.dump(found, sys.stdout)
     except Exception:
         for log in sorted(Path("/var/log/fleetform").iterdir()):

@@ -33,7 +33,7 @@ from node.metadata.borrow import borrow
 from node.metadata.roles import Lender, Teams
 from stacks.bundle import rendered_members
 from tests.cluster_facts import cluster_facts
-from tests.real_cluster import empty_the_system, run
+from tests.emptied_system import empty_the_system, run
 
 REGION = "us-east-1"
 TEAMS = {
