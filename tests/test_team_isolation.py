@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,10 +68,20 @@ class Shared:
     console: Cloud
 
 
+_MADE: dict[str, Shared] = {}
+
+
 @pytest.fixture(scope="module")
 def shared(sandbox: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Return the environment, made once in each embedded cloud: tests/test_team_client.py is in it, too."""
+    where = sandbox.variables["AWS_ENDPOINT_URL"]
+    if where not in _MADE:
+        _MADE[where] = make_shared(sandbox, tmp_path_factory.mktemp("three-teams"))
+    return _MADE[where]
+
+
+def make_shared(sandbox: Cloud, root: Path) -> Shared:
     """Make the environment of its synthesized stacks, with a head, a node, and a run of each team."""
-    root = tmp_path_factory.mktemp("three-teams")
     text = environment_text(NAME, "10.93.0.0/16") + TABLES.format(account=ACCOUNT)
     folder = write_folder(root, ACCOUNT_TEXT, **{NAME: text})
     account, spec = load_account(folder), load_environment(folder / f"{NAME}.toml")

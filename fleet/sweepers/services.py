@@ -18,7 +18,8 @@ def roles(look: Look) -> Iterator[Thing]:
             continue
         tags = tags_of(answer)
         own = (naming.flow_log_role, naming.lease_role)
-        made = (*look.machine_identities, *(name_of(look.environment, look.region) for name_of in own))
+        runs = naming.run_role(look.environment, "", look.region)
+        made = (*look.machine_identities, runs, *(name_of(look.environment, look.region) for name_of in own))
         if look.owns(name, tags, made):
             stack = tags.get(naming.TAG_STACK, "")
             yield Thing(kind="IAM role", id=name, stack=stack, created=each.get("CreateDate"))
