@@ -124,7 +124,8 @@ def test_a_run_that_waits_says_why_and_is_cancelled_held_and_released(lab: Clerk
     assert lab.cause(waiting) == "cancelled by somebody@example.com"
     assert lab.act("cancel", first)[0] == 0
     assert lab.wait_for_end(first) == "CANCELLED"
-    assert {lab.log(first, rank) for rank in range(3)} == {"began\ntold to stop\n"}
+    told = {"began\ntold to stop\n"}
+    wait_until(lambda: {lab.log(first, rank) for rank in range(3)} == told, "all nodes' logs", 15)
     assert lab.names(other)[-1] == "QUEUED"
     assert lab.act("release", other)[0] == 0
     assert lab.wait_for_end(other) == "SUCCEEDED"
