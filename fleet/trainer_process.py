@@ -22,8 +22,7 @@ from stacks.problems import UserError
 
 _SOURCE = Path(__file__).parents[1]
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
-_TOOK_TOO_LONG = (-signal.SIGXCPU, -signal.SIGALRM, -signal.SIGKILL)
-"""What the kernel ends a process by that is beyond its processor time: by SIGKILL where it sees that late."""
+_TOOK_TOO_LONG = (-signal.SIGXCPU, -signal.SIGALRM)
 _SLOWER_THAN_ITS_CLOCK = 2
 """A process that waits for its disk uses less processor time than goes by: so much more time may go by."""
 

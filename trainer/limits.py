@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import resource
 
+_UNTIL_KILLED_S = 5
+"""Where both limits of processor time are the same the kernel sends SIGKILL, which tells nobody why."""
+
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
     """Give a program the options that `limit_process` takes its figures from."""
@@ -22,12 +25,15 @@ def limit_process(options: argparse.Namespace) -> None:
     if options.most_memory:
         _limit(resource.RLIMIT_DATA, options.most_memory)
     if options.most_seconds:
-        _limit(resource.RLIMIT_CPU, options.most_seconds)
+        _limit(resource.RLIMIT_CPU, options.most_seconds, beyond=_UNTIL_KILLED_S)
     if options.most_memory or options.most_seconds:
         _limit(resource.RLIMIT_CORE, 0)
 
 
-def _limit(kind: int, most: int) -> None:
+def _limit(kind: int, most: int, beyond: int = 0) -> None:
+    """Set a limit; `beyond`: by how much the one that it can't raise any more lies higher."""
     _, hard = resource.getrlimit(kind)
-    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(kind, (allowed, allowed))
+    soft, allowed = (
+        each if hard == resource.RLIM_INFINITY else min(each, hard) for each in (most, most + beyond)
+    )
+    resource.setrlimit(kind, (soft, allowed))
