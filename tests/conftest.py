@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Set
 from itertools import zip_longest
 from pathlib import Path
@@ -11,6 +13,12 @@ import pytest
 from fleet.cloud import Cloud, choose_cloud
 from fleet.project import Project
 from sandbox import daemon
+
+# What the tests start by the hundred compiles our code but once, whatever the shell says of that; Terraform,
+# which loads a provider of 1,400 kinds of resources at every command, tidies its memory up less often.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+os.environ.setdefault("GOGC", "400")
 
 KINDS = ("terraform", "slurm", "torch", "sandbox")
 """Markers of what takes long, the longest first."""

@@ -11,9 +11,12 @@ from fleet.cloud import Cloud
 from fleet.project import Project
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
+from fleet.synth import output_folder
 from stacks import naming
 from stacks.account import load_account
+from stacks.app import synthesize
 from stacks.environment import load_environment
+from tests.golden_synth import BUNDLE
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
 
@@ -24,6 +27,13 @@ def open_vision(cloud: Cloud, root: Path, more: str = "") -> Session:
     folder = write_folder(root, account, vision=environment_text() + more)
     project = Project(root=root, home=root / "home")
     return Session(project, cloud, load_account(folder), load_environment(folder / "vision.toml"))
+
+
+def synthesize_here(session: Session) -> Path:
+    """Do what `fleet.synth.synthesize` has a process do, where CDKTF has started already."""
+    out = output_folder(session)
+    synthesize(session.account, [session.spec], BUNDLE, out)
+    return out
 
 
 def add_bucket(session: Session) -> RunStore:

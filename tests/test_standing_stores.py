@@ -12,18 +12,19 @@ import pytest
 from fleet import aws
 from fleet.bootstrap import ensure_account
 from fleet.cloud import Cloud
-from fleet.estate import prepare
 from fleet.project import Project
 from fleet.session import Session
 from fleet.standing import require_same_network, require_same_region
 from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores, require_stores_kept
-from fleet.terraform_events import quiet
+from fleet.synth import output_folder
 from stacks import naming
 from stacks.account import AccountSpec, load_account
+from stacks.app import synthesize
 from stacks.environment import EnvironmentSpec, load_environment
 from stacks.fields import documented
 from stacks.problems import Problem, UserError
+from tests.golden_synth import BUNDLE
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 from tests.test_standing import COUNTED, resource
 
@@ -72,7 +73,7 @@ def opened(
         )
     spec = load_environment(folder / f"{name}.toml")
     session = Session(Project(root, root / "home"), sandbox, account, spec)
-    prepare(session, quiet)
+    synthesize(account, [spec], BUNDLE, output_folder(session))
     return session
 
 

@@ -30,6 +30,7 @@ from stacks.problems import UserError
 from tests.sandbox_helpers import admin
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 from tests.sweep_helpers import open_for_sweeping, tags
+from tests.teardown_parts import synthesize_here
 
 pytestmark = pytest.mark.sandbox
 NETWORK = ("aws_vpc.main", "aws_subnet.private_0", "aws_security_group.storage")
@@ -69,6 +70,7 @@ def declared(sandbox: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = write_folder(tmp_path, account, vision=environment_text())
     project = Project(root=tmp_path, home=tmp_path / "home")
     session = Session(project, sandbox, load_account(folder), load_environment(folder / "vision.toml"))
+    monkeypatch.setattr("fleet.estate.synthesize", synthesize_here)
     ensure_account(session.cloud, session.account)
     return session
 

@@ -19,9 +19,15 @@ from scripts.cli import main
 from stacks import naming
 from stacks.problems import UserError
 from tests.sandbox_helpers import admin
-from tests.teardown_parts import add_bucket, add_run, open_vision, remove_bucket
+from tests.teardown_parts import add_bucket, add_run, open_vision, remove_bucket, synthesize_here
 
 pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(autouse=True)
+def _synthesis_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CDKTF has started already, `tests/test_synth.py` and the round trips have the process."""
+    monkeypatch.setattr("fleet.estate.synthesize", synthesize_here)
 
 
 @pytest.fixture
