@@ -23,7 +23,7 @@ from fleet.run_costs import Ask, ask_of, run_costs
 from fleet.run_store import open_runs
 from fleet.session import Session
 from stacks.catalog import load_catalog
-from stacks.outputs import EnvironmentOutputs
+from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from stacks.problems import UserError
 
 FORMAT = "fleetform-budget/1"
@@ -110,8 +110,11 @@ def require_within(session: Session, request: LaunchRequest, outputs: Environmen
 
     Raises UserError, with what would fit, where it might cost more than is left.
     """
-    ask = ask_of(request.to_dict())
-    return _require(session, ask, request.queueing.team, lambda left: _fitting(request, ask, outputs, left))
+
+    def fits(left: float) -> Iterator[str]:
+        return (f"{option} {value}" for option, value in fitting(request, outputs.fleets, left))
+
+    return _require(session, ask_of(request.to_dict()), request.queueing.team, fits)
 
 
 def require_within_again(session: Session, run: Mapping[str, Any]) -> Budget | None:
@@ -158,22 +161,28 @@ def _left_in_words(budget: Budget) -> str:
     return f"{left} is left of the {budget.limit:g} USD of {budget.environment} for {budget.month}: {begun}"
 
 
-def _fitting(request: LaunchRequest, ask: Ask, outputs: EnvironmentOutputs, left: float) -> Iterator[str]:
-    """Yield the options that would make the run fit, each by itself."""
+def fitting(
+    request: LaunchRequest, fleets: Mapping[str, FleetOutputs], left: float
+) -> Iterator[tuple[str, str]]:
+    """Yield the options that would each by itself let a run that is too dear cost no more than `left` USD.
+
+    `--max-minutes`, `--nodes` or `--fleet`, with the value.
+    """
+    ask = ask_of(request.to_dict())
     hourly = ask.usd_per_hour or 0.0
     if (minutes := int(left / hourly * 60) if hourly else 0) >= 1:
-        yield f"--max-minutes {minutes}"
+        yield "--max-minutes", str(minutes)
     for nodes in range(ask.nodes - 1, 0, -1):
         if (replace(ask, nodes=nodes).usd or 0.0) <= left:
-            yield f"--nodes {nodes}"
+            yield "--nodes", str(nodes)
             break
-    for name, fleet in sorted(outputs.fleets.items()):
+    for name, fleet in sorted(fleets.items()):
         known = load_catalog().get(fleet.instance_type)
         enough = most_nodes(fleet, request.queueing.scheduler) >= ask.nodes
         if known is None or name == request.fleet or not enough:
             continue
         if (replace(ask, usd_per_node_hour=known.price_usd_per_hour).usd or 0.0) <= left:
-            yield f"--fleet {name}"
+            yield "--fleet", name
 
 
 def _notes(machines: Collection[str], runs: Collection[str], *, others: bool) -> Iterator[str]:

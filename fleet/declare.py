@@ -61,12 +61,13 @@ def declare(
     max_nodes: int | None = None,
     organization: str | None = None,
     usd_per_month: float = 0,
+    write: bool = True,
 ) -> list[Path]:
     """Write `environments/<name>.toml`, and `account.toml` where it is missing; return the files written.
 
     Without `cidr`, a network is chosen that overlaps no other environment's; without `lease_ends`, the lease
     is 30 days; without `max_nodes`, the fleet does not grow; without `organization`, the account is named
-    after the project's folder; without `usd_per_month`, there is no budget.
+    after the project's folder; without `usd_per_month`, there is no budget; without `write`, no file.
 
     Raises UserError, with nothing written, where the file exists or what was asked for would not pass
     `fleetform check`.
@@ -81,24 +82,31 @@ def declare(
         f"fleets.{FLEET}.instance_type": instance_type,
         f"fleets.{FLEET}.nodes": nodes,
         f"fleets.{FLEET}.max_nodes": max(nodes, 1) if max_nodes is None else max_nodes,
-        "artifacts.on_teardown": on_teardown,
-        "datasets.on_teardown": on_teardown,
+        **dict.fromkeys(("artifacts.on_teardown", "datasets.on_teardown"), on_teardown),
         **({"budget.usd_per_month": _plain(usd_per_month)} if usd_per_month else {}),
     }
-    return _write_declared(project_root, name, given, region, organization)
+    return _write_declared(project_root, name, given, region, organization, write=write)
 
 
 def _write_declared(
-    project_root: Path, name: str, given: Mapping[str, object], region: str, organization: str | None
+    project_root: Path,
+    name: str,
+    given: Mapping[str, object],
+    region: str,
+    organization: str | None,
+    *,
+    write: bool,
 ) -> list[Path]:
     """Write the files of these settings, all of them or, where they would not pass, none."""
     directory = project_root / "environments"
     account = None
     if not (directory / ACCOUNT_FILE).exists():
-        account = {"organization": organization or _organization(project_root), "region": region}
+        account = {"organization": organization or organization_of(project_root), "region": region}
     problems = check_new(directory, name, _nested(given), account)
     if problems:
         raise UserError([_by_option(problem) for problem in problems])
+    if not write:
+        return []
     texts = {directory / ACCOUNT_FILE: _account_text(account)} if account else {}
     texts[directory / f"{name}.toml"] = _environment_text(name, given)
     directory.mkdir(parents=True, exist_ok=True)
@@ -156,7 +164,7 @@ def _nested(given: Mapping[str, object]) -> dict[str, Any]:
     return tables
 
 
-def _organization(project_root: Path) -> str:
+def organization_of(project_root: Path) -> str:
     """Return the folder's name as an organization, or one to be replaced where it makes none."""
     slug = (
         re.sub(r"[^a-z0-9]+", "-", project_root.resolve().name.lower()).strip("-0123456789")[:20].strip("-")

@@ -36,9 +36,10 @@ def form_of(key: str) -> RecipeForm:
     raise UserError.of(f"there is no form {key!r}", do, path="want")
 
 
-def overrides(form: RecipeForm, values: Values, data: FormData) -> tuple[str, ...]:
+def overrides(form: RecipeForm, values: Values, data: FormData, processes: int = 1) -> tuple[str, ...]:
     """Return the settings of the form's recipe for that data, defaults for what `values` leaves out.
 
+    Each step has a sample at least for each of so many processes, as the trainer wants it.
     Raises UserError with everything that is wrong with the values, each at its knob's key, and with what the
     recipe finds wrong with all of them together.
     """
@@ -50,7 +51,7 @@ def overrides(form: RecipeForm, values: Values, data: FormData) -> tuple[str, ..
     if problems:
         raise UserError(problems)
     chosen = [each for knob in knobs for each in _settings(knob, filled[knob.key])]
-    found = (*_data_settings(form, data), *chosen, *_length(knobs, filled, data))
+    found = (*_data_settings(form, data), *chosen, *_length(knobs, filled, data, processes))
     try:
         load_config(form.recipe, found)
     except ConfigError as error:
@@ -136,7 +137,7 @@ def _choice(knob: Knob, value: object) -> Choice:
     return next(choice for choice in knob.choices if choice.value == value)
 
 
-def _length(knobs: Sequence[Knob], filled: Values, data: FormData) -> tuple[str, str]:
+def _length(knobs: Sequence[Knob], filled: Values, data: FormData, processes: int) -> tuple[str, str]:
     """Return how many samples are trained on, and how many make a step."""
     passes, tokens = 1, 1
     for knob in knobs:
@@ -148,7 +149,12 @@ def _length(knobs: Sequence[Knob], filled: Values, data: FormData) -> tuple[str,
     batch = _SMALLEST_BATCH
     while 2 * batch <= min(_LARGEST_BATCH, samples / _STEPS_A_PASS):
         batch *= 2
-    return f"samples={passes * samples}", f"global_batch={batch}"
+    while batch < processes:
+        batch *= 2
+    whole = passes * samples
+    if 0 < whole % batch < processes:  # the last step would leave a process without a sample
+        whole = whole - whole % batch or batch
+    return f"samples={whole}", f"global_batch={batch}"
 
 
 def _literal(text: str) -> str:

@@ -30,11 +30,11 @@ _OF_AN_ATTEMPT = ("receipt.json", "outputs/", "alive/", "stop.json", "cancel.jso
 _ALSO_GONE = ("outputs/", "alive/", "stop.json", "cancel.json")
 
 
-def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
+def resume(session: Session, outputs: EnvironmentOutputs, run_id: str, *, approved_by: str = "") -> str:
     """Start the run's next attempt and return the instance id of the head that was told.
 
-    The ledger has it as `run.resume`. Raises UserError where the run can't be resumed, and ActError, with
-    everything as it was, where it could not be started.
+    The ledger has it as `run.resume`; `approved_by` is who lets it go over the budget. Raises UserError where
+    the run can't be resumed, and ActError, with everything as it was, where it could not be started.
     """
     store = open_runs(session)
     with session.ledger.act("run.resume", run_id) as act:
@@ -42,10 +42,12 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str) -> str:
         found = store.read(run_id, "run.json")
         assert found is not None, "it has just been read"
         request = json.loads(found[0])
+        session.require_on_run("run.resume", request)
         engine = engine_of(session.cloud.variables, outputs.scheduler)
         if problems := _problems(run, request, outputs, engine):
             raise UserError(problems)
-        require_within_again(session, request)
+        if not approved_by:
+            require_within_again(session, request)
         attempt = act.details["attempt"] = run.attempt + 1
         head = find_head(session)
         known = (store.get_json(run_id, "submission.json") or {}).get("command_id")

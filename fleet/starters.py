@@ -36,14 +36,23 @@ class Starter:
         today = datetime.datetime.now(datetime.UTC).date()
         return {**chosen, "lease_ends": today + datetime.timedelta(days=self.spec.lease_days)}
 
+    def environment(
+        self, name: str, *, team: str, owner: str, region: str, cidr: str = "10.20.0.0/16"
+    ) -> EnvironmentSpec:
+        """Return the environment that begins so, as its file will say it."""
+        chosen, settings = self.spec, self.settings()
+        fleet = chosen.model_dump(include={"instance_type", "nodes", "max_nodes"})
+        declared = {
+            "name": name, "team": team, "owner": owner, "region": region,
+            "lease_ends": settings["lease_ends"], "network": {"cidr": cidr},
+            "fleets": {FLEET: fleet}, "budget": {"usd_per_month": chosen.usd_per_month},
+        }  # fmt: skip
+        return EnvironmentSpec.model_validate(declared)
+
     def usd_per_hour(self, region: str, *, grown: bool) -> float:
         """Return what it costs an hour at list price: with the nodes that always run, or with all."""
-        fleet = self.spec.model_dump(include={"instance_type", "nodes", "max_nodes"})
-        declared = {
-            "name": "starter", "team": "starter", "owner": "starter@example.com", "region": region,
-            "lease_ends": datetime.date.max, "network": {"cidr": "10.20.0.0/16"}, "fleets": {FLEET: fleet},
-        }  # fmt: skip
-        return sum(costs_per_hour(EnvironmentSpec.model_validate(declared), region, grown=grown).values())
+        spec = self.environment("starter", team="starter", owner="starter@example.com", region=region)
+        return sum(costs_per_hour(spec, region, grown=grown).values())
 
 
 def starters(project: Project) -> list[Starter]:

@@ -68,23 +68,23 @@ def submit(
     on_wait: Callable[[str], None] = lambda said: None,
     *,
     run_id: str = "",
+    approved_by: str = "",
 ) -> Submitted:
     """Check the job, bring what it needs to the bucket and start it; the ledger has it as `run.submit`.
 
     Raises UserError with every problem of the job, ActError where the environment can't take it. Of a run
     that did not start, nothing is left in the bucket but its dataset and its list of packages. A head that
     does not answer at once is waited for, which `on_wait` is told. `run_id` is the id of a run that was named
-    beforehand (`new_run_id`), of which there is nothing yet.
+    beforehand (`new_run_id`), of which there is nothing yet; `approved_by` who lets it go over the budget.
     """
-    about = {"recipe": job.recipe, "script": job.script and job.script.name, "nodes": job.nodes}
     site, store = site_of(outputs, session.cloud.variables), open_runs(session)
-    with session.ledger.act("run.submit", job.environment, **about) as act:
+    with session.ledger.act("run.submit", job.environment, **_about(job, approved_by)) as act:
+        session.require("run.submit", job.team or "")
         request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
-        queueing = request.queueing
-        packages = read_requirements(job.packages) if job.packages else None
+        queueing, packages = request.queueing, read_requirements(job.packages) if job.packages else None
         if problems := _waiting_problems(store, request):
             raise UserError(problems)
-        budget = require_within(session, request, outputs)
+        budget = None if approved_by else require_within(session, request, outputs)
         further_team = queueing.team if queueing.team != site.default_team else ""
         run_id = act.details["run_id"] = run_id or new_run_id(further_team)
         code = code_archive.pack(request.code_root, request.script) if request.code_root else None
@@ -101,6 +101,13 @@ def submit(
     warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]
     warnings += budget.notes if budget else ()
     return Submitted(run_id, request, told[0], queued, (*warnings, *(packages.warnings if packages else ())))
+
+
+def _about(job: JobSpec, approved_by: str) -> dict[str, Any]:
+    """Return what the ledger has of a job before anything is done."""
+    script = job.script and job.script.name
+    approved = {"approved_by": approved_by} if approved_by else {}
+    return {"recipe": job.recipe, "script": script, "nodes": job.nodes, **approved}
 
 
 def _described(

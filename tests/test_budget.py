@@ -147,6 +147,16 @@ def test_a_run_within_the_budget_starts(empty: RunEnvironment, script: Path) -> 
     wait_for(lambda: not read_run(empty.store, submitted.run_id).active, 120)
 
 
+def test_a_run_that_somebody_lets_go_over_the_budget_starts_and_their_name_is_on_record(
+    empty: RunEnvironment, script: Path
+) -> None:
+    job = JobSpec(environment="wallet", script=script, max_minutes=600)
+    submitted = submit.submit(with_budget(empty, 1.0), empty.outputs, job, approved_by="Kim")
+    started = [each for each in empty.session.ledger.entries() if each["event"] == "run.submit"][-2]
+    assert (started["outcome"], started["details"]["approved_by"]) == ("started", "Kim")
+    wait_for(lambda: not read_run(empty.store, submitted.run_id).active, 120)
+
+
 def test_a_run_is_not_resumed_over_the_budget_and_stays_as_it_is(empty: RunEnvironment) -> None:
     put_run(empty, "20991122-100000-aaaaa", NOW, [("FAILED", NOW)], nodes=1, instance_type=INSTANCE_TYPE)
     before = empty.store.get("20991122-100000-aaaaa", "run.json")

@@ -71,6 +71,17 @@ def test_a_pass_is_over_all_items_and_small_data_has_small_batches() -> None:
         assert (config.samples, config.global_batch) == (7 * items, batch)
 
 
+@pytest.mark.parametrize("processes", [1, 8, 12, 64])
+def test_no_process_is_left_without_a_sample(processes: int) -> None:
+    form = form_of("sort-pictures")
+    for items in (3, 77, 500, 50_000):
+        found = overrides(form, {"passes": 3}, data_of(items=items), processes)
+        config = load_config(form.recipe, found)
+        last = config.samples % config.global_batch or config.global_batch
+        assert min(last, config.global_batch) >= processes
+        assert 3 * items - config.global_batch < config.samples <= max(3 * items, config.global_batch)
+
+
 def test_text_to_be_continued_is_counted_in_windows_of_the_chosen_model() -> None:
     form = form_of("continue-text")
     for size, context, windows in (("mini", 128, 7812), ("10m", 512, 1953), ("50m", 1024, 976)):

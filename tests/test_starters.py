@@ -67,6 +67,22 @@ def test_a_file_that_begins_so_says_what_the_starter_says(project: Project) -> N
     assert spec.lease_ends - today in (datetime.timedelta(days=3), datetime.timedelta(days=2))
 
 
+def test_what_is_only_looked_at_is_not_written(project: Project) -> None:
+    settings = find_starter(project, "team").settings()
+    assert declare(project.root, "vision", **WHO, **settings, write=False) == []
+    with pytest.raises(UserError):
+        declare(project.root, "-vision", **WHO, **settings, write=False)
+    assert not project.environments.exists()
+
+
+def test_an_environment_that_begins_so_is_told_as_its_file_will_say_it(project: Project) -> None:
+    starter = find_starter(project, "first-steps")
+    *_, file = declare(project.root, "vision", **WHO, **starter.settings())
+    written = load_environment(file)
+    told = starter.environment("vision", **WHO, cidr=str(written.network.cidr))
+    assert (told.fleets, told.budget, told.lease_ends) == (written.fleets, written.budget, written.lease_ends)
+
+
 def test_a_starter_costs_what_the_environment_will_that_begins_with_it(project: Project) -> None:
     starter = find_starter(project, "team")
     *_, file = declare(project.root, "vision", **WHO, **starter.settings())
