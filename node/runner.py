@@ -62,7 +62,7 @@ class Runner:
         self._run_dir = config.run_dir(self._run_id)
         self._heart = Heart(self._bucket, self._run_id, self._rank)
         self._wake = threading.Event()
-        self._signalled = False
+        self._signalled = self._hurried = False
         self._patience = _PATIENCE_SECONDS
         self._kill_at: float | None = None
         """time.monotonic() from which on the job is killed; None while nobody has asked it to stop."""
@@ -157,29 +157,40 @@ class Runner:
 
     def _accompany(self, job: JobProcess) -> int:
         """Wait until the job has ended and return its exit code; pass a stop on to it, first kindly."""
-        stop_looked_at = time.monotonic()
+        looked_at = time.monotonic()
         while (code := job.exit_code) is None:
             self._wake.wait(_TICK)
             self._wake.clear()
-            now = time.monotonic()
-            if self._kill_at is None and (self._signalled or now - stop_looked_at >= _STOP_EVERY):
-                stop_looked_at = now
-                grace = self._stop_requested()
-                if grace is not None:
-                    self._report["stopped"] = "signal" if self._signalled else "request"
-                    self._heart.say(STOPPING)
-                    job.terminate()
-                    self._kill_at = now + grace
-            if self._kill_at is not None and now > self._kill_at:
+            told = self._signalled and self._kill_at is None
+            if told or time.monotonic() - looked_at >= _STOP_EVERY:
+                looked_at = time.monotonic()
+                self._look(job)
+            if self._kill_at is not None and time.monotonic() > self._kill_at:
                 job.kill_all()
         return code
+
+    def _look(self, job: JobProcess) -> None:
+        """Pass a stop on; of a signal, see again whether there is reason to hurry.
+
+        srun tells of a machine that is gone before Slurm itself calls it down.
+        """
+        if self._kill_at is not None and (self._hurried or not self._signalled):
+            return
+        if (grace := self._stop_requested()) is None:
+            return
+        until = time.monotonic() + grace
+        if self._kill_at is None:
+            self._report["stopped"] = "signal" if self._signalled else "request"
+            self._heart.say(STOPPING)
+            job.terminate()
+        self._kill_at = until if self._kill_at is None else min(until, self._kill_at)
 
     def _stop_requested(self) -> float | None:
         """Return the seconds that the job gets to end by itself, or None while nobody has asked it to."""
         if self._signalled:
             if self._part.under_slurm and has_lost_a_node():
                 # Slurm gives the nodes that are left to the run's next execution once all here has ended.
-                self._patience = _HURRIED_PATIENCE_SECONDS
+                self._hurried, self._patience = True, _HURRIED_PATIENCE_SECONDS
                 return _HURRIED_GRACE_SECONDS
             return _GRACE_SECONDS
         try:

@@ -10,6 +10,7 @@ torch come before. Lost is a step that was in a checkpoint of the bucket at that
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,7 @@ def _campaign(environment: SlurmEnvironment, way: str, rounds: int) -> list[Loss
         _await_progress(environment, run_id, begin)
         begin, loss = _lose(environment, run_id, way, number % NODES)
         found.append(loss)
-        print(f"{way} {number + 1}: {loss}", flush=True)
+        print(f"{way} {number + 1}: {loss}", file=sys.stderr, flush=True)
     session = environment.session
     cancel(environment.store, session.ledger, run_id, session.caller, tell=queue_teller(session))
     wait_until(lambda: _all_are(environment, ("idle",)), "the nodes to be free", 120)
