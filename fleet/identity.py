@@ -11,7 +11,7 @@ from stacks import naming
 
 _ASSUMED = re.compile(r"arn:[a-z-]+:sts::[0-9]{12}:assumed-role/([^/]+)/([^/]+)")
 _OF_ENVIRONMENT = re.compile(
-    rf"[a-z0-9-]+-({naming.ROLE_MEMBER}|{naming.ROLE_OPERATOR})-[a-z]{{2}}(-[a-z]+)+-[0-9]"
+    rf"[a-z0-9-]+-({naming.ROLE_MEMBER}(-[a-z][a-z0-9-]*)?|{naming.ROLE_OPERATOR})-[a-z]{{2}}(-[a-z]+)+-[0-9]"
 )
 _OF_ACCOUNT = re.compile(rf"[a-z0-9-]+-fleetform-({naming.ROLE_AUDITOR}|{naming.ROLE_DEPLOYER})")
 
@@ -29,6 +29,15 @@ def os_identity() -> str:
     return f"{os_user()}@{socket.gethostname()}"
 
 
+def people_role(caller: str) -> str:
+    """Return the name of the role of people that the caller acts in, "" for anybody else."""
+    found = _ASSUMED.fullmatch(caller)
+    if found is None:
+        return ""
+    role = found[1]
+    return role if _OF_ENVIRONMENT.fullmatch(role) or _OF_ACCOUNT.fullmatch(role) else ""
+
+
 def person(caller: str) -> str:
     """Return the person behind the caller's ARN, "" where it does not prove one.
 
@@ -37,8 +46,4 @@ def person(caller: str) -> str:
     role whoever takes it on names the session as they like.
     """
     found = _ASSUMED.fullmatch(caller)
-    if found is None:
-        return ""
-    role, session = found.groups()
-    is_people = _OF_ENVIRONMENT.fullmatch(role) or _OF_ACCOUNT.fullmatch(role)
-    return session if is_people else ""
+    return found[2] if found and people_role(caller) else ""

@@ -42,6 +42,7 @@ def act_on_run(session: Session, run_id: str, act: QueueAct) -> str:
             path="RUN",
         )
     with session.ledger.act(f"run.{act}", run_id):
+        session.require_on_run("run.resume" if act == "release" else "run.stop", request)
         return _tell(session, store, act, run_id, str(request.get("team", "")))
 
 

@@ -11,7 +11,10 @@ from typing import Any
 from fleet import aws
 from fleet.cloud import Cloud, choose_cloud
 from fleet.errors import ActError
+from fleet.grants import grants_of, is_own
+from fleet.identity import people_role
 from fleet.ledger import Ledger
+from fleet.policy import EVERY_TEAM, Grant, Verb, decide
 from fleet.project import Project, find_project
 from stacks import naming
 from stacks.account import AccountSpec, load_account
@@ -47,6 +50,24 @@ class AccountSession:
         """Whom a run names for what was done to it: who asked, or else the caller; one line."""
         return " ".join(self.asked_by["name"].split()) if self.asked_by else self.caller
 
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """What the caller has in the account, whichever of its environments it is about."""
+        return grants_of(self.caller, self.account, None)
+
+    def require(self, verb: Verb, team: str = EVERY_TEAM, *, own: bool = False) -> None:
+        """Raise UserError where the caller's role does not allow that; the caller puts it on record.
+
+        What is asked for through the console it has decided on itself, by the roles that people have there.
+        """
+        if self.asked_by:
+            return
+        decision = decide(self.grants, verb, team, own=own)
+        if not decision.allowed:
+            what = f"the role {people_role(self.caller)} does not include {verb} here"
+            roles = " or ".join(decision.roles)
+            raise UserError.of(what, f"ask somebody who is {roles}, or take that role on (docs/roles.md)")
+
     @contextmanager
     def recording_refusal(self, event: str, target: str) -> Iterator[None]:
         """Put a UserError of the block on record as a refused act, where there is a ledger to write to.
@@ -69,6 +90,23 @@ class Session(AccountSession):
     """One environment of the project, its files checked."""
 
     spec: EnvironmentSpec
+
+    @property
+    def grants(self) -> tuple[Grant, ...]:
+        """What the caller has in the environment."""
+        return grants_of(self.caller, self.account, self.spec)
+
+    def require(self, verb: Verb, team: str = "", *, own: bool = False) -> None:
+        """Raise UserError where the caller's role does not allow that in the team; "" is the own one.
+
+        Teams are called as the queue calls them, or as the file does.
+        """
+        is_own_team = team in ("", self.spec.own_team)
+        super().require(verb, self.spec.team if is_own_team else team, own=own)
+
+    def require_on_run(self, verb: Verb, request: Mapping[str, Any]) -> None:
+        """Raise UserError where the caller's role does not allow that on a run, by its `run.json`."""
+        self.require(verb, str(request.get("team", "")), own=is_own(self.caller, request))
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for the service in the environment's region."""

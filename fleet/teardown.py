@@ -37,6 +37,7 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
     """
     began = _now()
     with session.recording_refusal("environment.down", session.spec.name):
+        session.require("environment.down")
         prepare(session, report)
     require_account(session)
     with session.ledger.act("environment.down", session.spec.name, base=base, anyway=anyway or "") as act:

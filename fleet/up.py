@@ -83,6 +83,7 @@ def up(session: Session, report: Report, options: UpOptions | None = None) -> Up
     chosen = options or UpOptions()
     begin = time.monotonic()
     with session.recording_refusal("environment.up", session.spec.name):
+        session.require("environment.up")
         # Approved plans were made behind the same questions; what stands may stay whatever a preflight says.
         prepare(session, report, building=not (chosen.plans or chosen.stacks))
         require_same_network(session)

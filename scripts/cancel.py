@@ -22,6 +22,9 @@ def command(environment: str, run: str, cloud: str | None) -> int:
     session = open_session(environment, cloud)
     actor = session.caller
     store = open_runs(session)
+    if request := store.get_json(run, "run.json"):
+        with session.recording_refusal("run.cancel", run):
+            session.require_on_run("run.stop", request)
     ended = cancel(
         store,
         session.ledger,

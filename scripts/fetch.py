@@ -31,6 +31,7 @@ def command(environment: str, run: str, to: Path | None, cloud: str | None) -> i
         warn(f"the run is {found.state}: more will come")
     folder = to or Path("runs") / run
     with session.ledger.act("run.fetch", run) as act:
+        session.require_on_run("model.take", store.get_json(run, "run.json") or {})
         done = fetch(store, run, folder, lambda name, size: live.show(f"{name}  {size} bytes"))
         act.details.update(files=done.files, copied_bytes=done.copied_bytes)
     live.clear()

@@ -84,6 +84,7 @@ def extend(
     require_reason(anyway)
     session = open_session(environment, cloud)
     with session.recording_refusal(EVENT, environment):
+        session.require("lease.extend")
         extension = propose(session, until.date(), reason)
     options = UpOptions(ready_seconds=READY_SECONDS if wait is None else wait, anyway=anyway or "")
     try:

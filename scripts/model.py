@@ -40,6 +40,8 @@ def command(environment: str, run: str, to: Path | None, card: bool, as_json: bo
             written = store.get(run, "model/README.md") or b""
             say(model_pack.card(found, written.decode(errors="replace")))
         return 0
+    with session.recording_refusal("model.take", run):
+        session.require_on_run("model.take", store.get_json(run, "run.json") or {})
     packed = model_pack.pack(store, run)
     file = to or Path(packed.name)
     with session.ledger.act("model.take", run, model_sha256=packed.lineage.model_sha256) as act:

@@ -48,6 +48,7 @@ def command(
     plan = plan_selftest(session, outputs, fleet=fleet, nodes=nodes, seconds=seconds, mib=mib)
     outcomes = []
     with session.ledger.act("environment.selftest", environment, fleet=plan.fleet, nodes=plan.nodes) as act:
+        session.require("run.submit")
         for outcome in selftest(session, outputs, plan, lambda text: live.show(text)):
             outcomes.append(outcome)
             note(f"{'works ' if outcome.ok else 'FAILED'} {outcome.name}: {outcome.said}")

@@ -56,8 +56,10 @@ def command(
         raise UserError.of("there is no input", "give --picture FILE, --row JSON or --text TEXT")
     session = open_session(environment, cloud)
     assert session.caller
+    store = open_runs(session)
     with session.ledger.act("model.try", run, inputs=len(inputs)):
-        folder = bring_model(session.project, open_runs(session), run)
+        session.require_on_run("model.try", store.get_json(run, "run.json") or {})
+        folder = bring_model(session.project, store, run)
         with closing(Answerer(folder)) as answerer:
             found: Any = answerer.describe() if describe else answerer.ask(inputs)
     if as_json or describe:

@@ -159,6 +159,7 @@ def test_an_export_does_not_write_into_a_folder_that_holds_something(
     ("caller", "who"),
     [
         ("arn:aws:sts::123456789012:assumed-role/vision-member-us-east-1/ann", "ann"),
+        ("arn:aws:sts::123456789012:assumed-role/vision-member-blue-us-east-1/ann", "ann"),
         (
             "arn:aws:sts::123456789012:assumed-role/my-team-operator-eu-central-1/ben@example.com",
             "ben@example.com",
