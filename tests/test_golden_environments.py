@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
+from stacks import naming
 from stacks.aws.generated.provider import VERSION
 from tests.golden_environments import DECLARED, GOLDEN, golden_texts, stack_names, synthesize_all
 
@@ -91,26 +92,26 @@ def test_without_its_comments_a_stack_is_plain_terraform(out: Path) -> None:
 
 @pytest.mark.terraform
 def test_terraform_finds_every_stack_valid(out: Path, tmp_path: Path) -> None:
-    variables = child_environment(os.environ)
-    plugins = find_plugin_dir(tmp_path / "plugins.json", VERSION, variables)
+    # At once, for each look loads the provider: as modules of the stack whose `import` blocks need to be in a
+    # root module.
+    stacks = Path(shutil.copytree(out / "stacks", tmp_path / "stacks"))
+    others = [stack for stack in STACKS if stack != naming.ACCOUNT_STACK]
+    modules = {"module": {stack: {"source": f"../{stack}"} for stack in others}}
+    folder = stacks / naming.ACCOUNT_STACK
+    (folder / "modules.tf.json").write_text(json.dumps(modules))
+    plugins = find_plugin_dir(tmp_path / "plugins.json", VERSION, child_environment(os.environ))
     option = [f"-plugin-dir={plugins}"] if plugins else []
+    initialized = terraform(folder, "init", "-backend=false", *option)
+    assert initialized.returncode == 0, initialized.stdout + initialized.stderr
+    known = json.loads((folder / ".terraform/modules/modules.json").read_text())["Modules"]
+    assert {each["Key"] for each in known} == {"", *others}
+    said = json.loads(terraform(folder, "validate", "-json").stdout)
+    assert (said["valid"], said["error_count"]) == (True, 0), said["diagnostics"]
 
-    def validate(stack: str) -> tuple[str, int, str]:
-        folder = out / "stacks" / stack
-        for words in (["init", "-backend=false", *option], ["validate"]):
-            done = subprocess.run(
-                [str(find_terraform()), *words, "-no-color"],
-                cwd=folder,
-                env=variables,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                return stack, done.returncode, done.stdout + done.stderr
-        return stack, 0, done.stdout
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        answers = list(pool.map(validate, STACKS))
-    assert [(stack, code, text) for stack, code, text in answers if code] == []
-    assert [stack for stack, _, _ in answers] == list(STACKS)
+def terraform(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    variables = child_environment(os.environ)
+    return subprocess.run(
+        [str(find_terraform()), *words, "-no-color"],
+        cwd=folder, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip

@@ -32,8 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return make_model("digits", tmp_path_factory.mktemp("digits"), "program=false") / "model"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def answerer(folder: Path) -> Iterator[Answerer]:
+    """A model that answers, for whoever leaves it answering."""
     with closing(Answerer(folder)) as made:
         yield made
 
@@ -80,13 +81,12 @@ def test_what_is_no_input_is_said_and_the_next_question_is_answered(
     assert len(answerer.ask([picture(tmp_path)])) == 1
 
 
-def test_a_process_that_dies_is_started_again_for_the_next_question(
-    answerer: Answerer, tmp_path: Path
-) -> None:
-    answerer.ask([picture(tmp_path)])
-    process_of(answerer).kill()
-    process_of(answerer).wait()
-    assert len(answerer.ask([picture(tmp_path)])) == 1
+def test_a_process_that_dies_is_started_again_for_the_next_question(folder: Path, tmp_path: Path) -> None:
+    with closing(Answerer(folder)) as answerer:
+        answerer.ask([picture(tmp_path)])
+        process_of(answerer).kill()
+        process_of(answerer).wait()
+        assert len(answerer.ask([picture(tmp_path)])) == 1
 
 
 def test_an_answer_that_takes_too_long_ends_and_leaves_no_process(tmp_path: Path, folder: Path) -> None:
