@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shlex
 from collections.abc import Sequence
 
@@ -100,3 +101,68 @@ def try_model(environment: str, run_id: str, *, picture: str = "", text: str = "
 def check_data(path: str, kind: str, settings: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the command that checks data; the settings are `key=value` of a recipe's [data]."""
     return ("data", path, "--kind", kind, "--check", *(word for each in settings for word in ("--set", each)))
+
+
+def show_lease(environment: str) -> tuple[str, ...]:
+    """Return the command that says when an environment ends."""
+    return ("lease", "show", environment)
+
+
+def extend_lease(environment: str, until: datetime.date, reason: str) -> tuple[str, ...]:
+    """Return the command that puts an environment's end off, without asking."""
+    return ("lease", "extend", environment, "--until", until.isoformat(), "--reason", reason, "--yes")
+
+
+def show_nodes(environment: str) -> tuple[str, ...]:
+    """Return the command that says what an environment's machines do now."""
+    return ("top", environment, "--once")
+
+
+def show_budget(environment: str) -> tuple[str, ...]:
+    """Return the command that says what an environment has cost this month."""
+    return ("budget", environment)
+
+
+def declare_begun(environment: str, team: str, owner: str, starter: str) -> tuple[str, ...]:
+    """Return the command that declares an environment as a starter has it."""
+    return ("init", environment, "--team", team, "--owner", owner, "--starter", starter)
+
+
+def show_known(name: str) -> tuple[str, ...]:
+    """Return the command that shows some of a data set that comes with fleetform."""
+    return ("data", name)
+
+
+def read_record(
+    *, target: str = "", event: str = "", person: str = "", since: str = "", last: int | None = None
+) -> tuple[str, ...]:
+    """Return the command that lists the ledger's entries, or the last of some of them."""
+    named = {"--target": target, "--event": event, "--person": person, "--since": since}
+    chosen = [word for option, value in named.items() if value for word in (option, value)]
+    return ("audit", "log", *chosen, *(["--last", str(last)] if last else []))
+
+
+def read_entry(number: int) -> tuple[str, ...]:
+    """Return the command that shows one entry of the ledger."""
+    return ("audit", "entry", str(number))
+
+
+def show_entered(environment: str, instance: str, since: str = "") -> tuple[str, ...]:
+    """Return the command that tells who entered a machine; `since` is a day, "" for when it was started."""
+    return ("audit", "entered", environment, instance, *(["--since", since] if since else []))
+
+
+def verify_ledger() -> tuple[str, ...]:
+    """Return the command that verifies the ledger."""
+    return ("audit", "verify")
+
+
+def verify_trail(since: str) -> tuple[str, ...]:
+    """Return the command that holds CloudTrail's files of the time since that day against their digests."""
+    return ("audit", "trail", "--since", since)
+
+
+def export_pack(environment: str, since: str, until: str) -> tuple[str, ...]:
+    """Return the command that writes an evidence pack, of all environments where none is named."""
+    named = [environment] if environment else []
+    return ("audit", "pack", *named, "--since", since, "--until", until, "--to", "evidence.zip")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,12 +14,10 @@ from scripts.console_io import emit_json, live, note, say, warn
 from scripts.options import cloud_option, environment_argument, json_option, machines_options, yes_option
 
 if TYPE_CHECKING:
+    from fleet.extension import Extended
     from fleet.lease import Extension, LeaseStatus
     from fleet.plan import StackPlan
     from fleet.session import Session
-    from fleet.setting_changes import SettingChange
-    from fleet.terraform_events import Report
-    from fleet.up import UpOptions, UpResult
 
 FORMAT = "fleetform-lease/1"
 OVER = 4
@@ -76,113 +75,59 @@ def extend(
     stands is applied too: the plan shows it, and with --yes, where nobody sees the plan, it is refused. What
     `up` refuses is refused here as well, but the preflight is asked for a plan alone.
     """
-    from fleet.lease import EVENT, propose, settle_failure
+    from functools import partial
+
+    from fleet.extension import extend as extend_lease
     from fleet.session import open_session
     from fleet.up import READY_SECONDS, UpOptions
-    from scripts.up import require_reason
+    from scripts.progress import reporter
+    from scripts.up import confirm_possible, require_reason
 
     require_reason(anyway)
-    session = open_session(environment, cloud)
-    with session.recording_refusal(EVENT, environment):
-        session.require("lease.extend")
-        extension = propose(session, until.date(), reason)
-    options = UpOptions(ready_seconds=READY_SECONDS if wait is None else wait, anyway=anyway or "")
-    try:
-        extension.write()
-        # Read again: what is built is what the file says now, and it must pass every rule.
-        session = open_session(environment, cloud, act=EVENT)
-        result = _extend(session, extension, options, yes, as_json)
-    except BaseException:
-        live.clear()
-        settle_failure(session, extension, note)
-        raise
+    if not yes:
+        confirm_possible("fleetform lease extend")
+    extended = extend_lease(
+        open_session(environment, cloud),
+        until.date(),
+        reason,
+        reporter(),
+        tell=note,
+        options=UpOptions(ready_seconds=READY_SECONDS if wait is None else wait, anyway=anyway or ""),
+        approve=None if yes else partial(_approve, as_json=as_json),
+    )
     live.clear()
-    _show(session, extension, result, as_json)
-    return 1 if result.readiness and result.readiness.shortages else 0
+    _show(environment, extended, as_json)
+    readiness = extended.result.readiness
+    return 1 if readiness and readiness.shortages else 0
 
 
-def _extend(session: Session, extension: Extension, options: UpOptions, yes: bool, as_json: bool) -> UpResult:
-    """Show the plan and ask, unless nobody is to be asked, and apply it."""
-    from dataclasses import replace
-
-    from fleet.lease import EVENT, standing_stacks
-    from fleet.plan import kept_plans
-    from scripts.progress import reporter
-    from stacks import naming
-
-    stacks, report = standing_stacks(session), reporter()
-    if naming.fleet_stack(session.spec.name) not in stacks:
-        options = replace(options, ready_seconds=0.0)  # there are no machines to wait for
-    options = replace(options, stacks=stacks)
-    if yes:
-        with session.recording_refusal(EVENT, session.spec.name):
-            _require_nothing_else(session)
-        return _apply(session, report, extension, options)
-    with kept_plans(session):
-        plans = _planned(session, report, stacks, as_json)
-        name = session.spec.name
-        question = f"Extend the lease of {name} from {extension.before} to {extension.until}?"
-        click.confirm(question, abort=True, err=True)
-        return _apply(session, report, extension, replace(options, plans=tuple(plans)))
-
-
-def _require_nothing_else(session: Session) -> None:
-    """Raise UserError where the file says more than the lease differently, which nobody would see."""
-    from stacks.problems import UserError
-
-    if others := _other_changes(session):
-        raise UserError.of(
-            f"the file also changes {', '.join(each.path for each in others)}, which would be applied unseen",
-            f"leave --yes out and look at the plan, or run `fleetform up {session.spec.name}` first",
-            path="--yes",
-        )
-
-
-def _other_changes(session: Session) -> list[SettingChange]:
-    """Return what the file says differently from the fleet that stands, beside the end of the lease."""
-    from fleet.plan_report import changed_settings
-
-    return [each for each in changed_settings(session) if each.path != "lease_ends"]
-
-
-def _planned(session: Session, report: Report, stacks: tuple[str, ...], as_json: bool) -> list[StackPlan]:
-    """Plan the stacks that stand, and print what would change; with `--json`, to standard error."""
-    from fleet.plan import plan
+def _approve(session: Session, extension: Extension, plans: Sequence[StackPlan], *, as_json: bool) -> None:
+    """Print what would change, with `--json` to standard error, and ask."""
+    from fleet.extension import other_changes
     from scripts.plan_output import setting_line, show_stack
-    from scripts.up import confirm_possible
 
-    confirm_possible("fleetform lease extend")
-    plans = plan(session, report, keep=True, only=stacks)
     live.clear()
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         for each in plans:
             show_stack(each)
-        if others := _other_changes(session):
+        if others := other_changes(session):
             say("what the file changes besides the lease, applied with it:")
             for change in others:
                 say(f"  {setting_line(change)}")
-    return plans
+    question = f"Extend the lease of {session.spec.name} from {extension.before} to {extension.until}?"
+    click.confirm(question, abort=True, err=True)
 
 
-def _apply(session: Session, report: Report, extension: Extension, options: UpOptions) -> UpResult:
-    """Apply what was shown, on record."""
-    from fleet.lease import EVENT
-    from fleet.up import up
-
-    about = {"from": str(extension.before), "to": str(extension.until), "reason": extension.reason}
-    with session.ledger.act(EVENT, session.spec.name, **about):
-        return up(session, report, options)
-
-
-def _show(session: Session, extension: Extension, result: UpResult, as_json: bool) -> None:
+def _show(environment: str, extended: Extended, as_json: bool) -> None:
     """Print what holds now, and what is still lacking."""
     from dataclasses import asdict
 
+    extension, result = extended.extension, extended.result
     if as_json:
-        about = {"environment": session.spec.name, "from": extension.before, "to": extension.until}
+        about = {"environment": environment, "from": extension.before, "to": extension.until}
         emit_json({"format": FORMAT, **about, **asdict(result)})
     else:
-        say(f"the lease of {session.spec.name} ends on {extension.until} now")
+        say(f"the lease of {environment} ends on {extension.until} now")
     if result.readiness and not result.readiness.complete:
         warn(f"{result.readiness}; the others may still be booting")
 

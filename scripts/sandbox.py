@@ -7,6 +7,8 @@ import importlib.util
 import json
 import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -44,7 +46,6 @@ def command() -> None:
 @json_option
 def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
     """Start the embedded cloud, or find the one that runs, and make it this project's cloud."""
-    from fleet.errors import ActError
     from fleet.project import find_project
     from sandbox import daemon
     from stacks.problems import UserError
@@ -55,12 +56,11 @@ def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
         )
     home = find_project().home
     before = daemon.status(home)
-    try:
-        running = daemon.start(home, cores_per_node=cores_per_node, scheduler=scheduler)
-    except daemon.SlurmMissingError as error:
-        raise UserError.of("the embedded cloud cannot use Slurm", str(error)) from error
-    except daemon.SandboxError as error:
-        raise ActError(str(error)) from error
+    with _failures_told():
+        try:
+            running = daemon.start(home, cores_per_node=cores_per_node, scheduler=scheduler)
+        except daemon.SlurmMissingError as error:
+            raise UserError.of("the embedded cloud cannot use Slurm", str(error)) from error
     if before is not None and before.cores_per_node != cores_per_node:
         note(f"warning: --cores-per-node has no effect: it runs already, with {before.cores_per_node}")
     if before is not None and before.scheduler != scheduler:
@@ -112,14 +112,11 @@ def forward(days: int) -> int:
 
     It cannot be put back; stopping the cloud forgets it, with everything else.
     """
-    from fleet.errors import ActError
     from fleet.project import find_project
     from sandbox import daemon
 
-    try:
+    with _failures_told():
         now = daemon.forward(find_project().home, days)
-    except daemon.SandboxError as error:
-        raise ActError(str(error)) from error
     say(f"it is {now[:19]}Z in the embedded cloud")
     return 0
 
@@ -136,14 +133,11 @@ def forward(days: int) -> int:
 )
 def interrupt(instance: str, after: float) -> int:
     """Take the spot INSTANCE back as EC2 does: a notice in its metadata now, its end later."""
-    from fleet.errors import ActError
     from fleet.project import find_project
     from sandbox import daemon
 
-    try:
+    with _failures_told():
         ends = daemon.interrupt(find_project().home, instance, after)
-    except daemon.SandboxError as error:
-        raise ActError(str(error)) from error
     say(f"{instance} has its notice and ends at {ends}")
     return 0
 
@@ -156,16 +150,25 @@ def kill(environment: str, node: str) -> int:
 
     Nothing is said before and nothing of it is left running; its group starts another.
     """
-    from fleet.errors import ActError
     from fleet.project import find_project
     from sandbox import daemon
 
-    try:
+    with _failures_told():
         instance_id = daemon.kill(find_project().home, node, environment)
-    except daemon.SandboxError as error:
-        raise ActError(str(error)) from error
     say(f"{instance_id} has lost its power")
     return 0
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Say what the embedded cloud can't do as the failure of every act is said."""
+    from fleet.errors import ActError
+    from sandbox.daemon import SandboxError
+
+    try:
+        yield
+    except SandboxError as error:
+        raise ActError(str(error)) from error
 
 
 def _engine(running: Status) -> str:

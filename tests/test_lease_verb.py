@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import fleet.extension
 import fleet.lease
-import fleet.plan_report
 import fleet.session
-import fleet.up
 from fleet import plan
 from fleet.cloud import Cloud
 from fleet.lease import Extension, with_lease
@@ -45,9 +44,11 @@ def file(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     )
     monkeypatch.setattr(fleet.session, "open_session", lambda *_, **__: session)
     monkeypatch.setattr(Session, "recording_refusal", _no_record)
-    monkeypatch.setattr(fleet.lease, "propose", lambda *_: extension)
+    monkeypatch.setattr(Session, "require", lambda *_, **__: None, raising=False)
+    monkeypatch.setattr(fleet.extension, "reread", lambda _: session)
+    monkeypatch.setattr(fleet.extension, "propose", lambda *_: extension)
     monkeypatch.setattr(fleet.lease, "standing_end", lambda _: BEFORE)
-    monkeypatch.setattr(fleet.lease, "standing_stacks", lambda _: naming.environment_stacks("vision"))
+    monkeypatch.setattr(fleet.extension, "standing_stacks", lambda _: naming.environment_stacks("vision"))
     return file
 
 
@@ -78,7 +79,7 @@ def test_other_edits_of_the_file_are_not_applied_unseen(
         SettingChange(path=path, old=1, new=0, change="free", why="")
         for path in ("lease_ends", "fleets.gpu.nodes")
     ]
-    monkeypatch.setattr(fleet.plan_report, "changed_settings", lambda _: changes)
+    monkeypatch.setattr(fleet.extension, "changed_settings", lambda _: changes)
     assert cli.main(list(EXTEND)) == 2
     printed = capsys.readouterr().err
     assert "the file also changes fleets.gpu.nodes, which would be applied unseen" in printed
