@@ -4,9 +4,10 @@ This file travels with every export, so that an auditor can check a copy on any 
 
     python chain.py FOLDER [--head SEQUENCE:HASH]
 
-It exits with 0 when every entry from 1 to the last is there, unchanged and linked to the one before, and
-with 1 and a line for each finding otherwise. A copy that was cut off or rewritten as a whole is consistent
-in itself; what tells it apart is a head (`SEQUENCE:HASH`) noted elsewhere: a ticket, an earlier export.
+It exits with 0 when every entry from the first to the last is there, unchanged and linked to the one before,
+and every other file has the SHA-256 that SHA256SUMS names, where there is one; else with 1 and a line for
+each finding. A copy that was cut off or rewritten as a whole is consistent in itself; what tells it apart is
+a head (`SEQUENCE:HASH`) noted elsewhere: a ticket, an earlier export.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 GENESIS = "0" * 64
 """`prev_hash` of the first entry."""
+START = f"0:{GENESIS}"
+"""The head of a chain that has no entry yet."""
 EXPORT_FILE = "export.json"
-"""Says what an export holds: `first`, `last`, `head`."""
+"""Says what an export holds: `first`, `last`, `head`, and of a part of a chain `after`, the head before."""
+SUMS_FILE = "SHA256SUMS"
+"""The digests of all other files, as `sha256sum` writes them."""
 _NAME = re.compile(r"^(\d{12})\.json$")
 
 
@@ -102,13 +107,18 @@ def parse_head(text: str) -> str:
     return text
 
 
-def verify(files: Mapping[str, bytes], *, head: str | None = None) -> Report:
-    """Check a chain given as entry file names and their bytes; `head` is where it must end, if known."""
+def verify(files: Mapping[str, bytes], *, head: str | None = None, after: str = START) -> Report:
+    """Check a chain given as entry file names and their bytes; `head` is where it must end, if known.
+
+    Of a part of a chain `after` is the head of what comes before it.
+    """
+    number, _, digest = parse_head(after).partition(":")
+    before, previous = int(number), None if digest == "unknown" else digest
     findings = [_stray(name) for name in sorted(files) if not _NAME.match(name)]
     numbered = {int(name[:12]): files[name] for name in files if _NAME.match(name)}
-    last = max(numbered, default=0)
-    previous: str | None = GENESIS
-    for sequence in range(1, last + 1):
+    findings += [_early(each) for each in sorted(numbered) if each <= before]
+    last = max(numbered, default=before)
+    for sequence in range(before + 1, last + 1):
         name = entry_name(sequence)
         if sequence not in numbered:
             findings.append(Finding(name=name, kind="missing", what="no such entry, though later ones exist"))
@@ -124,6 +134,10 @@ def verify(files: Mapping[str, bytes], *, head: str | None = None) -> Report:
 
 def _stray(name: str) -> Finding:
     return Finding(name=name, kind="added", what="not the name of an entry")
+
+
+def _early(sequence: int) -> Finding:
+    return Finding(name=entry_name(sequence), kind="added", what="it lies before the part that this is")
 
 
 def _wrong_end(expected: str, reached: str, last: int) -> Finding:
@@ -156,12 +170,33 @@ def _verify_entry(
 
 
 def verify_folder(folder: Path, *, head: str | None = None) -> Report:
-    """Check an exported folder: every entry in `ledger/`, and the end that export.json (or `head`) names."""
+    """Check an exported folder: every entry in `ledger/`, and the end that export.json (or `head`) names.
+
+    Where it has a SHA256SUMS, all of its other files, too.
+    """
     files = {file.name: file.read_bytes() for file in (folder / "ledger").iterdir()}
-    export = folder / EXPORT_FILE
-    if head is None and export.is_file():
-        head = str(json.loads(export.read_text(encoding="utf-8"))["head"])
-    return verify(files, head=head)
+    export, about = folder / EXPORT_FILE, dict[str, Any]()
+    if export.is_file():
+        about = json.loads(export.read_text(encoding="utf-8"))
+    report = verify(files, head=head or about.get("head"), after=str(about.get("after", START)))
+    return Report(report.entries, report.head, (*report.findings, *_verify_sums(folder)))
+
+
+def _verify_sums(folder: Path) -> Iterator[Finding]:
+    """Yield what is not as SHA256SUMS names it; nothing where there is none."""
+    sums = folder / SUMS_FILE
+    if not sums.is_file():
+        return
+    lines = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
+    listed = {name: digest for digest, _, name in lines}
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    for name in sorted(listed.keys() | there - {SUMS_FILE}):
+        if name not in there:
+            yield Finding(name=name, kind="missing", what=f"{SUMS_FILE} lists it")
+        elif name not in listed:
+            yield Finding(name=name, kind="added", what=f"{SUMS_FILE} does not list it")
+        elif hashlib.sha256((folder / name).read_bytes()).hexdigest() != listed[name]:
+            yield Finding(name=name, kind="changed", what=f"{SUMS_FILE} has another digest of it")
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fleet import aws
-from fleet.entry_kinds import ENDED, TUNNEL
+from fleet.entry_kinds import ENDED, KINDS, TUNNEL
 from fleet.entry_rows import (
     Row,
     rows_of_calls,
@@ -54,22 +54,41 @@ class Timeline:
     """What was not looked at, or cannot be known yet."""
 
 
+@dataclass(frozen=True)
+class TrailLook:
+    """What the trail has of a region in a period: looked at once, for as many machines as one likes."""
+
+    report: TrailReport
+    calls: tuple[TrailEvent, ...]
+    """Those that may be about a machine."""
+
+
+def look_at_trail(session: Session, since: datetime.datetime, until: datetime.datetime) -> TrailLook:
+    """Read the calls of the period in the environment's region, and check their files."""
+    region = session.spec.region
+    report = verify_trail(session, since, until, region=region)
+    calls = read_trail(session, since, until, region=region)
+    return TrailLook(report, tuple(each for each in calls if (each.source, each.name) in KINDS))
+
+
 def entered(
     session: Session,
     instance_id: str,
     since: datetime.datetime | None = None,
     until: datetime.datetime | None = None,
+    look: TrailLook | None = None,
 ) -> Timeline:
     """Return who entered the machine, by default since it was started and until now (UTC).
 
+    `look` is one of just that period, where somebody has looked already.
     Raises UserError for what is not a machine's id, LedgerError where the ledger can't be read.
     """
     machine = machine_facts(session, instance_id)
     until = until or datetime.datetime.now(datetime.UTC)
     since = since or (machine.started - _BEFORE_START if machine.started else until - BACK)
-    region = session.spec.region
-    report = verify_trail(session, since, until, region=region)
-    calls = [each for each in read_trail(session, since, until, region=region) if _is_about(each, machine)]
+    look = look or look_at_trail(session, since, until)
+    report, region = look.report, session.spec.region
+    calls = [each for each in look.calls if _is_about(each, machine)]
     listed, trouble = _listed(session, instance_id)
     rows = _rows(session, calls, [each for each in listed if since <= each.began < until], report)
     return Timeline(

@@ -87,6 +87,8 @@ WAYS: Mapping[tuple[str, str], Way] = {
     (_EC2, "TerminateInstances"): Way("ended it", "no entry"),
 }
 """By source and name; sessions are told apart by their documents."""
+KINDS: frozenset[tuple[str, str]] = frozenset({*WAYS, SESSION, ENDED, ATTRIBUTE})
+"""Every call that may be about a machine."""
 _TUNNELS = ("AWS-StartSSHSession", "AWS-StartPortForwardingSession")
 """Beginnings of the documents through which Session Manager is only a tunnel."""
 

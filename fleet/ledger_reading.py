@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fleet import aws, chain
+from fleet import aws, chain, ledger_copy
 from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.locked_bucket import LockedBucket
@@ -22,6 +22,8 @@ PREFIX = naming.LEDGER_PREFIX
 _AT_ONCE = 8
 """Entries that are fetched at the same time."""
 _PAGE = 500
+_SLICE = 5000
+"""Entries that are held at the same time while the whole chain is verified."""
 _BEFORE_ALL = "1970-01-01T00:00:00+00:00"
 
 Entry = dict[str, Any]
@@ -84,10 +86,14 @@ class LedgerReader:
 
         It is found by halving, so that few of those before are fetched; writers' clocks may differ a little.
         """
-        numbers = range(1, self._reading(self.tail)[0] + 1)
-        first = bisect_left(numbers, moment, key=self._time_of) + 1
-        for start in range(first, len(numbers) + 1, _PAGE):
+        last = self._reading(self.tail)[0]
+        for start in range(self.first_since(moment), last + 1, _PAGE):
             yield from self.entries_from(start, _PAGE)
+
+    def first_since(self, moment: datetime.datetime) -> int:
+        """Return the number of the first entry of that time or later; the next one's, where there is none."""
+        numbers = range(1, self._reading(self.tail)[0] + 1)
+        return bisect_left(numbers, moment, key=self._time_of) + 1
 
     def _time_of(self, sequence: int) -> datetime.datetime:
         entry = self._reading(lambda: _parse(self.objects.find(_key(sequence))))
@@ -114,18 +120,18 @@ class LedgerReader:
 
     # --------------------------------------------------------------------------------------- as a whole
 
-    def read(self) -> dict[str, bytes]:
-        """Return every entry's file name and bytes as they were first written, in order.
+    def read(self, first: int = 1, last: int | None = None) -> dict[str, bytes]:
+        """Return every entry's file name and bytes as they were first written, in order; or those from-to.
 
         Of an entry that was written over, the oldest version is the entry; `overwrites` tells of the rest.
         """
-        return self._reading(self._read)
+        part = {"after": _key(first - 1), "before": _key(last + 1)} if last is not None else {}
+        return self._reading(lambda: self._fetch(self.objects.oldest(PREFIX, **part)))
 
-    def _read(self) -> dict[str, bytes]:
-        oldest = self.objects.oldest(PREFIX)
+    def _fetch(self, versions: Mapping[str, str]) -> dict[str, bytes]:
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            bodies = pool.map(self.objects.get, oldest, oldest.values())
-            return {key.removeprefix(PREFIX): body for key, body in zip(oldest, bodies, strict=True)}
+            bodies = pool.map(self.objects.get, versions, versions.values())
+            return {key.removeprefix(PREFIX): body for key, body in zip(versions, bodies, strict=True)}
 
     def entries(self) -> list[Entry]:
         """Return every entry that is JSON, in order."""
@@ -143,23 +149,27 @@ class LedgerReader:
         suspects = sorted({key for key, count in versions.items() if count > 1} | deleted)
         return [Overwrite(key.removeprefix(PREFIX), versions.get(key, 0), key in deleted) for key in suspects]
 
-    def verify(self, head: str | None = None) -> chain.Report:
-        """Check the live chain, and that no entry was written over or deleted."""
-        return self._verify(self.read(), head)
+    def verify(
+        self, head: str | None = None, tell: Callable[[int, int], None] = lambda done, total: None
+    ) -> chain.Report:
+        """Check the live chain, and that no entry was written over or deleted.
 
-    def _verify(self, files: Mapping[str, bytes], head: str | None) -> chain.Report:
-        report = chain.verify(files, head=head)
-        tampered = tuple(
-            chain.Finding(
-                name=each.name,
-                kind="missing" if each.deleted else "changed",
-                what="somebody deleted it; the lock keeps the original"
-                if each.deleted
-                else f"somebody wrote over it ({each.versions} versions); the lock keeps the original",
-            )
-            for each in self.overwrites()
-        )
-        return chain.Report(report.entries, report.head, report.findings + tampered)
+        `tell` hears how many of all entries are done; few of them are held at a time.
+        """
+        return self._reading(lambda: self._verify(head, tell))
+
+    def _verify(self, head: str | None, tell: Callable[[int, int], None]) -> chain.Report:
+        oldest = self.objects.oldest(PREFIX)
+        keys, after, count = list(oldest), chain.START, 0
+        findings: list[chain.Finding] = []
+        for start in range(0, len(keys), _SLICE):
+            part = self._fetch({key: oldest[key] for key in keys[start : start + _SLICE]})
+            report = chain.verify(part, after=after)
+            after, count = report.head, count + report.entries
+            findings += report.findings
+            tell(start + len(part), len(keys))
+        findings += chain.verify({}, after=after, head=head).findings
+        return chain.Report(count, after, (*findings, *map(_tampered, self._overwrites())))
 
     def export(self, folder: Path) -> chain.Report:
         """Write the whole chain to `folder` with the program that verifies it, and return its verification.
@@ -169,14 +179,12 @@ class LedgerReader:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError.of(f"{folder} is not an empty folder", "name a new one", path="--to")
         files = self.read()  # once: an entry that is appended meanwhile belongs to the next export
-        report = self._verify(files, None)
+        found = chain.verify(files)
+        tampered = map(_tampered, self.overwrites())
         (folder / "ledger").mkdir(parents=True)
-        for name, data in files.items():
-            (folder / "ledger" / name).write_bytes(data)
-        about = {"bucket": self.bucket, "first": 1, "last": report.entries, "head": report.head}
-        (folder / chain.EXPORT_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        (folder / "chain.py").write_bytes(Path(chain.__file__).read_bytes())
-        return report
+        for name, data in ledger_copy.copy_files(self.bucket, files, found):
+            (folder / name).write_bytes(data)
+        return chain.Report(found.entries, found.head, (*found.findings, *tampered))
 
     def _reading(self, read: Callable[[], Read]) -> Read:
         """Return what `read` returns; raises LedgerError where the bucket refuses."""
@@ -190,6 +198,15 @@ class LedgerReader:
 
 def _key(sequence: int) -> str:
     return PREFIX + chain.entry_name(sequence)
+
+
+def _tampered(each: Overwrite) -> chain.Finding:
+    what = "deleted it" if each.deleted else f"wrote over it ({each.versions} versions)"
+    return chain.Finding(
+        name=each.name,
+        kind="missing" if each.deleted else "changed",
+        what=f"somebody {what}; the lock keeps the original",
+    )
 
 
 def _parse(data: bytes | None) -> Entry | None:

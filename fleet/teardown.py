@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fleet.births import find_births
@@ -13,6 +13,7 @@ from fleet.errors import ActError
 from fleet.estate import open_stack, prepare
 from fleet.final_export import export_results
 from fleet.ledger import Act
+from fleet.ledger_reading import Entry
 from fleet.queue_acts import queue_teller
 from fleet.receipt import Fate, Receipt, StackReceipt, hourly, write_receipt
 from fleet.run_control import cancel, settle_all
@@ -26,6 +27,9 @@ from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_state import StateResource, read_state
 from stacks import naming
 from stacks.problems import UserError
+
+_BEFORE_BIRTH = datetime.timedelta(days=1)
+"""How long before the first of its things an `up` may have begun, by whatever clocks."""
 
 
 def down(session: Session, report: Report, *, base: bool, anyway: str | None = None) -> tuple[Receipt, Path]:
@@ -51,7 +55,7 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
         if gone := delete_run_file_systems(session):
             act.details["run_file_systems"] = gone
         ended = end_elastic(session, report)
-        births = find_births(session.ledger.entries(), session.spec.name)
+        births = find_births(_entries_since_birth(session, before), session.spec.name)
         stacks, kept = _destroy(session, report, act, before, births, base=base)
         if ended := [*ended, *end_late(session, report)]:
             act.details["elastic_nodes"] = ended
@@ -87,6 +91,17 @@ def _clear_the_way(session: Session, report: Report, scope: Scope, anyway: str |
 
 
 # ------------------------------------------------------------------------------ destroying
+
+
+def _entries_since_birth(session: Session, before: Sweep) -> Iterable[Entry]:
+    """Return the ledger's entries from before the oldest thing that stands; all where nobody knows its age.
+
+    They are found by their time, so that a teardown does not read what was written in years before.
+    """
+    oldest = min((thing.created for thing in before.things if thing.created), default=None)
+    if oldest is None or oldest > _now():  # the sandbox's clock may be ahead of that of the entries
+        return session.ledger.entries()
+    return session.ledger.entries_since(oldest - _BEFORE_BIRTH)
 
 
 def _destroy(

@@ -57,6 +57,10 @@ class TrailEvent:
         wanted = set(things)
         return any(text in wanted for text in _texts((self.request, self.answer)))
 
+    def answers(self) -> Iterator[str]:
+        """Yield every text of what was answered."""
+        return _texts(self.answer)
+
 
 def read_trail(
     account: AccountSession, since: datetime.datetime, until: datetime.datetime, *, region: str = ""

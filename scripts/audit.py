@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scripts.audit_entry import entry
+from scripts.audit_pack import pack
 from scripts.console_io import emit_json, say, table
 from scripts.options import cloud_option, environment_argument, json_option
 
@@ -38,6 +40,10 @@ _until_option = click.option(
 @click.group()
 def command() -> None:
     """Read, verify and export the record: who did what, to what, how it ended, and who entered a machine."""
+
+
+command.add_command(entry)
+command.add_command(pack)
 
 
 @command.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,61 @@ def test_a_head_that_is_none_is_refused_by_name(text: str) -> None:
 def test_the_exported_verifier_takes_a_head_from_elsewhere(tmp_path: Path) -> None:
     write_export(tmp_path / "export", make_chain(4))
     assert run_exported_verifier(tmp_path / "export", "--head", "4:" + "0" * 64).returncode == 1
+
+
+# ------------------------------------------------------------------------------ parts of a chain
+
+
+def part_of(files: dict[str, bytes], first: int) -> tuple[dict[str, bytes], str]:
+    """Return the entries from a number on, and the head before them."""
+    head = f"{first - 1}:{json.loads(files[chain.entry_name(first - 1)])['hash']}"
+    return {name: data for name, data in files.items() if int(name[:12]) >= first}, head
+
+
+def test_a_part_is_sound_by_the_head_before_it() -> None:
+    files = make_chain(6)
+    part, after = part_of(files, 4)
+    report = chain.verify(part, after=after)
+    assert report.intact and report.entries == 3
+    assert report.head == chain.verify(files).head
+    assert not chain.verify(part).intact, "without it the entries before are missing"
+
+
+def test_a_part_after_another_head_is_found() -> None:
+    part, _ = part_of(make_chain(6), 4)
+    findings = chain.verify(part, after="3:" + "0" * 64).findings
+    assert [(each.name, each.what) for each in findings] == [
+        (chain.entry_name(4), "it is not linked to the entry before it")
+    ]
+
+
+def test_what_lies_before_a_part_does_not_belong_to_it() -> None:
+    files = make_chain(6)
+    _, after = part_of(files, 4)
+    assert [each.kind for each in chain.verify(files, after=after).findings] == ["added"] * 3
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        (lambda folder: (folder / "costs.csv").write_text("none"), "changed"),
+        (lambda folder: (folder / "costs.csv").unlink(), "missing"),
+        (lambda folder: (folder / "more.csv").write_text("x"), "added"),
+    ],
+)
+def test_the_exported_verifier_holds_every_other_file_against_the_sums(
+    tmp_path: Path, spoil: Callable[[Path], object], kind: str
+) -> None:
+    folder = tmp_path / "export"
+    write_export(folder, make_chain(2))
+    (folder / "costs.csv").write_text("a,b\n")
+    lines = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder).as_posix()}\n"
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
+    (folder / chain.SUMS_FILE).write_text("".join(lines))
+    assert run_exported_verifier(folder).returncode == 0
+    spoil(folder)
+    result = run_exported_verifier(folder)
+    assert result.returncode == 1 and f": {kind}: " in result.stdout

@@ -1,0 +1,129 @@
+"""The cloud's part of an evidence pack: the trail's digests, who entered each machine, receipts and costs."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fleet import aws
+from fleet.budget import Budget, read_budget
+from fleet.entered import Timeline, entered, look_at_trail
+from fleet.errors import ActError
+from fleet.evidence_archive import Archive
+from fleet.evidence_items import Found
+from fleet.machines_seen import list_machines, started_in
+from fleet.session import Session
+from fleet.trail_digests import TrailReport
+from stacks.problems import UserError
+
+Period = tuple[datetime.datetime, datetime.datetime]
+TIMELINE_FORMAT = "fleetform-entered/1"
+
+
+def add_cloud(
+    sessions: Sequence[Session], archive: Archive, period: Period, tell: Callable[[str], None]
+) -> Iterator[Found]:
+    """Add the digests' verdict by region, and a timeline of each machine that the environments had."""
+    trails: dict[str, dict[str, Any]] = {}
+    troubles, count = list[str](), 0
+    for session in sessions:
+        tell(f"who entered the machines of {session.spec.name}")
+        try:
+            look = look_at_trail(session, *period)
+            machines = {each.id for each in list_machines(session)}
+            machines |= set(started_in(look.calls, session.spec.name))
+            trails[session.spec.region] = _trail(look.report)
+            for machine in sorted(machines):
+                timeline = entered(session, machine, *period, look)
+                archive.add_json(f"timelines/{session.spec.name}/{machine}.json", timeline_dict(timeline))
+                count += 1
+        except Exception as error:
+            troubles.append(f"{session.spec.name}: {_reason(error)}")
+    archive.add_json("trail.json", trails)
+    unsound = [f"{region} is not sound" for region, each in trails.items() if not each["sound"]]
+    yield Found(key="trail", count=len(trails), trouble="; ".join((*unsound, *troubles)))
+    yield Found(key="timelines", count=count, trouble="; ".join(troubles))
+
+
+def timeline_dict(timeline: Timeline) -> dict[str, Any]:
+    """Return a timeline as JSON has it."""
+    return {"format": TIMELINE_FORMAT, **asdict(timeline)}
+
+
+def _trail(report: TrailReport) -> dict[str, Any]:
+    return {
+        "sound": report.sound,
+        "intact": sorted(report.intact),
+        "waiting": sorted(report.waiting),
+        "findings": [asdict(each) for each in report.findings],
+        "reach": {region: reach.isoformat() for region, reach in report.reach.items()},
+        "unchecked": report.unchecked,
+    }
+
+
+def add_receipts(
+    sessions: Sequence[Session], archive: Archive, period: Period, recorded: Collection[str]
+) -> Found:
+    """Add the receipts of the period's teardowns, each held against the digests that the ledger has."""
+    count, unknown = 0, list[str]()
+    for session in sessions:
+        for file in sorted(session.project.root.glob(f"receipts/{session.spec.name}-*/receipt.json")):
+            body = file.read_bytes()
+            receipt = json.loads(body)
+            ended = datetime.datetime.fromisoformat(receipt["ended"])
+            if receipt["environment"] != session.spec.name or not period[0] <= ended < period[1]:
+                continue
+            count += 1
+            archive.add(f"receipts/{file.parent.name}.json", body)
+            if hashlib.sha256(body).hexdigest() not in recorded:
+                unknown.append(file.parent.name)
+    trouble = f"not as the ledger has it: {', '.join(unknown)}" if unknown else ""
+    return Found(key="receipts", count=count, trouble=trouble)
+
+
+def add_costs(sessions: Sequence[Session], archive: Archive, period: Period) -> Found:
+    """Add what each environment has cost, month by month."""
+    rows, troubles = list[tuple[object, ...]](), list[str]()
+    for session in sessions:
+        try:
+            rows += [_cost(read_budget(session, moment)) for moment in _months(period)]
+        except Exception as error:
+            troubles.append(f"{session.spec.name}: {_reason(error)}")
+    headers = (
+        "environment",
+        "month",
+        "machines, USD",
+        "torn down, USD",
+        "runs beside, USD",
+        "limit, USD",
+        "not counted",
+    )
+    archive.add_table("costs.csv", headers, rows)
+    return Found(key="costs", count=len(rows), trouble="; ".join(troubles))
+
+
+def _cost(found: Budget) -> tuple[object, ...]:
+    sums = (round(found.machines, 4), round(found.torn_down, 4), round(found.runs, 4))
+    return (found.environment, found.month, *sums, found.limit, "; ".join(found.notes))
+
+
+def _months(period: Period) -> Iterable[datetime.datetime]:
+    """Return the last moment in the period of each calendar month (UTC)."""
+    since, until = period
+    found, begin = [], since.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while begin < until:
+        following = (begin + datetime.timedelta(days=32)).replace(day=1)
+        found.append(min(following - datetime.timedelta(seconds=1), until))
+        begin = following
+    return found
+
+
+def _reason(error: Exception) -> str:
+    """Return why the cloud did not answer; raises what is a mistake of ours."""
+    if not isinstance(error, (ActError, UserError)) and not aws.is_cloud_error(error):
+        raise error
+    return str(error).splitlines()[0]

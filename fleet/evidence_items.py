@@ -1,0 +1,121 @@
+"""What an evidence pack holds, item by item: where it lies, what it shows, and towards which controls.
+
+The controls are those of CIS AWS Foundations 7.0, AWS Foundational Security Best Practices (FSBP) and KISA
+ISMS-P. An item is evidence towards a control; that the control is met is for the auditor to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "ko"]
+LANGUAGES: tuple[Language, ...] = ("en", "ko")
+Key = Literal[
+    "ledger", "entries", "trail", "timelines", "refusals", "people", "reviews", "changes", "receipts", "costs"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of evidence."""
+
+    path: str
+    """In the pack; a folder ends with a slash."""
+    title: Mapping[Language, str]
+    shows: Mapping[Language, str]
+    controls: tuple[str, ...]
+
+
+def _kind(path: str, en: tuple[str, str], ko: tuple[str, str], *controls: str) -> Kind:
+    return Kind(
+        path=path,
+        title={"en": en[0], "ko": ko[0]},
+        shows={"en": en[1], "ko": ko[1]},
+        controls=controls,
+    )
+
+
+KINDS: Mapping[Key, Kind] = {
+    "ledger": _kind(
+        "ledger/",
+        ("The ledger's entries", "every entry of the period as it was first written, linked by hashes"),
+        ("감사 기록 원본", "기간 안의 모든 기록 원본. 해시로 서로 이어져 있습니다"),
+        "ISMS-P 2.9.4",
+    ),
+    "entries": _kind(
+        "entries.csv",
+        ("Who did what", "the same as a table (entries.json has all of each)"),
+        ("누가 무엇을 했는가", "같은 기록을 표로 정리한 것(전체 내용은 entries.json)"),
+        "ISMS-P 2.9.4",
+        "ISMS-P 2.9.5",
+        "ISMS-P 2.10.2",
+    ),
+    "trail": _kind(
+        "trail.json",
+        ("CloudTrail's digests", "whether CloudTrail's signed digests bear out its files of the period"),
+        ("CloudTrail 다이제스트", "기간 안의 CloudTrail 파일이 서명된 다이제스트와 일치하는지"),
+        "CIS 4.1",
+        "CIS 4.2",
+        "FSBP CloudTrail.1",
+        "FSBP CloudTrail.4",
+        "ISMS-P 2.9.4",
+    ),
+    "timelines": _kind(
+        "timelines/",
+        ("Who entered which machine", "how, when, why, and how much is recorded of what was done"),
+        ("누가 어느 서버에 들어갔는가", "방법, 시각, 사유, 작업 내용이 기록된 정도"),
+        "ISMS-P 2.6.2",
+        "ISMS-P 2.6.6",
+        "ISMS-P 2.9.5",
+    ),
+    "refusals": _kind(
+        "refusals.csv",
+        ("Failed sign-ins and refusals", "what somebody tried and was not let do"),
+        ("로그인 실패와 거부", "시도했으나 허용되지 않은 일"),
+        "ISMS-P 2.11.3",
+        "ISMS-P 2.6.2",
+    ),
+    "people": _kind(
+        "people.csv",
+        ("Changes of people and roles", "who gave or took which role, whom, and when"),
+        ("사람과 역할의 변경", "누가 언제 누구에게 어떤 역할을 주거나 거두었는지"),
+        "ISMS-P 2.5.5",
+        "ISMS-P 2.5.6",
+    ),
+    "reviews": _kind(
+        "reviews.csv",
+        ("Reviews and looks at the record", "signed reviews of access and of logs, verifications, exports"),
+        ("검토와 기록 열람", "서명된 접근 권한 검토와 로그 검토, 검증, 내보내기"),
+        "ISMS-P 2.5.6",
+        "ISMS-P 2.9.5",
+    ),
+    "changes": _kind(
+        "changes.csv",
+        ("Builds, changes and teardowns", "what each apply changed, by whom, with the hash of its entry"),
+        ("구축, 변경, 철거", "적용할 때마다 누가 무엇을 바꾸었는지, 그 기록의 해시"),
+        "ISMS-P 2.10.2",
+    ),
+    "receipts": _kind(
+        "receipts/",
+        ("Receipts of teardowns", "what was left after each, held against the digest in the ledger"),
+        ("철거 확인서", "철거 뒤 남은 것. 감사 기록의 다이제스트와 대조한 결과 포함"),
+        "ISMS-P 2.10.2",
+    ),
+    "costs": _kind(
+        "costs.csv",
+        ("Costs", "by environment and month, at list price"),
+        ("비용", "환경별, 월별, 정가 기준"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How much of one kind there is in a pack."""
+
+    key: Key
+    count: int
+    trouble: str = ""
+    """Why it is missing or not whole, or what is wrong with it; "" for nothing."""
