@@ -74,7 +74,7 @@ class JobSpec(BaseModel):
     array: str = ""
     """`FIRST-LAST` or `FIRST-LAST%AT_ONCE`: one run for each index; "" for a single run."""
     requeues: int = REQUEUES
-    """How often it is queued again after a crash of a process."""
+    """How often it is queued again after a crash of a process, or a stop that nobody asked for."""
     gpus_per_node: int | None = None
     """GPUs that it uses of each node; None means all."""
     packages: Path | None = None

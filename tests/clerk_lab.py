@@ -37,6 +37,10 @@ ROOT = Path(__file__).parent.parent
 HEAD = "head"
 TEAM = "red"
 """The default team; `blue` is a further one."""
+HASTY = "SlurmdTimeout=5\nMessageTimeout=2\n"
+"""For who waits until Slurm notices by itself that a node has died."""
+PATIENT = "SlurmdTimeout=60\nMessageTimeout=10\n"
+"""For all others: as on real machines, so that a busy one loses no node in passing."""
 _SHIM = """\
 #!/bin/sh
 while IFS= read -r variable; do export "${{variable?}}"; done <"{folder}/${{SLURMD_NODENAME:-head}}.env"
@@ -188,7 +192,7 @@ def _now() -> str:
 @contextlib.contextmanager
 def clerk_lab(cloud: Cloud, name: str, **options: Any) -> Iterator[ClerkLab]:
     """Start a cluster (`options`: slurm_cluster's) with a clerk; end it with all that belongs to it."""
-    extra = "SlurmdTimeout=5\nMessageTimeout=2\nKillWait=10\n" + options.pop("extra", "")
+    extra = f"{HASTY}KillWait=10\n" + options.pop("extra", "")
     accounting = bool(options.get("accounting"))
     with slurm_cluster(extra=extra, **options) as slurm:
         s3 = client(cloud, "s3", REGION)

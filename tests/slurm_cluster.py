@@ -130,6 +130,12 @@ class SlurmCluster:
         self.start("slurmctld", service.slurmctld(self.machine))
         wait_until(lambda: "UP" in self.run("scontrol", "ping", check=False), "slurmctld")
 
+    def reconfigure(self, lines: str) -> None:
+        """Have the daemons take over these lines; each replaces one before."""
+        with (self.machine.slurm_settings / "slurm.conf").open("a") as file:
+            file.write(lines)
+        self.run("scontrol", "reconfigure")
+
     def stop_controller(self) -> None:
         """Stop slurmctld as a shutdown would; it saves its state."""
         process = self.daemons.pop("slurmctld")
@@ -173,7 +179,7 @@ class SlurmCluster:
         wanted = set(names or self.standing)
 
         def idle() -> bool:
-            rows = self.run("sinfo", "--noheader", "--Node", "--format=%N %T").split("\n")
+            rows = self.run("sinfo", "--noheader", "--Node", "--format=%N %T", check=False).split("\n")
             return wanted <= {row.split()[0] for row in rows if row.endswith(" idle")}
 
         wait_until(idle, f"{sorted(wanted)} to be idle", seconds)
@@ -182,7 +188,9 @@ class SlurmCluster:
         """Wait until a job is in one of the states (`RUNNING`)."""
 
         def there() -> bool:
-            return self.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T") in states
+            # Without `check`: on a busy machine the controller may be late with one answer.
+            asked = ("--noheader", "--states=all", f"--jobs={job}", "--format=%T")
+            return self.run("squeue", *asked, check=False) in states
 
         def told() -> str:
             return self.run("scontrol", "show", "job", job, check=False)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fleet.cloud import Cloud
-from tests.clerk_lab import ClerkLab, clerk_lab
+from tests.clerk_lab import PATIENT, ClerkLab, clerk_lab
 from tests.slurm_cluster import needs_slurm, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.sandbox, needs_slurm]
@@ -20,12 +20,24 @@ HANG = "trap 'echo told to stop; exit 75' TERM\nsleep 600 &\nwait\n"
 @pytest.fixture(scope="module")
 def lab(sandbox: Cloud) -> Iterator[ClerkLab]:
     """A cluster of three nodes with two GPUs each."""
-    with clerk_lab(sandbox, "runs", nodes=3, gpus=2) as made:
+    with clerk_lab(sandbox, "runs", nodes=3, gpus=2, extra=PATIENT) as made:
         yield made
 
 
 CRASH = 'echo "launch $FLEETFORM_LAUNCH"\necho x >>"$FLEETFORM_RUN_DIR/starts.txt"\nkill -SEGV $$\n'
-SAVED = 'if [ "$FLEETFORM_LAUNCH" -lt 1 ]; then echo saved; exit 75; fi\necho resumed\n'
+SAVED = """\
+node="$FLEETFORM_RUN_DIR/node.txt"
+if [ "$FLEETFORM_LAUNCH" -lt 1 ]; then
+  scontrol update "NodeName=$SLURMD_NODENAME" State=DRAIN Reason="spot: EC2 takes the machine"
+  echo "$SLURMD_NODENAME" >"$node"
+  echo saved
+  exit 75
+fi
+scontrol update "NodeName=$(cat "$node")" State=RESUME
+echo resumed
+"""
+"""What the agent of a machine does that has heard of its end, and the run on it."""
+ALWAYS = "echo again; exit 75\n"
 TASK = 'echo "task $FLEETFORM_ARRAY_INDEX of $FLEETFORM_ARRAY_OF"\n'
 BAD_TASK = '[ "$FLEETFORM_ARRAY_INDEX" = 0 ]\n'
 
@@ -36,6 +48,7 @@ def runs(lab: ClerkLab) -> dict[str, str]:
     told = {
         "crash": lab.submit(CRASH, requeues=1),
         "saved": lab.submit(SAVED, requeues=0),
+        "always": lab.submit(ALWAYS, requeues=1),
         "hang": lab.submit(HANG, max_minutes=0.03),
         "bad": lab.submit("sleep 1\nexit 3\n"),
         "array": lab.submit(TASK, array={"first": 3, "last": 5, "at_once": 2}),
@@ -99,13 +112,25 @@ def test_a_crash_is_requeued_up_to_its_limit_and_each_start_finds_what_the_last_
     assert lab.get_json(run_id, "turns/1/outputs/node-0.json")["exit_code"] == 139
 
 
-def test_a_job_that_was_told_to_stop_and_has_saved_goes_on_without_counting(
+def test_a_job_that_stops_because_its_machine_is_taken_away_goes_on_without_counting(
     lab: ClerkLab, runs: dict[str, str]
 ) -> None:
     run_id = runs["saved"]
     assert lab.wait_for_end(run_id) == "SUCCEEDED"
     assert lab.log(run_id) == "saved\nresumed\n"
     assert lab.get_json(run_id, "receipt.json")["scheduler"]["requeues"] == 1
+
+
+def test_a_job_that_always_stops_though_nobody_told_it_to_is_started_again_as_often_as_it_may_be_and_no_more(
+    lab: ClerkLab, runs: dict[str, str]
+) -> None:
+    run_id = runs["always"]
+    assert lab.wait_for_end(run_id) == "FAILED"
+    stopped = "node 0: again (exit code 75); it stopped though nobody had told it to"
+    assert lab.cause(run_id) == f"{stopped}, and it has been started again as often as it may be (--requeues)"
+    (requeued,) = (each for each in lab.events(run_id) if each["event"] == "REQUEUED")
+    assert requeued["detail"]["reason"] == stopped
+    assert lab.log(run_id) == "again\nagain\n"
 
 
 @pytest.mark.usefixtures("nothing_stays")

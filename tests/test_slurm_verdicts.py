@@ -16,8 +16,17 @@ def report(code: int, ended: str = EARLY, stopped: str = "", **more: Any) -> dic
     return {"exit_code": code, "ended": ended, **({"stopped": stopped} if stopped else {}), **more}
 
 
-def ended(*reports: Mapping[str, Any] | None, left: int = 1, stop: Any = None, lost: bool = False) -> Ended:
-    return judge(reports, stop, lost=lost, crashes_left=left, cause=lambda rank, report: f"node {rank}")
+def ended(
+    *reports: Mapping[str, Any] | None,
+    left: int = 1,
+    stop: Any = None,
+    lost: bool = False,
+    interrupted: bool = False,
+) -> Ended:
+    return judge(
+        reports, stop, lost=lost, interrupted=lambda: interrupted, crashes_left=left,
+        cause=lambda rank, report: f"node {rank}",
+    )  # fmt: skip
 
 
 def test_all_that_succeeded_is_a_success() -> None:
@@ -50,6 +59,17 @@ def test_the_first_to_fail_decides_and_one_that_was_stopped_is_not_it() -> None:
 def test_all_that_were_told_to_stop_go_on_elsewhere_uncounted() -> None:
     found = ended(report(75, stopped="signal"), report(143, stopped="signal"), left=0)
     assert (found.event, found.crashed, found.exit_code) == ("REQUEUED", False, 75)
+
+
+def test_one_that_stops_because_its_machine_is_taken_away_goes_on_uncounted() -> None:
+    assert ended(report(75), interrupted=True, left=0) == Ended("REQUEUED", "node 0")
+
+
+def test_one_that_stops_though_nobody_told_it_to_goes_on_as_often_as_it_may_crash_and_is_told_so() -> None:
+    why = "node 0; it stopped though nobody had told it to"
+    assert ended(report(75), report(0)) == Ended("REQUEUED", why, crashed=True)
+    over = f"{why}, and it has been started again as often as it may be (--requeues)"
+    assert ended(report(75), left=0) == Ended("FAILED", over, crashed=True)
 
 
 def test_a_machine_that_was_lost_is_no_crash_and_a_runner_that_was_killed_is_one() -> None:

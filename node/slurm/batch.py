@@ -27,7 +27,7 @@ from node.layout import REQUEUED
 from node.metadata.borrow import borrow
 from node.part import VARIABLE_ADDRESS, VARIABLE_BEFORE, VARIABLE_PORT, VARIABLE_TURN
 from node.slurm import tools
-from node.slurm.surroundings import has_lost_a_node
+from node.slurm.surroundings import has_lost_a_node, is_taken_back
 from node.slurm.verdicts import EXIT_REQUEUE, LOST, Ended, judge
 
 _TICK = 0.2
@@ -52,7 +52,7 @@ class Terms:
     turns_before: int
     """How often the run was executed before this job was submitted, as far as is known."""
     crashes: int
-    """How many crashes it may have."""
+    """How many crashes it may have, or stops that nobody asked for."""
     limit_seconds: float
     image: str = ""
 
@@ -183,6 +183,7 @@ class Batch:
             reports,
             records.stop_request() if failed or any(report.get("stopped") for report in reports) else None,
             lost=failed and (self._taken_away or has_lost_a_node()),
+            interrupted=is_taken_back,
             crashes_left=self._terms.crashes - records.crashes,
             cause=records.cause,
         )

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from typing import Any
 
 from node.config import NodeConfig
@@ -13,6 +14,9 @@ from node.layout import utc_text
 from node.slurm import tools
 
 _BOOT_LOG = "var/log/fleetform/boot.jsonl"
+_NOTICE_SECONDS = 5.0
+"""How long a spot notice that a job has seen may take to be in Slurm: agents ask for it every 2 s."""
+_LOOK_SECONDS = 0.5
 
 
 def has_lost_a_node() -> bool:
@@ -23,6 +27,23 @@ def has_lost_a_node() -> bool:
     except tools.SlurmError as error:
         print(f"Slurm does not say how the job's machines are: {error}", file=sys.stderr)
         return False
+
+
+def is_taken_back() -> bool:
+    """Return whether a machine of the job is down, or kept from new jobs, as one with a spot notice is."""
+    names, deadline = os.environ.get("SLURM_JOB_NODELIST", ""), time.monotonic() + _NOTICE_SECONDS
+    heard = False
+    while True:
+        try:
+            nodes = tools.nodes(names)
+            if any(node.state == "DOWN" or "DRAIN" in node.flags for node in nodes):
+                return True
+            heard = True
+        except tools.SlurmError as error:
+            print(f"Slurm does not say how the job's machines are: {error}", file=sys.stderr)
+        if time.monotonic() > deadline:
+            return not heard  # who cannot be asked tells nothing against the run
+        time.sleep(_LOOK_SECONDS)
 
 
 def boot_report(config: NodeConfig) -> dict[str, Any] | None:

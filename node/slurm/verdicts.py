@@ -13,6 +13,9 @@ EXIT_REQUEUE = EXIT_PREEMPTED
 STOP_KINDS = {"cancel": CANCELLED, "timeout": TIMED_OUT, "requeue": REQUEUED}
 """What `kind` in stop.json makes of a run that was stopped by it; one without a kind is cancelled."""
 LOST = "a machine of it was lost, or taken away"
+UNASKED = "it stopped though nobody had told it to"
+"""Said of a job that ends with 75 while none of its machines is being taken away."""
+NONE_LEFT = "and it has been started again as often as it may be (--requeues)"
 _OUR_TROUBLES = frozenset({70, 74})
 """A runner could not begin, or could not bring the outputs home."""
 
@@ -27,7 +30,7 @@ class Ended:
     """A final event, or REQUEUED where the run goes on."""
     cause: str = ""
     crashed: bool = False
-    """Whether it counts against the crashes that a run may have."""
+    """Whether it counts against the restarts that a run may have of its own (`--requeues`)."""
 
     @property
     def exit_code(self) -> int:
@@ -40,6 +43,7 @@ def judge(
     stop: Mapping[str, Any] | None,
     *,
     lost: bool,
+    interrupted: Callable[[], bool],
     crashes_left: int,
     cause: Callable[[int, Report | None], str],
 ) -> Ended:
@@ -47,8 +51,9 @@ def judge(
 
     `stop` is stop.json; `lost` says that Slurm has taken the nodes away or one has died. The first rank that
     failed of its own decides: the others often fail, or are stopped, because it has gone. 75 is a job that
-    was told to stop and has saved; a signal, or trouble of ours, is a crash; anything else is the user's
-    error. `cause` tells why a rank failed.
+    stops and has saved; a signal, or trouble of ours, is a crash; anything else is the user's error.
+    `interrupted` is asked where one stopped that nobody had told to: whether a machine is being taken away,
+    which it may have seen itself; otherwise that counts as a crash does. `cause` tells why a rank failed.
     """
     stopped = [(report or {}).get("stopped") for report in reports]
     if stop is not None and "request" in stopped:
@@ -65,24 +70,18 @@ def judge(
     ]
     if not failed:
         return Ended(REQUEUED, "it was told to stop, and has saved")
-    return _of_first(min(failed, key=lambda rank: (_end(reports[rank]), rank)), reports, crashes_left, cause)
-
-
-def _of_first(
-    rank: int,
-    reports: Sequence[Report | None],
-    crashes_left: int,
-    cause: Callable[[int, Report | None], str],
-) -> Ended:
-    report = reports[rank]
-    why = cause(rank, report)
-    if report is not None and report["exit_code"] == EXIT_PREEMPTED:
+    first = min(failed, key=lambda rank: (_end(reports[rank]), rank))
+    report, why = reports[first], cause(first, reports[first])
+    if report is None or report["exit_code"] != EXIT_PREEMPTED:
+        return _of_its_own(why, crashes_left) if is_crash(report) else Ended(FAILED, why)
+    if interrupted():
         return Ended(REQUEUED, why)
-    if not is_crash(report):
-        return Ended(FAILED, why)
-    if crashes_left > 0:
-        return Ended(REQUEUED, why, crashed=True)
-    return Ended(FAILED, why, crashed=True)
+    said = UNASKED if crashes_left > 0 else f"{UNASKED}, {NONE_LEFT}"
+    return _of_its_own(f"{why}; {said}", crashes_left)
+
+
+def _of_its_own(why: str, left: int) -> Ended:
+    return Ended(REQUEUED if left > 0 else FAILED, why, crashed=True)
 
 
 def is_crash(report: Report | None) -> bool:
