@@ -85,6 +85,8 @@ class Preview:
     """The column that is predicted, of a known table."""
     source: str
     """Where a known set is from."""
+    train: int = 0
+    """How many items of a known set are trained on, the rest being held out; 0 of data of one's own."""
 
 
 def preview(folder: Path, kind: str, count: int = 12, share: Share | None = None) -> Preview:
@@ -131,6 +133,7 @@ def _read(table: Mapping[str, Any]) -> Preview:
         broken_count=table.get("broken_count", 0),
         target=table.get("target", ""),
         source=table.get("source", ""),
+        train=table.get("train", 0),
     )
 
 

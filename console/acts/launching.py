@@ -41,12 +41,12 @@ def launch(session: Session, act: Launch, report: Report) -> dict[str, Any]:
 
     if find_run(store, act.run) is None:
         note(f"submitting the run {act.run}")
-        submitted = submit(session, outputs, _job(act), note, run_id=act.run)
+        submitted = submit(session, outputs, _job(act), note, run_id=act.run, approved_by=act.approved_by)
         return {"run": act.run, "warnings": list(submitted.warnings)}
     note(f"the run {act.run} was submitted before")
     if not _is_carried_out(store, act.run):
         note(f"no head node was told of the run {act.run}: going on with it")
-        resume(session, outputs, act.run)
+        resume(session, outputs, act.run, approved_by=act.approved_by)
     return {"run": act.run, "warnings": []}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
+from pathlib import Path
 
 import click
 import pytest
@@ -37,11 +39,36 @@ WORDS = {
         commands.try_model("blue", "r-1", text="it's"),
         {"describe": False, "texts": ("it's",)},
     ),
+    "read_record": (commands.read_record(), {"target": None, "last": None}),
+    "read_record some": (
+        commands.read_record(target="blue", event="run.submit", person="ann", last=50),
+        {"target": "blue", "event": "run.submit", "person": "ann", "last": 50},
+    ),
+    "read_entry": (commands.read_entry(7), {"number": 7}),
+    "show_entered": (
+        commands.show_entered("blue", "i-0123456789abcdef0"),
+        {"environment": "blue", "instance": "i-0123456789abcdef0", "since": None},
+    ),
+    "verify_ledger": (commands.verify_ledger(), {"head": None, "folder": None}),
+    "verify_trail": (
+        commands.verify_trail("2026-11-01"),
+        {"since": datetime.datetime(2026, 11, 1), "until": None},
+    ),
+    "export_pack": (
+        commands.export_pack("blue", "2026-11-01", "2026-11-02"),
+        {"environment": "blue", "file": Path("evidence.zip"), "until": datetime.datetime(2026, 11, 2)},
+    ),
+    "export_pack all": (commands.export_pack("", "2026-11-01", "2026-11-02"), {"environment": None}),
     "check_data": (
         commands.check_data("pets", "pictures", ("height=32",)),
         {"path": "pets", "kind": "pictures", "check": True, "settings": ("height=32",)},
     ),
     "declare": (commands.declare("blue"), {"name": "blue", "team": "TEAM", "owner": "YOU@EXAMPLE.COM"}),
+    "declare_begun": (
+        commands.declare_begun("blue", "red", "kim@example.com", "team"),
+        {"name": "blue", "team": "red", "owner": "kim@example.com", "starter": "team"},
+    ),
+    "show_known": (commands.show_known("digits"), {"path": "digits", "kind": None, "check": False}),
     "submit_recipe": (
         commands.submit_recipe("blue", "digits", ("samples=5",), nodes=2, fleet="gpu", team="red"),
         {
@@ -56,6 +83,18 @@ WORDS = {
     ),
     "stop_run": (commands.stop_run("blue", "r-1"), {"environment": "blue", "run": "r-1"}),
     "resume_run": (commands.resume_run("blue", "r-1"), {"environment": "blue", "resume": "r-1"}),
+    "show_lease": (commands.show_lease("blue"), {"environment": "blue"}),
+    "extend_lease": (
+        commands.extend_lease("blue", datetime.date(2027, 1, 15), "it's late"),
+        {
+            "environment": "blue",
+            "until": datetime.datetime(2027, 1, 15),
+            "reason": "it's late",
+            "yes": True,
+        },
+    ),
+    "show_nodes": (commands.show_nodes("blue"), {"environment": "blue", "once": True}),
+    "show_budget": (commands.show_budget("blue"), {"environment": "blue"}),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.configs.data import BUNDLED_SHAPES
-from trainer.data.bundled_sets import scikit_learn_data
+from trainer.data.bundled_sets import HELD_OUT_EVERY, scikit_learn_data
 from trainer.data.bundled_tables import TABLES, read_bundled
 from trainer.data.dataset import Dataset, open_dataset
 from trainer.data.decode import png_of
@@ -25,7 +25,9 @@ def look_at_bundled(name: str, count: int) -> dict[str, Any]:
     """
     if name in TABLES:
         told = look_at_rows(read_bundled(name, scikit_learn_data()), count)
-        return {"kind": "table", **told, "target": TABLES[name].target, "source": TABLES[name].source}
+        train = told["rows"] - told["rows"] // HELD_OUT_EVERY
+        about = {"train": train, "target": TABLES[name].target, "source": TABLES[name].source}
+        return {"kind": "table", **told, **about}
     request = Request(name)
     data = open_dataset(prepare_data(request, cache_folder(request)))
     shape = BUNDLED_SHAPES[name]
@@ -45,16 +47,19 @@ def _pictures(data: Dataset, count: int) -> dict[str, Any]:
         pixels = np.rint(arrays["pictures"][at] * scale).astype(np.uint8)
         png = base64.b64encode(png_of(pixels)).decode()
         items.append({"class": names[labels[at]], "width": width, "height": height, "png": png})
-    return {"classes": _counts(data), "items": items}
+    return {"classes": _counts(data), "train": len(labels), "items": items}
 
 
 def _texts(data: Dataset, count: int) -> dict[str, Any]:
     if data.kind == "labelled_text":
-        return {"classes": _counts(data), "items": _labelled(data, count)}
-    tokens = np.concatenate([shard[: count * EXCERPT] for shard in data.tokens("train")])
+        labelled = _labelled(data, count)
+        return {"classes": _counts(data), "train": len(data.arrays("train")["labels"]), "items": labelled}
+    shards = data.tokens("train")
+    tokens = np.concatenate([shard[: count * EXCERPT] for shard in shards])
     text = _decoded(data, tokens[: count * EXCERPT].tolist())
     pieces = [text[start : start + EXCERPT] for start in range(0, len(text), EXCERPT)]
-    return {"items": [{"text": piece, "more": True} for piece in pieces[:count]]}
+    shown = [{"text": piece, "more": True} for piece in pieces[:count]]
+    return {"train": sum(len(shard) for shard in shards), "items": shown}
 
 
 def _labelled(data: Dataset, count: int) -> list[dict[str, Any]]:
