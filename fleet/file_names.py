@@ -9,6 +9,10 @@ from stacks.problems import Problem
 
 MOST_BYTES, MOST_PART_BYTES, MOST_PARTS = 1024, 255, 16
 """Bytes of a whole name, bytes of what is between two slashes, and how many of those there may be."""
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
+)
+"""What Windows takes for a device, whatever comes after a point in the name."""
 SHOWN = 80
 """Characters of a name that a problem tells."""
 _RUBBISH = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
@@ -64,8 +68,10 @@ def _fault(name: str) -> str:
     parts = name.split("/")
     if any(map(_is_unseen, name)):
         return "has a character in its name that is not seen"
-    if "\\" in name or any(part in ("", ".", "..") for part in parts):
+    if "\\" in name or name[1:2] == ":" or any(part in ("", ".", "..") for part in parts):
         return "is no name of a file in this folder"
+    if any(part.endswith(".") or part.partition(".")[0].lower() in _DEVICES for part in parts):
+        return "has a name that Windows can't keep"
     if any(part != part.strip() for part in parts):
         return "has a name that begins or ends with a space"
     if len(name.encode()) > MOST_BYTES or any(len(part.encode()) > MOST_PART_BYTES for part in parts):

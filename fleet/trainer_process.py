@@ -22,6 +22,8 @@ from stacks.problems import UserError
 
 _SOURCE = Path(__file__).parents[1]
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PIXELS = "FLEETFORM_MOST_PIXELS"
+"""What tells trainer/data/decode.py, also in the processes that a preparation starts."""
 _TOOK_TOO_LONG = (-signal.SIGXCPU, -signal.SIGALRM)
 _SLOWER_THAN_ITS_CLOCK = 2
 """A process that waits for its disk uses less processor time than goes by: so much more time may go by."""
@@ -34,6 +36,8 @@ class Share:
     memory_bytes: int = 4 * 2**30
     seconds: int = 600
     """Of processor time, all its threads together."""
+    picture_pixels: int = 0
+    """Pixels above which a picture is not decoded, as far as the trainer would; 0 for its own limit."""
 
     def options(self) -> list[str]:
         """Return the share as the options of the trainer's programs."""
@@ -66,7 +70,7 @@ def ask_trainer(module: str, arguments: Sequence[str], share: Share) -> Told:
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=errors,
-                env=trainer_variables(),
+                env=trainer_variables(share),
                 timeout=share.seconds * _SLOWER_THAN_ITS_CLOCK,
                 check=False,
             )
@@ -86,9 +90,11 @@ def trainer_command(module: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
-def trainer_variables() -> dict[str, str]:
+def trainer_variables(share: Share | None = None) -> dict[str, str]:
     """Return the environment of such a process."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    if share and share.picture_pixels:
+        kept[_PIXELS] = str(share.picture_pixels)
     return {**kept, "PYTHONPATH": str(_SOURCE), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,8 +17,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Pillow's names of what is decoded, by a file's content and not its name. Of its other decoders one starts a
 program that runs what is in the file (EPS), and most see too little use to be given a stranger's file."""
 
-MOST_PIXELS = 2**26
-"""Pixels of a picture above which it is not decoded: 192 MiB in three channels."""
+MOST_PIXELS = min(2**26, int(os.environ.get("FLEETFORM_MOST_PIXELS", 2**26)))
+"""Pixels of a picture above which it is not decoded: 192 MiB in three channels, or fewer if that is said."""
 
 
 class PictureError(ValueError):
