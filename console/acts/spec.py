@@ -52,6 +52,8 @@ class Launch(_Act):
     """Whose share it counts to; None for the environment's own team."""
     max_minutes: int = 24 * 60
     build: bool = False
+    approved_by: str = ""
+    """Who lets it go over the environment's budget; "" where it keeps to it."""
 
 
 class Stop(_Act):
