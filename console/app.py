@@ -14,6 +14,7 @@ from console.services import Services
 from console.web import answers
 from console.web.form_token import checked_form
 from console.web.headers import Headers
+from console.web.peer import Peer
 from console.web.same_origin import SameOrigin
 from console.web.troubles import Troubles
 
@@ -38,6 +39,7 @@ def create_app(services: Services) -> FastAPI:
         lifespan=lifespan,
         dependencies=[Depends(checked_form)],
         middleware=[
+            Middleware(Peer, proxies=settings.proxies),
             Middleware(Headers, secure=settings.secure),
             Middleware(SameOrigin, public_url=settings.public_url, public_host=settings.public_host),
             Middleware(Troubles),

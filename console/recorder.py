@@ -75,13 +75,16 @@ class Recorder:
     def _send(self, ledger: Ledger, row: WaitingEntryRow, within: Session | None) -> bool:
         """Append what waits, then this; return False where there is no ledger to append to yet."""
         with self._database.reading() as database:
-            entries = waiting.all_waiting(database)
-        for each in entries:
-            late = {**each.about, "happened": each.at.isoformat(timespec="milliseconds")}
-            if not _append(ledger, each, late):
-                return False
-            with self._writing(within) as database:
-                waiting.forget(database, each)
+            waits = waiting.oldest(database) is not None
+        while waits:
+            with self._writing(within) as database:  # of several consoles one sends it
+                each = waiting.oldest(database)
+                waits = each is not None
+                if each is not None:
+                    late = {**each.about, "happened": each.at.isoformat(timespec="milliseconds")}
+                    if not _append(ledger, each, late):
+                        return False
+                    waiting.forget(database, each)
         return _append(ledger, row, row.about)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import uvicorn
 
 from console.app import create_app
+from console.examination import examine as examine  # what starts a console sees this module alone
 from console.people import accounts, tokens
 from console.services import Services, open_services
 from console.settings import Settings
+from console.unit import unit as unit
 
 _GRACE_SECONDS = 5
 """How long open answers, live pages among them, may go on once it is told to stop."""

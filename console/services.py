@@ -39,6 +39,7 @@ class Services:
 def open_services(settings: Settings) -> Services:
     """Open the database, brought up to date, and all that reads from it; the cloud is not contacted yet."""
     database = Database(settings.database_url)
+    database.ping()
     upgrade(database)
     return Services(
         settings=settings,

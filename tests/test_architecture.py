@@ -26,6 +26,7 @@ SPECS = {
         "guardrails",
         "outputs",
         "fields",
+        "spec_file",
         "network_spec",
         "fleet_spec",
         "storage_spec",

@@ -79,6 +79,11 @@ class Provider:
         self._metadata: Mapping[str, Any] = {}
         self._keys: KeySet | None = None
 
+    def discover(self) -> None:
+        """Ask the provider where its endpoints are; raises OidcError where it does not say."""
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            self._endpoint(name)
+
     def begin(self, state: str, *, again: bool) -> Begun:
         """Return where to send a browser; `again` asks for a proof even of who is signed in there."""
         nonce, verifier = new_secret(), new_secret()

@@ -13,8 +13,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade(database: Database) -> None:
-    """Apply what is missing; a database that is up to date is left alone."""
-    with database.engine.connect() as connection:
+    """Apply what is missing; a database that is up to date is left alone.
+
+    All of it is one transaction, for which others that start at the same time wait.
+    """
+    with database.changing() as connection:
         command.upgrade(configuration(connection), "head")
 
 

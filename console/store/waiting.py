@@ -15,6 +15,11 @@ def all_waiting(database: Session) -> Sequence[WaitingEntryRow]:
     return database.scalars(select(WaitingEntryRow).order_by(WaitingEntryRow.id)).all()
 
 
+def oldest(database: Session) -> WaitingEntryRow | None:
+    """Return what waits longest, None where nothing does."""
+    return database.scalars(select(WaitingEntryRow).order_by(WaitingEntryRow.id).limit(1)).first()
+
+
 def forget(database: Session, entry: WaitingEntryRow) -> None:
     """Take out an entry that the ledger has now."""
     database.execute(delete(WaitingEntryRow).where(WaitingEntryRow.id == entry.id))
