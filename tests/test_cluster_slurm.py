@@ -102,16 +102,24 @@ def test_a_controller_that_was_killed_finds_its_jobs_and_its_nodes_again() -> No
 
 
 def test_a_policy_that_changes_is_taken_over_while_jobs_go_on(slurm: SlurmCluster) -> None:
-    job = sbatch(slurm, "srun sleep 2", "-N1")
+    gate = slurm.base / "go-on"
+    job = sbatch(slurm, f"srun sh -c 'while [ ! -e {gate} ]; do sleep 0.1; done'", "-N1")
     slurm.wait_job(job, ["RUNNING"])
     file = slurm.machine.slurm_settings / "slurm.conf"
     before = file.read_text()
-    file.write_text(before.replace("KillWait=30", "KillWait=31"))
-    slurm.run("scontrol", "reconfigure")
-    assert "KillWait                = 31 sec" in slurm.run("scontrol", "show", "config")
-    file.write_text(before)
-    slurm.run("scontrol", "reconfigure")
+    for seconds, text in ((31, before.replace("KillWait=30", "KillWait=31")), (30, before)):
+        file.write_text(text)
+        slurm.run("scontrol", "reconfigure")
+        wait_until(lambda s=seconds: kill_wait(slurm) == f"{s} sec", "the new policy")
+        assert slurm.run("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "RUNNING"
+    gate.touch()
     slurm.wait_job(job, ["COMPLETED"])
+
+
+def kill_wait(slurm: SlurmCluster) -> str:
+    """Return what the controller goes by."""
+    said = slurm.run("scontrol", "show", "config", check=False)
+    return next((line.partition("=")[2].strip() for line in said.splitlines() if "KillWait" in line), "")
 
 
 def test_a_node_that_dies_loses_its_job_to_others_as_soon_as_it_is_called_down(slurm: SlurmCluster) -> None:
@@ -135,7 +143,7 @@ def test_a_job_waits_a_moment_for_a_node_that_is_about_to_be_free_before_a_machi
         for _ in range(4):
             slurm.run("srun", "-N1", "--exclusive", "true")
             job = sbatch(slurm, "true", "-N1", "--exclusive")
-            slurm.wait_job(job, ["COMPLETED"], seconds=10)
+            slurm.wait_job(job, ["COMPLETED"])
         assert slurm.state("gpu-2") == "idle~"
 
 

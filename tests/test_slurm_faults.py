@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fleet.cloud import Cloud
-from tests.clerk_lab import ROOT, ClerkLab, clerk_lab
+from tests.clerk_lab import HASTY, PATIENT, ROOT, ClerkLab, clerk_lab
 from tests.slurm_cluster import needs_slurm, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.sandbox, needs_slurm]
@@ -23,7 +24,7 @@ ONCE = 'echo ran >>"$FLEETFORM_RUN_DIR/ran.txt"\n'
 @pytest.fixture(scope="module")
 def lab(sandbox: Cloud) -> Iterator[ClerkLab]:
     """A cluster of three nodes."""
-    with clerk_lab(sandbox, "faults", nodes=3, gpus=0) as made:
+    with clerk_lab(sandbox, "faults", nodes=3, gpus=0, extra=PATIENT) as made:
         made.slurm.stop_controller()  # from now on it has noted its nodes, however early it is killed
         made.slurm.start_controller()
         yield made
@@ -129,13 +130,12 @@ def test_a_run_that_is_submitted_while_the_controller_is_away_starts_when_it_is_
 def test_a_run_whose_end_the_controller_has_forgotten_frees_its_nodes_and_is_not_run_again(
     lab: ClerkLab,
 ) -> None:
-    state = lab.slurm.machine.state / "slurmctld" / "job_state"
-    run_id = lab.submit(ONCE + "sleep 3\n", nodes=3)
+    state, gate = lab.slurm.machine.state / "slurmctld" / "job_state", lab.slurm.base / "go-on"
+    run_id = lab.submit(f"{ONCE}while [ ! -e {gate} ]; do sleep 0.1; done\n", nodes=3)
     lab.wait_for_event(run_id, "RUNNING")
     job_id = lab.events(run_id)[-1]["detail"]["job_id"]
-    lab.slurm.stop_controller()
-    while_it_runs = state.read_bytes()
-    lab.slurm.start_controller()
+    while_it_runs = saved_anew(lab, state, job_id)
+    gate.touch()
     assert lab.wait_for_end(run_id) == "SUCCEEDED"
     lab.slurm.kill_controller()
     state.write_bytes(while_it_runs)
@@ -144,7 +144,15 @@ def test_a_run_whose_end_the_controller_has_forgotten_frees_its_nodes_and_is_not
     lab.slurm.wait_job(str(job_id), ["CANCELLED"])
     assert lab.wait_for_end(lab.submit("true\n", nodes=3)) == "SUCCEEDED"
     assert lab.get(run_id, "ran.txt") == b"ran\n"
-    assert lab.names(run_id).count("SUCCEEDED") == 1 and lab.names(run_id)[-1] == "SUCCEEDED"
+    assert lab.names(run_id) == ["QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED"]
+
+
+def saved_anew(lab: ClerkLab, state: Path, job_id: int) -> bytes:
+    """Return the state of jobs as the controller next saves it, which it does some seconds after a change."""
+    before = state.stat().st_ino if state.exists() else 0
+    lab.slurm.run("scontrol", "update", f"JobId={job_id}", "AdminComment=changed")
+    wait_until(lambda: state.exists() and state.stat().st_ino != before, "the state to be saved")
+    return state.read_bytes()
 
 
 def test_a_run_whose_node_dies_goes_on_elsewhere_from_what_it_had_sent(lab: ClerkLab) -> None:
@@ -154,6 +162,7 @@ def test_a_run_whose_node_dies_goes_on_elsewhere_from_what_it_had_sent(lab: Cler
     )
     run_id = lab.submit(script, nodes=2)
     lab.wait_for(run_id, lambda names: lab.get(run_id, "node-1/state.txt") is not None)
+    lab.slurm.reconfigure(HASTY)
     placed = lab.events(run_id)[-2]["detail"]["nodes"]
     lab.slurm.kill_node(placed[1]["node"])
     begin = time.monotonic()
