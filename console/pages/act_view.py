@@ -9,9 +9,11 @@ from console.acts.watch import ActStatus, Place, Step
 from console.estate import Standing
 from console.web.visit import Visit
 from console.words.reader import Reader
+from console.words.said import problems, said
 from fleet.policy import EVERY_TEAM
 from fleet.run_store import team_of
 from stacks import naming
+from stacks.problems import Problem
 from templates.console.act import ActView, Part
 from templates.console.home import Tone
 from templates.console.parts import Link
@@ -61,8 +63,8 @@ def title(reader: Reader, found: ActStatus) -> str:
 def view(reader: Reader, found: ActStatus, steps: Sequence[Step], *, may: bool, form_token: str) -> ActView:
     """Return the act as its page shows it; `may` is whether the reader may stop it and do it again."""
     over, path = not found.under_way, f"/acts/{found.id}"
-    problems = [Said(what=each["what"], do=each["do"]) for each in found.said.get("problems", ())]
-    message = found.said.get("message", "")
+    refused = problems(reader, (Problem(**each) for each in found.said.get("problems", ())))
+    message = said(reader, found.said.get("message", ""))
     name, sentence = _state(reader, found)
     return ActView(
         state=name,
@@ -71,7 +73,7 @@ def view(reader: Reader, found: ActStatus, steps: Sequence[Step], *, may: bool, 
         began=reader.moment(found.created_at),
         ended=reader.moment(found.ended_at) if found.ended_at else None,
         parts=tuple(_parts(reader, found, steps)),
-        said=(*problems, *([Said(what=message, do="")] if message else [])),
+        said=(*refused, *([Said(what=message.text, do="", language=message.language)] if message.text else [])),
         links=tuple(_links(reader, found)),
         lines=tuple(step.event.text for step in reversed(steps[-_LINES:])),
         stop_path=f"{path}/stop" if may and not over else "",

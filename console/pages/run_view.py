@@ -9,11 +9,13 @@ from typing import Any
 from console.pages.home import run_line
 from console.words.codes import state_name
 from console.words.reader import Reader
+from console.words.said import said
 from fleet.clock import seconds_between, seconds_since
 from fleet.run_numbers import is_number
 from fleet.runs import RunStatus
 from fleet.tail import EventSeen
 from templates.console.home import Figure
+from templates.console.phrase import Phrase
 from templates.console.run import Column, EventLine, RunReceipt, RunState, StepTable
 
 MOST_ROWS = 400
@@ -31,7 +33,8 @@ def state(reader: Reader, run: RunStatus) -> RunState:
         since = _("for {span}").format(span=reader.span(max(0.0, seconds_since(run.submitted))))
     else:
         since = _("before it began")
-    return RunState(name=line.state, tone=line.tone, since=since, cause=run.cause)
+    cause = said(reader, run.cause) if run.cause else None
+    return RunState(name=line.state, tone=line.tone, since=since, cause=cause)
 
 
 def figures(
@@ -86,10 +89,15 @@ def events(reader: Reader, seen: Sequence[EventSeen]) -> tuple[EventLine, ...]:
         EventLine(
             at=reader.moment(each.time),
             name=state_name(reader, each.event),
-            detail=str(each.detail.get("cause") or each.detail.get("reason") or ""),
+            detail=_detail(reader, each),
         )
         for each in seen
     )
+
+
+def _detail(reader: Reader, event: EventSeen) -> Phrase | None:
+    text = str(event.detail.get("cause") or event.detail.get("reason") or "")
+    return said(reader, text) if text else None
 
 
 def step_table(reader: Reader, steps: Sequence[Mapping[str, Any]]) -> StepTable:

@@ -21,6 +21,7 @@ from console.web.next_page import prove_path, sign_in_path
 from console.web.same_origin import SAFE
 from console.web.visit import Guest, guest_of, see_other
 from console.words.codes import role_name
+from console.words.said import problems
 from fleet.aws import is_cloud_error
 from fleet.errors import ActError
 from fleet.ledger import LedgerError
@@ -110,7 +111,7 @@ def _mistakes(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
     guest = guest_of(request)
     _ = guest.reader.gettext
-    said = tuple(Said(what=each.what, do=each.do) for each in error.problems)
+    said = problems(guest.reader, error.problems)
     return _page(guest, 422, _("This can't be done as it stands"), "", said)
 
 

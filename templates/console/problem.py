@@ -10,10 +10,19 @@ from templates.console.parts import Frame
 
 @dataclass(frozen=True, kw_only=True)
 class Said:
-    """What the product says of it, in its own words, which are English."""
+    """What the product says of it, in its own words."""
 
     what: str
     do: str
+    language: str = "en"
+    """Of `what`: "" for the page's own."""
+    do_language: str | None = None
+    """Of `do`; None for that of `what`."""
+
+    @property
+    def do_in(self) -> str:
+        """The language of `do`, "" for the page's own."""
+        return self.language if self.do_language is None else self.do_language
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from templates.console.home import Figure, Tone
 from templates.console.parts import Frame, Link, Moment
+from templates.console.phrase import Phrase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,8 @@ class RunState:
     tone: Tone
     since: str
     """How long it has been so, or how long it took, in words."""
-    cause: str
-    """Why it ended or what it waits for, as the product says it in English; "" for nothing to say."""
+    cause: Phrase | None
+    """Why it ended or what it waits for; None for nothing to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class EventLine:
 
     at: Moment
     name: str
-    detail: str
-    """In the product's own words, which are English."""
+    detail: Phrase | None
+    """What the product says of it, None for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,55 @@
+"""What the forms of recipes say (fleet/recipe_wants.py), to be read in other languages."""
+
+from __future__ import annotations
+
+N_ = str
+"""Marks a text for the catalogues; what it is in a language is looked up when it is read."""
+
+FORM_WORDS: tuple[str, ...] = (
+    N_("Sort pictures"),
+    N_("Tell which of several classes a picture shows, from a folder of pictures for each class."),
+    N_("How often to look at every picture"),
+    N_("How often to look at every row"),
+    N_("How often to look at every text"),
+    N_("More learns more, until it learns the data by heart. Time and cost grow with it."),
+    N_("times"),
+    N_("How large to look at pictures"),
+    N_("Small things need large pictures. Twice the side takes four times as long."),
+    N_("pixels"),
+    N_("How large the network is"),
+    N_("A larger one tells finer differences apart where there are many pictures, and takes longer."),
+    N_("small"),
+    N_("medium"),
+    N_("large"),
+    N_("Predict a column"),
+    N_("Tell one column of a table from the others: a class, such as yes or no, or a number."),
+    N_("Which column to predict"),
+    N_("Where it is empty the row counts as broken; more than one in a hundred are too many."),
+    N_("Where it is empty the text counts as broken; more than one in a hundred are too many."),
+    N_("Columns to leave out"),
+    N_("Numbers of customers and the like, and whatever is only known once the answer is."),
+    N_("Classify text"),
+    N_("Tell which of several classes a text belongs to, from a table of texts with their classes."),
+    N_("Which column has the text"),
+    N_("What is longer than 256 tokens, about 200 words, is cut there."),
+    N_("Which column has the class"),
+    N_("Whether the order of words decides"),
+    N_("Where it does not, looking at words and pairs of words is quicker and often better."),
+    N_("words and pairs of words are enough"),
+    N_("the order decides"),
+    N_("Continue text"),
+    N_("Write on from a beginning, in the manner of the texts that it was shown."),
+    N_("Only where the texts are in a table; files of text have no columns."),
+    N_("How large the model is"),
+    N_("A larger one writes better where there is much text, and needs GPUs to learn in hours."),
+    N_("parameters"),
+    N_("1 million"),
+    N_("10 million"),
+    N_("50 million"),
+    N_("124 million"),
+    N_("pictures"),
+    N_("rows"),
+    N_("texts"),
+    N_("tokens"),
+)
+"""Each of their titles, explanations and choices that has a word in it."""
