@@ -6,7 +6,7 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fleet.cloud import Cloud
+from fleet.cloud import FULL_URI, Cloud
 from stacks.problems import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _MAKING = threading.Lock()
 def _session(cloud_name: str, variables: tuple[tuple[str, str], ...], region: str) -> boto3.Session:
     import boto3  # 0.3 s: paid by the commands that talk to the cloud, not by `--help`
     import botocore.session
+    from botocore.credentials import ContainerProvider
 
     values = dict(variables)
     core = botocore.session.get_session()
@@ -30,8 +31,12 @@ def _session(cloud_name: str, variables: tuple[tuple[str, str], ...], region: st
         "credentials_file": "AWS_SHARED_CREDENTIALS_FILE",
     }
     for name, variable in names.items():
-        if variable in values:
+        if values.get(variable):
             core.set_config_variable(name, values[variable])
+    if FULL_URI in values:  # keys that are renewed: whatever else the user has for them counts no more
+        core.set_config_variable("profile", "default")
+        lent = ContainerProvider(environ={name: value for name, value in values.items() if value})
+        core.get_component("credential_provider").providers.insert(0, lent)
     return boto3.Session(
         botocore_session=core,
         aws_access_key_id=values.get("AWS_ACCESS_KEY_ID"),

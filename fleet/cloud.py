@@ -15,13 +15,18 @@ AWS = "aws"
 """The name of the cloud that needs no file: AWS with the caller's own credential chain."""
 
 
+FULL_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+"""The variable that names where keys are had that are renewed (fleet/lent_credentials.py)."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A cloud by name, and the environment variables that lead boto3 and Terraform to it."""
 
     name: str
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Added to the process environment: AWS_ENDPOINT_URL, keys and so on. Empty for AWS itself."""
+    """Added to the process environment: AWS_ENDPOINT_URL, keys and so on; one of "" is taken out of it. Empty
+    for AWS itself."""
 
     @property
     def endpoint(self) -> str | None:
@@ -30,7 +35,11 @@ class Cloud:
 
     def process_environment(self) -> dict[str, str]:
         """Return this process's environment with the cloud's variables over it, for a child process."""
-        return {**os.environ, **self.variables}
+        return {
+            name: value
+            for name, value in {**os.environ, **self.variables}.items()
+            if value or name not in self.variables
+        }
 
     def __str__(self) -> str:
         return f"{self.name} ({self.endpoint})" if self.endpoint else self.name

@@ -11,10 +11,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fleet import aws
 from fleet.cloud import Cloud
 from fleet.errors import ActError
+from fleet.lent_credentials import Keys, lend
 from fleet.policy import Verb
 from fleet.session import Session
 from stacks import naming
@@ -39,6 +41,8 @@ ROLE_OF: Mapping[Verb, str] = {
 _ARN = re.compile(r"arn:([a-z-]+):(?:sts|iam)::([0-9]{12}):.*")
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.@-]")
 _READABLE, _DIGITS = 40, 10
+_SECONDS = 3600
+"""How long a session may last whose role was taken on from another role (IAM user guide, "Role chaining")."""
 
 
 def source_identity(who: Mapping[str, str]) -> str:
@@ -54,29 +58,38 @@ def source_identity(who: Mapping[str, str]) -> str:
 def as_person(session: Session, verb: Verb) -> Session:
     """Return the session in the name of who asked (`session.asked_by`), with the rights of the act.
 
-    It lasts an hour, IAM's limit for a role taken on from another one. The same session is returned
-    where nobody asked through the console, or the account trusts nobody with roles of people. Raises ActError
-    where the cloud does not let the console take on the role.
+    The session of a role taken on from another lasts an hour, IAM's limit, so it is taken on again as
+    long as this process lives: for our own calls, and what is started with the cloud's variables. The same
+    session is returned where nobody asked through the console, or the account trusts nobody with roles of
+    people. Raises ActError where the cloud does not let the console take on the role.
     """
     who = session.asked_by
     if who is None or not session.account.people.trusted:
         return session
     identity, role = source_identity(who), _role_arn(session, ROLE_OF[verb])
     sts = aws.client(session.cloud, "sts", session.account.region)
+    variables = {**session.cloud.variables, **lend(lambda: _take_on(sts, identity, role))}
+    return replace(session, cloud=Cloud(session.cloud.name, variables))
+
+
+def _take_on(sts: Any, identity: str, role: str) -> Keys:
+    """Take the role on in the person's name; raises ActError where the cloud does not let us."""
     try:
-        keys = sts.assume_role(RoleArn=role, RoleSessionName=identity, SourceIdentity=identity)["Credentials"]
+        answer = sts.assume_role(
+            RoleArn=role, RoleSessionName=identity, SourceIdentity=identity, DurationSeconds=_SECONDS
+        )
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
         why = f"the cloud does not let the console act for {identity} as {role} ({error})"
         raise ActError(why) from error
-    variables = {
-        **session.cloud.variables,
-        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": keys["SessionToken"],
-    }
-    return replace(session, cloud=Cloud(session.cloud.name, variables))
+    keys = answer["Credentials"]
+    return Keys(
+        access_key_id=keys["AccessKeyId"],
+        secret_access_key=keys["SecretAccessKey"],
+        session_token=keys["SessionToken"],
+        expires=keys["Expiration"],
+    )
 
 
 def _role_arn(session: Session, kind: str) -> str:
