@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from console.words import said
 from console.words.reader import Reader
 from fleet.data_check import DataReport
 from fleet.data_preview import Preview
+from stacks.problems import Problem
 from templates.console.data_preview import DataPreview, PreviewPicture, PreviewText
 from templates.console.home import Figure, Tone
 from templates.console.problem import Said
@@ -20,13 +22,17 @@ from templates.console.upload import BrokenLine
 MOST_BROKEN, MOST_CLASSES, MOST_COLUMNS = 50, 100, 30
 """Broken things, classes and columns that a page shows."""
 _BROKEN_OFF = "broken off"
+_TOO_MANY = re.compile(r"(\d+) of (\d+) \w+ are broken \(")
+"""How the trainer begins to say so (trainer/data/quarantine.py)."""
 
 
 def size(reader: Reader, count: float) -> str:
     """Return bytes in words."""
     if count < 1e6:
         return f"{reader.number(count / 1e3, 1)} kB"
-    return f"{reader.number(count / 1e6, 1)} MB" if count < 1e9 else f"{reader.number(count / 1e9, 2)} GB"
+    return (
+        f"{reader.number(count / 1e6, 1)} MB" if count < 2**30 else f"{reader.number(count / 2**30, 1)} GiB"
+    )
 
 
 def kind_name(reader: Reader, kind: str) -> str:
@@ -86,8 +92,19 @@ def _items(reader: Reader, found: Findings) -> str:
 
 
 def problems(reader: Reader, findings: Findings | None) -> tuple[Said, ...]:
-    """Return why it can't be used."""
-    return said.problems(reader, findings.report.problems) if findings else ()
+    """Return why it can't be used; where too much is broken, without what is named below."""
+    found = findings.report.problems if findings else ()
+    return tuple(each for problem in found for each in _problem(reader, problem))
+
+
+def _problem(reader: Reader, problem: Problem) -> tuple[Said, ...]:
+    _ = reader.gettext
+    told = _TOO_MANY.match(problem.what)
+    if told is None:
+        return said.problems(reader, [problem])
+    bad, whole = reader.number(int(told[1])), reader.number(int(told[2]))
+    what = _("{bad} of {all} are broken. At most one in a hundred may be.").format(bad=bad, all=whole)
+    return (Said(what=what, do=_("Mend what is named below, or leave it out."), language=""),)
 
 
 def broken(reader: Reader, report: DataReport) -> tuple[BrokenLine, ...]:

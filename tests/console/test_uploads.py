@@ -17,22 +17,31 @@ import pytest
 from console.acts.spec import Check
 from console.acts.watch import Place
 from console.chores import do_chores
+from console.pages import upload_view
 from console.people import accounts
 from console.people.accounts import Person
 from console.services import open_services
 from console.store import upload_rows, waiting
 from console.uploads import keeper
 from console.uploads.check import check_upload, folder_of
-from console.uploads.findings import read_findings
+from console.uploads.findings import Findings, read_findings
 from console.uploads.limits import UploadLimits
 from console.uploads.manifest import BroughtFile, Kind, make_manifest
 from console.uploads.ready import ready, ready_ones
 from console.uploads.spool import OffsetError
+from console.words.data_words import DATA_WORDS
+from console.words.languages import KOREAN
+from console.words.reader import Reader
+from console.words.said import said
+from fleet.data_check import DataReport
 from fleet.data_preview import Preview
 from fleet.project import Project
+from stacks.problems import Problem
 from tests.console.acting import going_on, worker_of
 from tests.console.conftest import _nothing
 from tests.console.lab import ConsoleLab, Visitor, serving
+from tests.console.messages import ROOT
+from tests.console.test_said import blank, texts_of
 from tests.console.uploading import begin, by_form, checked, done, put, send, standing, wish
 from tests.sandbox_helpers import wait_for
 from tests.test_data_own import album, people
@@ -294,3 +303,22 @@ def test_one_check_of_a_person_at_a_time_and_nothing_is_deleted_under_it(bringin
         assert 'hx-trigger="every 2s"' in visitor.get(f"/uploads/{first}").text
         assert visitor.post(f"/uploads/{first}/delete", {}, page="/me").status_code == 409
     assert "not checked" in visitor.get(f"/uploads/{first}").text
+
+
+def test_what_is_said_of_people_s_data_is_korean(tmp_path: Path) -> None:
+    told = {
+        text
+        for room in ("trainer/data", "fleet", "console/uploads")
+        for file in (ROOT / room).rglob("*.py")
+        for text in texts_of(file)
+    }
+    assert [each for each in DATA_WORDS if blank(each) not in told] == []
+    seoul = Reader(KOREAN, "Asia/Seoul")
+    assert said(seoul, "cannot be decoded: image file is truncated").language == ""
+    told_many = check(tmp_path, "pictures", pets(tmp_path, 12) | {"pets/cat/broken.png": b""})
+    assert isinstance(told_many, str)
+    report = DataReport(
+        kind="pictures", files=13, bytes=1, problems=(Problem(what=told_many.partition("\n")[0], do=""),)
+    )
+    shown = upload_view.problems(seoul, Findings(report, None))[0]
+    assert shown.what.startswith("13개 중 1개가 손상되었습니다") and "max_bad_share" not in shown.what
