@@ -15,6 +15,7 @@ from console.web import answers
 from console.web.form_token import checked_form
 from console.web.headers import Headers
 from console.web.peer import Peer
+from console.web.plain_text import checked_text
 from console.web.same_origin import SameOrigin
 from console.web.troubles import Troubles
 
@@ -37,7 +38,7 @@ def create_app(services: Services) -> FastAPI:
         openapi_url=None,  # pages for people: no schema, and none of the pages that would load scripts for it
         redirect_slashes=False,
         lifespan=lifespan,
-        dependencies=[Depends(checked_form)],
+        dependencies=[Depends(checked_text), Depends(checked_form)],
         middleware=[
             Middleware(Peer, proxies=settings.proxies),
             Middleware(Headers, secure=settings.secure),

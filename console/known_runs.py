@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from console.remembered import Remembered
 from fleet.aws import is_cloud_error
@@ -19,6 +21,8 @@ from stacks.problems import UserError
 
 _SECONDS = 3.0
 """How old what is known of an environment's runs may be while somebody looks."""
+_PATIENCE_SECONDS, _OLD_SECONDS = 0.1, 60.0
+"""How long somebody waits for a look that is due, and from which age on they wait to its end."""
 _SETTLE_SECONDS = 30.0
 """How often ended runs are put on record, and lost ones ended."""
 _AT_A_TIME = 200
@@ -35,6 +39,8 @@ class EnvironmentRuns:
     _beside: Remembered[None] = field(init=False)
     _settled: Remembered[None] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looker: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "runs"))
+    _look: Future[None] | None = None
     _at: float = float("-inf")
     _first: bool = True
 
@@ -48,13 +54,28 @@ class EnvironmentRuns:
         return open_runs(self.session)
 
     def current(self) -> RunIndex:
-        """Return the index, which knows the newest runs and those under way as they were a moment ago."""
+        """Return the index, which knows the newest runs and those under way as they were a moment ago.
+
+        A look that takes longer than a moment goes on beside, and shows in the next page.
+        """
         with self._lock:
-            if time.monotonic() - self._at > _SECONDS:
-                self.index.refresh()
-                self._at = time.monotonic()
+            age = time.monotonic() - self._at
+            if age > _SECONDS and self._look is None:
+                self._look = self._looker.submit(self._refresh)
+            look = self._look
+        if look is not None:
+            with suppress(TimeoutError):
+                look.result(None if age > _OLD_SECONDS else _PATIENCE_SECONDS)
         self._beside.get()
         return self.index
+
+    def _refresh(self) -> None:
+        try:
+            self.index.refresh()
+            self._at = time.monotonic()
+        finally:
+            with self._lock:
+                self._look = None
 
     def _look_beside(self) -> None:
         """Look at what nobody waits for: older runs, resumed ones, ended ones that are not on record."""

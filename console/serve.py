@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import uvicorn
 
 from console.app import create_app
 from console.examination import examine as examine  # what starts a console sees this module alone
+from console.logs import logging_to
 from console.people import accounts, tokens
 from console.services import Services, open_services
 from console.settings import Settings
@@ -19,10 +21,11 @@ _GRACE_SECONDS = 5
 
 def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     """Serve until interrupted; `tell` hears where it is, and of the first account's token."""
-    services = open_services(settings)
-    for line in greeting(services):
-        tell(line)
-    make_server(services).run()
+    with logging_to(sys.stderr):
+        services = open_services(settings)
+        for line in greeting(services):
+            tell(line)
+        make_server(services).run()
 
 
 def greeting(services: Services) -> list[str]:
@@ -46,6 +49,7 @@ def make_server(services: Services) -> uvicorn.Server:
         port=settings.port,
         # Paths hold names of what teams do, and what is done is in the ledger: no second log of it.
         access_log=False,
+        log_config=None,  # whoever runs it says where to, and in which form: console/logs.py
         log_level="warning",
         server_header=False,
         proxy_headers=False,

@@ -54,8 +54,7 @@ def _seen(visit: AnyVisit, act_id: str) -> SeenAct:
     if status is None:
         raise NotThereError
     standing = visit.environment(status.act.environment)
-    if not act_view.sees(visit, standing, status):
-        raise NotThereError
+    visit.require("run.see", act_view.teams_of(standing, status))
     return SeenAct(visit, place, standing, status)
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from console.pages.home import run_line
 from console.pages.run_view import metric_name
-from console.pages.seen import run_path, seen_run
+from console.pages.seen import run_path, seen_run, seen_runs
 from console.web import assets
 from console.web.mistakes import RefusedError
 from console.web.visit import AnyVisit
@@ -26,6 +26,7 @@ def show(
 ) -> Response:
     """Show runs that this person may see beside each other."""
     _, chosen = visit.reader.gettext, tuple(dict.fromkeys(run or ()))
+    seen_runs(visit, name)  # whose it is goes before what is wrong with the choice
     if not FEWEST <= len(chosen) <= MOST:
         text = _("Choose {fewest} to {most} runs to compare; {count} were chosen.")
         raise RefusedError(text.format(fewest=FEWEST, most=MOST, count=len(chosen)))

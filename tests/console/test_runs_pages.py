@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import pytest
@@ -30,7 +31,8 @@ def viewer(studio: Studio) -> Visitor:
 @pytest.fixture(scope="module")
 def trained(studio: Studio) -> str:
     """A run that has logged steps and a receipt, as its directory tells."""
-    store, run_id = studio.environment.store, "20260101-000000-mmmmm"
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=20)
+    store, run_id = studio.environment.store, f"{yesterday:%Y%m%d-%H%M%S}-mmmmm"
     make(store, run_id, *ENDED, actor=KIM, price_usd_per_hour=2.0, instance_type="g5.xlarge")
     lines = [
         {
