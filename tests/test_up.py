@@ -1,9 +1,16 @@
-"""The round trip through the commands: plan, up, an empty plan, down, a leftover, a receipt."""
+"""The round trip through the commands: plan, up, an empty plan, down, a leftover, a receipt.
+
+The environment is built by two `up`s, the first of which finds no capacity for its second node: it says so,
+keeps what it got, and the next one goes on from there.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +28,70 @@ from tests.spec_files import ACCOUNT, LONG_LEASES, environment_text, write_folde
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
 REGION = "us-east-1"
+GROUP = "trip-gpu"
+NO_CAPACITY = "We currently do not have sufficient g5.xlarge capacity."
 
 
-@pytest.fixture
-def project(sandbox: Cloud, sandbox_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@dataclass(frozen=True)
+class Trip:
+    """What the commands that built the environment said, and which nodes there were after each."""
+
+    planned: Any
+    codes: tuple[int, int]
+    """Exit codes of the two `up`s."""
+    ups: tuple[Any, Any]
+    groups: tuple[tuple[str, set[str]], ...]
+    """The ARN of the fleet's group and its instances, after each `up`."""
+
+
+@pytest.fixture(scope="module")
+def project(sandbox: Cloud, sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Stand in a project that declares the environment `trip` in an organization of its own."""
-    text = environment_text("trip").replace("2026-12-31", "2035-12-31").replace("nodes = 2", "nodes = 1", 1)
+    folder = tmp_path_factory.mktemp("trip")
+    text = environment_text("trip").replace("2026-12-31", "2035-12-31")
     write_folder(
-        tmp_path,
+        folder,
         ACCOUNT.replace("acme-ai", "trip-tests") + LONG_LEASES,
         trip=text + '[artifacts]\non_teardown = "delete"\n',
         neighbour=environment_text("neighbour", "10.99.0.0/16").replace("2026-12-31", "2035-12-31"),
     )
-    monkeypatch.setenv("FLEETFORM_HOME", str(sandbox_home))
-    monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLEETFORM_HOME", str(sandbox_home))
+        patch.delenv("TF_CLI_CONFIG_FILE", raising=False)
+        patch.chdir(folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def trip(project: Path, sandbox: Cloud) -> Trip:
+    """Plan the environment and build it: with no capacity for its second node, and again with some."""
+    code, planned = told("plan", "trip", "--detailed-exitcode")
+    assert code == 2
+    rule = {"service": "ec2", "action": "RunInstances", "resource": GROUP, "skip": 1}
+    shortage = {"code": "InsufficientInstanceCapacity", "message": NO_CAPACITY}
+    admin(sandbox, "POST", "faults", {**rule, **shortage})
+    try:
+        first = told("up", "trip", "--yes", "--wait", "8")
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    got = members(sandbox)
+    second = told("up", "trip", "--yes", "--wait", "60")
+    codes, ups = (first[0], second[0]), (first[1], second[1])
+    return Trip(planned, codes, ups, (got, members(sandbox)))
+
+
+def told(*words: str) -> tuple[int, Any]:
+    """Run a command; return its exit code and the JSON that it printed."""
+    with redirect_stdout(io.StringIO()) as printed:
+        code = main([*words, "--json"])
+    return code, json.loads(printed.getvalue())
+
+
+def members(cloud: Cloud) -> tuple[str, set[str]]:
+    """Return the ARN of the fleet's group and its instances."""
+    scaling = client(cloud, "autoscaling", REGION)
+    (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])["AutoScalingGroups"]
+    return group["AutoScalingGroupARN"], {each["InstanceId"] for each in group["Instances"]}
 
 
 def answer(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -88,24 +143,34 @@ def test_without_a_terminal_nothing_is_built_or_torn_down_unasked(
         assert f"say that it may act: `fleetform {verb} ... --yes`" in capsys.readouterr().err
 
 
-def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 2
-    plan = answer(capsys)
+def test_a_second_up_keeps_the_nodes_that_the_first_one_got(trip: Trip) -> None:
+    assert trip.codes == (1, 0)
+    first, second = (each["readiness"] for each in trip.ups)
+    assert (first["wanted"], first["running"]) == (3, 2)
+    (shortage,) = first["shortages"]
+    assert (shortage["group"], shortage["lacks"]) == (GROUP, 1) and NO_CAPACITY in shortage["why"]
+    assert second == {"wanted": 3, "running": 3, "online": 3, "shortages": []}
+    (arn, got), (again, both) = trip.groups
+    assert len(got) == 1
+    assert again == arn and got < both, "the group was not replaced, nor the node that it had"
+
+
+def test_the_round_trip(
+    project: Path, trip: Trip, sandbox: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, (up, _) = trip.planned, trip.ups
     plans = {each["stack"]: each for each in plan["stacks"]}
     assert all(each["provisional"] and each["changes"]["add"] for each in plans.values())
     assert not any("terraform_data" in each["address"] for each in plans["trip-fleet"]["resources"])
     words = {each["address"]: each["words"] for each in plans["trip-fleet"]["resources"]}
-    assert words["aws_autoscaling_group.gpu"] == "make a fleet `gpu` of 1 to 4 g5.xlarge nodes"
+    assert words["aws_autoscaling_group.gpu"] == "make a fleet `gpu` of 2 to 4 g5.xlarge nodes"
     assert plan["price"]["usd_per_hour_running"] > 1 > plan["price"]["usd_per_hour_idle"] > 0
     assert (plan["price"]["not_priced"], plan["price_now"]["items"], plan["settings"]) == ([], [], [])
 
-    assert main(["up", "trip", "--yes", "--json"]) == 0
-    up = answer(capsys)
     assert [each["stack"] for each in up["stacks"]] == ["account", "trip-base", "trip-fleet"]
     for each in up["stacks"][1:]:
         assert each["changes"]["add"] == each["resources"] == plans[each["stack"]]["changes"]["add"]
     neighbours_states(sandbox)
-    assert up["readiness"] == {"wanted": 2, "running": 2, "online": 2, "shortages": []}
 
     mark(sandbox, "plan")
     assert main(["plan", "trip", "--detailed-exitcode", "--json"]) == 0
@@ -119,22 +184,22 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert plan["empty"] and not any(each["provisional"] for each in plan["stacks"])
     assert plan["price_now"]["usd_per_hour_running"] == plan["price"]["usd_per_hour_running"]
 
-    # The file now asks for no node, while a run is on the one there is.
+    # The file now asks for no node, while a run is on the two there are.
     file = project / "environments" / "trip.toml"
     before = file.read_text()
-    file.write_text(before.replace("nodes = 1", "nodes = 0"))
+    file.write_text(before.replace("nodes = 2", "nodes = 0", 1))
     hold_the_nodes_by_a_run(sandbox)
     assert main(["up", "trip", "--yes"]) == 2
-    assert "1 node of the 1 of the fleet gpu would be ended" in capsys.readouterr().err
+    assert "2 nodes of the 2 of the fleet gpu would be ended" in capsys.readouterr().err
     assert main(["plan", "trip", "--json"]) == 0
     plan = answer(capsys)
     assert [(each["path"], each["old"], each["new"]) for each in plan["settings"]] == [
-        ("fleets.gpu.nodes", 1, 0)
+        ("fleets.gpu.nodes", 2, 0)
     ]
     (effect,) = plan["fleets"]
-    assert (effect["ends"], effect["runs"]) == (1, ["r-1"])
+    assert (effect["ends"], effect["runs"]) == (2, ["r-1"])
     (group,) = (each for each in plan["stacks"][2]["resources"] if each["room"] == "machines")
-    assert {"path": "desired_capacity", "old": "1", "new": "0", "replaces": False} in group["attributes"]
+    assert {"path": "desired_capacity", "old": "2", "new": "0", "replaces": False} in group["attributes"]
     mark(sandbox, "up")
     assert main(["up", "trip", "--yes", "--anyway", "the quota is gone", "--wait", "0"]) == 0
     assert [each for each in calls_since(sandbox, "up") if "neighbour" in each] == []
@@ -157,7 +222,7 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
     assert (drift["worst"], opened["address"]) == ("critical", "aws_security_group.nodes")
     assert "tcp 22 with 0.0.0.0/0" in opened["what"] and "by hand" in opened["repair"]
     assert "aws_autoscaling_group.gpu" in {each["address"] for each in drift["pending"]}, (
-        "the file again says 1"
+        "the file again says 2"
     )
 
     tags = [{"Key": naming.TAG_ENVIRONMENT, "Value": "trip"}]
@@ -181,8 +246,7 @@ def test_the_round_trip(project: Path, sandbox: Cloud, capsys: pytest.CaptureFix
 
     events = [(each["event"], each["outcome"]) for each in open_session("trip").ledger.entries()]
     assert events == [
-        ("environment.up", "started"),
-        ("environment.up", "succeeded"),
+        *[("environment.up", "started"), ("environment.up", "succeeded")] * 2,
         ("environment.up", "refused"),
         ("environment.up", "started"),
         ("environment.up", "succeeded"),
