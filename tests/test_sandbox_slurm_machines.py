@@ -44,9 +44,11 @@ RestartSec=0.05
 [Install]
 WantedBy=multi-user.target
 """
-SERVE = """#!/bin/sh
+OURS = os.getpid()
+"""Part of a second by which programs of this test are told from those of another that runs beside it."""
+SERVE = f"""#!/bin/sh
 echo "$GREETING $1 $(cat "$FLEETFORM_ROOT/made")" >>"$FLEETFORM_ROOT/served"
-exec sleep 644
+exec sleep 644.{OURS}
 """
 ASK = """
 import os, urllib.request
@@ -205,7 +207,7 @@ def test_a_service_is_started_again_and_ends_when_it_is_stopped(
     ec2.start_instances(InstanceIds=[pair[0]])
     wait_for(lambda: served.read_text() == "hello one made\n" * 3)
     says(cloud, pair[0], "systemctl stop serve; ! systemctl is-active serve")
-    assert "sleep 644" not in says(cloud, pair[0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert f"sleep 644.{OURS}" not in says(cloud, pair[0], "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     missing = run_script(cloud, pair[0], "systemctl start nothing")
     assert "nothing.service not found" in missing["StandardErrorContent"]
 
@@ -235,11 +237,11 @@ def test_a_machine_that_loses_its_power_is_gone_with_everything_that_it_ran(
 ) -> None:
     api(cloud, "ec2").create_tags(Resources=[pair[0]], Tags=[{"Key": "fleetform:node", "Value": "gpu-1"}])
     # What Slurm starts has no mark: it is a child of what has one, or in the machine's namespace.
-    says(cloud, pair[0], "setsid sh -c 'env -i sleep 622; true' >/dev/null 2>&1 &")
+    says(cloud, pair[0], f"setsid sh -c 'env -i sleep 622.{OURS}; true' >/dev/null 2>&1 &")
     wait_for(lambda: sleepers("622"))
     assert daemon.kill(home, "gpu-1", "layouts") == pair[0]
     assert marked(NODE_VARIABLE, pair[0]) == []
-    wait_for(lambda: not sleepers("622"), 5)
+    wait_for(lambda: not sleepers("622"))
     answer = api(cloud, "ec2").describe_instances(InstanceIds=[pair[0]])
     assert answer["Reservations"][0]["Instances"][0]["State"]["Name"] == "terminated"
     assert says(cloud, pair[1], "echo here") == "here\n"
@@ -248,8 +250,8 @@ def test_a_machine_that_loses_its_power_is_gone_with_everything_that_it_ran(
 
 
 def sleepers(seconds: str) -> list[str]:
-    """Return the processes that sleep so long."""
-    found = subprocess.run(["pgrep", "-f", f"^sleep {seconds}$"], capture_output=True, text=True)
+    """Return the processes of this test that sleep so long."""
+    found = subprocess.run(["pgrep", "-f", rf"^sleep {seconds}\.{OURS}$"], capture_output=True, text=True)
     return found.stdout.split()
 
 
@@ -265,15 +267,15 @@ def network_namespaces() -> set[str]:
 @needs_namespaces
 def test_a_kill_of_the_server_leaves_no_process_no_namespace_and_no_socket(tmp_path: Path) -> None:
     cloud = started(tmp_path, "namespaces")
-    run_instances(cloud, user_data="#!/bin/sh\nsetsid env -i sleep 633 &\n", **TAGS)
+    run_instances(cloud, user_data=f"#!/bin/sh\nsetsid env -i sleep 633.{OURS} &\n", **TAGS)
     wait_for(lambda: sleepers("633"))
     run_folder = Path((tmp_path / "sandbox/run-folder").read_text().strip())
     namespace = str(Path(f"/proc/{sleepers('633')[0]}/ns/net").readlink())
     running = daemon.status(tmp_path)
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
-    wait_for(lambda: not sleepers("633") and not marked(SANDBOX_VARIABLE, str(tmp_path / "sandbox")), 10)
-    wait_for(lambda: not run_folder.exists(), 10)
+    wait_for(lambda: not sleepers("633") and not marked(SANDBOX_VARIABLE, str(tmp_path / "sandbox")))
+    wait_for(lambda: not run_folder.exists())
     namespaces = network_namespaces()
     assert namespace not in namespaces
 
