@@ -87,7 +87,10 @@ def _where(reader: Reader, draft: LaunchDraft, place: Place) -> Iterator[str]:
     prices = {"least": reader.usd(least), "most": reader.usd(most), "day": reader.day(spec.lease_ends)}
     if not place.stands:
         yield _("It is built first: a network of its own, a head, its machines and two buckets.")
-    yield _("It costs {least} an hour as it stands, {most} with all of its machines.").format(**prices)
+    if prices["least"] == prices["most"]:
+        yield _("It costs {least} an hour.").format(**prices)
+    else:
+        yield _("It costs {least} an hour as it stands, {most} with all of its machines.").format(**prices)
     yield _("It stays after the training, until somebody tears it down or its lease ends: {day}.").format(
         **prices
     )

@@ -29,7 +29,9 @@ def through(seen: Window) -> Page:
     page.locator('a[href$="known=digits"]').click()
     page.wait_for_url("**known=digits")
     expect(page.locator(".pictures img")).to_have_count(12)
-    assert page.evaluate("[...document.querySelectorAll('.pictures img')].every(each => each.naturalWidth)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.pictures img')].every(each => each.complete && each.naturalWidth)"
+    )
     looked_at(page)
     page.locator("form button.main").click()
     page.wait_for_url("**/recipe")
@@ -87,7 +89,7 @@ def test_the_steps_work_without_scripts(studio: Studio, chromium: Browser) -> No
     with window(chromium, studio.lab, scripts=False) as seen:
         seen.sign_in(person.subject)
         page = seen.open("/launch")
-        page.get_by_role("button", name="Train on studio").click()
+        page.get_by_role("button", name="Train here: studio").click()
         page.get_by_role("link", name="Wines").click()
         page.get_by_role("button", name="Learn from this data").click()
         page.get_by_label("How often to look at every row").fill("3")
