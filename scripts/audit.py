@@ -126,10 +126,12 @@ def export(folder: Path, cloud: str | None) -> int:
     """Copy the ledger to a folder with the program that verifies it offline."""
     from fleet.session import open_account
 
-    report = open_account(cloud).ledger.export(folder)
-    code = _show(report, False, say)
+    account = open_account(cloud)
+    with account.recording_refusal("record.export", "ledger"):
+        account.require("record.export")
+    report = account.ledger.export(folder)
     say(f"wrote {folder}; anyone can check it with: python {folder / 'chain.py'} {folder}")
-    return code
+    return _show(report, False, say)
 
 
 @command.command()
