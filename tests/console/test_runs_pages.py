@@ -150,7 +150,7 @@ def test_a_further_team_s_run_is_not_shown_to_the_environment_s_own(
     assert compared.status_code == 404
 
 
-@pytest.mark.parametrize("run_id", ["nothing", "..", "%2e%2e%2fx", "a%0d%0aX:1", "A", "a" * 200, "%00", "é"])
+@pytest.mark.parametrize("run_id", ["nothing", "..x", "%2e%2e%2fx", "a%0d%0aX:1", "A", "a" * 200, "%00", "é"])
 def test_what_is_no_run_s_id_is_not_there(viewer: Visitor, run_id: str) -> None:
     for route in ("", "/events"):
         assert viewer.get(f"{RUNS}/{run_id}{route}").status_code == 404
