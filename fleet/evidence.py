@@ -70,12 +70,19 @@ def write_pack(
         raise UserError.of("the period ends before it begins", "give an earlier begin, or a later end")
     if file.exists():
         raise UserError.of(f"{file} is there already", "name a new file", path="--to")
+    require_export(account)
     about = {"since": since.isoformat(), "until": until.isoformat()} | ({"environment": name} if name else {})
     with account.ledger.act(EVENT, "ledger", **about) as act:
         pack = _write(account, sessions, period, file, name, tell)
         digests = {"pack_sha256": pack.sha256, "sums_sha256": pack.sums_sha256, "head": pack.head}
         act.details |= {**about, **digests, "missing": list(pack.troubles)}
     return pack
+
+
+def require_export(account: AccountSession) -> None:
+    """Raise UserError, on record, where the caller's role does not include to export the record."""
+    with account.recording_refusal(EVENT, "ledger"):
+        account.require("record.export")
 
 
 def _write(

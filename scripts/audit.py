@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scripts.audit_entry import entry
-from scripts.audit_pack import pack
+from scripts.audit_pack import export, pack, show_report
 from scripts.console_io import emit_json, say, table
 from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
-    from fleet.chain import Report
     from fleet.entered import Timeline
     from fleet.ledger import Ledger
     from fleet.trail_digests import TrailReport
@@ -43,6 +42,7 @@ def command() -> None:
 
 
 command.add_command(entry)
+command.add_command(export)
 command.add_command(pack)
 
 
@@ -116,22 +116,7 @@ def verify(head: str | None, folder: Path | None, as_json: bool, cloud: str | No
     if folder and not (folder / "ledger").is_dir():
         raise UserError.of(f"{folder} holds no folder ledger/", "name an export's folder", path="--folder")
     report = verify_folder(folder, head=head) if folder else open_account(cloud).ledger.verify(head)
-    return _show(report, as_json, say)
-
-
-@command.command()
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="A new folder.")
-@cloud_option
-def export(folder: Path, cloud: str | None) -> int:
-    """Copy the ledger to a folder with the program that verifies it offline."""
-    from fleet.session import open_account
-
-    account = open_account(cloud)
-    with account.recording_refusal("record.export", "ledger"):
-        account.require("record.export")
-    report = account.ledger.export(folder)
-    say(f"wrote {folder}; anyone can check it with: python {folder / 'chain.py'} {folder}")
-    return _show(report, False, say)
+    return show_report(report, as_json)
 
 
 @command.command()
@@ -186,20 +171,6 @@ def trail(since: datetime | None, until: datetime | None, as_json: bool, cloud: 
 def _utc(time: datetime | None) -> datetime | None:
     """Return the time in UTC, within the years in which there can be a trail at all."""
     return min(max(time.replace(tzinfo=UTC), _FIRST), _LAST) if time else None
-
-
-def _show(report: Report, as_json: bool, write: Callable[[str], None]) -> int:
-    if as_json:
-        findings = [{"name": each.name, "kind": each.kind, "what": each.what} for each in report.findings]
-        emit_json(
-            {"entries": report.entries, "head": report.head, "intact": report.intact, "findings": findings}
-        )
-    else:
-        for finding in report.findings:
-            write(str(finding))
-        verdict = "intact" if report.intact else f"NOT intact, {len(report.findings)} findings"
-        write(f"{report.entries} entries: {verdict}; head {report.head}")
-    return 0 if report.intact else 1
 
 
 def _lines(timeline: Timeline) -> Iterator[str]:

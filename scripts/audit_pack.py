@@ -1,17 +1,51 @@
-"""`fleetform audit pack`: all that is on record of an environment in a period, as one zip for an auditor."""
+"""`fleetform audit export` and `audit pack`: the ledger to take away, or all on record of a period."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from scripts.console_io import emit_json, say, warn
 from scripts.options import cloud_option, json_option
 
+if TYPE_CHECKING:
+    from fleet.chain import Report
+
 _DAYS = 31
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command()
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@cloud_option
+def export(folder: Path, cloud: str | None) -> int:
+    """Copy the ledger to a folder with the program that verifies it offline."""
+    from fleet.evidence import require_export
+    from fleet.session import open_account
+
+    account = open_account(cloud)
+    require_export(account)
+    code = show_report(account.ledger.export(folder), as_json=False)
+    say(f"wrote {folder}; anyone can check it with: python {folder / 'chain.py'} {folder}")
+    return code
+
+
+def show_report(report: Report, as_json: bool) -> int:
+    """Print what a verification of the ledger found; return 0 where that is nothing, else 1."""
+    if as_json:
+        findings = [{"name": each.name, "kind": each.kind, "what": each.what} for each in report.findings]
+        emit_json(
+            {"entries": report.entries, "head": report.head, "intact": report.intact, "findings": findings}
+        )
+    else:
+        for finding in report.findings:
+            say(str(finding))
+        verdict = "intact" if report.intact else f"NOT intact, {len(report.findings)} findings"
+        say(f"{report.entries} entries: {verdict}; head {report.head}")
+    return 0 if report.intact else 1
 
 
 @click.command()

@@ -222,6 +222,7 @@ COMMANDS: Mapping[str, tuple[list[str], str, Verb]] = {
         "lease.extend",
     ),
     "export": (["audit", "export", "--to", "out"], "record.export", "record.export"),
+    "pack": (["audit", "pack", "--to", "out.zip"], "record.export", "record.export"),
     "selftest": (["selftest", NAME], "environment.selftest", "run.submit"),
 }
 """What is typed, the entry of the ledger that it makes, and the verb of the policy."""

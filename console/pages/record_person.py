@@ -1,4 +1,4 @@
-"""`/record/people/WHO`: what somebody did and what others did to them; one's own page is open to everybody."""
+"""`/record/people/WHO`: what somebody did and what others did to them; one's own is open to everybody."""
 
 from __future__ import annotations
 
