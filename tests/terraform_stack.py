@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fleet.aws import client
 from fleet.cloud import Cloud
 from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent
@@ -58,6 +59,17 @@ def open_test_stack(
     """Return the stack, its progress gathered in `events`."""
     sink = events if events is not None else []
     return Stack(name=name, folder=folder, cloud=cloud, cache=folder / "provider.json", report=sink.append)
+
+
+def remove(cloud: Cloud, name: str) -> None:
+    """Remove what a stack has made, where its end is not what is tested: a destroy takes seconds."""
+    ec2, ssm, s3 = (client(cloud, service, REGION) for service in ("ec2", "ssm", "s3"))
+    ssm.delete_parameter(Name=f"/tests/{name}")
+    if f"tests-{name}" in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
+        s3.delete_bucket(Bucket=f"tests-{name}")
+    tagged = [{"Name": f"tag:{naming.TAG_STACK}", "Values": [name]}]
+    for each in ec2.describe_vpcs(Filters=tagged)["Vpcs"]:
+        ec2.delete_vpc(VpcId=each["VpcId"])
 
 
 def start_apply(folder: Path, name: str, cloud: Cloud) -> subprocess.Popen[str]:

@@ -66,7 +66,16 @@ def left(cloud: Cloud) -> set[str]:
     return {arn.split(":")[5].split("/")[0] for arn in arns} - {"key"}
 
 
-def test_a_stack_is_built_planned_empty_used_and_destroyed(sandbox: Cloud, terraform: Terraform) -> None:
+def test_a_stack_without_capacity_says_why_and_with_it_is_built_planned_empty_used_and_destroyed(
+    sandbox: Cloud, terraform: Terraform
+) -> None:
+    message = "We currently do not have sufficient g5.xlarge capacity."
+    rule = {"service": "ec2", "action": "RunInstances", "code": "InsufficientInstanceCapacity"}
+    admin(sandbox, "POST", "faults", {**rule, "message": message})
+    said = terraform("apply", "-auto-approve", "-parallelism=30", "-json", expect=1)
+    assert message.removesuffix(".") in said
+    admin(sandbox, "DELETE", "faults")
+
     terraform("apply", "-auto-approve", "-parallelism=30")
     assert "No changes" in terraform("plan", "-detailed-exitcode")
     instances = [each["InstanceId"] for each in group(sandbox)["Instances"]]
@@ -86,19 +95,3 @@ def test_a_stack_is_built_planned_empty_used_and_destroyed(sandbox: Cloud, terra
 def _has_node(ssm: Any, instance_id: str) -> bool:
     filters = [{"Key": "InstanceIds", "Values": [instance_id]}]
     return bool(ssm.describe_instance_information(Filters=filters)["InstanceInformationList"])
-
-
-def test_a_zone_without_capacity_ends_the_apply_with_the_reason(sandbox: Cloud, terraform: Terraform) -> None:
-    message = "We currently do not have sufficient g5.xlarge capacity."
-    rule = {
-        "service": "ec2",
-        "action": "RunInstances",
-        "code": "InsufficientInstanceCapacity",
-        "message": message,
-    }
-    admin(sandbox, "POST", "faults", rule)
-    said = terraform("apply", "-auto-approve", "-parallelism=30", "-json", expect=1)
-    assert message.removesuffix(".") in said
-    admin(sandbox, "DELETE", "faults")
-    terraform("destroy", "-auto-approve", "-parallelism=30")
-    assert left(sandbox) == set()

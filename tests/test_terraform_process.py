@@ -24,6 +24,7 @@ from tests.terraform_stack import (
     STATE_BUCKET,
     is_alive,
     open_test_stack,
+    remove,
     slow,
     start_apply,
     terraform_pid,
@@ -98,7 +99,7 @@ def test_terraform_outlives_a_killed_fleetform_and_the_next_command_follows_it(
     assert len(followed) == 1 and f"process {terraform}" in followed[0]
     assert any(each.address == "aws_vpc.slow" and each.kind == "done" for each in events)
     assert len(stack.resources()) == 3
-    stack.destroy()
+    remove(cloud, "follow")
 
 
 def test_after_a_killed_terraform_its_lock_is_broken_and_what_it_made_is_taken_over(
@@ -183,7 +184,7 @@ def test_a_state_that_s3_refuses_is_kept_and_written_by_the_next_command(
     admin(cloud, "DELETE", "faults")
     assert stack.plan().empty, "the state was pushed first, so nothing is made twice"
     assert not (tmp_path / "errored.tfstate").exists()
-    stack.destroy()
+    remove(cloud, "refused")
 
 
 def test_a_lock_taken_after_our_terraform_died_is_not_ours(tmp_path: Path) -> None:
