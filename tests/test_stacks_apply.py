@@ -24,7 +24,9 @@ from tests.two_teams import take_on
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
 NAME = "applied"
+ORGANIZATION = "stacks-apply"
 STACKS = ("account", f"{NAME}-base", f"{NAME}-fleet")
+DESTROY = ("destroy", "-auto-approve", "-parallelism=30")
 BOOT_SECONDS = 60
 FLEETS = """
 [fleets.cheap]
@@ -55,13 +57,13 @@ zone = "us-east-1a"
 
 def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandbox: Cloud) -> None:
     console = make_role(sandbox, "stacks-apply-console", allow(["sts:AssumeRole", "sts:SetSourceIdentity"]))
-    real = declare(tmp_path, sandbox, name=NAME, organization="stacks-apply", trusted=console)
+    real = declare(tmp_path, sandbox, name=NAME, organization=ORGANIZATION, trusted=console)
     reservations = reserve(sandbox)
     declare_fleets(real, **reservations)
     synthesized = real.run(sys.executable, "-m", "stacks.app")
     assert synthesized.returncode == 0, synthesized.stderr
     build(real, STACKS[0])
-    deployer = replace(real, cloud=take_on(assume(sandbox, console), "stacks-apply-fleetform-deployer"))
+    deployer = replace(real, cloud=take_on(assume(sandbox, console), f"{ORGANIZATION}-fleetform-deployer"))
     try:
         for stack in STACKS[1:]:
             build(deployer, stack)
@@ -72,8 +74,9 @@ def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandb
         fleets_are_bought_and_placed_as_declared(sandbox, **reservations)
         outputs_are_published(sandbox)
     finally:
-        destroyed = [deployer.terraform(stack, "destroy", "-auto-approve") for stack in reversed(STACKS[1:])]
-    assert [done.returncode for done in destroyed] == [0, 0], destroyed[-1].stderr
+        destroyed = deployer.terraform(STACKS[2], *DESTROY)
+    assert destroyed.returncode == 0, destroyed.stderr
+    the_key_outlives_a_destroy_that_fails_on_a_bucket_with_runs_in_it(deployer, sandbox)
     lasting_buckets_refuse_to_go(real)
     assert running(sandbox) == []
 
@@ -84,10 +87,32 @@ def build(stacks: RealStacks, stack: str) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def the_key_outlives_a_destroy_that_fails_on_a_bucket_with_runs_in_it(
+    stacks: RealStacks, sandbox: Cloud
+) -> None:
+    """Destroy the base, whose bucket is to be retained: what is in it can still be read afterwards."""
+    s3, kms = (client(sandbox, service, "us-east-1") for service in ("s3", "kms"))
+    bucket = naming.artifact_bucket(ORGANIZATION, NAME, "us-east-1")
+    key = json.loads(stacks.terraform(STACKS[1], "output", "-json").stdout)["kms_key_arn"]["value"]
+    s3.put_object(Bucket=bucket, Key="runs/one/run.json", Body=b"{}")
+    refused = stacks.terraform(STACKS[1], *DESTROY)
+    assert refused.returncode == 1 and "BucketNotEmpty" in refused.stderr, refused.stdout + refused.stderr
+    assert s3.head_object(Bucket=bucket, Key="runs/one/run.json")["SSEKMSKeyId"] == key
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+
+    held = s3.list_object_versions(Bucket=bucket)
+    for each in (*held.get("Versions", ()), *held.get("DeleteMarkers", ())):
+        s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+    done = stacks.terraform(STACKS[1], *DESTROY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+
+
 def declare_fleets(real: RealStacks, **reservations: str) -> None:
-    """Add a fleet for each way of buying one to the environment, over two zones by name."""
+    """Add a fleet for each way of buying one to the environment, over two zones by name; keep its runs."""
     file = real.folder / "environments" / f"{NAME}.toml"
-    text = file.read_text().replace("[network]\n", '[network]\nzone_names = ["us-east-1a", "us-east-1b"]\n')
+    text = file.read_text().replace('on_teardown = "delete"', 'on_teardown = "retain"')
+    text = text.replace("[network]\n", '[network]\nzone_names = ["us-east-1a", "us-east-1b"]\n')
     file.write_text(text + FLEETS.format(**reservations))
 
 
