@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
+from console.chores import chores
 from console.pages.routes import ROUTERS
 from console.services import Services
 from console.web import answers
@@ -28,7 +29,8 @@ def create_app(services: Services) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with chores(services):
+            yield
         services.answerers.close()
         services.database.close()
 

@@ -6,11 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from console.known_runs import KnownRuns
 from console.remembered import Remembered
 from fleet.aws import is_cloud_error
 from fleet.errors import ActError
 from fleet.glance import Glance, glance
 from fleet.project import Project
+from fleet.runs import RunStatus
 from fleet.session import Session, open_session
 from stacks.environment import EnvironmentSpec, environment_files
 from stacks.problems import Problem, UserError
@@ -43,13 +45,18 @@ class Standing:
         """The teams that it is for, the own one first; none of a file that can't be read."""
         return (self.spec.team, *self.spec.further_teams) if self.spec else ()
 
+    def team_of(self, run: RunStatus) -> str:
+        """Return the team whose run it is; runs of the environment's own team need not name it."""
+        assert self.spec is not None, "an environment whose file can't be read shows no runs"
+        return self.spec.team if run.team in ("", self.spec.own_team) else run.team
+
 
 class Estate:
     """All environments of a project, in one cloud."""
 
-    def __init__(self, project: Project, cloud: str | None) -> None:
-        """Look at nothing yet."""
-        self._project, self._cloud = project, cloud
+    def __init__(self, project: Project, cloud: str | None, runs: KnownRuns) -> None:
+        """Look at nothing yet; `runs` is where those of each environment are known."""
+        self._project, self._cloud, self._runs = project, cloud, runs
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}
 
@@ -71,15 +78,15 @@ class Estate:
     def _of(self, name: str) -> Remembered[Standing]:
         with self._lock:
             if name not in self._watched:
-                self._watched[name] = _Watched(self._project, self._cloud, name)
+                self._watched[name] = _Watched(self._project, self._cloud, self._runs, name)
             return self._watched[name].remembered
 
 
 class _Watched:
     """One environment, and the session by which it is looked at."""
 
-    def __init__(self, project: Project, cloud: str | None, name: str) -> None:
-        self._project, self._cloud, self._name = project, cloud, name
+    def __init__(self, project: Project, cloud: str | None, runs: KnownRuns, name: str) -> None:
+        self._project, self._cloud, self._runs, self._name = project, cloud, runs, name
         self._session: Session | None = None
         self.remembered = Remembered(self._look, _SECONDS)
 
@@ -88,7 +95,9 @@ class _Watched:
         session: Session | None = None
         try:
             session = self._open()
-            return Standing(name=self._name, session=session, glance=glance(session))
+            assert session.caller, "the cloud has answered"  # quicker to say no than a listing
+            found = glance(session, self._runs.of(session).current().known())
+            return Standing(name=self._name, session=session, glance=found)
         except UserError as error:
             problems = tuple(error.problems)
             return Standing(name=self._name, session=session, glance=None, problems=problems)

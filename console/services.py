@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from console.closer import Closer
 from console.estate import Estate
 from console.known_runs import KnownRuns
 from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
+from console.records.index import RecordIndex
 from console.settings import Settings
 from console.store.database import Database
 from console.store.upgrade import upgrade
@@ -27,7 +29,11 @@ class Services:
     estate: Estate
     recorder: Recorder
     runs: KnownRuns
+    closer: Closer
+    """What is looked up of an environment for its own page."""
     hub: Hub
+    record: RecordIndex
+    """Finds the entries of the ledger."""
     answerers: Answerers
     """The models that people try."""
     renderers: dict[str, Callable[[Context], str]]
@@ -41,13 +47,16 @@ def open_services(settings: Settings) -> Services:
     database = Database(settings.database_url)
     database.ping()
     upgrade(database)
+    runs = KnownRuns()
     return Services(
         settings=settings,
         database=database,
-        estate=Estate(settings.project, settings.cloud),
+        estate=Estate(settings.project, settings.cloud, runs),
         recorder=Recorder(settings.project, settings.cloud, database),
-        runs=KnownRuns(),
+        runs=runs,
+        closer=Closer(runs),
         hub=Hub(),
+        record=RecordIndex(settings.project, settings.cloud, database),
         answerers=Answerers(),
         provider=Provider(settings.oidc, f"{settings.public_url}/login/oidc/back") if settings.oidc else None,
         renderers={language: page_renderer(translations(language)) for language in LANGUAGES},

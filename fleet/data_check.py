@@ -60,6 +60,8 @@ class DataReport:
     """SHA-256 of the data as it is prepared with these settings; "" where it cannot be."""
     items: Mapping[str, int] = field(default_factory=dict)
     """How many pictures, rows, documents there are to `train` on, and `held_out`."""
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    """The same of a text's tokens, where it is learned from as one text."""
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The same of each class, where there are classes."""
     broken: tuple[Broken, ...] = ()
@@ -99,14 +101,8 @@ def check(
     """
     assert kind in KINDS, "the kinds are those of KINDS"
     limits, settings = limits or DataLimits(), settings or {}
-    files = own_files(folder)
-    size = sum(path.stat().st_size for path in files.values())
-    problems = [*_too_much(len(files), size, limits)]
-    if kind != "pictures":
-        problems += first_of(wrong_texts(files))
-    unread = tuple(f"{each.file} {each.what}: {each.do}" for each in first_of(unread_files(files)))
-    report = DataReport(kind=kind, files=len(files), bytes=size, problems=tuple(problems), warnings=unread)
-    if problems:
+    report = survey(folder, kind, limits)
+    if not report.usable:
         return report
     recipe = _LABELLED if settings.get("label_column") else _RECIPES[kind]
     values = {**_DEFAULTS.get(kind, {}), **settings, "kind": kind, "path": str(data_folder(folder))}
@@ -117,6 +113,17 @@ def check(
     except UserError as error:
         told = {"problems": [problem.what for problem in error.problems]}
     return _report(report, told, folder)
+
+
+def survey(folder: Path, kind: str, limits: DataLimits | None = None) -> DataReport:
+    """Return what can be told of the files from outside: how many, which are too many, or never read."""
+    files = own_files(folder)
+    size = sum(path.stat().st_size for path in files.values())
+    problems = [*too_much(len(files), size, limits or DataLimits())]
+    if kind != "pictures":
+        problems += first_of(wrong_texts(files))
+    unread = tuple(f"{each.file} {each.what}: {each.do}" for each in first_of(unread_files(files)))
+    return DataReport(kind=kind, files=len(files), bytes=size, problems=tuple(problems), warnings=unread)
 
 
 def data_folder(folder: Path) -> Path:
@@ -134,7 +141,7 @@ def _entries(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not is_rubbish(path.name)]
 
 
-def _too_much(files: int, size: int, limits: DataLimits) -> list[Problem]:
+def too_much(files: int, size: int, limits: DataLimits) -> list[Problem]:
     """Return what the data has too much of, or that there is none."""
     problems = []
     if not files:
@@ -160,7 +167,7 @@ def _report(begun: DataReport, told: Mapping[str, Any], folder: Path) -> DataRep
     items: Mapping[str, int] = next(counts, {})
     broken = tuple(Broken(**each) for each in told.get("broken", ()))
     problems = tuple(
-        Problem(what=_without_place(str(each), folder), do="mend that, and bring the data again")
+        Problem(what=without_place(str(each), folder), do="mend that, and bring the data again")
         for each in told.get("problems", ())
     )
     return DataReport(
@@ -170,6 +177,7 @@ def _report(begun: DataReport, told: Mapping[str, Any], folder: Path) -> DataRep
         problems=problems,
         digest=str(told.get("digest", "")),
         items=items,
+        tokens=found.get("tokens", {}),
         classes=found.get("classes", {}),
         broken=broken,
         broken_count=found.get("bad_rows", found.get("bad_files", len(broken))),
@@ -177,7 +185,7 @@ def _report(begun: DataReport, told: Mapping[str, Any], folder: Path) -> DataRep
     )
 
 
-def _without_place(text: str, folder: Path) -> str:
+def without_place(text: str, folder: Path) -> str:
     """Return a sentence of the trainer's without where the files happen to lie on this machine."""
     return text.replace(f"{data_folder(folder)}/", "").replace(str(data_folder(folder)), "the data")
 

@@ -1,25 +1,25 @@
-"""An environment at a glance: what runs, which machines work or idle, what it costs, when it ends."""
+"""An environment at a glance: what stands, which machines work or idle, what it costs, when it ends."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fleet.clock import utc_now
 from fleet.environment import read_outputs
 from fleet.estimate import estimate
 from fleet.plan_report import what_stands
 from fleet.run_store import open_runs
-from fleet.runs import RunStatus, list_runs
+from fleet.runs import RunStatus
 from fleet.session import Session
 from stacks import naming
 from stacks.catalog import InstanceType, load_catalog
 from stacks.problems import UserError
 
-NEWEST = 8
-"""How many runs are looked at."""
+Built = Literal["nothing", "base", "half", "all"]
+"""`base`: network, keys and storage, no machines; `half`: a build or a teardown did not come to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,35 +43,38 @@ class Glance:
 
     time: str
     """When it was looked at, UTC."""
-    stands: bool
-    """Whether its fleet is built."""
+    built: Built
+    """How much of it stands."""
     machines: Machines
     usd_per_hour: float
     """What it costs now, at list price: its machines, and what costs by the hour however little it does."""
-    runs: tuple[RunStatus, ...]
-    """The newest, newest first."""
     lease_ends: datetime.date
     """The last day on which it may stand, as its file says."""
 
+    @property
+    def stands(self) -> bool:
+        """Whether its fleet is built."""
+        return self.built == "all"
 
-def glance(session: Session) -> Glance:
-    """Look at the environment: a handful of calls, which change nothing."""
+
+def glance(session: Session, runs: Iterable[RunStatus]) -> Glance:
+    """Look at the environment: a handful of calls, which change nothing; `runs` are those that are known."""
     assert session.caller, "the cloud has answered"
-    store = open_runs(session)
-    runs = list_runs(store, NEWEST)
-    holders = set(store.claims()) | {
-        str(node["instance_id"]) for run in runs if run.active for node in run.placed
-    }
-    standing = estimate(what_stands(session), session.spec.region)
-    machines = count_machines(_instances(session), holders, load_catalog())
+    machines = count_machines(_instances(session), busy_machines(session, runs), load_catalog())
+    base, fleet = (what_stands(session, (stack,)) for stack in naming.environment_stacks(session.spec.name))
     return Glance(
         time=utc_now(),
-        stands=_has_fleet(session),
+        built="all" if _has_fleet(session) else "half" if fleet else "base" if base else "nothing",
         machines=machines,
-        usd_per_hour=machines.usd_per_hour + standing.usd_per_hour_idle,
-        runs=tuple(runs),
+        usd_per_hour=machines.usd_per_hour + estimate([*base, *fleet], session.spec.region).usd_per_hour_idle,
         lease_ends=session.spec.lease_ends,
     )
+
+
+def busy_machines(session: Session, runs: Iterable[RunStatus]) -> set[str]:
+    """Return the ids of the machines on which a run is, by what nodes say and by where runs were placed."""
+    placed = {str(node["instance_id"]) for run in runs if run.active for node in run.placed}
+    return placed | set(open_runs(session).claims())
 
 
 def count_machines(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,11 +105,11 @@ def declared_resources(session: Session, stack: str) -> list[Resource]:
     return list(resources_of(open_stack(session, stack, quiet).configuration()))
 
 
-def what_stands(session: Session) -> list[Resource]:
-    """Return what the states of the environment's own stacks say exists."""
+def what_stands(session: Session, stacks: Collection[str] = ()) -> list[Resource]:
+    """Return what the states of the environment's own stacks say exists, or those of some of them."""
     return [
         Resource(each["type"], each["name"], instance["attributes"])
-        for stack in naming.environment_stacks(session.spec.name)
+        for stack in stacks or naming.environment_stacks(session.spec.name)
         for each in json.loads(read_state_object(session.cloud, session.account, stack) or "{}").get(
             "resources", ()
         )

@@ -90,8 +90,10 @@ class Preview:
         return {"format": FORMAT, **asdict(self), **sums}
 
 
-def preview(session: Session, *, base: bool) -> Preview:
+def preview(session: Session, *, base: bool, runs: Sequence[RunStatus] | None = None) -> Preview:
     """Look at what `down` would do now; nothing is changed, and nothing put on record.
+
+    `runs` are all of the environment's, where the caller knows them; else they are read.
 
     Raises UserError where `down` would refuse before it looks: nothing was ever built in this cloud, or the
     environment stands in another region.
@@ -102,7 +104,7 @@ def preview(session: Session, *, base: bool) -> Preview:
     with ThreadPoolExecutor(max_workers=1) as pool:
         seen = pool.submit(sweep, session)
         scope, store = find_scope(session, base=base), open_runs(session)
-        against = reasons_against(session, store, scope, _runs_as_found(store))
+        against = reasons_against(session, store, scope, _runs_as_found(store, runs))
         of_runs = listed_run_file_systems(session)
         found = sort_found(seen.result(), scope.left_alone, scope.stays)
     goes = tuple(each for each in found.left if _goes(each, scope) or each.id in of_runs)
@@ -118,6 +120,15 @@ def preview(session: Session, *, base: bool) -> Preview:
         against=tuple(against),
         not_looked=found.not_looked,
     )
+
+
+def find_against(session: Session, *, base: bool, runs: Sequence[RunStatus]) -> list[Problem]:
+    """Return only what speaks against it now, which is quicker than the whole look; raises as `preview`."""
+    assert session.caller, "the cloud has answered"
+    require_account(session)
+    require_same_region(session)
+    store = open_runs(session)
+    return reasons_against(session, store, find_scope(session, base=base), _runs_as_found(store, runs))
 
 
 def sums(things: Iterable[Thing]) -> list[Sum]:
@@ -184,9 +195,9 @@ def _unsafe(store: RunStore, runs: Sequence[RunStatus]) -> list[Problem]:
     return [Problem(what=each, do=do) for found in missing for each in found]
 
 
-def _runs_as_found(store: RunStore) -> list[RunStatus]:
+def _runs_as_found(store: RunStore, known: Sequence[RunStatus] | None) -> list[RunStatus]:
     """Return the runs as a teardown finds them: one that nobody carries out any more has failed by then."""
-    runs, look = list_runs(store), Look(store)
+    runs, look = list_runs(store) if known is None else list(known), Look(store)
     lost = each_at_once(lambda run: run.active and is_lost(store, run, look), runs)
     return [replace(run, state="FAILED") if gone else run for run, gone in zip(runs, lost, strict=True)]
 

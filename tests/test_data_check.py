@@ -218,7 +218,7 @@ def test_a_known_set_shows_a_few_items(name: str) -> None:
     found = preview_known(name, 7)
     shown: dict[str, Any] = {"pictures": found.pictures, "table": found.rows, "text": found.texts}
     assert len(shown[found.kind]) == 7
-    assert found.source
+    assert found.source and found.train > 100
     if found.kind == "table":
         assert found.target in {column.name for column in found.columns}
     if name == "python_packages":

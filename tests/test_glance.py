@@ -35,14 +35,15 @@ def test_an_environment_that_stands_is_seen_with_its_machines_and_one_that_is_go
 ) -> None:
     environment = build(sandbox, Project(root=sandbox_home.parent, home=sandbox_home), "glanced", nodes=2)
     try:
-        seen = glance(environment.session)
+        seen = glance(environment.session, [])
         assert seen.stands and (seen.machines.busy, seen.machines.idle) == (0, 2)
-        assert seen.machines.idle_gpus == 2 and seen.runs == ()
+        assert seen.machines.idle_gpus == 2
         assert seen.usd_per_hour == seen.machines.usd_per_hour > 0
         assert seen.lease_ends == environment.session.spec.lease_ends
     finally:
         environment.remove()
-    assert glance(environment.session).machines.idle == 0
+    gone = glance(environment.session, [])
+    assert gone.machines.idle == 0 and gone.stands, "the outputs are still published"
 
 
 def test_a_command_is_one_line_whose_words_stay_words() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from console.acts import recording
 from console.acts.folder import Task
 from console.acts.launching import in_name, launch
-from console.acts.spec import Down, Resume, Stop, Up, verb_of
+from console.acts.spec import Check, Down, Export, Extend, Resume, Stop, Up, Verify, verb_of
 from fleet.environment import read_outputs
+from fleet.extension import extend
 from fleet.queue_acts import queue_teller
 from fleet.resume import resume
 from fleet.run_control import cancel, settle
@@ -19,16 +22,21 @@ from fleet.terraform_events import ProgressEvent, Report
 from fleet.up import up
 
 
-def perform(task: Task, report: Report) -> dict[str, Any]:
-    """Carry the act out; raises what `fleet/` does: UserError for a refusal, ActError for a failure."""
+def perform(task: Task, report: Report, folder: Path) -> dict[str, Any]:
+    """Carry the act out; raises what `fleet/` does: UserError for a refusal, ActError for a failure.
+
+    `folder` is the act's own, for what it makes.
+    """
     act = task.act
     match act:
         case Up():
             return _up(in_name(_open(task, "environment.up"), verb_of(act)), report)
         case Down():
             session = in_name(_open(task), verb_of(act))
-            receipt, folder = down(session, report, base=act.base, anyway=act.anyway or None)
-            return {"receipt": folder.name, "proven": receipt.proven, "verdict": receipt.verdict}
+            receipt, receipts = down(session, report, base=act.base, anyway=act.anyway or None)
+            return {"receipt": receipts.name, "proven": receipt.proven, "verdict": receipt.verdict}
+        case Extend():
+            return _extend(in_name(_open(task), verb_of(act)), act, report)
         case Stop():
             return _stop(in_name(_open(task), verb_of(act)), act.run, report)
         case Resume():
@@ -37,6 +45,13 @@ def perform(task: Task, report: Report) -> dict[str, Any]:
             outputs = read_outputs(session.cloud, act.environment, session.spec.region)
             resume(session, outputs, act.run)
             return {"run": act.run}
+        case Check():
+            # Here and not above: it reads the console's settings, which no other act does.
+            from console.uploads.check import check_upload
+
+            return check_upload(task.project, act.upload)
+        case Verify() | Export():
+            return recording.perform(task, act, report, folder)
     return launch(_open(task, "run.submit"), act, report)
 
 
@@ -52,6 +67,21 @@ def _up(session: Session, report: Report) -> dict[str, Any]:
     ready = result.readiness
     stacks = {each.stack: str(each.changes) for each in result.stacks}
     return {"stacks": stacks, "ready": str(ready), "complete": ready is not None and ready.complete}
+
+
+def _extend(session: Session, act: Extend, report: Report) -> dict[str, Any]:
+    """Put the end off; what a failure has left is told as well."""
+
+    def note(text: str) -> None:
+        report(ProgressEvent(kind="note", stack=act.environment, text=text))
+
+    extended = extend(session, act.until, act.reason, report, tell=note)
+    ready = extended.result.readiness
+    return {
+        "until": act.until.isoformat(),
+        "before": extended.extension.before.isoformat(),
+        "ready": str(ready),
+    }
 
 
 def _stop(session: Session, run_id: str, report: Report) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -56,6 +57,15 @@ class Launch(_Act):
     """Who lets it go over the environment's budget; "" where it keeps to it."""
 
 
+class Extend(_Act):
+    """Put off the end of the environment's lease."""
+
+    kind: Literal["extend"] = "extend"
+    until: datetime.date
+    """The new last day, in UTC."""
+    reason: Annotated[str, Field(min_length=1, max_length=300)]
+
+
 class Stop(_Act):
     """End a run."""
 
@@ -70,14 +80,52 @@ class Resume(_Act):
     run: RunId
 
 
-Act = Annotated[Up | Down | Launch | Stop | Resume, Field(discriminator="kind")]
+class Check(_Act):
+    """Look an upload through: what it holds, what of it is broken."""
+
+    environment: Literal[""] = ""
+    kind: Literal["check"] = "check"
+    upload: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    data_kind: Literal["pictures", "table", "text"]
+
+
+class Verify(_Act):
+    """Verify the whole record: the ledger, and CloudTrail's files of the last days."""
+
+    environment: Literal[""] = ""
+    kind: Literal["verify"] = "verify"
+    days: Annotated[int, Field(ge=1, le=366)] = 7
+
+
+class Export(_Act):
+    """Make an evidence pack of one environment, or of all."""
+
+    environment: Literal[""] = ""
+    kind: Literal["export"] = "export"
+    scope: Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]{1,39})?$")] = ""
+    """The environment, "" for all of them."""
+    since: datetime.date
+    """First day, in UTC."""
+    until: datetime.date
+    """Last day, in UTC."""
+
+
+PACK_FILE = "pack.zip"
+"""In the folder of an act that exports: what it has made."""
+Act = Annotated[
+    Up | Down | Extend | Launch | Stop | Resume | Check | Verify | Export, Field(discriminator="kind")
+]
 _ADAPTER: TypeAdapter[Act] = TypeAdapter(Act)
 _VERBS: Mapping[str, Verb] = {
     "up": "environment.up",
     "down": "environment.down",
+    "extend": "lease.extend",
     "launch": "run.submit",
     "stop": "run.stop",
     "resume": "run.resume",
+    "check": "data.upload",
+    "verify": "record.verify",
+    "export": "record.export",
 }
 
 
@@ -116,10 +164,19 @@ def _words(act: Act) -> list[tuple[str, ...]]:
             return [commands.build(act.environment)]
         case Down():
             return [commands.tear_down(act.environment, base=act.base, anyway=act.anyway)]
+        case Extend():
+            return [commands.extend_lease(act.environment, act.until, act.reason)]
         case Stop():
             return [commands.stop_run(act.environment, act.run)]
         case Resume():
             return [commands.resume_run(act.environment, act.run)]
+        case Check():
+            return [commands.check_data("FOLDER", act.data_kind)]
+        case Verify():
+            since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=act.days)
+            return [commands.verify_ledger(), commands.verify_trail(f"{since:%Y-%m-%d}")]
+        case Export():
+            return [commands.export_pack(act.scope, str(act.since), str(act.until))]
     submitted = commands.submit_recipe(
         act.environment, act.recipe, act.overrides, nodes=act.nodes, fleet=act.fleet, team=act.team,
         max_minutes=act.max_minutes,

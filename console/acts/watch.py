@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from console.acts.folder import ActFolder
@@ -28,9 +29,14 @@ class Place:
     settings: Settings
     database: Database
 
+    @property
+    def acts(self) -> Path:
+        """The folder in which each act has its own."""
+        return self.settings.data / "acts"
+
     def folder(self, act_id: str) -> ActFolder:
         """Return an act's folder, whether it is there or not."""
-        return ActFolder(self.settings.data / "acts" / act_id)
+        return ActFolder(self.acts / act_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,13 @@ def newest(place: Place, environment: str, limit: int = 20) -> list[ActStatus]:
     """Return how an environment's last acts stand, newest first."""
     with place.database.reading() as database:
         rows = act_rows.newest(database, environment, limit)
+    return [_settled(place, row) for row in rows]
+
+
+def newest_of(place: Place, person_id: str, limit: int = 20) -> list[ActStatus]:
+    """Return how the last acts stand that a person has asked for, newest first."""
+    with place.database.reading() as database:
+        rows = act_rows.newest_of(database, person_id, limit)
     return [_settled(place, row) for row in rows]
 
 

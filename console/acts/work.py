@@ -34,7 +34,7 @@ def main(folder: ActFolder) -> int:
 
 def _carry_out(folder: ActFolder) -> End:
     try:
-        return End.now("done", **perform(folder.task(), folder.tell))
+        return End.now("done", **perform(folder.task(), folder.tell, folder.path))
     except UserError as error:
         return End.now("refused", problems=[asdict(each) for each in error.problems])
     except Exception as error:

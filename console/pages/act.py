@@ -13,13 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from console.acts import start, watch
-from console.acts.spec import Down, Launch, verb_of
+from console.acts.spec import Check, Down, Export, Launch, verb_of
 from console.acts.watch import ActStatus, Place
 from console.estate import Standing
 from console.pages import act_view
 from console.web import assets
 from console.web.mistakes import NotThereError
 from console.web.visit import AnyVisit, Visit, guest_of, see_other
+from fleet.policy import EVERY_TEAM
 from templates.console.act import ActPage, ActPart, ActView
 
 _LOOK_SECONDS, _ASK_AGAIN_SECONDS = 0.5, 30.0
@@ -53,6 +54,11 @@ def _seen(visit: AnyVisit, act_id: str) -> SeenAct:
     status = watch.status(place, act_id)
     if status is None:
         raise NotThereError
+    if not status.act.environment:
+        if isinstance(status.act, Check):  # the upload's own page shows it
+            raise NotThereError
+        visit.require(verb_of(status.act), EVERY_TEAM)
+        return SeenAct(visit, place, Standing(name="", session=None, glance=None), status)
     standing = visit.environment(status.act.environment)
     visit.require("run.see", act_view.teams_of(standing, status))
     return SeenAct(visit, place, standing, status)
@@ -106,9 +112,9 @@ def stop(seen: AnySeenAct) -> Response:
 
 @router.post("/acts/{act_id}/repeat")
 def repeat(seen: AnySeenAct) -> Response:
-    """Do it again; a teardown only for somebody who has just proved who they are."""
+    """Do it again; a teardown or an export only for somebody who has just proved who they are."""
     _require(seen)
-    if isinstance(seen.status.act, Down):
+    if isinstance(seen.status.act, Down | Export):
         seen.visit.require_fresh()
     visit = seen.visit
     return see_other(f"/acts/{start.repeat(seen.place, visit.person.id, visit.asked_by, seen.status.id)}")
@@ -125,7 +131,14 @@ def _require(seen: SeenAct) -> None:
 def _view(seen: SeenAct, status: ActStatus) -> ActView:
     visit = seen.visit
     steps = watch.news(seen.place, status.id).steps
-    return act_view.view(visit.reader, status, steps, may=seen.may_act, form_token=visit.frame("").form_token)
+    return act_view.view(
+        visit.reader,
+        status,
+        steps,
+        may=seen.may_act,
+        form_token=visit.frame("").form_token,
+        put_away=not seen.place.folder(status.id).path.is_dir(),
+    )
 
 
 def _look(seen: SeenAct) -> tuple[str, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from console.acts.spec import Down, Launch, Resume, Stop, Up
+from console.acts.spec import Down, Export, Launch, Resume, Stop, Verify
 from console.acts.watch import ActStatus, Place, Step
 from console.estate import Standing
 from console.web.visit import Visit
@@ -32,7 +32,7 @@ def place_of(visit: Visit) -> Place:
 def teams_of(standing: Standing, found: ActStatus) -> tuple[str, ...]:
     """Return the teams whose act it is: the environment's, or of an act on a run the run's own."""
     act = found.act
-    if isinstance(act, Up | Down):
+    if not isinstance(act, Launch | Stop | Resume):
         return standing.teams or (EVERY_TEAM,)
     return (team_of(act.run) or next(iter(standing.teams), EVERY_TEAM),)
 
@@ -53,18 +53,30 @@ def title(reader: Reader, found: ActStatus) -> str:
     texts = {
         "up": _("Build {name}"),
         "down": _("Tear down {name}"),
+        "extend": _("Extend the lease of {name}"),
         "launch": _("Train on {name}"),
         "stop": _("Stop a run on {name}"),
         "resume": _("Go on with a run on {name}"),
+        "verify": _("Verify the whole record"),
+        "export": _("Make an evidence pack"),
     }
     return texts[act.kind].format(name=act.environment)
 
 
-def view(reader: Reader, found: ActStatus, steps: Sequence[Step], *, may: bool, form_token: str) -> ActView:
+def view(
+    reader: Reader,
+    found: ActStatus,
+    steps: Sequence[Step],
+    *,
+    may: bool,
+    form_token: str,
+    put_away: bool = False,
+) -> ActView:
     """Return the act as its page shows it; `may` is whether the reader may stop it and do it again."""
     over, path = not found.under_way, f"/acts/{found.id}"
     refused = problems(reader, (Problem(**each) for each in found.said.get("problems", ())))
     message = said(reader, found.said.get("message", ""))
+    more = [Said(what=message.text, do="", language=message.language)] if message.text else []
     name, sentence = _state(reader, found)
     return ActView(
         state=name,
@@ -73,17 +85,23 @@ def view(reader: Reader, found: ActStatus, steps: Sequence[Step], *, may: bool, 
         began=reader.moment(found.created_at),
         ended=reader.moment(found.ended_at) if found.ended_at else None,
         parts=tuple(_parts(reader, found, steps)),
-        said=(*refused, *([Said(what=message.text, do="", language=message.language)] if message.text else [])),
+        said=(*refused, *more),
         links=tuple(_links(reader, found)),
         lines=tuple(step.event.text for step in reversed(steps[-_LINES:])),
         stop_path=f"{path}/stop" if may and not over else "",
         repeat_path=f"{path}/repeat" if may and over and found.state != "done" else "",
+        put_away=put_away and over,
         form_token=form_token,
     )
 
 
+def state_of(reader: Reader, found: ActStatus) -> tuple[str, Tone]:
+    """Return what an act's state is called, and how it is shown."""
+    return _state(reader, found)[0], _tone(found)
+
+
 def _tone(found: ActStatus) -> Tone:
-    if found.state == "done" and found.said.get("proven") is False:
+    if found.state == "done" and False in (found.said.get("proven"), found.said.get("sound")):
         return "bad"
     return _TONES.get(found.state, "bad")
 
@@ -91,6 +109,8 @@ def _tone(found: ActStatus) -> Tone:
 def _state(reader: Reader, found: ActStatus) -> tuple[str, str]:
     """Return the state's name and the sentence beside it."""
     _ = reader.gettext
+    if found.state == "done" and found.said.get("sound") is False:
+        return _("done"), _("Something in the record is wrong, or was changed: see what was found.")
     if found.state == "done" and found.said.get("proven") is False:
         return _("done"), _("It is torn down, but that nothing is left is not proven: the receipt says why.")
     return {
@@ -110,6 +130,7 @@ def _parts(reader: Reader, found: ActStatus, steps: Sequence[Step]) -> Iterator[
     """Yield how far Terraform is in each stack, in the order in which they began."""
     _, name = reader.gettext, found.act.environment
     labels = {
+        "ledger": _("The ledger"),
         naming.ACCOUNT_STACK: _("What all environments share"),
         naming.base_stack(name): _("Network, keys and storage"),
         naming.fleet_stack(name): _("The machines"),
@@ -128,10 +149,15 @@ def _parts(reader: Reader, found: ActStatus, steps: Sequence[Step]) -> Iterator[
 
 
 def _links(reader: Reader, found: ActStatus) -> Iterator[Link]:
-    """Yield where one goes from here: to the run, or to the environments."""
+    """Yield where one goes from here: to the run, to the receipt, and to the environment."""
     _, act = reader.gettext, found.act
     if isinstance(act, Launch | Resume | Stop) and found.state == "done":
         yield Link(label=_("To the run"), href=f"/environments/{act.environment}/runs/{act.run}")
     if isinstance(act, Down) and found.said.get("receipt"):
         yield Link(label=_("To the receipt"), href=f"/receipts/{found.said['receipt']}")
-    yield Link(label=_("To the environments"), href="/")
+    if isinstance(act, Verify):
+        yield Link(label=_("To what was found"), href="/record/verify")
+    elif isinstance(act, Export):
+        yield Link(label=_("To the packs"), href="/record/export")
+    else:
+        yield Link(label=_("To the environment"), href=f"/environments/{act.environment}")

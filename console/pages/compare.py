@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from console.pages.home import run_line
-from console.pages.run_view import metric_name
+from console.pages.run_view import metric_name, run_line
 from console.pages.seen import run_path, seen_run, seen_runs
 from console.web import assets
 from console.web.mistakes import RefusedError
 from console.web.visit import AnyVisit
+from console.words.codes import setting_name
 from console.words.reader import Reader
 from fleet import commands
 from fleet.compare import FEWEST, MOST, Comparison, Figure, Result, Setting, compare
@@ -42,7 +42,7 @@ def show(
             settings=tuple(_setting(visit.reader, each) for each in found.settings if each.differs),
             results=tuple(_result(visit.reader, each) for each in found.results),
             alike=", ".join(
-                _setting_name(visit.reader, each.name) for each in found.settings if not each.differs
+                setting_name(visit.reader, each.name) for each in found.settings if not each.differs
             ),
             same_job=found.same_job,
         )
@@ -57,24 +57,7 @@ def _run(reader: Reader, environment: str, run_id: str, found: Comparison) -> Co
 def _setting(reader: Reader, setting: Setting) -> Row:
     nothing = reader.gettext("not set")
     cells = tuple(Cell(text=value or nothing, reach="", best=False) for value in setting.values)
-    return Row(label=_setting_name(reader, setting.name), cells=cells)
-
-
-def _setting_name(reader: Reader, name: str) -> str:
-    """Return what a setting is called; those of recipes keep their names."""
-    _ = reader.gettext
-    names = {
-        "program": _("What"),
-        "arguments": _("Arguments"),
-        "code": _("Code"),
-        "data": _("Data set"),
-        "fleet": _("Fleet"),
-        "machines": _("Machines"),
-        "spot": _("Spot"),
-        "nodes": _("Nodes"),
-        "processes on each": _("Processes on each"),
-    }
-    return names.get(name, name)
+    return Row(label=setting_name(reader, setting.name), cells=cells)
 
 
 def _result(reader: Reader, result: Result) -> Row:

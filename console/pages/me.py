@@ -65,6 +65,7 @@ def _page(visit: Visit, password: Field, notices: tuple[Notice, ...], status: in
         )
     page = MePage(
         frame=visit.frame(person.name, notices=notices),
+        record=f"/record/people/{person.id}",
         roles=tuple(
             f"{role_name(reader, grant.role)}, {_('every team') if grant.team == EVERY_TEAM else grant.team}"
             for grant in person.grants

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from console.pages.home import run_line
 from console.words.codes import state_name
 from console.words.reader import Reader
 from console.words.said import said
@@ -14,13 +13,26 @@ from fleet.clock import seconds_between, seconds_since
 from fleet.run_numbers import is_number
 from fleet.runs import RunStatus
 from fleet.tail import EventSeen
-from templates.console.home import Figure
+from templates.console.home import Figure, RunLine, Tone
 from templates.console.phrase import Phrase
 from templates.console.run import Column, EventLine, RunReceipt, RunState, StepTable
 
 MOST_ROWS = 400
 """So many steps are shown at most: of more, some, evenly apart, and always the last one."""
 _NOT_SHOWN = frozenset({"step", "time", "samples"})
+_TONES: dict[str, Tone] = {"SUCCEEDED": "good", "FAILED": "bad", "TIMED_OUT": "bad", "PREEMPTED": "bad"}
+
+
+def run_line(reader: Reader, run: RunStatus) -> RunLine:
+    """Return a run as a list shows it."""
+    return RunLine(
+        id=run.run_id,
+        program=run.program,
+        state=state_name(reader, run.state),
+        tone="busy" if run.active else _TONES.get(run.state, "plain"),
+        submitted=reader.moment(run.submitted),
+        took="" if run.seconds is None else reader.span(run.seconds),
+    )
 
 
 def state(reader: Reader, run: RunStatus) -> RunState:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from console.pages.home import run_line
+from console.pages.run_view import run_line
 from console.pages.seen import run_path, seen_runs, seen_teams
 from console.web import assets
 from console.web.visit import AnyVisit, Visit

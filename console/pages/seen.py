@@ -26,9 +26,7 @@ class SeenRun:
     @property
     def team(self) -> str:
         """The team whose run it is."""
-        spec = self.standing.spec
-        assert spec is not None, "it has runs"
-        return spec.team if self.run.team in ("", spec.own_team) else self.run.team
+        return self.standing.team_of(self.run)
 
     @property
     def path(self) -> str:
@@ -60,6 +58,15 @@ def seen_teams(visit: Visit, standing: Standing) -> frozenset[str]:
     assert spec is not None, "it has runs"
     own = {"", spec.own_team} if visit.may("run.see", spec.team) else set()
     return frozenset(own | {team for team in spec.further_teams if visit.may("run.see", team)})
+
+
+def seen_known(visit: Visit, standing: Standing) -> list[RunStatus]:
+    """Return the runs that are known by now and that the person may see, newest first; reads none for it."""
+    if standing.session is None:
+        return []
+    teams = seen_teams(visit, standing)
+    known = visit.services.runs.of(standing.session).index.known()
+    return [run for run in known if run.team in teams]
 
 
 def seen_run(visit: Visit, name: str, run_id: str) -> SeenRun:

@@ -38,3 +38,9 @@ def note_end(
     """Note how the act ended, once; `at` is None where nobody knows when."""
     ended = update(ActRow).where(ActRow.id == act_id, ActRow.state == UNDER_WAY)
     database.execute(ended.values(state=state, said=dict(said), ended_at=at or utc_now()))
+
+
+def newest_of(database: Session, person_id: str, limit: int) -> Sequence[ActRow]:
+    """Return the last acts that a person has asked for, newest first."""
+    found = select(ActRow).where(ActRow.person_id == person_id)
+    return database.scalars(found.order_by(ActRow.created_at.desc()).limit(limit)).all()

@@ -29,6 +29,8 @@ from stacks.problems import UserError
 from templates.console.problem import ProblemPage, Said
 
 _LOG = logging.getLogger("fleetform.console")
+PART = "hx-request"
+"""The header by which htmx asks for a part of the page that it is on."""
 
 
 def install(app: FastAPI) -> None:
@@ -45,16 +47,23 @@ def install(app: FastAPI) -> None:
 
 
 def _sign_in(request: Request, error: Exception) -> Response:
-    return see_other(sign_in_path(_came_from(request)))
+    return _lead(request, sign_in_path(_came_from(request)))
 
 
 def _prove(request: Request, error: Exception) -> Response:
-    return see_other(prove_path(_came_from(request)))
+    return _lead(request, prove_path(_came_from(request)))
+
+
+def _lead(request: Request, path: str) -> Response:
+    """Lead to another page; where a part of a page was asked for, the whole page goes there."""
+    if PART in request.headers:
+        return Response(status_code=204, headers={"HX-Redirect": path})
+    return see_other(path)
 
 
 def _came_from(request: Request) -> str:
-    """Return the page to come back to: this one, or for a form that was sent the page that it was on."""
-    if request.method not in SAFE:
+    """Return the page to come back to: this one; of a form or a part of a page, the page that it is on."""
+    if request.method not in SAFE or PART in request.headers:
         ours: str = request.app.state.services.settings.public_url
         referer = request.headers.get("referer", "")
         return referer.removeprefix(ours) if referer.startswith(f"{ours}/") else "/"

@@ -8,7 +8,7 @@ from console.people.accounts import Person
 from console.web import assets
 from console.words.languages import LANGUAGES
 from console.words.reader import Reader
-from fleet.policy import Verb, teams_of
+from fleet.policy import EVERY_TEAM, Verb, teams_of
 from templates.console.parts import Choice, Frame, Link, Notice
 
 _SCRIPTS = ("vendor/htmx.min.js", "vendor/htmx-sse.min.js", "zone.js")
@@ -49,12 +49,21 @@ def build(
 def _places(reader: Reader, here: str, person: Person) -> tuple[Link, ...]:
     """Return where this person can go: a place that their roles do not open is not shown."""
     _ = reader.gettext
-    places = [(_("Environments"), "/", True), (_("People"), "/people", _may(person, "people.manage"))]
+    places = [
+        (_("Environments"), "/", True),
+        (_("Launch"), "/launch", _may(person, "run.submit")),
+        (_("Data"), "/uploads", _may(person, "data.upload")),
+        (_("Approvals"), "/approvals", _may(person, "launch.approve")),
+        (_("Record"), "/record", _may(person, "record.read", EVERY_TEAM)),
+        (_("People"), "/people", _may(person, "people.manage")),
+    ]
     return tuple(Link(label=label, href=href, current=href == here) for label, href, open_ in places if open_)
 
 
-def _may(person: Person, verb: Verb) -> bool:
-    return bool(teams_of(person.grants, verb))
+def _may(person: Person, verb: Verb, team: str = "") -> bool:
+    """Return whether they may do that in the team, or for "" in any."""
+    teams = teams_of(person.grants, verb)
+    return team in teams if team else bool(teams)
 
 
 def _themes(reader: Reader, theme: str) -> tuple[Choice, ...]:

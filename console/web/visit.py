@@ -116,9 +116,7 @@ class Visit(Guest):
 
     def sees_run(self, standing: Standing, run: RunStatus) -> bool:
         """Return whether a run of the environment is of a team whose runs the person may see."""
-        spec = standing.spec
-        assert spec is not None, "an environment whose file can't be read shows no runs"
-        return self.may("run.see", spec.team if run.team in ("", spec.own_team) else run.team)
+        return self.may("run.see", standing.team_of(run))
 
     def environment(self, name: str, verb: Verb = "environment.see") -> Standing:
         """Return the environment of that name, where the person may do that in one of its teams.
@@ -149,11 +147,17 @@ def guest_of(request: Request) -> Guest:
 
 
 def _visit(guest: AnyGuest) -> Visit:
-    if guest.signed_in is None:
-        raise NotSignedInError
+    visit = _watch(guest)
+    assert guest.signed_in is not None, "a visit is somebody's"
     if utc_now() - guest.signed_in.seen_at > sessions.SEEN_EVERY:
         with guest.services.database.writing() as database:
             sessions.note_use(database, guest.signed_in.secret)
+    return visit
+
+
+def _watch(guest: AnyGuest) -> Visit:
+    if guest.signed_in is None:
+        raise NotSignedInError
     return Visit(guest.request, guest.services, guest.reader, guest.signed_in)
 
 
@@ -175,3 +179,5 @@ AnyGuest = Annotated[Guest, Depends(guest_of)]
 """What a page asks for that anybody may see."""
 AnyVisit = Annotated[Visit, Depends(_visit)]
 """What a page asks for that needs somebody who is signed in."""
+AnyWatch = Annotated[Visit, Depends(_watch)]
+"""The same for what a page asks for by itself, again and again: an idle session ends in spite of it."""

@@ -7,7 +7,7 @@ import zoneinfo
 from dataclasses import dataclass
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_skeleton
 from babel.numbers import format_currency, format_decimal
 from babel.units import format_unit
 
@@ -62,6 +62,10 @@ class Reader:
     def day(self, day: datetime.date) -> str:
         """Return a day."""
         return format_date(day, "long", locale=self._locale)
+
+    def month(self, day: datetime.date) -> str:
+        """Return the month that a day is in."""
+        return format_skeleton("yMMMM", day, locale=self._locale)
 
     def span(self, seconds: float) -> str:
         """Return a length of time in its two largest units: "3 min 20 sec"."""

@@ -45,6 +45,8 @@ class ActView:
     """Where a form is sent that stops it, "" where it has ended or the reader may not."""
     repeat_path: str
     """Where a form is sent that does it again, else ""."""
+    put_away: bool
+    """Whether what it told is not kept any more."""
     form_token: str
 
 

@@ -21,15 +21,10 @@ class KindLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DownPage:
-    """What the page shows."""
+class DownView:
+    """What was found, and the form that begins it."""
 
-    template: ClassVar[str] = "console/down.html.j2"
-
-    frame: Frame
     name: str
-    how_far: tuple[Choice, ...]
-    """The fleet alone, or the base too."""
     base: str
     """"1" where the base goes too, else ""."""
     goes: tuple[KindLine, ...]
@@ -45,3 +40,32 @@ class DownPage:
     """What could not be looked at."""
     typed: Field
     reason: Field
+    form_token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownPart:
+    """What comes a moment after the page, once all services have answered."""
+
+    template: ClassVar[str] = "console/down_view.html.j2"
+
+    view: DownView
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownPage:
+    """What the page shows."""
+
+    template: ClassVar[str] = "console/down.html.j2"
+
+    frame: Frame
+    style: str
+    script: str
+    path: str
+    """The page's own path."""
+    how_far: tuple[Choice, ...]
+    """The fleet alone, or the base too."""
+    view: DownView | None
+    """None where it comes later, from the next two."""
+    part_path: str
+    whole_path: str

@@ -26,6 +26,8 @@ class MePage:
     template: ClassVar[str] = "console/me.html.j2"
 
     frame: Frame
+    record: str
+    """Where they see what is on record of them, and who looked at that."""
     roles: tuple[str, ...]
     sessions: tuple[SessionLine, ...]
     has_password: bool

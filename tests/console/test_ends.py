@@ -77,8 +77,11 @@ def test_nothing_begins_without_the_name(ending: Ending) -> None:
 
 def test_what_is_not_safe_takes_a_reason(ending: Ending, busy: str) -> None:
     operator = ending.operator()
-    page = operator.get(DOWN).text
-    assert "Not safe yet" in page and f"the run {busy} (digits) is QUEUED" in page
+    quick = operator.get(DOWN).text
+    assert f'hx-get="{DOWN}/preview?base="' in quick and "Not safe yet" not in quick, "it comes later"
+    for path in (f"{DOWN}/preview", f"{DOWN}?look=1"):
+        page = operator.get(path).text
+        assert "Not safe yet" in page and f"the run {busy} (digits) is QUEUED" in page, path
     answer = operator.post(DOWN, {"typed": "vision"}, page=DOWN)
     assert answer.status_code == 422 and "Say why, or wait until nothing speaks against it." in answer.text
 
@@ -180,7 +183,7 @@ def test_the_pages_of_a_teardown_read_well(
     with window(chromium, ending.lab, language=language, width=width, dark=dark) as seen:
         seen.sign_in(person.subject)
         page = seen.open(f"{DOWN}?base=1")
-        expect(page.locator("#typed")).to_be_visible()
+        expect(page.locator("#typed")).to_be_visible(timeout=30_000)
         expect(page.locator("#reason")).to_be_visible()
         assert_accessible(page)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
@@ -206,6 +209,7 @@ def test_a_teardown_works_by_typing_and_without_scripts(ending: Ending, chromium
         page = seen.open(DOWN)
         page.get_by_role("button", name="Network, keys and storage too").click()
         expect(page.get_by_role("button", pressed=True).first).to_have_text("Network, keys and storage too")
+        page.get_by_role("link", name="Show what goes and what stays").click()
         page.locator("#typed").fill("vision")
         page.keyboard.press("Enter")
         page.wait_for_url("**/acts/*")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from console.estate import Standing
+from console.pages import waiting
+from console.pages.environment_now import today
 from console.pages.home import card
 from console.words.reader import Reader
 from fleet.cloud import Cloud
@@ -26,7 +29,7 @@ ENGLISH = Reader("en", "UTC")
 TODAY = datetime.date(2026, 11, 23)
 MACHINES = Machines(busy=1, idle=1, busy_gpus=4, idle_gpus=4, usd_per_hour=11.4, unpriced=())
 GLANCE = Glance(
-    time="2026-11-23T10:00:00+00:00", stands=True, machines=MACHINES, usd_per_hour=12.5, runs=(),
+    time="2026-11-23T10:00:00+00:00", built="all", machines=MACHINES, usd_per_hour=12.5,
     lease_ends=datetime.date(2026, 12, 31),
 )  # fmt: skip
 SESSION = Session(Project(root=Path(), home=Path()), Cloud("aws"), *make_specs("studio", 2))
@@ -52,6 +55,7 @@ def test_a_card_says_what_works_what_idles_what_it_costs_and_when_it_ends() -> N
     ("days", "told"),
     [
         (-1, "Its lease is over: its machines are ended."),
+        (0, "Its lease ends today, at midnight UTC: fetch what you need, or have it extended."),
         (1, "Its lease ends in 1 day: fetch what you need, or have it extended."),
         (7, "Its lease ends in 7 days: fetch what you need, or have it extended."),
     ],
@@ -74,17 +78,19 @@ def test_a_price_that_is_not_known_is_said() -> None:
 def test_what_could_not_be_looked_at_is_said_and_not_shown_as_nothing() -> None:
     silent = replace(STANDING, glance=None, trouble="SlowDown: reduce your request rate")
     found = card(ENGLISH, silent, TODAY)
-    assert (found.state, found.figures) == ("not known", ())
-    assert found.trouble == ("SlowDown: reduce your request rate",) and found.needs
+    assert (found.state.name, found.figures) == ("not known", ())
+    assert [each.what for each in found.trouble] == ["SlowDown: reduce your request rate"] and found.needs
     broken = Standing(
         name="studio", session=None, glance=None, problems=(Problem(what="no such key", do="mend"),)
     )
-    assert "no such key: mend" in seen(broken) and "can't be read" in seen(broken)
+    assert "no such key" in seen(broken) and "mend" in seen(broken) and "can't be read" in seen(broken)
 
 
 def test_one_thing_to_do_where_there_is_nothing(lab: ConsoleLab) -> None:
-    page = lab.signed_in("operator").get("/").text
+    page = lab.signed_in("member").get("/").text
     assert "Your teams have no environment yet" in page and "fleetform init NAME" in page
+    page = lab.signed_in("operator").get("/").text
+    assert "A launch makes one" in page and page.count('href="/launch">Launch a training') == 1
     assert "You are in no team yet" in lab.signed_in().get("/").text
 
 
@@ -103,3 +109,11 @@ def test_a_team_sees_its_own_environments_and_runs_and_no_others(studio: Studio)
 def test_the_page_reads_in_korean(studio: Studio) -> None:
     page = studio.lab.signed_in("viewer", language="ko-KR").get("/").text
     assert '<html lang="ko">' in page and "사용 기한" in page and "최근 실행" in page and "완료" in page
+
+
+def test_a_lease_that_ends_within_a_day_waits_for_its_people() -> None:
+    reader = SimpleNamespace(reader=ENGLISH)
+    for days, waits in ((-1, True), (0, True), (1, True), (2, False)):
+        ends = replace(GLANCE, lease_ends=today() + datetime.timedelta(days=days))
+        found = list(waiting._leases(reader, [replace(STANDING, glance=ends)]))  # type: ignore[arg-type]
+        assert [each.href for each in found] == ["/environments/studio/lease"] * waits, days

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 from pathlib import Path
@@ -9,13 +10,22 @@ from pathlib import Path
 import pytest
 
 from console.acts import watch
-from console.acts.spec import Down, Up
+from console.acts.spec import Down, Extend, Up
 from console.acts.watch import Place
 from fleet.cloud import Cloud
 from fleet.project import Project
 from fleet.session import open_session
 from fleet.teardown_preview import preview
-from tests.console.acting import add_person, again, console_process, ended, open_place, standing, worker_of
+from tests.console.acting import (
+    add_person,
+    again,
+    begin,
+    console_process,
+    ended,
+    open_place,
+    standing,
+    worker_of,
+)
 from tests.console.lab import settings_of
 from tests.real_stacks import declare
 from tests.sandbox_helpers import wait_for
@@ -47,6 +57,12 @@ def test_the_truth_is_told_after_a_kill_and_the_act_goes_on_or_is_done_again(
     built = ended(place, up, 400)
     assert (built.state, built.said["complete"]) == ("done", True), built.said
 
+    # Its end is put off: the file says the new day, and so does what stands.
+    extension = Extend(environment="mortal", until=datetime.date(2036, 1, 15), reason="the paper is late")
+    extended = ended(place, begin(place, ann, extension), 400)
+    assert (extended.state, extended.said["until"]) == ("done", "2036-01-15"), extended.said
+    assert "lease_ends = 2036-01-15" in (tmp_path / "environments" / "mortal.toml").read_text()
+
     # Console and act are killed while it is being torn down: the act is lost, and Terraform goes on.
     with console_process(settings, ann, Down(environment="mortal", base=True)) as (console, down):
         wait_for(lambda: at_work(place, down, "mortal-fleet"), 120)
@@ -67,6 +83,10 @@ def test_the_truth_is_told_after_a_kill_and_the_act_goes_on_or_is_done_again(
     assert acts == [
         ("environment.up", "started"),
         ("environment.up", "succeeded"),
+        ("lease.extended", "started"),
+        ("environment.up", "started"),
+        ("environment.up", "succeeded"),
+        ("lease.extended", "succeeded"),
         ("environment.down", "started"),
         ("environment.down", "started"),
         ("environment.down", "succeeded"),

@@ -56,3 +56,14 @@ def test_a_look_that_fails_leaves_the_last_value_and_is_tried_again(caplog: pyte
 def test_a_first_look_that_fails_is_the_callers_to_know() -> None:
     with pytest.raises(ZeroDivisionError):
         Remembered(lambda: 1 / 0, seconds=0).get()
+
+
+def test_what_nobody_has_asked_for_in_a_long_time_is_looked_up_before_it_is_given() -> None:
+    looks = [0]
+
+    def look() -> int:
+        looks[0] += 1
+        return looks[0]
+
+    remembered = Remembered(look, seconds=3600, at_most=-1)
+    assert [remembered.get() for _ in range(3)] == [1, 2, 3]
