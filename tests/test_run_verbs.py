@@ -143,7 +143,7 @@ def test_a_job_is_tried_on_one_and_two_processes_and_the_table_is_printed(
     shop: tuple[Path, RunEnvironment], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "fleet.submit.render_launch_script", lambda request: f"sleep {6 / request.procs_per_node}\n"
+        "fleet.submit.render_launch_script", lambda request: f"sleep {2 / request.procs_per_node}\n"
     )
     trials = ["speedup", "shop", "--procs", "1,2", "--procs-per-node", "2"]
     code = cli.main([*trials, "--json", "--", "ok.py"])
