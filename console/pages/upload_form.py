@@ -34,7 +34,7 @@ def _most_bytes(request: Request) -> int:
     return min(services.settings.uploads.upload_bytes, left) + _AROUND
 
 
-router = APIRouter(route_class=forms_by_sender(_most_bytes))
+router = APIRouter(route_class=forms_by_sender(_most_bytes, most_fields=10))
 
 
 async def _sent(request: Request) -> AsyncIterator[FormData]:

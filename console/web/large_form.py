@@ -16,11 +16,12 @@ def large_forms(most_bytes: int) -> type[APIRoute]:
     return forms_by_sender(lambda request: most_bytes)
 
 
-def forms_by_sender(most_bytes: Callable[[Request], int]) -> type[APIRoute]:
+def forms_by_sender(most_bytes: Callable[[Request], int], most_fields: int = 0) -> type[APIRoute]:
     """Return the class of routes whose requests may have as many bytes as is said of who sends them.
 
     It is asked before anything is read, so that what fills a disk takes somebody who may bring it; 0 leaves
-    it at what an ordinary form may have.
+    it at what an ordinary form may have. Files go to the disk while they come, but what else is in it is
+    held in memory: `most_fields` is how many such fields it may have, 0 for as many as any form has.
     """
 
     class LargeForms(APIRoute):
@@ -29,6 +30,8 @@ def forms_by_sender(most_bytes: Callable[[Request], int]) -> type[APIRoute]:
             if not most:
                 await super().handle(scope, receive, send)
                 return
+            if most_fields:
+                scope.setdefault("state", {})["most_fields"] = most_fields
             limited = RequestBodyLimitMiddleware(super().handle, max_body_size=most)
             await limited(scope, receive, send)
 

@@ -11,6 +11,10 @@ from starlette.exceptions import HTTPException
 from console.web.same_origin import SAFE
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_MOST_FIELDS = 1000
+"""Of a form that says nothing else; each is held in memory (console/web/large_form.py)."""
+_MOST_FIELDS = 1000
+"""Of a form whose route says nothing else (console/web/large_form.py): each is held in memory."""
 _UTF_8 = re.compile(r';\s*charset="?utf-?8"?\s*(?=;|$)')
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 """No UTF-8 has lone surrogates, and no text of PostgreSQL has NUL."""
@@ -32,7 +36,7 @@ async def checked_text(request: Request) -> AsyncIterator[None]:
         return
     if "charset" in _UTF_8.sub("", kind):
         raise HTTPException(400)
-    form = await request.form()
+    form = await request.form(max_fields=getattr(request.state, "most_fields", _MOST_FIELDS))
     try:
         for name, value in form.multi_items():
             if _UNKEEPABLE.search(name) or (isinstance(value, str) and _UNKEEPABLE.search(value)):

@@ -364,3 +364,10 @@ def test_a_picture_of_the_preview_is_none_that_was_brought(tmp_path: Path) -> No
         assert b"script" not in each.png
         with Image.open(io.BytesIO(each.png)) as opened:
             assert opened.format == "PNG" and max(opened.size) <= 96
+
+
+def test_a_form_does_not_fill_the_memory_with_what_is_no_file(target: ConsoleLab, member: Visitor) -> None:
+    form = {"form_token": member.token("/me"), "kind": "text", **{f"field-{n}": "x" for n in range(20)}}
+    parts = [("files", ("a.txt", b"x", "text/plain"))]
+    answer = member.client.post("/uploads/form", data=form, files=parts, headers=OURS)
+    assert answer.status_code == 400, answer.text
