@@ -12,8 +12,6 @@ from console.web.same_origin import SAFE
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _MOST_FIELDS = 1000
-"""Of a form that says nothing else; each is held in memory (console/web/large_form.py)."""
-_MOST_FIELDS = 1000
 """Of a form whose route says nothing else (console/web/large_form.py): each is held in memory."""
 _UTF_8 = re.compile(r';\s*charset="?utf-?8"?\s*(?=;|$)')
 _UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
