@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
 
+from console.people import passwords
 from console.settings import Settings
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
@@ -21,6 +23,19 @@ from fleet.submit import submit
 from tests.console.lab import ConsoleLab, declare_environment, serving, settings_of
 from tests.run_environment import RunEnvironment, build
 from tests.sandbox_helpers import wait_for
+
+DEAR = passwords._HASHER
+"""What passwords are really kept with."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hash with little work: hundreds sign in, and what makes it dear is argon2's own."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", quick)
+        patch.setattr(passwords, "_NOBODYS", quick.hash("a password that nobody has"))
+        yield
 
 
 @dataclass(frozen=True)

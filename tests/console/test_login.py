@@ -6,6 +6,7 @@ import pytest
 
 from console.web.next_page import safe_path, sign_in_path
 from fleet.policy import Grant
+from tests.console.conftest import DEAR
 from tests.console.lab import OURS, ConsoleLab
 
 pytestmark = pytest.mark.console
@@ -96,3 +97,7 @@ def test_the_session_cookie_is_no_scripts_and_no_other_sites(lab: ConsoleLab) ->
 @pytest.mark.parametrize("form", [{}, {"login": "a"}, {"login": "a" * 300, "password": "b"}])
 def test_a_form_with_holes_is_no_error_of_ours(lab: ConsoleLab, form: dict[str, str]) -> None:
     assert lab.visitor().post("/login", form).status_code == 422
+
+
+def test_a_password_is_kept_with_the_work_that_rfc_9106_recommends() -> None:
+    assert DEAR.hash("a horse that nobody rides").startswith("$argon2id$v=19$m=65536,t=3,p=4$")
