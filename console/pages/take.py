@@ -91,4 +91,6 @@ def _facts(reader: Reader, found: Lineage) -> Iterator[Figure]:
 
 
 def _size(reader: Reader, size: int) -> str:
+    if size < 1e5:
+        return f"{reader.number(size / 1e3, 1)} kB"
     return f"{reader.number(size / 1e6, 2 if size < 1e7 else 0)} MB"
