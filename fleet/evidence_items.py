@@ -93,8 +93,11 @@ KINDS: Mapping[Key, Kind] = {
     ),
     "changes": _kind(
         "changes.csv",
-        ("Builds, changes and teardowns", "what each apply changed, by whom, with the hash of its entry"),
-        ("구축, 변경, 철거", "적용할 때마다 누가 무엇을 바꾸었는지, 그 기록의 해시"),
+        (
+            "Builds, changes and teardowns",
+            "what each apply changed, by whom, the digest of its configuration, the hash of its entry",
+        ),
+        ("구축, 변경, 철거", "적용할 때마다 누가 무엇을 바꾸었는지, 적용한 구성의 다이제스트와 기록의 해시"),
         "ISMS-P 2.10.2",
     ),
     "receipts": _kind(

@@ -71,7 +71,8 @@ def add_ledger(
     archive.add(*verifier())
     archive.add_json("entries.json", part.wanted)
     for key, table in part.tables.items():
-        archive.add_table(f"{key}.csv", HEADERS, table)
+        more = ("stacks: changes, SHA-256 of the configuration",) if key == "changes" else ()
+        archive.add_table(f"{key}.csv", (*HEADERS, *more), table)
     return part
 
 
@@ -122,7 +123,19 @@ def _sort_in(
         part.wanted.append(entry)
         part.tables["entries"].append(row)
         if event.startswith(_CHANGES):
-            part.tables["changes"].append(row)
+            part.tables["changes"].append((*row, _stacks(entry)))
+
+
+def _stacks(entry: Entry) -> str:
+    """Return what an `up` did to each stack, and the digest of the configuration that it applied."""
+    stacks = entry["details"].get("stacks")
+    if not isinstance(stacks, Mapping):
+        return ""
+    told = {name: each for name, each in stacks.items() if isinstance(each, Mapping)}
+    return "; ".join(
+        f"{name}: {each.get('changes', '')} {each.get('configuration_sha256', '')}".strip()
+        for name, each in told.items()
+    )
 
 
 def _row(entry: Entry, found: About) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from fleet.session import Session
 from fleet.standing import require_same_network
 from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores, require_stores_kept
-from fleet.terraform import Stack
+from fleet.terraform import CONFIGURATION, Stack
 from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
 from fleet.terraform_run import listening
 from fleet.terraform_state import read_state
@@ -200,6 +201,7 @@ def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> Stack
         "changes": str(changes),
         "resources": resources,
         "seconds": round(seconds, 1),
+        "configuration_sha256": hashlib.sha256((stack.folder / CONFIGURATION).read_bytes()).hexdigest(),
     }
     return StackResult(stack=stack.name, changes=changes, seconds=seconds, resources=resources)
 

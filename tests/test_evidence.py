@@ -27,6 +27,7 @@ from tests.record_lab import ENVIRONMENT, RecordLab, record_lab
 from tests.spec_files import environment_text, write_folder
 
 pytestmark = pytest.mark.sandbox
+APPLIED = {"vision-base": {"changes": "4 to add", "configuration_sha256": "c" * 64}}
 DAY = datetime.timedelta(days=1)
 
 
@@ -37,7 +38,7 @@ def lab() -> Iterator[RecordLab]:
         text = f'organization = "{ORGANIZATION}"\nregion = "{REGION}"\n'
         write_folder(made.session.project.root, text, **{ENVIRONMENT: environment_text(ENVIRONMENT)})
         ledger = made.session.ledger
-        ledger.append("environment.up", ENVIRONMENT, "succeeded", {"stacks": {}})
+        ledger.append("environment.up", ENVIRONMENT, "succeeded", {"stacks": APPLIED})
         ledger.append("environment.up", "another", "succeeded", {})
         ledger.append("run.submit", ENVIRONMENT, "succeeded", {"run_id": "20261123-010203-abcde"})
         ledger.append("run.ended", "20261123-010203-abcde", "recorded", {})
@@ -87,7 +88,9 @@ def test_its_tables_are_about_the_environment_and_its_slice_is_everybodys(packed
     assert {row["environment"] for row in rows} == {ENVIRONMENT}
     assert [row["event"] for row in rows][:3] == ["environment.up", "run.submit", "run.ended"]
     assert len(list((folder / "ledger").iterdir())) > len(rows)
-    assert [row["event"] for row in table(folder, "changes.csv")] == ["environment.up"]
+    (change,) = table(folder, "changes.csv")
+    assert change["event"] == "environment.up"
+    assert list(change.values())[-1] == f"vision-base: 4 to add {'c' * 64}"
     assert [row["event"] for row in table(folder, "refusals.csv")] == ["console.login"]
     assert json.loads((folder / "entries.json").read_text())[0]["target"] == ENVIRONMENT
 
