@@ -12,6 +12,7 @@ from console.acts.spec import Down
 from console.pages import act_view
 from console.web import assets
 from console.web.visit import AnyVisit, Visit, see_other
+from console.words.said import said
 from fleet import commands
 from fleet.runs import RunStatus
 from fleet.session import Session
@@ -119,12 +120,17 @@ def _view(visit: Visit, found: Preview, typed: Field, reason: Field) -> DownView
         left=_kinds(visit, found.left),
         lost=found.lost,
         # What to do about each is said for who types commands; here there is the field for the reason.
-        against=tuple(Said(what=each.what, do="") for each in found.against),
+        against=tuple(_reason(visit, each.what) for each in found.against),
         unseen=tuple(f"{each.title}: {each.why}" for each in found.not_looked),
         typed=typed,
         reason=reason,
         form_token=visit.frame("").form_token,
     )
+
+
+def _reason(visit: Visit, text: str) -> Said:
+    found = said(visit.reader, text)
+    return Said(what=found.text, do="", language=found.language)
 
 
 def _kinds(visit: Visit, things: Sequence[Thing]) -> tuple[KindLine, ...]:

@@ -13,6 +13,7 @@ from console.records.latest import latest
 from console.web.visit import Visit
 from console.words.codes import outcome_name
 from console.words.events import event_name
+from console.words.said import said
 from fleet.at_once import each_at_once
 from fleet.budget import Budget
 from fleet.identity import person
@@ -20,6 +21,7 @@ from fleet.ledger_reading import Entry
 from fleet.session import Session
 from templates.console.environment import AmountRow, ChangeRow, ChangesPart, EnvironmentMoney
 from templates.console.home import Tone
+from templates.console.phrase import Phrase
 
 MOST = 8
 """Changes that are shown."""
@@ -69,9 +71,11 @@ def money(visit: Visit, standing: Standing, session: Session) -> EnvironmentMone
     )
 
 
-def _notes(visit: Visit, standing: Standing, budget: Budget) -> tuple[str, ...]:
+def _notes(visit: Visit, standing: Standing, budget: Budget) -> tuple[Phrase, ...]:
     """Return what could not be counted; it names runs, which not all may see of teams that share it."""
-    return budget.notes if all(visit.may("run.see", team) for team in standing.teams) else ()
+    if not all(visit.may("run.see", team) for team in standing.teams):
+        return ()
+    return tuple(said(visit.reader, note) for note in budget.notes)
 
 
 def changes(visit: Visit, standing: Standing) -> ChangesPart:

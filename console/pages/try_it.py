@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,11 +13,12 @@ from console.pages.seen import SeenRun, seen_run
 from console.web.large_form import large_forms
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
+from console.words.said import said
 from fleet import commands
 from fleet.model_copy import bring_model
 from fleet.tries import Answer
 from fleet.try_form import TryField, input_of, try_form
-from stacks.problems import UserError
+from stacks.problems import Problem, UserError
 from templates.console.parts import Choice
 from templates.console.try_it import TryAnswer, TryInput, TryPage
 
@@ -60,8 +61,7 @@ def ask(visit: AnyVisit, name: str, run_id: str, sent: Annotated[FormData, Depen
         answerer = visit.services.answerers.of(f"{name}/{run_id}", lambda: _model(visit, seen))
         answer = answerer.ask([asked])[0]
     except UserError as error:
-        fault = "; ".join(problem.what for problem in error.problems)
-        return visit.page(_page(visit, seen, fields, given, fault=fault), 422)
+        return visit.page(_page(visit, seen, fields, given, faults=error.problems), 422)
     return visit.page(_page(visit, seen, fields, given, answer=_answer(visit.reader, answer)))
 
 
@@ -88,7 +88,7 @@ def _page(
     given: Mapping[str, str | bytes],
     *,
     answer: TryAnswer | None = None,
-    fault: str = "",
+    faults: Sequence[Problem] = (),
 ) -> TryPage:
     reader = visit.reader
     return TryPage(
@@ -104,7 +104,7 @@ def _page(
             for number, field in enumerate(fields)
         ),
         answer=answer,
-        fault=fault,
+        faults=tuple(said(reader, each.what) for each in faults),
     )
 
 

@@ -14,8 +14,10 @@ from console.pages.environment_now import today
 from console.pages.seen import is_own, run_path
 from console.store.columns import utc_now
 from console.web.visit import Visit
+from console.words.said import said
 from fleet.runs import RunStatus
 from templates.console.home import Need
+from templates.console.phrase import Phrase
 
 LATELY = datetime.timedelta(days=1)
 MOST = 5
@@ -69,7 +71,9 @@ def _answers(visit: Visit) -> Iterator[Need]:
     for draft in own:
         if text := texts.get(draft.approval.answer):
             place = _("Your launch on {name}").format(name=draft.environment)
-            yield Need(place=place, href=f"/launch/{draft.id}/review", text=text, said=draft.approval.said)
+            told = draft.approval.said
+            said_so = Phrase(text=told, language="") if told else None
+            yield Need(place=place, href=f"/launch/{draft.id}/review", text=text, said=said_so)
 
 
 def _launches(visit: Visit) -> Iterator[Need]:
@@ -96,7 +100,8 @@ def _failed_runs(visit: Visit, standing: Standing, runs: Sequence[RunStatus]) ->
         if not visit.may("run.resume", standing.team_of(run), own=is_own(visit, run)):
             continue
         href = run_path(standing.name, run.run_id)
-        yield Need(place=run.run_id, href=href, text=_("this run ended too early."), said=run.cause)
+        cause = said(visit.reader, run.cause) if run.cause else None
+        yield Need(place=run.run_id, href=href, text=_("this run ended too early."), said=cause)
         found += 1
         if found == MOST:
             return

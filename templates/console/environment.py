@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from templates.console.home import Figure, RunLine, StateView, Tone
 from templates.console.parts import Frame, Link, Moment
+from templates.console.phrase import Phrase
 from templates.console.problem import Said
 
 
@@ -94,7 +95,7 @@ class EnvironmentMoney:
     left: str
     over: bool
     """Whether nothing is left."""
-    notes: tuple[str, ...]
+    notes: tuple[Phrase, ...]
     """What could not be counted, in English."""
     at: Moment
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from templates.console.parts import Frame, Link, Moment
+from templates.console.phrase import Phrase
 from templates.console.problem import Said
 
 Tone = Literal["good", "busy", "bad", "plain"]
@@ -52,8 +53,8 @@ class Need:
     """What it is about: an environment, a run; shown as the link."""
     href: str
     text: str
-    said: str = ""
-    """What the product says of it, in English."""
+    said: Phrase | None = None
+    """What the product, or somebody, says of it; None for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

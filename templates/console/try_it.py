@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from templates.console.parts import Choice, Frame
+from templates.console.phrase import Phrase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,5 +51,5 @@ class TryPage:
     """Where the model can be had, "" for whom it can't."""
     inputs: tuple[TryInput, ...]
     answer: TryAnswer | None
-    fault: str
-    """Why there is no answer, in the product's own words, which are English; "" where nothing is wrong."""
+    faults: tuple[Phrase, ...]
+    """Why there is no answer; none where nothing is wrong."""
