@@ -72,7 +72,7 @@ def make_samples(services: Services, environment: str, team: str, run_id: str, *
             kind="pictures",
             state="open",
             about={"name": "Sample", "files": 1},
-        )
+        )  # fmt: skip
         database.add(upload)
     receipt = write_receipt(services.settings.project.root, environment)
     return Samples(
