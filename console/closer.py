@@ -11,6 +11,7 @@ from console.remembered import Remembered
 from fleet.budget import Budget, read_budget
 from fleet.holdings import Holdings, holdings
 from fleet.session import Session
+from fleet.teardown_preview import SafeRuns
 
 _STANDS, _MONEY = (10.0, 30.0), (60.0, 300.0)
 """How old what is shown may be while somebody looks, and after how long without it is looked up before."""
@@ -31,6 +32,7 @@ class _Closer:
         self.session = session
         self.holdings = Remembered(lambda: holdings(session, runs.of(session).index.known()), *_STANDS)
         self.counted = Remembered(self._count, *_MONEY)
+        self.safe_runs: SafeRuns = set()
 
     def _count(self) -> Counted:
         return Counted(read_budget(self.session), datetime.datetime.now(datetime.UTC))
@@ -51,6 +53,10 @@ class Closer:
     def counted(self, session: Session) -> Counted:
         """Return what it has cost this month; the first time that may take a while."""
         return self._of(session).counted.get()
+
+    def safe_runs(self, session: Session) -> SafeRuns:
+        """Return the ended runs whose outputs a look at a teardown has found safe; that look adds to them."""
+        return self._of(session).safe_runs
 
     def _of(self, session: Session) -> _Closer:
         with self._lock:

@@ -27,6 +27,8 @@ from stacks import naming
 from stacks.problems import Problem, UserError
 
 FORMAT = "fleetform-down-preview/1"
+SafeRuns = set[tuple[str, int]]
+"""Runs, by their ids and attempts, whose outputs were seen to be safe in the bucket."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +92,13 @@ class Preview:
         return {"format": FORMAT, **asdict(self), **sums}
 
 
-def preview(session: Session, *, base: bool, runs: Sequence[RunStatus] | None = None) -> Preview:
+def preview(
+    session: Session, *, base: bool, runs: Sequence[RunStatus] | None = None, safe: SafeRuns | None = None
+) -> Preview:
     """Look at what `down` would do now; nothing is changed, and nothing put on record.
 
-    `runs` are all of the environment's, where the caller knows them; else they are read.
+    `runs` are all of the environment's, where the caller knows them; else they are read. `safe` are those
+    that an earlier look has found safe; this one adds to them.
 
     Raises UserError where `down` would refuse before it looks: nothing was ever built in this cloud, or the
     environment stands in another region.
@@ -104,7 +109,7 @@ def preview(session: Session, *, base: bool, runs: Sequence[RunStatus] | None = 
     with ThreadPoolExecutor(max_workers=1) as pool:
         seen = pool.submit(sweep, session)
         scope, store = find_scope(session, base=base), open_runs(session)
-        against = reasons_against(session, store, scope, _runs_as_found(store, runs))
+        against = reasons_against(session, store, scope, _runs_as_found(store, runs), safe)
         of_runs = listed_run_file_systems(session)
         found = sort_found(seen.result(), scope.left_alone, scope.stays)
     goes = tuple(each for each in found.left if _goes(each, scope) or each.id in of_runs)
@@ -122,13 +127,16 @@ def preview(session: Session, *, base: bool, runs: Sequence[RunStatus] | None = 
     )
 
 
-def find_against(session: Session, *, base: bool, runs: Sequence[RunStatus]) -> list[Problem]:
-    """Return only what speaks against it now, which is quicker than the whole look; raises as `preview`."""
+def find_against(
+    session: Session, *, base: bool, runs: Sequence[RunStatus], safe: SafeRuns | None = None
+) -> list[Problem]:
+    """Return only what speaks against it now, which is quicker than the whole look; as `preview` does."""
     assert session.caller, "the cloud has answered"
     require_account(session)
     require_same_region(session)
     store = open_runs(session)
-    return reasons_against(session, store, find_scope(session, base=base), _runs_as_found(store, runs))
+    scope = find_scope(session, base=base)
+    return reasons_against(session, store, scope, _runs_as_found(store, runs), safe)
 
 
 def sums(things: Iterable[Thing]) -> list[Sum]:
@@ -170,11 +178,18 @@ def find_scope(session: Session, *, base: bool) -> Scope:
 
 
 def reasons_against(
-    session: Session, store: RunStore, scope: Scope, runs: Sequence[RunStatus]
+    session: Session,
+    store: RunStore,
+    scope: Scope,
+    runs: Sequence[RunStatus],
+    safe: SafeRuns | None = None,
 ) -> list[Problem]:
-    """Return what speaks against the teardown: active runs, outputs that are not safe, stores to retain."""
+    """Return what speaks against the teardown: active runs, outputs that are not safe, stores to retain.
+
+    Ended runs in `safe` are not looked at again, and those that are found safe are added.
+    """
     retained = [each.problem(session) for each in scope.kept]
-    return [*_active(runs), *_unsafe(store, runs), *retained]
+    return [*_active(runs), *_unsafe(store, runs, set() if safe is None else safe), *retained]
 
 
 def _active(runs: Sequence[RunStatus]) -> list[Problem]:
@@ -188,9 +203,11 @@ def _active(runs: Sequence[RunStatus]) -> list[Problem]:
     ]
 
 
-def _unsafe(store: RunStore, runs: Sequence[RunStatus]) -> list[Problem]:
-    ended = [run for run in runs if not run.active]
+def _unsafe(store: RunStore, runs: Sequence[RunStatus], safe: SafeRuns) -> list[Problem]:
+    ended = [run for run in runs if not run.active and (run.run_id, run.attempt) not in safe]
     missing = each_at_once(lambda run: outputs_safe(store, run), ended)
+    found_safe = [run for run, found in zip(ended, missing, strict=True) if run.ended and not found]
+    safe |= {(run.run_id, run.attempt) for run in found_safe}
     do = "wait until its node has uploaded it, or say --anyway REASON, which gives it up"
     return [Problem(what=each, do=do) for found in missing for each in found]
 

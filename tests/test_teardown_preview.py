@@ -11,9 +11,10 @@ import pytest
 
 from fleet.bootstrap import ensure_account
 from fleet.cloud import Cloud
+from fleet.runs import list_runs
 from fleet.session import Session
 from fleet.teardown import down
-from fleet.teardown_preview import preview, sums
+from fleet.teardown_preview import find_against, preview, sums
 from fleet.terraform_events import quiet
 from scripts import up
 from scripts.cli import main
@@ -189,3 +190,20 @@ def test_on_a_terminal_what_is_refused_is_refused_on_record_before_anybody_is_as
     assert "the run 20260101-busy (digits) is QUEUED" in said and "Tear down" not in said
     (entry,) = standing.ledger.entries()
     assert (entry["event"], entry["outcome"]) == ("environment.down", "refused")
+
+
+def test_a_run_that_was_seen_to_be_safe_is_not_looked_at_again(session: Session) -> None:
+    store = add_bucket(session)
+    try:
+        add_run(store, "20260101-safe", "QUEUED", "SUCCEEDED")
+        add_run(store, "20260101-lost", "QUEUED", "PROVISIONING", "RUNNING", "SUCCEEDED")
+        lost = {"files": [{"key": "runs/20260101-lost/model.pt", "size": 5}], "left_out": []}
+        store.put("20260101-lost", "outputs/node-0.json", lost)
+        runs, safe = list_runs(store), set[tuple[str, int]]()
+        (problem,) = find_against(session, base=False, runs=runs, safe=safe)
+        assert problem.what == "run 20260101-lost: model.pt is missing"
+        assert safe == {("20260101-safe", 1)}, "what is not safe is looked at again"
+        assert find_against(session, base=False, runs=runs, safe={("20260101-lost", 1)}) == []
+        assert len(find_against(session, base=False, runs=runs, safe={("20260101-lost", 2)})) == 1
+    finally:
+        remove_bucket(store)

@@ -54,7 +54,9 @@ def begin(
 ) -> Response:
     """Begin it, where the name was typed, and a reason where something speaks against it."""
     _, session = visit.reader.gettext, _open(visit, name)
-    against = find_against(session, base=bool(base), runs=_runs(visit, session))
+    against = find_against(
+        session, base=bool(base), runs=_runs(visit, session), safe=visit.services.closer.safe_runs(session)
+    )
     name_field, reason_field = Field(value=typed), Field(value=reason)
     if typed.strip() != name:
         name_field = Field(value=typed, fault=_("This is not the environment's name."))
@@ -79,7 +81,8 @@ def _open(visit: Visit, name: str) -> Session:
 
 def _look(visit: Visit, session: Session, *, base: bool) -> Preview:
     """Return what would go: every service is asked, which takes seconds."""
-    return preview(session, base=base, runs=_runs(visit, session))
+    safe = visit.services.closer.safe_runs(session)
+    return preview(session, base=base, runs=_runs(visit, session), safe=safe)
 
 
 def _runs(visit: Visit, session: Session) -> list[RunStatus]:
