@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,8 @@ from PIL import Image
 
 from console.store import waiting
 from console.uploads.limits import CHUNK_BYTES, UploadLimits
+from console.uploads.manifest import BroughtFile, make_manifest
+from console.uploads.spool import OffsetError, UploadFolder
 from fleet.data_preview import Preview
 from fleet.policy import Grant
 from tests.console.conftest import _nothing
@@ -373,3 +378,30 @@ def test_a_form_does_not_fill_the_memory_with_what_is_no_file(target: ConsoleLab
     parts = [("files", ("a.txt", b"x", "text/plain"))]
     answer = member.client.post("/uploads/form", data=form, files=parts, headers=OURS)
     assert answer.status_code == 400, answer.text
+
+
+def test_a_piece_waits_for_the_one_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = UploadFolder(tmp_path / "upload")
+    folder.create(make_manifest("text", [BroughtFile("a.txt", 8)], SMALL))
+    writing, go_on, real = threading.Event(), threading.Event(), os.pwrite
+    written: list[int] = []
+
+    def slow(file: int, body: bytes, at: int) -> int:
+        written.append(at)
+        writing.set()
+        go_on.wait(30)
+        return real(file, body, at)
+
+    monkeypatch.setattr("console.uploads.spool.os.pwrite", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(folder.append, 0, 0, b"0123")
+        assert writing.wait(30)
+        second = pool.submit(folder.append, 0, 0, b"4567")
+        time.sleep(0.3)  # in which it would write, did it not wait
+        go_on.set()
+        assert first.result() == 4
+        with pytest.raises(OffsetError):
+            second.result()
+    assert written == [0] and folder.raw(0).read_bytes() == b"0123"
