@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from console.acts.spec import Launch
@@ -80,14 +81,18 @@ def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData) -> Plan:
     """
     job = job_of(draft, place, data)
     request = build_request(job, place.fleets, place.run_max_gib, place.site)
-    problems, fewer = _against(place, request)
+    with ThreadPoolExecutor(max_workers=3) as pool:  # each of them asks the cloud
+        against = pool.submit(_against, place, request)
+        budget = pool.submit(_budget, place, draft, request)
+        found = pool.submit(expected, place.session, request) if place.stands else None
+    problems, fewer = against.result()
     return Plan(
         place=place,
         job=job,
         request=request,
         ask=ask_of(request.to_dict()),
-        expected=expected(place.session, request) if place.stands else None,
-        budget=_budget(place, draft, request),
+        expected=found.result() if found else None,
+        budget=budget.result(),
         problems=problems,
         fewer_nodes=fewer,
     )

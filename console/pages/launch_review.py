@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Query, Response
 
 from console import launches
-from console.acts.spec import command_of
 from console.launch_data import ChosenData, chosen_data
-from console.launch_place import Place, place_of
-from console.launch_plan import Plan, plan_launch
+from console.launch_place import place_of
 from console.launches import LaunchDraft
-from console.pages import launch_facts, launch_seen
+from console.pages import launch_seen, launch_view
 from console.pages.launch_seen import DATA, REVIEW, own_draft, step_path
-from console.people import accounts
-from console.web.mistakes import RefusedError
 from console.web.visit import AnyVisit, Visit, see_other
-from console.words import said
-from fleet import commands
-from stacks.problems import Problem, UserError
-from templates.console.launch_review import LaunchReviewPage
-from templates.console.parts import Choice, Field
-from templates.console.problem import Said
+from templates.console.launch_review import LaunchReviewPart
+from templates.console.parts import Field
 
-NO_RUN = "RUN"
-"""The id of a run that is not started, in its command."""
 _LONGEST_NUMBER = 6
 
 Number = Annotated[str, Form(max_length=20)]
@@ -34,49 +23,34 @@ Number = Annotated[str, Form(max_length=20)]
 router = APIRouter()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reviewed:
-    """A draft with what it would be now."""
-
-    draft: LaunchDraft
-    data: ChosenData
-    place: Place
-    plan: Plan | None
-    """None where it makes no request."""
-    problems: tuple[Problem, ...]
-    """What speaks against it beside the budget."""
-    may_build: bool
-    """Whether the person may build what would have to be built."""
-
-    @property
-    def is_approved(self) -> bool:
-        """Whether somebody lets it go over the budget."""
-        return self.plan is not None and self.plan.is_approved(self.draft)
-
-    @property
-    def may_start(self) -> bool:
-        """Whether it can be started as it is."""
-        within = self.plan is not None and (not self.plan.is_over or self.is_approved)
-        return within and not self.problems and self.may_build
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether an approval would let it be started, and none is asked for."""
-        over = self.plan is not None and self.plan.is_over and self.plan.ask.usd is not None
-        open_ = self.draft.approval.answer != "waiting" and not self.is_approved
-        return over and open_ and not self.problems and self.may_build
-
-
 @router.get("/launch/{draft_id}/review")
-def show(visit: AnyVisit, draft_id: str) -> Response:
-    """Show what would be started."""
+def show(visit: AnyVisit, draft_id: str, look: Annotated[str, Query(max_length=1)] = "") -> Response:
+    """Show the page; with `look`, at once with what would be started, for which the cloud is asked."""
+    found = _open(visit, draft_id)
+    if isinstance(found, Response):
+        return found
+    draft, data = found
+    seen = launch_view.review(visit, draft, data) if look else None
+    return visit.page(launch_view.page(visit, draft, launch_view.view(visit, seen) if seen else None))
+
+
+@router.get("/launch/{draft_id}/review/now")
+def show_now(visit: AnyVisit, draft_id: str) -> Response:
+    """Send what would be started, once the cloud has answered."""
+    found = _open(visit, draft_id)
+    if isinstance(found, Response):
+        return Response(status_code=204, headers={"HX-Redirect": found.headers["location"]})
+    seen = launch_view.review(visit, *found)
+    return visit.page(LaunchReviewPart(review=launch_view.view(visit, seen)))
+
+
+def _open(visit: Visit, draft_id: str) -> tuple[LaunchDraft, ChosenData] | Response:
+    """Return the draft and its data, or an answer that leads to where it is."""
     draft = own_draft(visit, draft_id)
     if answer := launch_seen.elsewhere(draft, REVIEW):
         return answer
     data = chosen_data(visit.services, draft, visit.person)
-    if data is None:
-        return see_other(step_path(draft, DATA))
-    return visit.page(page(visit, review(visit, draft, data)))
+    return (draft, data) if data is not None else see_other(step_path(draft, DATA))
 
 
 @router.post("/launch/{draft_id}/review")
@@ -84,22 +58,21 @@ def resize(
     visit: AnyVisit, draft_id: str, nodes: Number = "", minutes: Number = "", fleet: Number = ""
 ) -> Response:
     """Take another number of machines, or another time, and reckon again."""
-    draft = own_draft(visit, draft_id)
-    if answer := launch_seen.elsewhere(draft, REVIEW):
-        return answer
+    found = _open(visit, draft_id)
+    if isinstance(found, Response):
+        return found
+    draft, data = found
     place = place_of(visit.services, draft)
     sized = draft.model_copy(update={"fleet": fleet if fleet in place.fleets else ""})
-    fields = (
+    size = (
         _number(visit, nodes, place.most_nodes(sized)),
         _number(visit, minutes, place.site.longest_minutes),
     )
-    if any(each.fault for each in fields):
-        data = chosen_data(visit.services, draft, visit.person)
-        if data is None:
-            return see_other(step_path(draft, DATA))
-        return visit.page(page(visit, review(visit, draft, data), fields), 422)
+    if any(each.fault for each in size):
+        view = launch_view.view(visit, launch_view.review(visit, draft, data), size)
+        return visit.page(launch_view.page(visit, draft, view), 422)
     with launches.changing(visit.services.database, draft.id) as changing:
-        changing.choose(fleet=sized.fleet, nodes=int(fields[0].value), minutes=int(fields[1].value))
+        changing.choose(fleet=sized.fleet, nodes=int(size[0].value), minutes=int(size[1].value))
     return see_other(step_path(draft, REVIEW))
 
 
@@ -111,107 +84,3 @@ def _number(visit: Visit, text: str, most: int) -> Field:
         return Field(value=str(int(value)))
     fault = visit.reader.gettext("Take a whole number from 1 to {most}.")
     return Field(value=value, fault=fault.format(most=visit.reader.number(most)))
-
-
-def review(visit: Visit, draft: LaunchDraft, data: ChosenData) -> Reviewed:
-    """Return what the draft would be if it were started now; it asks the cloud."""
-    place = place_of(visit.services, draft)
-    if draft.starter and visit.services.settings.project.environment_file(draft.environment).exists():
-        text = visit.reader.gettext("There is an environment of the name {name} by now. Take another name.")
-        raise RefusedError(text.format(name=draft.environment))
-    plan, problems = None, tuple[Problem, ...]()
-    try:
-        plan = plan_launch(draft, place, data)
-        problems = plan.problems
-    except UserError as error:
-        problems = error.problems
-    may_build = place.stands or visit.may("environment.up", place.spec.team)
-    return Reviewed(draft=draft, data=data, place=place, plan=plan, problems=problems, may_build=may_build)
-
-
-# ------------------------------------------------------------------------------ the page
-
-
-def page(
-    visit: Visit, seen: Reviewed, size: tuple[Field, Field] | None = None, reason: Field | None = None
-) -> LaunchReviewPage:
-    """Return the review's page; `size` and `reason` are what was filled in, with what is wrong with it."""
-    reader, draft, place, plan = visit.reader, seen.draft, seen.place, seen.plan
-    here = step_path(draft, REVIEW)
-    nodes, minutes = size or (Field(value=str(draft.nodes)), Field(value=str(draft.minutes)))
-    over = launch_facts.over_budget(reader, plan) if plan and not seen.is_approved else None
-    return LaunchReviewPage(
-        frame=visit.frame(reader.gettext("Review and start"), command=_command(seen)),
-        steps=launch_seen.steps(reader, draft, REVIEW),
-        here=here,
-        facts=tuple(launch_facts.facts(reader, draft, seen.data, plan)) if plan else (),
-        notes=tuple(said.said(reader, note) for note in plan.budget.notes) if plan else (),
-        nodes=nodes,
-        most_nodes=place.most_nodes(draft),
-        minutes=minutes,
-        most_minutes=place.site.longest_minutes,
-        fleets=_fleets(draft, place),
-        said=_against(visit, seen),
-        over=over,
-        approval=_approval(visit, draft) if plan and plan.is_over else "",
-        ask_path=f"/launch/{draft.id}/ask" if seen.may_ask else "",
-        reason=reason or Field(),
-        start_path=f"/launch/{draft.id}/start" if seen.may_start else "",
-        version=draft.version,
-        builds=not place.stands,
-        style=launch_seen.style(),
-    )
-
-
-def _command(seen: Reviewed) -> str:
-    """Return the commands that do the same."""
-    if seen.plan is None:
-        return ""
-    draft, lines = seen.draft, []
-    if draft.starter:
-        words = commands.declare_begun(draft.environment, draft.team, draft.owner, draft.starter)
-        lines.append(commands.line(words))
-    return "\n".join([*lines, command_of(seen.plan.act(NO_RUN.lower()))])
-
-
-def _fleets(draft: LaunchDraft, place: Place) -> tuple[Choice, ...]:
-    if len(place.fleets) == 1:
-        return ()
-    return tuple(
-        Choice(value=name, label=f"{name}: {fleet.instance_type}", chosen=name == place.fleet(draft))
-        for name, fleet in sorted(place.fleets.items())
-    )
-
-
-def _against(visit: Visit, seen: Reviewed) -> tuple[Said, ...]:
-    """Return what speaks against it, and how many machines the quotas would hold."""
-    _, reader = visit.reader.gettext, visit.reader
-    lines = list(said.problems(reader, seen.problems))
-    if seen.plan is not None and seen.plan.fewer_nodes:
-        text = reader.ngettext(
-            "The account's quotas hold {count} machine: take no more.",
-            "The account's quotas hold {count} machines: take no more.",
-            seen.plan.fewer_nodes,
-        )
-        lines.append(Said(what=text, do="", language=""))
-    if not seen.may_build:
-        what = _("The environment is not built, and you may not build it.")
-        do = _("Ask an operator of the team to build it, or train elsewhere.")
-        lines.append(Said(what=what, do=do, language=""))
-    return tuple(lines)
-
-
-def _approval(visit: Visit, draft: LaunchDraft) -> str:
-    """Return how it stands with the approval."""
-    _, approval = visit.reader.gettext, draft.approval
-    if approval.answer == "waiting":
-        text = _("An approval is asked for, up to {usd}. What you change now has to be asked for again.")
-        return text.format(usd=visit.reader.usd(approval.usd))
-    if not draft.approved_by:
-        return ""
-    with visit.services.database.reading() as database:
-        name = accounts.read_person(database, draft.approved_by).name
-    if approval.answer == "approved":
-        text = _("{name} has approved it, up to {usd}.")
-        return text.format(name=name, usd=visit.reader.usd(approval.usd))
-    return _("{name} has not approved it: {said}").format(name=name, said=approval.said)

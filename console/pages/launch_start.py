@@ -12,9 +12,9 @@ from console.acts import start
 from console.launch_data import chosen_data
 from console.launch_place import region_of
 from console.launches import Approval, LaunchDraft
-from console.pages import act_view, launch_review, launch_seen
-from console.pages.launch_review import Reviewed
+from console.pages import act_view, launch_seen, launch_view
 from console.pages.launch_seen import DATA, REVIEW, own_draft, step_path
+from console.pages.launch_view import Reviewed
 from console.people import accounts
 from console.web.visit import AnyVisit, Visit, see_other
 from fleet import commands
@@ -40,7 +40,7 @@ def begin(visit: AnyVisit, draft_id: str, version: Version = "") -> Response:
     if not seen.place.stands:
         visit.require("environment.up", seen.place.spec.team)
     if not seen.may_start:
-        return visit.page(launch_review.page(visit, seen), 422)
+        return visit.page(launch_view.page(visit, seen.draft, launch_view.view(visit, seen)), 422)
     with _ONE_AT_A_TIME:
         draft = own_draft(visit, draft_id)
         if answer := launch_seen.elsewhere(draft, REVIEW):
@@ -66,7 +66,8 @@ def ask(
         return see_other(step_path(seen.draft, REVIEW))
     if not why:
         field = Field(fault=visit.reader.gettext("Say why it is worth it."))
-        return visit.page(launch_review.page(visit, seen, reason=field), 422)
+        view = launch_view.view(visit, seen, reason=field)
+        return visit.page(launch_view.page(visit, seen.draft, view), 422)
     approval = Approval(answer="waiting", usd=plan.ask.usd, left=plan.budget.left or 0.0, reason=why)
     about = {"environment": seen.draft.environment, "team": seen.draft.team, "usd": plan.ask.usd}
     details = {**about, "reason": why}
@@ -87,7 +88,7 @@ def _reviewed(visit: Visit, draft_id: str, version: str) -> Reviewed | Response:
     data = chosen_data(visit.services, draft, visit.person)
     if data is None:
         return see_other(step_path(draft, DATA))
-    return launch_review.review(visit, draft, data)
+    return launch_view.review(visit, draft, data)
 
 
 def _start(visit: Visit, seen: Reviewed) -> str:

@@ -29,13 +29,9 @@ class OverBudget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaunchReviewPage:
-    """What the page shows."""
+class Review:
+    """A launch as it would be started, and the forms that change, ask for and start it."""
 
-    template: ClassVar[str] = "console/launch_review.html.j2"
-
-    frame: Frame
-    steps: tuple[Step, ...]
     here: str
     facts: tuple[Fact, ...]
     notes: tuple[Phrase, ...]
@@ -60,4 +56,30 @@ class LaunchReviewPage:
     """What the form sends back, so that nothing else is started than was read."""
     builds: bool
     """Whether that builds an environment first."""
+    command: str
+    form_token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchReviewPart:
+    """What comes a moment after the page, once the cloud has answered."""
+
+    template: ClassVar[str] = "console/launch_review_view.html.j2"
+
+    review: Review
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchReviewPage:
+    """What the page shows."""
+
+    template: ClassVar[str] = "console/launch_review.html.j2"
+
+    frame: Frame
+    steps: tuple[Step, ...]
+    review: Review | None
+    """None where it comes later, from the next two."""
+    part_path: str
+    whole_path: str
     style: str
+    script: str

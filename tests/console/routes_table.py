@@ -51,6 +51,7 @@ ROUTES: dict[tuple[str, str], str] = {
     ("GET", "/launch/{draft_id}/recipe"): "run.submit",
     ("POST", "/launch/{draft_id}/recipe"): "run.submit",
     ("GET", "/launch/{draft_id}/review"): "run.submit",
+    ("GET", "/launch/{draft_id}/review/now"): "run.submit",
     ("POST", "/launch/{draft_id}/review"): "run.submit",
     ("POST", "/launch/{draft_id}/start"): "run.submit",
     ("GET", "/login"): ANYBODY,

@@ -53,7 +53,7 @@ def test_a_launch_trains_what_was_chosen_and_is_started_once(
     path = begin(member)
     review = bring(member, path)
     assert resize(member, path, minutes=30).headers["location"] == review
-    page = member.get(review).text
+    page = member.get(f"{review}?look=1").text
     for told in ("Predict a column", "Iris flowers", "studio, for the team tests", "g5.xlarge", "$0.50"):
         assert told in page
     assert "fleetform run studio --recipe wine --nodes 1 --max-minutes 30 dataset=iris" in page
@@ -192,14 +192,14 @@ def test_a_launch_over_the_budget_ends_at_the_review_with_what_would_fit(
     review = bring(member, path)
     with budget(studio, 40):
         resize(member, path, minutes=2800)
-        page = member.get(review).text
+        page = member.get(f"{review}?look=1").text
         assert "It may cost up to $46.95" in page and "stop it after" in page
         assert f"{path}/start" not in page and f"{path}/ask" in page
         answer = press(studio.lab, member, path)
         assert answer.status_code == 422 and "It can't be started like this" in answer.text
         assert draft_at(studio.lab, path).act == ""
         resize(member, path, minutes=60)
-        assert f"{path}/start" in member.get(review).text
+        assert f"{path}/start" in member.get(f"{review}?look=1").text
 
 
 def test_an_approval_lets_exactly_what_was_read_go_over_the_budget(
@@ -212,7 +212,7 @@ def test_an_approval_lets_exactly_what_was_read_go_over_the_budget(
         resize(member, path, minutes=2800)
         assert "Say why it is worth it." in press(studio.lab, member, path, "ask", reason=" ").text
         press(studio.lab, member, path, "ask", reason="the fair is on Friday")
-        assert "An approval is asked for, up to $46.95" in member.get(review).text
+        assert "An approval is asked for, up to $46.95" in member.get(f"{review}?look=1").text
         page = approver.get("/approvals").text
         assert "the fair is on Friday" in page and "$46.95" in page and "Iris flowers" in page
         stale = {"answer": "approved", "version": draft_at(studio.lab, path).version}
@@ -225,7 +225,7 @@ def test_an_approval_lets_exactly_what_was_read_go_over_the_budget(
         assert no.status_code == 422 and "Say why not." in no.text
         yes = {"answer": "approved", "version": version, "said": "go"}
         assert approver.post(mine, yes, page="/approvals").headers["location"] == "/approvals"
-        assert "has approved it, up to $46.78" in member.get(review).text
+        assert "has approved it, up to $46.78" in member.get(f"{review}?look=1").text
         found = ended(place, act_of(press(studio.lab, member, path)), 120)
     try:
         assert found.state == "done", found.said
@@ -304,7 +304,7 @@ def test_a_new_environment_is_reviewed_with_its_price_and_made_only_by_the_start
     operator, project = studio.lab.signed_in("operator"), studio.lab.services.settings.project
     path = new_draft(operator)
     review = bring(operator, path)
-    page = operator.get(review).text
+    page = operator.get(f"{review}?look=1").text
     for told in ("It is built first", "Build the environment and start", "brand-new, for the team tests"):
         assert told in page
     command = "fleetform init brand-new --team tests --owner kim@example.com --starter first-steps"
@@ -317,7 +317,7 @@ def test_a_new_environment_is_reviewed_with_its_price_and_made_only_by_the_start
         assert file.exists() and entries(studio, "environment.declare")[-1]["target"] == "brand-new"
         draft = draft_at(studio.lab, path)
         assert (draft.starter, draft.environment, draft.act) == ("", "brand-new", "")
-        again = operator.get(review).text
+        again = operator.get(f"{review}?look=1").text
         assert "Build the environment and start" in again and "fleetform init" not in again
     finally:
         file.unlink(missing_ok=True)
@@ -330,12 +330,12 @@ def test_a_quota_that_is_too_small_ends_at_the_review(studio: Studio) -> None:
     cloud = studio.environment.session.cloud
     set_quota(cloud, "us-east-1", "L-DB2E81BA", 0)
     try:
-        page = operator.get(review).text
+        page = operator.get(f"{review}?look=1").text
         assert "L-DB2E81BA" in page and f"{path}/start" not in page and f"{path}/ask" not in page
         assert press(studio.lab, operator, path).status_code == 422
     finally:
         set_quota(cloud, "us-east-1", "L-DB2E81BA", GENEROUS)
-    assert f"{path}/start" in operator.get(review).text
+    assert f"{path}/start" in operator.get(f"{review}?look=1").text
 
 
 def test_there_is_no_place_where_nothing_is_declared_and_nobody_may_build(lab: ConsoleLab) -> None:

@@ -57,7 +57,7 @@ def test_a_table_of_ones_own_is_trained_on(studio: Studio) -> None:
     answer = visitor.post(f"{path}/recipe", right, page=f"{path}/recipe")
     assert answer.headers["location"] == f"{path}/review", answer.text
     resize(visitor, path, minutes=30)
-    assert "Columns to leave out: customer" in visitor.get(f"{path}/review").text
+    assert "Columns to leave out: customer" in visitor.get(f"{path}/review?look=1").text
     place = Place(studio.lab.services.settings, studio.lab.services.database)
     started = press(studio.lab, visitor, path)
     found = ended(place, started.headers["location"].removeprefix("/acts/"), 120)
