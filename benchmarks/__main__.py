@@ -24,6 +24,7 @@ BENCHMARKS = {
     "cycles": "Six environments, from nothing to nothing",
     "submit": "Submit to first training step",
     "run_index": "Ten thousand runs",
+    "console": "The console with very much behind it",
     "scaling": "One process against two",
     "trainer": "The trainer beside a bare loop and its peers",
     "recipes": "Every recipe from raw data to a prediction",
