@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from node.config import NodeConfig
-from node.slurm import batch, tools
+from node.slurm import batch, surroundings, tools
 from node.slurm.batch import Batch, Terms
 from node.slurm.verdicts import EXIT_REQUEUE
 
@@ -116,3 +117,22 @@ def test_a_job_that_is_taken_away_looks_at_its_machines_now_and_then_only(
     finally:
         runner.kill()
         runner.wait()
+
+
+DRAINED = tools.NodeState("gpu-2", "ALLOCATED", frozenset({"CLOUD", "DRAIN"}), "spot: soon", "10.0.0.8")
+
+
+@pytest.mark.parametrize(
+    ("answers", "taken"),
+    [([AWAY, HERE, [*HERE, DRAINED]], True), ([AWAY, HERE, HERE, HERE], False), ([AWAY] * 4, True)],
+    ids=["it is drained a little later", "none goes", "nobody tells"],
+)
+def test_a_stop_is_nobodys_wish_only_where_slurm_says_that_no_machine_goes(
+    config: NodeConfig, monkeypatch: pytest.MonkeyPatch, answers: list[Any], taken: bool
+) -> None:
+    moments = iter((0.0, 1.0, 2.0, 3.0, 6.0))
+    monkeypatch.setattr(
+        surroundings, "time", SimpleNamespace(monotonic=moments.__next__, sleep=lambda _: None)
+    )
+    monkeypatch.setattr(tools, "nodes", answering(*answers))
+    assert surroundings.is_taken_back() is taken
