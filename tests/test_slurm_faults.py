@@ -155,6 +155,15 @@ def saved_anew(lab: ClerkLab, state: Path, job_id: int) -> bytes:
     return state.read_bytes()
 
 
+def test_nodes_that_a_forgetful_controller_has_drained_are_let_go_and_no_others(lab: ClerkLab) -> None:
+    # As slurmctld 22.05 does where it starts a job again that it was killed before it had noted.
+    for name, reason in (("gpu-1", "Duplicate jobid"), ("gpu-2", "health: a broken fan")):
+        lab.slurm.run("scontrol", "update", f"NodeName={name}", "State=DRAIN", f"Reason={reason}")
+    lab.slurm.wait_idle(["gpu-1"])
+    assert "drain" in lab.slurm.state("gpu-2").lower()
+    lab.slurm.run("scontrol", "update", "NodeName=gpu-2", "State=RESUME")
+
+
 def test_a_run_whose_node_dies_goes_on_elsewhere_from_what_it_had_sent(lab: ClerkLab) -> None:
     script = (
         'if [ "$FLEETFORM_LAUNCH" -gt 0 ]; then cat "$FLEETFORM_RUN_DIR/state.txt"; exit 0; fi\n'

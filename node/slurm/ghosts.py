@@ -1,7 +1,9 @@
 """Jobs whose end slurmctld has forgotten: it crashed before it had saved it, and takes them for running.
 
 They would hold their nodes until Slurm misses them, BatchStartTimeout after their start, and then be started
-once more. Their batch step has said how they ended, and so the clerk ends them.
+once more. Their batch step has said how they ended, and so the clerk ends them. Jobs whose start it has
+forgotten it starts again on the same nodes, which refuse; it drains them for that, and the clerk lets them go
+once they are free.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from node.slurm import tools
 from node.slurm.office import Office, troubles
 from node.slurm.request import RUN_ID
 from node.slurm.teller import OverError
-from node.slurm.tools import JobState
+from node.slurm.tools import JobState, NodeState
 from node.slurm.words import is_of, told
 
 _WATCHED_S = 90.0
@@ -27,6 +29,8 @@ _PAUSE_S = 5.0
 _TOLD_S = 5.0
 """A job that ended so long ago, and slurmctld up for as long, would be known to have ended."""
 _ALIVE = frozenset({"RUNNING", "SUSPENDED"})
+_DUPLICATE = "Duplicate jobid"
+"""slurmctld's reason for a node that carries out a job already which it is told to start (Slurm 22.05)."""
 
 
 class Ghosts:
@@ -87,6 +91,15 @@ class Ghosts:
             return False
         record = self._office.read(run_id, BATCH_STATE) or {}
         return _is_past(record, job) and persist(lambda: is_over(self._office.bucket, run_id))
+
+
+def free(nodes: Iterable[NodeState]) -> None:
+    """Let go of nodes that were drained for a job twice, once they have none: nothing is wrong with them."""
+    for node in nodes:
+        ours = node.reason == _DUPLICATE and "DRAIN" in node.flags
+        if ours and node.state == "IDLE" and "COMPLETING" not in node.flags:
+            print(f"{node.name} was drained because slurmctld had forgotten a start", flush=True)
+            tools.update_node(node.name, State="RESUME")
 
 
 def _take_note(run_id: str, job: JobState, program: str, *arguments: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 
 from node.layout import CANCELLED, FAILED, RUNNING
-from node.slurm import tools
+from node.slurm import ghosts, tools
 from node.slurm.book import Entry
 from node.slurm.ghosts import Ghosts
 from node.slurm.intake import Intake
@@ -231,6 +231,7 @@ class Rounds:
             if time.monotonic() - self._nodes_at >= _NODES_SECONDS:
                 self._nodes_at = time.monotonic()
                 nodes = tools.nodes()
+                ghosts.free(nodes)
                 awake = {node.name for node in nodes if "POWERED_DOWN" not in node.flags}
                 self._publisher.nodes(nodes, chosen, self._office.machines(awake))
         except troubles() as error:
