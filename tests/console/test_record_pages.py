@@ -14,7 +14,7 @@ import pytest
 
 from console.acts.watch import Place
 from console.pages import reviews
-from fleet.policy import Grant
+from fleet.policy import Grant, Role
 from tests.console.acting import ended
 from tests.console.conftest import Studio
 from tests.console.lab import Visitor
@@ -36,11 +36,22 @@ def entries(studio: Studio, event: str) -> list[dict[str, object]]:
     return [each for each in studio.environment.session.ledger.entries() if each["event"] == event]
 
 
-@pytest.mark.parametrize("path", READS)
-@pytest.mark.parametrize("role", ["viewer", "member", "operator", "approver", "admin"])
-def test_only_auditors_read_the_record(studio: Studio, path: str, role: str) -> None:
-    answer = studio.lab.signed_in(role, team="*").get(path)  # type: ignore[arg-type]
-    assert answer.status_code == 403 and "auditor" in answer.text
+@pytest.fixture(scope="module")
+def reader(studio: Studio) -> Visitor:
+    """Somebody who reads the record of every team."""
+    return auditor(studio)
+
+
+def test_only_auditors_read_the_record(studio: Studio) -> None:
+    """Whoever has every other role in every team is told which one it takes."""
+    roles: tuple[Role, ...] = ("viewer", "member", "operator", "approver", "admin")
+    person = studio.lab.person(*(Grant(role, "*") for role in roles))
+    visitor = studio.lab.visitor()
+    visitor.sign_in(person.subject)
+    for path in READS:
+        answer = visitor.get(path)
+        assert answer.status_code == 403 and "auditor" in answer.text, path
+    assert 'href="/record"' not in visitor.get("/").text
 
 
 def test_an_auditor_of_one_team_reads_the_record_of_its_environments_alone(studio: Studio) -> None:
@@ -54,14 +65,13 @@ def test_an_auditor_of_one_team_reads_the_record_of_its_environments_alone(studi
 
 
 def test_failed_sign_ins_and_refusals_are_in_it_and_what_was_asked_for_narrows_it_down(
-    studio: Studio,
+    studio: Studio, reader: Visitor
 ) -> None:
     person = studio.lab.person(Grant("viewer", "tests"), name="Narrow Down")
     studio.lab.visitor().sign_in(person.subject, "a wrong password")
     visitor = studio.lab.visitor()
     visitor.sign_in(person.subject)
     visitor.get("/people")
-    reader = auditor(studio)
     page = reader.get("/record?person=Narrow+Down").text
     assert "Asked for what their role does not include" in page and "Signed in" in page
     for query, count in (("outcome=refused", 1), ("event=console.login", 1), ("event=people.grant", 0)):
@@ -76,15 +86,15 @@ def test_failed_sign_ins_and_refusals_are_in_it_and_what_was_asked_for_narrows_i
     assert numbers(reader.get(f"/record?since={tomorrow}").text) == []
 
 
-@pytest.mark.parametrize(
-    "query", ["since=yesterday", "before=x", "before=0", "outcome=%00", "event=%27;--", "person=%25"]
-)
-def test_what_is_no_filter_breaks_nothing(studio: Studio, query: str) -> None:
-    assert auditor(studio).get(f"/record?{query}").status_code in (200, 400, 422)
+def test_what_is_no_filter_breaks_nothing(reader: Visitor) -> None:
+    wrong = ["since=yesterday", "before=x", "before=0", "outcome=%00", "event=%27;--", "person=%25"]
+    for query in wrong:
+        assert reader.get(f"/record?{query}").status_code in (200, 400, 422), query
 
 
-def test_an_entry_is_read_from_the_ledger_and_checked_with_its_neighbours(studio: Studio) -> None:
-    reader = auditor(studio)
+def test_an_entry_is_read_from_the_ledger_and_checked_with_its_neighbours(
+    studio: Studio, reader: Visitor
+) -> None:
     last = studio.environment.session.ledger.tail()[0]
     page = reader.get(f"/record/entries/{last - 1}").text
     assert page.count('<span class="badge good">yes</span>') == 3 and "badge bad" not in page
@@ -126,8 +136,7 @@ def test_who_looks_at_somebodys_record_is_on_record_once_and_seen_by_them(studio
     assert stranger.get(own).status_code == 404
 
 
-def test_verifying_is_an_act_whose_outcome_everybody_who_reads_sees(studio: Studio) -> None:
-    reader = auditor(studio)
+def test_verifying_is_an_act_whose_outcome_everybody_who_reads_sees(studio: Studio, reader: Visitor) -> None:
     answer = reader.post("/record/verify", {"days": "1"}, page="/record/verify")
     assert answer.status_code == 303, answer.text
     place = Place(studio.lab.services.settings, studio.lab.services.database)
