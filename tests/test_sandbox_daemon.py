@@ -31,6 +31,15 @@ def home(tmp_path: Path) -> Iterator[Path]:
     daemon.stop(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a cloud that runs, for who leaves it running."""
+    folder = tmp_path_factory.mktemp("shared")
+    daemon.start(folder)
+    yield folder
+    daemon.stop(folder)
+
+
 def cloud_of(home: Path) -> Cloud:
     return choose_cloud(Project(root=home, home=home))
 
@@ -47,10 +56,10 @@ def processes_of(home: Path) -> list[int]:
     return marked(SANDBOX_VARIABLE, str(home / "sandbox"))
 
 
-def test_a_second_start_finds_the_first(home: Path) -> None:
-    first = daemon.start(home)
-    assert daemon.start(home) == first
-    assert daemon.status(home) == first
+def test_a_second_start_finds_the_first(shared: Path) -> None:
+    first = daemon.start(shared)
+    assert daemon.start(shared) == first
+    assert daemon.status(shared) == first
 
 
 def test_starts_at_the_same_time_make_one(home: Path) -> None:
@@ -67,8 +76,8 @@ def test_starts_at_the_same_time_make_one(home: Path) -> None:
     assert pids == {str(running.pid)}
 
 
-def test_it_listens_on_loopback_alone(home: Path) -> None:
-    port = daemon.start(home).port
+def test_it_listens_on_loopback_alone(shared: Path) -> None:
+    port = daemon.start(shared).port
     listening = {
         line.split()[1]
         for table in ("tcp", "tcp6")
@@ -128,7 +137,7 @@ def test_a_cloud_whose_folder_was_deleted_ends_with_its_nodes(home: Path) -> Non
     running = daemon.start(home)
     run_instances(cloud_of(home), user_data=LINGER)
     wait_for(lambda: len(processes_of(home)) == 2)
-    shutil.rmtree(home / "sandbox")
+    shutil.rmtree(home / "sandbox", ignore_errors=True)  # it removes its machines' files itself meanwhile
     wait_for(lambda: has_ended(running.pid))
     assert processes_of(home) == []
 
@@ -167,9 +176,8 @@ def test_a_server_outlives_a_start_that_was_killed_and_is_found_by_the_next(home
         daemon.stop(home)
 
 
-def test_a_second_server_for_the_same_folder_refuses(home: Path) -> None:
-    daemon.start(home)
-    with serve(home, os.open(os.devnull, os.O_WRONLY)) as process:
+def test_a_second_server_for_the_same_folder_refuses(shared: Path) -> None:
+    with serve(shared, os.open(os.devnull, os.O_WRONLY)) as process:
         _, said = process.communicate(timeout=60)
     assert (process.returncode, b"already runs" in said) == (1, True)
 
@@ -186,11 +194,7 @@ def test_the_users_own_profile_and_keys_do_not_leak_in(home: Path, monkeypatch: 
     assert api(cloud_of(home), "sts").get_caller_identity()["Account"] == "123456789012"
 
 
-def test_each_folder_has_a_cloud_of_its_own(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    other = tmp_path_factory.mktemp("other")
-    try:
-        assert daemon.start(home).port != daemon.start(other).port
-        api(cloud_of(home), "s3").create_bucket(Bucket="mine")
-        assert api(cloud_of(other), "s3").list_buckets()["Buckets"] == []
-    finally:
-        daemon.stop(other)
+def test_each_folder_has_a_cloud_of_its_own(home: Path, shared: Path) -> None:
+    assert daemon.start(home).port != daemon.start(shared).port
+    api(cloud_of(home), "s3").create_bucket(Bucket="mine")
+    assert api(cloud_of(shared), "s3").list_buckets()["Buckets"] == []
