@@ -17,6 +17,7 @@
   }
 
   const charts = new Map();
+  const digits = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function makeChart(key, label) {
@@ -24,13 +25,14 @@
     caption.textContent = label;
     figure.append(caption);
     part("charts").append(figure);
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line") }, ticks: { stroke: colour("--line") } };
+    const line = { stroke: colour("--line"), width: 0.5 };
+    const axis = { stroke: colour("--soft"), grid: line, ticks: line, space: 56 };
     const chart = new uPlot(
       {
         width: figure.clientWidth || 300, height: 220, legend: { live: true },
         scales: { x: { time: false } },
         series: [{ label: columns[0][1] }, { label, stroke: colour("--main"), width: 1.5, spanGaps: true }],
-        axes: [axis, { ...axis, size: 64 }],
+        axes: [axis, { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => digits.format(tick)) }],
       },
       [[], []],
       figure,

@@ -16,12 +16,13 @@ from typing import Any
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from console import launches
 from console.acts.spec import Up, command_of, to_dict, verb_of
 from console.pages.routes import ROUTERS
 from console.people import accounts
 from console.services import Services
 from console.store.columns import new_id, utc_now
-from console.store.work_tables import ActRow, DraftRow, UploadRow
+from console.store.work_tables import ActRow, UploadRow
 from fleet.policy import Grant
 
 _PARAMETER = re.compile(r"\{[^}]+\}")
@@ -58,13 +59,15 @@ def make_samples(services: Services, environment: str, team: str, run_id: str, *
             database, name="Sam Ple", login=f"sample-{new_id()}", password="x" * 20,
             grants=[Grant("viewer", team)],
         )  # fmt: skip
-        act, draft = Up(environment=environment), new_id()
+        act = Up(environment=environment)
         act_row = ActRow(
             id=new_id(), person_id=person.id, environment=environment, verb=verb_of(act), about=to_dict(act),
             command=command_of(act), state="stopped", ended_at=utc_now(), said={"message": "as asked"},
         )  # fmt: skip
         database.add(act_row)
-        database.add(DraftRow(id=draft, person_id=owner or person.id, team=team, about={}))
+        launch = launches.make(
+            database, owner or person.id, team, environment=environment, known="digits", want="sort-pictures"
+        )
         upload = UploadRow(
             id=new_id(),
             person_id=owner or person.id,
@@ -82,8 +85,8 @@ def make_samples(services: Services, environment: str, team: str, run_id: str, *
             "acts": act_row.id,
             "people": person.id,
             "receipts": receipt,
-            "launch": draft,
-            "approvals": draft,
+            "launch": launch.id,
+            "approvals": launch.id,
             "uploads": upload.id,
             "files": "0",
             "pictures": "0",
@@ -113,7 +116,8 @@ def write_receipt(root: Path, environment: str, **changes: Any) -> str:
     told = {
         "environment": environment, "ended": "2026-01-01T00:00:00+00:00", "actor": "tests", "proven": True,
         "prices": "catalog of 2026-01", "cloud": "sandbox", "region": "us-east-1", "anyway": "",
-        "overridden": [], "stacks": [stack], "machines": [], "left": [], "kept": [kept], "not_looked": [], **changes,
+        "overridden": [], "stacks": [stack], "machines": [], "left": [], "kept": [kept],
+        "not_looked": [], **changes,
     }  # fmt: skip
     folder = root / "receipts" / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ A page that scrolls sideways is named at the end, and makes the exit code 1.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import math
 import os
@@ -54,19 +55,20 @@ def main() -> int:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     program = os.environ.get("FLEETFORM_CHROMIUM") or shutil.which("chromium")
-    with stage() as (lab, pages), sync_playwright() as playwright:
+    with stage() as (lab, person, pages), sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, chromium_sandbox=os.geteuid() != 0)
         asked = {name: path for name, path in pages.items() if chosen.only in name}
-        wrong = list(_pictures(chromium, lab, asked, chosen.out))
+        wrong = list(_pictures(chromium, lab, person, asked, chosen.out))
         chromium.close()
     for each in wrong:
         print(each)
     return 1 if wrong else 0
 
 
-def _pictures(chromium: Browser, lab: ConsoleLab, pages: Mapping[str, str], out: Path) -> Iterator[str]:
+def _pictures(
+    chromium: Browser, lab: ConsoleLab, login: str, pages: Mapping[str, str], out: Path
+) -> Iterator[str]:
     """Take all pictures; yield what is wrong with a page."""
-    person = lab.person(*(Grant(role, "*") for role in ROLES), name="이하늘", login="haneul")
     for language in LANGUAGES:
         for colours in COLOURS:
             for width in WIDTHS:
@@ -74,7 +76,7 @@ def _pictures(chromium: Browser, lab: ConsoleLab, pages: Mapping[str, str], out:
                     suffix = f"{language}-{colours}-{width}.png"
                     for name in ("/login", "/join"):
                         _take(seen.open(name), out / f"{_file(name)}-{suffix}")
-                    seen.sign_in(person.subject)
+                    seen.sign_in(login)
                     for name, path in pages.items():
                         page = seen.open(path)
                         _take(page, out / f"{_file(name)}-{suffix}")
@@ -95,8 +97,8 @@ def _file(name: str) -> str:
 
 
 @contextmanager
-def stage() -> Iterator[tuple[ConsoleLab, dict[str, str]]]:
-    """Serve a console with something on every page; yields it and the path of each page by its name."""
+def stage() -> Iterator[tuple[ConsoleLab, str, dict[str, str]]]:
+    """Serve a console with something on every page; yields it, the login of who sees all, and the paths."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         project = Project(root=root, home=root / ".fleetform")
@@ -110,8 +112,10 @@ def stage() -> Iterator[tuple[ConsoleLab, dict[str, str]]]:
             with serving(settings_of(root, project.home)) as lab:
                 for name, role in STAFF:
                     lab.person(Grant(role, "tests"), name=name)  # type: ignore[arg-type]
+                person = lab.person(*(Grant(role, "*") for role in ROLES), name="이하늘", login="haneul")
+                samples = make_samples(lab.services, "vision", "tests", RUN, owner=person.id)
                 with _acts(lab, environment) as acts:
-                    yield lab, {**_pages(make_samples(lab.services, "vision", "tests", RUN)), **acts}
+                    yield lab, person.subject, {**_pages(samples), **acts}
         finally:
             daemon.stop(project.home)
 
@@ -149,9 +153,9 @@ def _runs(store: RunStore) -> None:
         "recipe": "digits", "dataset": {"name": "digits"},
         "actor": "arn:aws:sts::123456789012:assumed-role/vision-member/seoyeon.kim",
     }  # fmt: skip
-    make(store, RUN, *ENDED, overrides=["steps=400"], **told)
-    make(store, FAILED, *ENDED[:3], "FAILED", overrides=["steps=800"], **told)
-    make(store, LIVE, *ENDED[:3], **{**told, "submitted": utc_now()})
+    _run(store, RUN, 3000, *ENDED, overrides=["steps=400"], **told)
+    _run(store, FAILED, 1500, *ENDED[:3], "FAILED", overrides=["steps=800"], **told)
+    _run(store, LIVE, 14, *ENDED[:3], **told)
     for run_id, steps in ((RUN, 400), (FAILED, 120), (LIVE, 60)):
         lines = [
             {
@@ -176,6 +180,19 @@ def _runs(store: RunStore) -> None:
         "metrics.json": json.dumps({"accuracy": 0.9972, "loss": 0.0121}),
     }  # fmt: skip
     bring_home(store, RUN, **{f"model/{name}": text for name, text in files.items()})
+
+
+def _run(store: RunStore, run_id: str, minutes: float, *events: str, **told: object) -> None:
+    """Write a run that was handed in so many minutes ago, and whose fourth event came after twelve more."""
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=minutes)
+    make(store, run_id, *events, **{**told, "submitted": begin.isoformat()})
+    lines = (store.get(run_id, "events.jsonl") or b"").splitlines()
+    seconds = (1, 4, 9, 754)
+    moved = [
+        {**json.loads(line), "time": (begin + datetime.timedelta(seconds=after)).isoformat()}
+        for line, after in zip(lines, seconds, strict=False)
+    ]
+    put(store, run_id, "events.jsonl", "".join(json.dumps(each) + "\n" for each in moved).encode())
 
 
 if __name__ == "__main__":
