@@ -124,3 +124,31 @@ def test_the_entries_from_a_time_on_are_found(ledger: Ledger) -> None:
     assert found == [number for number in range(1, 6) if number not in earlier]
     assert list(ledger.entries_since(fourth + datetime.timedelta(days=1))) == []
     assert len(list(ledger.entries_since(fourth - datetime.timedelta(days=1)))) == 5
+
+
+def test_a_time_leads_to_the_first_entry_of_it_or_to_the_number_after_the_last(ledger: Ledger) -> None:
+    moment = datetime.datetime.fromisoformat(ledger.get(3)["time"])
+    first = ledger.first_since(moment)
+    assert ledger.get(first)["time"] >= ledger.get(3)["time"]
+    assert first == 1 or ledger.get(first - 1)["time"] < ledger.get(3)["time"]
+    assert ledger.first_since(moment + datetime.timedelta(days=1)) == 6
+
+
+def test_a_part_is_read_as_it_was_first_written(ledger: Ledger, s3: Any) -> None:
+    forge(s3, ledger, 3, target="nobody")
+    part = ledger.read(2, 4)
+    assert list(part) == [chain.entry_name(number) for number in (2, 3, 4)]
+    assert targets([json.loads(data) for data in part.values()]) == ["target-2", "target-3", "target-4"]
+
+
+def test_the_whole_is_verified_in_slices_that_follow_on_each_other(
+    ledger: Ledger, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.ledger_reading._SLICE", 2)
+    told: list[tuple[int, int]] = []
+    report = ledger.verify(tell=lambda done, total: told.append((done, total)))
+    assert report.intact and (report.entries, report.head.partition(":")[0]) == (5, "5")
+    assert told == [(2, 5), (4, 5), (5, 5)]
+    assert [each.kind for each in ledger.verify(head="6:" + "0" * 64).findings] == ["missing"]
+    forge(s3, ledger, 3, target="nobody")
+    assert {each.name for each in ledger.verify().findings} == {chain.entry_name(3)}
