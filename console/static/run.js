@@ -32,7 +32,7 @@
         width: figure.clientWidth || 300, height: 220, legend: { live: true },
         scales: { x: { time: false } },
         series: [{ label: columns[0][1] }, { label, stroke: colour("--main"), width: 1.5, spanGaps: true }],
-        axes: [axis, { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => digits.format(tick)) }],
+        axes: [axis, { ...axis, size: 72, space: 36, values: (_, ticks) => ticks.map((tick) => digits.format(tick)) }],
       },
       [[], []],
       figure,
