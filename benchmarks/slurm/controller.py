@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import random
+import sys
 import threading
 import time
 
@@ -53,6 +54,8 @@ def _campaign(lab: ClerkLab, victim: str, rounds: int) -> Row:
     ran = collections.Counter(run_id for run_id, _ in traces(file))
     lost += [run_id for run_id in reported if not ran[run_id]]
     twice = [run_id for run_id, times in ran.items() if times > 1]
+    for run_id in sorted({*lost, *twice}):
+        print(f"{victim}: {run_id}: {lab.events(run_id)}\n{lab.cause(run_id)}", file=sys.stderr, flush=True)
     return Row(
         id="S3",
         what=f"{victim} killed in each of {rounds} rounds of {RUNS} runs",
