@@ -38,7 +38,7 @@ FLEET = FleetOutputs(group="g", nodes=1, max_nodes=1, instance_type="g5.xlarge",
 
 @pytest.fixture
 def blue(shared: Shared, tmp_path: Path) -> Iterator[Session]:
-    """A session with the rights of a member of blue, which has no run yet: the shared one comes back after."""
+    """The session of a member of blue, which has no run yet: the shared one comes back after."""
     text = environment_text(NAME, "10.93.0.0/16") + TABLES.format(account=ACCOUNT)
     folder = write_folder(tmp_path, ACCOUNT_TEXT, **{NAME: text})
     member = shared.members["blue"]
