@@ -84,6 +84,11 @@ def entry_name(sequence: int) -> str:
     return f"{sequence:012d}.json"
 
 
+def is_entry_name(name: str) -> bool:
+    """Return whether a file name is that of an entry; anything else in the ledger's folder is a stray."""
+    return re.fullmatch(r"[0-9]{12}\.json", name) is not None
+
+
 def canonical(entry: Mapping[str, Any]) -> bytes:
     """Return the bytes that are hashed: JSON with sorted keys and no spaces, without the hash itself."""
     content = {key: value for key, value in entry.items() if key != "hash"}

@@ -113,10 +113,11 @@ class LedgerReader:
         return _parse(self.objects.first_written(_key(sequence)))
 
     def _exists_after(self, sequence: int) -> bool:
-        answer = self.objects.s3.list_objects_v2(
-            Bucket=self.bucket, Prefix=PREFIX, StartAfter=_key(sequence), MaxKeys=1
+        pages = self.objects.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=PREFIX, StartAfter=_key(sequence), PaginationConfig={"PageSize": 10}
         )
-        return bool(answer.get("KeyCount", 0))
+        names = (item["Key"].removeprefix(PREFIX) for page in pages for item in page.get("Contents", []))
+        return any(map(chain.is_entry_name, names))  # the first, but for strays
 
     # --------------------------------------------------------------------------------------- as a whole
 

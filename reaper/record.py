@@ -73,8 +73,11 @@ class Record:
 
     def _exists_after(self, sequence: int) -> bool:
         start = PREFIX + chain.entry_name(sequence)
-        answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=PREFIX, StartAfter=start, MaxKeys=1)
-        return bool(answer.get("KeyCount", 0))
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=PREFIX, StartAfter=start, PaginationConfig={"PageSize": 10}
+        )
+        names = (item["Key"].removeprefix(PREFIX) for page in pages for item in page.get("Contents", []))
+        return any(map(chain.is_entry_name, names))  # the first, but for strays
 
 
 def _only_if_new(params: dict[str, Any], **_: Any) -> None:

@@ -152,3 +152,13 @@ def test_the_whole_is_verified_in_slices_that_follow_on_each_other(
     assert [each.kind for each in ledger.verify(head="6:" + "0" * 64).findings] == ["missing"]
     forge(s3, ledger, 3, target="nobody")
     assert {each.name for each in ledger.verify().findings} == {chain.entry_name(3)}
+
+
+def test_what_strays_into_the_ledger_s_folder_neither_stops_nor_moves_its_end(
+    sandbox: Cloud, ledger: Ledger, s3: Any
+) -> None:
+    for name in ("000000000003.json.bak", "zzz"):
+        s3.put_object(Bucket=ledger.bucket, Key=PREFIX + name, Body=b"{}")
+    anew = open_ledger(sandbox, ledger.bucket)
+    anew.append("test.number", "target-6", "recorded", {})
+    assert targets(anew.entries_from(5, 10)) == ["target-5", "target-6"]

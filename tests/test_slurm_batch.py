@@ -50,6 +50,19 @@ def answering(*answers: Any) -> Callable[..., Any]:
     return answer
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sbatch: error: Batch job submission failed: Unexpected missing socket error",
+        "sbatch: error: Batch job submission failed: Zero Bytes were transmitted or received",
+        "sbatch: error: Batch job submission failed: Message receive failure",
+        "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+    ],
+)
+def test_what_is_said_of_a_controller_that_dies_in_the_middle_of_a_question_is_no_refusal(text: str) -> None:
+    assert tools.SlurmError("sbatch", 1, text).passing
+
+
 def test_a_controller_that_is_away_for_a_moment_is_asked_again(
     config: NodeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,8 @@ _JOB_FIELDS = (
 _MINUTES = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)")
 _UNREACHED = re.compile(
     r"[Uu]nable to contact slurm controller|[Ss]ocket timed out|Connection (refused|reset|timed out)"
-    r"|temporarily unable|Zero Bytes were transmitted|[Cc]ommunication connection failure|Unable to connect"
+    r"|temporarily unable|Zero Bytes were transmitted|[Cc]ommunication (connection|shutdown) failure"
+    r"|Message (send|receive) failure|[Mm]issing socket|Unable to connect"
     r"|Transport endpoint|[Cc]ould not establish a configuration source|Resource temporarily unavailable"
     r"|[Ss]lurm backup controller in standby|Insane message|[Pp]rotocol authentication error"
     r"|Unexpected message|Unspecified error|did not answer"
