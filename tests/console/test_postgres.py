@@ -41,10 +41,10 @@ OF_SQLITE = {
     "test_the_database_holds_nothing_that_signs_anybody_in",
 }
 """Claims about a file, or about no database at all."""
-OF_ACTS = {
+OF_ACTS = (
     "test_a_refusal_ends_it_with_every_problem",
     "test_a_second_click_starts_nothing_and_a_teardown_goes_on_alone",
-}
+)
 """Of the tests of acts those that the database decides."""
 
 
