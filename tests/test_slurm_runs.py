@@ -92,7 +92,7 @@ def test_a_users_error_ends_a_run_at_once_and_stops_the_other_node(lab: ClerkLab
     run_id = lab.submit(script, nodes=2)
     assert lab.wait_for_end(run_id) == "FAILED"
     assert lab.cause(run_id) == "node 1: no such file: x.csv (exit code 3)"
-    assert lab.log(run_id, 0) == "told to stop\n"
+    wait_until(lambda: lab.log(run_id, 0) == "told to stop\n", "the other node's log", 30)
     assert "REQUEUED" not in lab.names(run_id)
     assert [node["exit_code"] for node in lab.get_json(run_id, "receipt.json")["nodes"]] == [75, 3]
 
