@@ -97,8 +97,9 @@ def test_a_clerk_killed_at_any_moment_of_a_submission_loses_no_run_and_starts_no
 
 
 def test_a_clerk_that_was_away_tells_what_happened_meanwhile(lab: ClerkLab) -> None:
-    run_id = lab.submit("sleep 1\n")
-    lab.wait_for_event(run_id, "RUNNING")
+    run_id = lab.submit("sleep 5\n")
+    # What it has written and not yet noted when it is killed, it tells again.
+    wait_until(lambda: lab.queue().get(run_id, {}).get("state") == "RUNNING", "the queue to say that it runs")
     lab.kill_clerk()
     wait_until(lambda: lab.get_json(run_id, "batch.json").get("ended"), "its end")
     lab.start_clerk()
