@@ -63,7 +63,6 @@ class Runner:
         self._heart = Heart(self._bucket, self._run_id, self._rank)
         self._wake = threading.Event()
         self._signalled = self._hurried = False
-        self._patience = _PATIENCE_SECONDS
         self._kill_at: float | None = None
         """time.monotonic() from which on the job is killed; None while nobody has asked it to stop."""
         self._report: dict[str, Any] = {
@@ -71,6 +70,11 @@ class Runner:
             "exit_code": EXIT_NOT_STARTED,
             "started": utc_now(),
         }
+
+    @property
+    def _patience(self) -> float:
+        """For how long the last uploads are tried again."""
+        return _HURRIED_PATIENCE_SECONDS if self._hurried else _PATIENCE_SECONDS
 
     def run(self) -> int:
         """Do all of it and return the exit code."""
@@ -190,7 +194,7 @@ class Runner:
         if self._signalled:
             if self._part.under_slurm and has_lost_a_node():
                 # Slurm gives the nodes that are left to the run's next execution once all here has ended.
-                self._hurried, self._patience = True, _HURRIED_PATIENCE_SECONDS
+                self._hurried = True
                 return _HURRIED_GRACE_SECONDS
             return _GRACE_SECONDS
         try:
