@@ -7,9 +7,9 @@ from typing import Any
 
 from fleet.drift_ranks import Rank
 from fleet.findings import Finding
+from fleet.instances import instances, is_elastic
 from fleet.kinds import MACHINES
 from fleet.priced import Resource
-from fleet.ready import instances, is_elastic
 from fleet.session import Session
 from stacks import naming
 

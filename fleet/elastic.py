@@ -8,7 +8,7 @@ from collections.abc import Collection
 from fleet import aws
 from fleet.cluster_files import NODES, QUEUE, STATS
 from fleet.errors import ActError
-from fleet.ready import instances, is_elastic, tag_of
+from fleet.instances import instances, is_elastic, tag_of
 from fleet.run_store import MISSING, open_runs
 from fleet.session import Session
 from fleet.standing_scheduler import grows_as_it_stands

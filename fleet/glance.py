@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fleet.clock import utc_now
 from fleet.environment import read_outputs
 from fleet.estimate import estimate
+from fleet.instances import instances
 from fleet.plan_report import what_stands
 from fleet.run_store import open_runs
 from fleet.runs import RunStatus
@@ -60,7 +61,8 @@ class Glance:
 def glance(session: Session, runs: Iterable[RunStatus]) -> Glance:
     """Look at the environment: a handful of calls, which change nothing; `runs` are those that are known."""
     assert session.caller, "the cloud has answered"
-    machines = count_machines(_instances(session), busy_machines(session, runs), load_catalog())
+    nodes = list(instances(session, roles=[naming.ROLE_NODE]))
+    machines = count_machines(nodes, busy_machines(session, runs), load_catalog())
     base, fleet = (what_stands(session, (stack,)) for stack in naming.environment_stacks(session.spec.name))
     return Glance(
         time=utc_now(),
@@ -91,17 +93,6 @@ def count_machines(
         usd_per_hour=sum(catalog[kind].price_usd_per_hour for kind, _ in kinds if kind in catalog),
         unpriced=tuple(sorted({kind for kind, _ in kinds if kind not in catalog})),
     )
-
-
-def _instances(session: Session) -> list[Mapping[str, Any]]:
-    """Return the machines of the environment's fleets that EC2 runs, or starts."""
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_NODE]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-    ]
-    pages = session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
-    return [each for page in pages for group in page["Reservations"] for each in group["Instances"]]
 
 
 def _has_fleet(session: Session) -> bool:

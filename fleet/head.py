@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fleet.errors import ActError
+from fleet.instances import instances
 from fleet.session import Session
 from stacks import naming
 
@@ -26,17 +27,7 @@ def running_head(session: Session) -> str:
     """Return the newest head node that runs, as EC2 tells, and takes commands; ActError if none does."""
     found = _known(session)
     online = {each["InstanceId"] for each in found if each["PingStatus"] == "Online"}
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_HEAD]},
-        {"Name": "instance-state-name", "Values": ["running"]},
-    ]
-    running = [
-        each
-        for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
-        for reservation in page["Reservations"]
-        for each in reservation["Instances"]
-    ]
+    running = list(instances(session, ["running"], [naming.ROLE_HEAD]))
     heads = [each for each in running if each["InstanceId"] in online]
     if not heads:
         return _none(session, running)

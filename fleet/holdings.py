@@ -9,6 +9,7 @@ from typing import Any
 
 from fleet.estimate import estimate
 from fleet.glance import busy_machines, count_machines
+from fleet.instances import instances, tag_of
 from fleet.kinds import ROOMS
 from fleet.plan_report import what_stands
 from fleet.priced import Resource
@@ -69,13 +70,15 @@ class Holdings:
 def holdings(session: Session, runs: Iterable[RunStatus]) -> Holdings:
     """Look at what stands; a few calls, which change nothing. `runs` are those that are known."""
     assert session.caller, "the cloud has answered"
-    machines, things = list(_machines(session)), what_stands(session)
+    machines, things = list(instances(session, roles=())), what_stands(session)
     fleets = tuple(_fleets(session.spec.fleets, machines, busy_machines(session, runs)))
     disks = list(_disks(session, [str(each["InstanceId"]) for each in machines]))
     return Holdings(
         fleets=fleets,
         heads=tuple(
-            str(each["InstanceType"]) for each in machines if _tag(each, naming.TAG_ROLE) == naming.ROLE_HEAD
+            str(each["InstanceType"])
+            for each in machines
+            if tag_of(each, naming.TAG_ROLE) == naming.ROLE_HEAD
         ),
         disks=len(disks),
         disks_gib=sum(disks),
@@ -84,24 +87,13 @@ def holdings(session: Session, runs: Iterable[RunStatus]) -> Holdings:
     )
 
 
-def _machines(session: Session) -> Iterator[Mapping[str, Any]]:
-    """Yield the environment's machines that run or start, as EC2 describes them."""
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-    ]
-    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
-        for group in page["Reservations"]:
-            yield from group["Instances"]
-
-
 def _fleets(
     declared: Mapping[str, FleetSpec], machines: Iterable[Mapping[str, Any]], busy: set[str]
 ) -> Iterator[FleetNow]:
     """Yield each fleet that is declared, or of which a machine runs."""
-    nodes = [each for each in machines if _tag(each, naming.TAG_ROLE) == naming.ROLE_NODE]
-    for name in sorted({*declared, *(_tag(each, naming.TAG_FLEET) for each in nodes)}):
-        own = [each for each in nodes if _tag(each, naming.TAG_FLEET) == name]
+    nodes = [each for each in machines if tag_of(each, naming.TAG_ROLE) == naming.ROLE_NODE]
+    for name in sorted({*declared, *(tag_of(each, naming.TAG_FLEET) for each in nodes)}):
+        own = [each for each in nodes if tag_of(each, naming.TAG_FLEET) == name]
         counted, spec = count_machines(own, busy, load_catalog()), declared.get(name)
         running = tuple(sorted({str(each["InstanceType"]) for each in own}))
         yield FleetNow(
@@ -139,8 +131,3 @@ def _costs(
     for item in estimate(things, session.spec.region).items:
         rooms[item.room] += item.usd_per_hour_idle or 0.0
     yield from ((room, rooms[room]) for room in ROOMS if rooms[room])
-
-
-def _tag(machine: Mapping[str, Any], key: str) -> str:
-    tags = {each["Key"]: each["Value"] for each in machine.get("Tags", ())}
-    return str(tags.get(key, ""))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.instances import instances
 from fleet.session import Session
 from stacks import naming
 from stacks.catalog import load_catalog, load_other_prices
@@ -42,7 +43,7 @@ class MachineCosts:
 
 def machine_costs(session: Session, begin: datetime.datetime, now: datetime.datetime) -> MachineCosts:
     """Add up what has stood from `begin` to `now`, both in UTC."""
-    machines = list(_running(session))
+    machines = list(instances(session, roles=()))
     oldest = min((_begun(each) for each in machines), default=now)
     gone = list(_teardowns(session))
     kinds = {str(each["InstanceType"]) for each in machines}
@@ -70,17 +71,6 @@ def hours_within(
 ) -> float:
     """Return how many hours of `start` to `end` lie between `begin` and `now`."""
     return max(0.0, (min(end, now) - max(start, begin)).total_seconds() / 3600)
-
-
-def _running(session: Session) -> Iterator[Mapping[str, Any]]:
-    """Yield the environment's machines that run or start, as EC2 describes them."""
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-    ]
-    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
-        for group in page["Reservations"]:
-            yield from group["Instances"]
 
 
 def _begun(machine: Mapping[str, Any]) -> datetime.datetime:

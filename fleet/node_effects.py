@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet.cluster_files import read_nodes
+from fleet.instances import instances, is_elastic, tag_of
 from fleet.machine_prices import machine_group
 from fleet.priced import Resource, blocks, counted, number
-from fleet.ready import instances, is_elastic, tag_of
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import find_run
 from fleet.session import Session

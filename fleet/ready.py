@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
+from fleet.instances import instances, is_elastic, tag_of
 from fleet.job_queueing import SLURM, engine_of
 from fleet.session import Session
 from fleet.terraform_events import ProgressEvent, Report
@@ -153,25 +153,3 @@ def _shortages(session: Session, lacking: Mapping[str, int], since: datetime) ->
             if each["StatusCode"] == "Failed" and (number == 0 or each["StartTime"] >= since):
                 yield Shortage(group=group, lacks=lacks, why=each.get("StatusMessage", "no reason given"))
                 break
-
-
-def tag_of(instance: Mapping[str, Any], key: str) -> str:
-    """Return the value of a machine's tag, "" where it has none of that key."""
-    return next((str(tag["Value"]) for tag in instance.get("Tags", ()) if tag["Key"] == key), "")
-
-
-def is_elastic(instance: Mapping[str, Any]) -> bool:
-    """Return whether the head node started the machine, and not its group: by the tag of its launch."""
-    return any(tag["Key"] == naming.TAG_LAUNCH for tag in instance.get("Tags", ()))
-
-
-def instances(session: Session, states: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the environment's head and nodes that are in one of the states."""
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_HEAD, naming.ROLE_NODE]},
-        {"Name": "instance-state-name", "Values": states},
-    ]
-    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
-        for reservation in page["Reservations"]:
-            yield from reservation["Instances"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from fleet.clock import seconds_since, utc_now
 from fleet.cluster_files import STATS, read_nodes
+from fleet.instances import instances, tag_of
 from fleet.job_queueing import SLURM, engine_of
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
@@ -95,26 +96,18 @@ def _read_stats(store: RunStore, names: Sequence[str]) -> dict[str, Mapping[str,
 
 def _plain_nodes(session: Session, store: RunStore) -> Iterator[NodeNow]:
     """Yield the machines that EC2 runs for the environment's fleets, and the run that holds each."""
-    filters = [
-        {"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [session.spec.name]},
-        {"Name": f"tag:{naming.TAG_ROLE}", "Values": [naming.ROLE_NODE]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]},
-    ]
     claims = store.claims()
-    for page in session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters):
-        for each in (each for group in page["Reservations"] for each in group["Instances"]):
-            name = str(each["InstanceId"])
-            tags = {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}
-            run = claims.get(name)
-            state = each["State"]["Name"]
-            yield NodeNow(
-                name=name,
-                fleet=tags.get(naming.TAG_FLEET, ""),
-                state=state if state != "running" else "BUSY" if run else "IDLE",
-                reason="",
-                instance_id=name,
-                runs=(run,) if run else (),
-            )
+    for each in instances(session, roles=[naming.ROLE_NODE]):
+        name, state = str(each["InstanceId"]), each["State"]["Name"]
+        run = claims.get(name)
+        yield NodeNow(
+            name=name,
+            fleet=tag_of(each, naming.TAG_FLEET),
+            state=state if state != "running" else "BUSY" if run else "IDLE",
+            reason="",
+            instance_id=name,
+            runs=(run,) if run else (),
+        )
 
 
 def _by_number(name: str) -> tuple[str, int]:

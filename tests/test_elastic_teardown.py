@@ -12,8 +12,8 @@ import pytest
 from fleet import elastic, up
 from fleet.cloud import Cloud
 from fleet.elastic import end_elastic
+from fleet.instances import instances, is_elastic
 from fleet.project import Project
-from fleet.ready import instances, is_elastic
 from fleet.session import Session
 from fleet.setting_changes import SettingChange
 from fleet.terraform_events import ProgressEvent, quiet
