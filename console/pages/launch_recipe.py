@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from starlette.datastructures import FormData
 
 from console import launches
@@ -15,6 +15,7 @@ from console.launches import LaunchDraft
 from console.pages import launch_seen
 from console.pages.launch_seen import DATA, RECIPE, REVIEW, own_draft, step_path
 from console.web.mistakes import RefusedError
+from console.web.sent_form import SentForm
 from console.web.visit import AnyVisit, Visit, see_other
 from console.words import said
 from console.words.reader import Reader
@@ -30,15 +31,6 @@ _LONGEST, _MOST = 200, 2000
 """Characters of a value, and values of a knob, that are taken."""
 
 router = APIRouter()
-
-
-async def _sent(request: Request) -> AsyncIterator[FormData]:
-    """Give the form that was sent."""
-    form = await request.form()
-    try:
-        yield form
-    finally:
-        await form.close()
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def show(visit: AnyVisit, draft_id: str, want: Annotated[str, Query(max_length=6
 
 
 @router.post("/launch/{draft_id}/recipe")
-def choose(visit: AnyVisit, draft_id: str, sent: Annotated[FormData, Depends(_sent)]) -> Response:
+def choose(visit: AnyVisit, draft_id: str, sent: SentForm) -> Response:
     """Take what was filled in, where it is right, and lead on to the review."""
     draft = own_draft(visit, draft_id)
     if answer := launch_seen.elsewhere(draft, RECIPE):

@@ -37,17 +37,12 @@ def show(visit: AnyVisit, chosen: Annotated[Asked, Depends(record_list.asked)]) 
         links=_links(visit),
         intro=_("What was done through fleetform, by whom, and how it ended, from the account's ledger."),
         filters=record_list.filters(visit, chosen, here=HERE, environments=True, person=True),
-        machines=(),
-        machine_form="",
-        machine_trouble="",
         rows=found.rows,
         caption=_("Newest first"),
         empty=found.empty,
         looked=found.looked,
         older=found.older,
         newest=found.newest,
-        watchers=(),
-        watchers_title="",
     )
     return visit.page(page)
 

@@ -17,7 +17,6 @@ from fleet.entry_about import is_environment, is_machine
 from fleet.machines_seen import SeenMachine, list_machines
 from fleet.policy import EVERY_TEAM
 from fleet.session import Session
-from templates.console.parts import Link
 from templates.console.record import MachineLine, RecordPage
 
 router = APIRouter()
@@ -48,8 +47,7 @@ def show(
         frame=visit.frame(_("Record of {name}").format(name=name), command=commands.line(command)),
         style=assets.url("record.css"),
         reached=record_view.reached(visit, reach),
-        links=_links(visit),
-        intro="",
+        links=record_view.to_whole(visit),
         filters=record_list.filters(visit, chosen, here=here, environments=False, person=True),
         machines=tuple(_machine(visit, here, each) for each in machines),
         machine_form=here if session else "",
@@ -60,8 +58,6 @@ def show(
         looked=found.looked,
         older=found.older,
         newest=found.newest,
-        watchers=(),
-        watchers_title="",
     )
     return visit.page(page)
 
@@ -77,11 +73,6 @@ def _readable(visit: Visit, name: str) -> Session | None:
         visit.require("record.read", EVERY_TEAM)
         return None
     return visit.environment(name, "record.read").session
-
-
-def _links(visit: Visit) -> tuple[Link, ...]:
-    _ = visit.reader.gettext
-    return (Link(label=_("The whole record"), href="/record"),) if record_view.reads_all(visit) else ()
 
 
 def _machines(session: Session | None) -> tuple[list[SeenMachine], str]:

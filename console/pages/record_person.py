@@ -19,7 +19,6 @@ from console.web.mistakes import NotThereError
 from console.web.visit import AnyVisit, Visit
 from fleet import commands
 from fleet.policy import EVERY_TEAM
-from templates.console.parts import Link
 from templates.console.record import EntryLine, RecordPage
 
 LOOKED, READ = "record.look", "record.transcript"
@@ -51,14 +50,11 @@ def show(visit: AnyVisit, who: str, chosen: Annotated[Asked, Depends(record_list
         frame=visit.frame(_title(visit, called, own=own), command=_command(keys, chosen)),
         style=assets.url("record.css"),
         reached=record_view.reached(visit, reach),
-        links=_links(visit),
+        links=record_view.to_whole(visit),
         intro=_("This is what the record has of you. Who looks at it is on record, too, and listed below.")
         if own
         else "",
         filters=record_list.filters(visit, chosen, here=here, environments=False, person=False),
-        machines=(),
-        machine_form="",
-        machine_trouble="",
         rows=found.rows,
         caption=_("What was done, newest first"),
         empty=found.empty,
@@ -82,11 +78,6 @@ def _name(visit: Visit, person: str) -> str:
 def _title(visit: Visit, called: str, *, own: bool) -> str:
     _ = visit.reader.gettext
     return _("My record") if own else _("Record of {name}").format(name=called)
-
-
-def _links(visit: Visit) -> tuple[Link, ...]:
-    _ = visit.reader.gettext
-    return (Link(label=_("The whole record"), href="/record"),) if record_view.reads_all(visit) else ()
 
 
 def _command(keys: tuple[str, ...], chosen: Asked) -> str:

@@ -17,6 +17,7 @@ from fleet.on_behalf import source_identity
 from fleet.policy import EVERY_TEAM
 from stacks.environment import environment_files
 from templates.console.home import Tone
+from templates.console.parts import Link
 from templates.console.record import EntryLine, Reached
 
 _TONES: Mapping[str, Tone] = {
@@ -31,6 +32,12 @@ _TONES: Mapping[str, Tone] = {
 def reads_all(visit: Visit) -> bool:
     """Return whether the person reads the record of every team."""
     return visit.may("record.read", EVERY_TEAM)
+
+
+def to_whole(visit: Visit) -> tuple[Link, ...]:
+    """Return the way from a part of the record to the whole, for whoever reads that."""
+    label = visit.reader.gettext("The whole record")
+    return (Link(label=label, href="/record"),) if reads_all(visit) else ()
 
 
 def environment_names(visit: Visit) -> list[str]:

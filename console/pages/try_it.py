@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Response
 from starlette.datastructures import FormData, UploadFile
 
 from console.pages.model_seen import model_config
 from console.pages.seen import SeenRun, seen_run
 from console.web.large_form import large_forms
+from console.web.sent_form import SentForm
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
 from console.words.said import said
@@ -30,15 +31,6 @@ _LONGEST_TEXT = 100_000
 router = APIRouter(route_class=large_forms(MOST_BYTES))
 
 
-async def _sent(request: Request) -> AsyncIterator[FormData]:
-    """Give the form that was sent, with its files, which are closed behind it."""
-    form = await request.form()
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
 @router.get("/environments/{name}/runs/{run_id}/try")
 def show(visit: AnyVisit, name: str, run_id: str) -> Response:
     """Show what the model wants to know."""
@@ -48,7 +40,7 @@ def show(visit: AnyVisit, name: str, run_id: str) -> Response:
 
 
 @router.post("/environments/{name}/runs/{run_id}/try")
-def ask(visit: AnyVisit, name: str, run_id: str, sent: Annotated[FormData, Depends(_sent)]) -> Response:
+def ask(visit: AnyVisit, name: str, run_id: str, sent: SentForm) -> Response:
     """Ask the model, and show its answer above the same form."""
     seen = seen_run(visit, name, run_id)
     visit.require("model.try", seen.team)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Annotated, get_args
+from typing import get_args
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from starlette.datastructures import FormData, UploadFile
+from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.datastructures import UploadFile
 
 from console.pages.upload_files import kept_goal, no_room
 from console.pages.upload_seen import require_may_bring
@@ -17,6 +16,7 @@ from console.uploads.keeper import CheckUnderWayError, NoRoomError
 from console.uploads.manifest import BroughtFile, Kind, make_manifest
 from console.web.large_form import forms_by_sender
 from console.web.mistakes import RefusedError
+from console.web.sent_form import SentForm
 from console.web.visit import AnyVisit, guest_of, see_other
 from fleet.policy import teams_of
 
@@ -37,17 +37,8 @@ def _most_bytes(request: Request) -> int:
 router = APIRouter(route_class=forms_by_sender(_most_bytes, most_fields=10))
 
 
-async def _sent(request: Request) -> AsyncIterator[FormData]:
-    """Give the form that was sent, with its files, which are closed behind it."""
-    form = await request.form()
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
 @router.post("/uploads/form")
-def send(visit: AnyVisit, sent: Annotated[FormData, Depends(_sent)]) -> Response:
+def send(visit: AnyVisit, sent: SentForm) -> Response:
     """Take the files, have them checked, and lead to the upload's page."""
     require_may_bring(visit)
     _, services = visit.reader.gettext, visit.services

@@ -84,12 +84,12 @@ class RecordPage:
     style: str
     reached: Reached
     links: tuple[Link, ...]
-    intro: str
+    intro: str = ""
     filters: Filters | None
-    machines: tuple[MachineLine, ...]
-    machine_form: str
+    machines: tuple[MachineLine, ...] = ()
+    machine_form: str = ""
     """Where a machine is asked for by its id, "" for nowhere."""
-    machine_trouble: str
+    machine_trouble: str = ""
     rows: tuple[EntryLine, ...]
     caption: str
     empty: str
@@ -97,6 +97,6 @@ class RecordPage:
     """How far was looked, where that is not all; "" otherwise."""
     older: str
     newest: str
-    watchers: tuple[EntryLine, ...]
-    watchers_title: str
+    watchers: tuple[EntryLine, ...] = ()
+    watchers_title: str = ""
     """"" where the page is nobody's."""
