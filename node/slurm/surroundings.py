@@ -17,13 +17,15 @@ _BOOT_LOG = "var/log/fleetform/boot.jsonl"
 _NOTICE_SECONDS = 5.0
 """How long a spot notice that a job has seen may take to be in Slurm: agents ask for it every 2 s."""
 _LOOK_SECONDS = 0.5
+_REPLACED = frozenset({"POWERING_DOWN", "POWERED_DOWN", "POWERING_UP"})
+"""A node that a job has is down for about a second alone where its next machine is waiting already."""
 
 
 def has_lost_a_node() -> bool:
     """Return whether Slurm has given up a machine of the job that this process belongs to."""
     names = os.environ.get("SLURM_JOB_NODELIST", "")
     try:
-        return any(node.state == "DOWN" for node in tools.nodes(names))
+        return any(_is_lost(node) for node in tools.nodes(names))
     except tools.SlurmError as error:
         print(f"Slurm does not say how the job's machines are: {error}", file=sys.stderr)
         return False
@@ -36,7 +38,7 @@ def is_taken_back() -> bool:
     while True:
         try:
             nodes = tools.nodes(names)
-            if any(node.state == "DOWN" or "DRAIN" in node.flags for node in nodes):
+            if any(_is_lost(node) or "DRAIN" in node.flags for node in nodes):
                 return True
             heard = True
         except tools.SlurmError as error:
@@ -44,6 +46,11 @@ def is_taken_back() -> bool:
         if time.monotonic() > deadline:
             return not heard  # who cannot be asked tells nothing against the run
         time.sleep(_LOOK_SECONDS)
+
+
+def _is_lost(node: tools.NodeState) -> bool:
+    """Return whether a node that the job has is without the machine that it had."""
+    return node.state == "DOWN" or not node.flags.isdisjoint(_REPLACED)
 
 
 def boot_report(config: NodeConfig) -> dict[str, Any] | None:
