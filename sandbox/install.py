@@ -39,6 +39,7 @@ EXTENSIONS: tuple[str, ...] = (
     "lambda_functions",
     "topics",
     "schedules",
+    "lookups",
 )
 """Modules of `sandbox.extensions`; each has `install(parts)`."""
 

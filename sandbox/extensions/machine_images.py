@@ -2,6 +2,9 @@
 
 Seam: `ParameterDict._check_loading_status`, where moto loads the public parameters that it ships. It
 ships those of Amazon Linux and ECS alone; drop this when it ships these too.
+
+Of the images themselves moto makes, in each region that is looked at, the thousand that ECS has ever
+published, each with a snapshot; these are left out. Seam: `load_resource` of `moto.ec2.models.amis`.
 """
 
 from __future__ import annotations
@@ -9,9 +12,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from moto.core.utils import utcnow
+from moto.ec2.models import amis as moto_images
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.ssm.models import Parameter, ParameterDict
@@ -19,10 +24,12 @@ from moto.ssm.models import Parameter, ParameterDict
 from sandbox.parts import Parts
 
 _NAME = re.compile(r"/aws/service/(deeplearning/ami/[\w./-]+/ami-id|canonical/ubuntu/[\w./-]+/ami-id)")
+_OF_CONTAINERS = "ec2/resources/ecs/"
 
 
 def install(parts: Parts) -> None:
-    """Make the names known when they are asked for."""
+    """Make the names known when they are asked for, and leave out the images that nobody here starts."""
+    moto_images.load_resource = _without_containers(moto_images.load_resource)
     check = ParameterDict._check_loading_status
 
     @functools.wraps(check)
@@ -33,6 +40,16 @@ def install(parts: Parts) -> None:
             dict.__setitem__(self, name, [_parameter(self, name)])
 
     ParameterDict._check_loading_status = check_loading_status
+
+
+def _without_containers(load: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return moto's reading of the images that it ships, without those of ECS."""
+
+    @functools.wraps(load)
+    def load_others(resource: str) -> Any:
+        return [] if resource.startswith(_OF_CONTAINERS) else load(resource)
+
+    return load_others
 
 
 def _parameter(parameters: Any, name: str) -> Any:
