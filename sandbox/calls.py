@@ -13,6 +13,8 @@ from moto.core.routing import NotFound, get_service_router
 from moto.moto_server.werkzeug_app import SIGNING_ALIASES
 from werkzeug.exceptions import ClientDisconnected
 
+from sandbox.variables import ACCESS_KEY
+
 _CREDENTIAL_SCOPE = re.compile(r"Credential=([^/,]+)/\d+/([^/,]+)/([^/,]+)/aws4_request")
 
 # Signing names that differ from the name of the service's API model.
@@ -27,6 +29,8 @@ _MODEL_NAMES = {
 UNSIGNED = ("s3", "us-east-1")
 """Service and region of a call that says nothing of either."""
 _PARAMETERS_LIMIT = 4 << 20
+_TERRAFORM = ("Terraform/", "OpenTofu/", "terraform-provider-")
+"""What is in the User-Agent of a call by its backend, or by its provider."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,21 @@ class Call:
     """Whose signature it bears, "" for one that is not signed."""
     token: str = ""
     """The session token that came with the key."""
+    agent: str = ""
+    """What the client calls itself (User-Agent)."""
+
+    @property
+    def caller(self) -> str:
+        """Who called; "" for nobody, or the cloud itself.
+
+        `terraform` is its provider and its backend, `command` whatever else has the owner's keys, `role`
+        whoever has a session's: machines, functions, people.
+        """
+        if not self.access_key:
+            return ""
+        if any(each in self.agent for each in _TERRAFORM):
+            return "terraform"
+        return "command" if self.access_key == ACCESS_KEY else "role"
 
 
 def read_call(environ: dict[str, Any]) -> Call:
@@ -65,6 +84,7 @@ def read_call(environ: dict[str, Any]) -> Call:
         environ.get("CONTENT_TYPE", ""),
         access_key,
         _token(environ),
+        str(environ.get("HTTP_USER_AGENT", "")),
     )
 
 

@@ -15,14 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sandbox.asking import SandboxError as SandboxError
+from sandbox.asking import ask
 from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
 from sandbox.processes import SANDBOX_VARIABLE, end_marked
 from sandbox.slurm_packages import SlurmMissingError as SlurmMissingError
@@ -35,10 +35,6 @@ _FORWARD_SECONDS = 300.0
 _ANSWER_SECONDS = 30.0
 STOP_SECONDS = 15.0
 """How long a server may take to stop its nodes before it is killed."""
-
-
-class SandboxError(Exception):
-    """The embedded cloud could not be started or stopped; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +133,28 @@ def kill(home: Path, machine: str, environment: str = "") -> str:
     return str(_ask(home, "kill", {"machine": machine, "environment": environment})["instance_id"])
 
 
-def _ask(home: Path, page: str, body: dict[str, object], wait_s: float = _ANSWER_SECONDS) -> dict[str, Any]:
-    """Send something to the cloud's own endpoint and return its answer; SandboxError with its reason."""
+def faults(home: Path, method: str = "GET", body: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+    """Return the faults in force, after `POST` of one more, or `DELETE` of one (`{"id": 3}`) or of all.
+
+    Raises SandboxError where no cloud runs, and with every problem of a fault that is refused.
+    """
+    answer: list[dict[str, Any]] = _ask(home, "faults", body, method=method)
+    return answer
+
+
+def _ask(
+    home: Path,
+    page: str,
+    body: Mapping[str, object] | None,
+    wait_s: float = _ANSWER_SECONDS,
+    *,
+    method: str = "POST",
+) -> Any:
+    """Ask the cloud's own endpoint; SandboxError with its reason, or where no cloud runs."""
     running = status(home)
     if running is None:
         raise SandboxError("the embedded cloud is not running")
-    url = f"{running.endpoint}/_sandbox/{page}"
-    request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=wait_s) as answer:  # noqa: S310
-            said: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        why = str(json.load(error)["error"])
-        raise SandboxError(why.partition(": ")[2] or why) from error
-    return said
+    return ask(running.endpoint, method, page, body, wait_s)
 
 
 def is_held(lock: Path) -> bool:

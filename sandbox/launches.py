@@ -117,9 +117,10 @@ def _refuse_on_fault(wanted: Launch, faults: Faults) -> None:
         f"InstanceType={wanted.version.instance_type}&SubnetId={wanted.subnet}"
         f"&AvailabilityZone={wanted.in_zone}&Market={wanted.market}&{wanted.about}"
     )
-    fault = faults.strike(Call("ec2", wanted.backend.region_name, "RunInstances", about, ""))
-    if fault is not None and fault.code:
-        raise ServiceException(fault.code, fault.message)
+    call = Call("ec2", wanted.backend.region_name, "RunInstances", about, "")
+    fault = faults.strike(call, refusing=True)
+    if fault is not None and (refusal := fault.refusal(call.service)):
+        raise ServiceException(refusal.code, refusal.message)
 
 
 def _refuse_without_capacity(wanted: Launch, ahead: Sequence[Launch]) -> None:

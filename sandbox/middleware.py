@@ -25,9 +25,11 @@ from typing import Any
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
+from sandbox.callers import end_caller, hang_up
 from sandbox.calls import Call, read_call
 from sandbox.clock import Clock
 from sandbox.errors import WsgiApp, error_response
+from sandbox.fault_kinds import RuleError, read_rule
 from sandbox.faults import Fault, Faults
 from sandbox.iam.decisions import DECISIONS
 from sandbox.iam.enforcement import Authority
@@ -36,6 +38,8 @@ from sandbox.witness import Witness
 
 ADMIN_PATH = "/_sandbox/"
 _LOG_LENGTH = 5000
+_NO_ANSWER = 0
+"""The status of a call in the log whose connection was cut."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +85,35 @@ class Middleware:
         except ClientDisconnected as gone:
             return gone.get_response()(environ, start_response)
         fault = self.faults.strike(call)
-        if fault is not None and fault.delay_s:
-            time.sleep(fault.delay_s)
-        if fault is not None and fault.code and not fault.after:
-            response = _refusal(call, fault)
-        else:
-            response = self._pass_on(call, environ)
-            if fault is not None and fault.code:
-                response = _refusal(call, fault)
-        seconds = time.monotonic() - began
-        with self._lock:
-            about = call.text[:200]
-            logged = Logged(
-                call.service, call.region, call.action, response.status_code, round(seconds, 4), about
-            )
-            self._log.append(logged)
+        response = self._pass_on(call, environ) if fault is None else self._struck(fault, call, environ)
+        self._note(call, began, response.status_code if response else _NO_ANSWER)
+        if response is None:
+            raise hang_up(environ)
         response.headers.pop("Date", None)  # the server writes one, by the cloud's own clock
         return response(environ, start_response)
+
+    def _struck(self, fault: Fault, call: Call, environ: dict[str, Any]) -> Response | None:
+        """Let the fault hit the call; return its answer, None where it gets none."""
+        time.sleep(fault.delay_s)
+        refusal = fault.refusal(call.service)
+        response = None
+        if fault.after or not (refusal or fault.breaks):
+            response = self._pass_on(call, environ)
+        try:
+            self.faults.act(fault)
+        except ValueError as error:
+            print(f"the fault {fault.id} could not do its work: {error}", file=sys.stderr)
+        if fault.kill:
+            fault.killed += end_caller(environ, group=fault.kill == "group")
+        if fault.breaks:
+            return None
+        return error_response(call, *refusal) if refusal else response
+
+    def _note(self, call: Call, began: float, status: int) -> None:
+        """Write a call that was answered, or whose connection was cut, into the log."""
+        seconds, about = round(time.monotonic() - began, 4), call.text[:200]
+        with self._lock:
+            self._log.append(Logged(call.service, call.region, call.action, status, seconds, about))
 
     def _pass_on(self, call: Call, environ: dict[str, Any]) -> Response:
         """Let moto answer whom the policies allow it; what it cannot do is a client's error that says so."""
@@ -147,7 +163,7 @@ class Middleware:
         return error_response(call, "SandboxNotImplemented", f"the embedded cloud does not have {name}")
 
     def _administer(self, request: Request) -> Response:
-        """Answer `GET` of status, calls and decisions, `POST expire`, and `POST` or `DELETE` of faults."""
+        """Answer `GET` of status, calls and decisions, `POST expire`, and what is asked of faults."""
         what = request.path.removeprefix(ADMIN_PATH)
         if what.startswith("metadata/") and self.metadata is not None:
             return self.metadata(request)
@@ -163,15 +179,8 @@ class Middleware:
             return _json(DECISIONS.shown())
         if (request.method, what) == ("POST", "expire"):
             return _json({"expired": SESSIONS.expire(str(json.loads(request.get_data())["access_key"]))})
-        if (request.method, what) == ("POST", "faults"):
-            try:
-                self.faults.add(Fault(**json.loads(request.get_data())))
-            except (TypeError, ValueError) as error:
-                return _json({"error": str(error)}, status=400)
-            return _json(self.faults.describe())
-        if (request.method, what) == ("DELETE", "faults"):
-            self.faults.clear()
-            return _json([])
+        if what == "faults":
+            return self._administer_faults(request)
         if page := self.pages.get((request.method, what)):
             try:
                 return _json(page(request.get_data()))
@@ -179,9 +188,19 @@ class Middleware:
                 return _json({"error": f"{type(error).__name__}: {error}"}, status=400)
         return _json({"error": f"no {request.method} {request.path}"}, status=404)
 
-
-def _refusal(call: Call, fault: Fault) -> Response:
-    return error_response(call, fault.code, fault.message, fault.status)
+    def _administer_faults(self, request: Request) -> Response:
+        """Answer `GET`, `POST` of a rule, and `DELETE` of one (`{"id": 3}`) or of all."""
+        try:
+            body = json.loads(request.get_data() or b"null")
+            if request.method == "POST":
+                self.faults.add(read_rule(body))
+            elif request.method == "DELETE":
+                self.faults.clear(int(body["id"]) if body else None)
+        except RuleError as error:
+            return _json(error.to_dict(), status=400)
+        except (KeyError, TypeError, ValueError) as error:
+            return _json({"error": f"{type(error).__name__}: {error}"}, status=400)
+        return _json(self.faults.describe())
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -79,6 +79,8 @@ class Node:
         self.terminated = False
         self.ends_at: float | None = None
         """When EC2 takes the spot instance back, seconds since the epoch; None while it has not said so."""
+        self.disk_full = False
+        """Whether nothing that starts on it may write to a file (sandbox/full_disks.py)."""
 
     @property
     def address(self) -> str:
@@ -140,8 +142,9 @@ class Node:
         if not self.running:
             raise NodeGoneError(self.machine.id)
         where = folder or self.root
+        limits = ["prlimit", "--fsize=0:", "--"] if self.disk_full else []
         return spawn(
-            self.seat.command(command, where),
+            [*limits, *self.seat.command(command, where)],
             environment={**self.environment, **(extra or {})},
             folder=where,
             output=output,

@@ -15,6 +15,7 @@ import click
 
 from scripts.console_io import emit_json, note, say
 from scripts.options import json_option
+from scripts.sandbox_fault import command as fault
 
 if TYPE_CHECKING:
     from sandbox.daemon import Status
@@ -200,3 +201,6 @@ def env(region: str | None) -> int:
     for name, value in variables.items():
         say(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+command.add_command(fault)
