@@ -1,9 +1,9 @@
 """What moto looks up anew for every call, though it stays the same, is looked up once.
 
-Seams: `TaggedEC2Resource.get_tags`, asked for each resource by every filter and every listing, which matches
-the resource's id as a pattern against all tags of the region; `method_names_from_class`, which lists all actions
-of a service; `DomainDispatcherApplication.get_backend_for_host`, which lists moto's own folder. A cloud with a
-few hundred tagged resources answers several times as fast. Drop an entry when moto keeps it by itself.
+Seams: `TaggedEC2Resource.get_tags`, asked for each resource by every filter and every listing, which
+matches the resource's id as a pattern against all tags of the region; `method_names_from_class`, which lists
+all actions of a service; `DomainDispatcherApplication.get_backend_for_host`, which lists moto's own folder. A
+cloud with a few hundred tagged resources answers several times as fast. Drop an entry when moto keeps it.
 """
 
 from __future__ import annotations
