@@ -15,6 +15,7 @@ from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_find import child_environment, find_terraform
 from fleet.terraform_lock import RunRecord, StateLock, set_aside
+from fleet.whole_file import write_whole
 from stacks import naming
 
 
@@ -79,4 +80,4 @@ def forget_lost_cloud(session: Session, report: Report) -> None:
                 text = f"{name}: set aside what an emulated cloud that is gone had left"
                 report(ProgressEvent(kind="note", stack=name, text=text))
     mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(born), encoding="utf-8")
+    write_whole(mark, json.dumps(born))

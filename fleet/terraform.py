@@ -31,6 +31,7 @@ from fleet.terraform_find import child_environment, find_plugin_dir, find_terraf
 from fleet.terraform_lock import DIED, UNWRITTEN, LockHeldError, RunRecord, StateLock, hold
 from fleet.terraform_run import Tail, follow, passing_interrupts, prune_logs, watch
 from fleet.terraform_state import StateResource, read_state
+from fleet.whole_file import write_whole
 
 CONFIGURATION = "cdk.tf.json"
 ADOPTED = "adopt.tf.json"
@@ -103,7 +104,7 @@ class Stack:
         """Apply once more, first taking over the existing things given as (address, id)."""
         blocks = [{"to": address, "id": identity} for address, identity in imports]
         file = self.folder / ADOPTED
-        file.write_text(json.dumps({"import": blocks}, indent=2), encoding="utf-8")
+        write_whole(file, json.dumps({"import": blocks}, indent=2))
         try:
             return self.apply()
         finally:

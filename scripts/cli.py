@@ -110,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _failure(error: Exception) -> str | None:
     """Return the sentence for a failure of the world, or None for a bug of ours: that shows its traceback."""
+    import errno
+
     from fleet.aws import is_cloud_error
     from fleet.errors import ActError
 
@@ -117,6 +119,9 @@ def _failure(error: Exception) -> str | None:
         return str(error)
     if is_cloud_error(error):
         return f"the cloud refused or did not answer: {error}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" for {error.filename}" if error.filename else ""
+        return f"no room is left on this machine's disk{where}: make some, and give the command again"
     return None
 
 

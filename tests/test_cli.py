@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import subprocess
@@ -89,6 +90,21 @@ def test_a_failed_act_is_one_line_and_exits_with_1(
     monkeypatch.setattr(cli.cli, "main", fail)
     assert cli.main(["up"]) == 1
     assert capsys.readouterr().err == "failed: no capacity for p5.48xlarge\n"
+
+
+def test_a_disk_that_is_full_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/home/me/.fleetform/work")
+
+    monkeypatch.setattr(cli.cli, "main", fail)
+    assert cli.main(["up"]) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "failed: no room is left on this machine's disk for /home/me/.fleetform/work: make some, and give "
+        "the command again\n"
+    )
 
 
 def test_a_bug_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
