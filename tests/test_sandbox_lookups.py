@@ -83,3 +83,14 @@ def test_calls_of_every_kind_find_their_service(sandbox: Cloud) -> None:
     assert "Keys" in api(sandbox, "kms").list_keys()
     assert "Functions" in api(sandbox, "lambda").list_functions()
     assert api(sandbox, "cloudtrail").list_public_keys()["PublicKeyList"]
+
+
+def test_a_key_acts_in_the_account_that_it_was_made_in(sandbox: Cloud) -> None:
+    user = api(sandbox, "iam")
+    user.create_user(UserName="looked-up")
+    key = user.create_access_key(UserName="looked-up")["AccessKey"]
+    allowed = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+    user.put_user_policy(UserName="looked-up", PolicyName="all", PolicyDocument=allowed)
+    own = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    theirs = Cloud(sandbox.name, {**sandbox.variables, **own})
+    assert api(theirs, "sts").get_caller_identity()["Arn"].endswith("123456789012:user/looked-up")
