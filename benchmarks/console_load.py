@@ -28,7 +28,6 @@ from sqlalchemy import insert
 
 from console.people import accounts, sessions
 from console.people.accounts import Person
-from console.records.links import row_of
 from console.services import Services
 from console.settings import Settings
 from console.store.columns import utc_now
@@ -38,6 +37,7 @@ from fleet import chain
 from fleet.clock import utc_now as now_text
 from fleet.cloud import Cloud
 from fleet.ledger import PREFIX
+from fleet.ledger_links import row_of
 from fleet.policy import ROLES, Grant
 from fleet.run_store import RunStore
 from tests.run_directories import ENDED, make, put

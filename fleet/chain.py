@@ -1,36 +1,28 @@
-"""The ledger's hash chain: canonical form, hash and verification, with the standard library alone.
+"""The ledger's hash chain: canonical form, hash and verification in one pass; standard library alone.
 
-This file travels with every export, so that an auditor can check a copy on any machine that has Python:
-
-    python chain.py FOLDER [--head SEQUENCE:HASH]
-
-It exits with 0 when every entry from the first to the last is there, unchanged and linked to the one before,
-and every other file has the SHA-256 that SHA256SUMS names, where there is one; else with 1 and a line for
-each finding. A copy that was cut off or rewritten as a whole is consistent in itself; what tells it apart is
-a head (`SEQUENCE:HASH`) noted elsewhere: a ticket, an earlier export.
+This file travels with every export and with the reaper (fleet/ledger_copy.py, stacks/reaper_archive.py). A
+copy that was cut off or rewritten as a whole is consistent in itself; what tells it apart are signed
+checkpoints (fleet/checkpoints.py), or a head (`SEQUENCE:HASH`) noted elsewhere: a ticket, an earlier export.
 """
 
 from __future__ import annotations
 
-import argparse
+import datetime
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 GENESIS = "0" * 64
 """`prev_hash` of the first entry."""
 START = f"0:{GENESIS}"
 """The head of a chain that has no entry yet."""
-EXPORT_FILE = "export.json"
-"""Says what an export holds: `first`, `last`, `head`, and of a part of a chain `after`, the head before."""
-SUMS_FILE = "SHA256SUMS"
-"""The digests of all other files, as `sha256sum` writes them."""
-_NAME = re.compile(r"^(\d{12})\.json$")
+CLOCKS_DIFFER_S = 300.0
+"""By how much writers' clocks may differ before somebody has to explain it."""
+_NAMED_GAPS = 100
+"""Missing numbers in a row that are named one by one; of more, as before a stray, the rest is counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class Finding:
     name: str
     """The entry's file name, or the number that should be there."""
     kind: str
-    """`changed`, `missing` or `added`."""
+    """`changed`, `missing` or `added`; of what is to be explained and breaks nothing `clock`, `unchecked`."""
     what: str
 
     def __str__(self) -> str:
@@ -55,11 +47,29 @@ class Report:
     head: str
     """`SEQUENCE:HASH` of the last entry that was read."""
     findings: tuple[Finding, ...]
+    remarks: tuple[Finding, ...] = ()
+    """What does not break the chain and has to be explained: a clock that ran back, what was not checked."""
+    checkpoints: int = 0
+    """Signed checkpoints that the chain was held against."""
+    checkpoint: str = ""
+    """`SEQUENCE:SHA256` of the last checkpoint's file, "" where there is none."""
+    signed_at: str = ""
+    """When that one was signed, by the cloud's clock."""
 
     @property
     def intact(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a signed checkpoint says of one entry."""
+
+    digest: str
+    """The entry's hash."""
+    time: str
+    """When it was signed."""
 
 
 def find_tail(exists_after: Callable[[int], bool], known: int = 0) -> int:
@@ -100,6 +110,12 @@ def entry_hash(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(entry)).hexdigest()
 
 
+def sealed(content: Mapping[str, Any], sequence: int, previous: str) -> dict[str, Any]:
+    """Return an entry with its place in the chain: its number, the hash of the one before, its own hash."""
+    entry = {"sequence": sequence, **content, "prev_hash": previous}
+    return {**entry, "hash": entry_hash(entry)}
+
+
 def format_head(sequence: int, digest: str) -> str:
     """Return a head as people note it down: `SEQUENCE:HASH`."""
     return f"{sequence}:{digest}"
@@ -112,37 +128,119 @@ def parse_head(text: str) -> str:
     return text
 
 
-def verify(files: Mapping[str, bytes], *, head: str | None = None, after: str = START) -> Report:
+class Pass:
+    """One pass over a chain, entry by entry in the order of their names; holds nothing of those before."""
+
+    def __init__(self, after: str = START, marks: Mapping[int, Mark] | None = None) -> None:
+        """Begin after the head `after`, that of what comes before a part; `marks` are the signed entries."""
+        number, _, digest = after.partition(":")
+        self._before = self._last = int(number)
+        self._previous = None if digest == "unknown" else digest
+        self._marks = marks or {}
+        self._time: float | None = None
+        self._count = 0
+        self.findings: list[Finding] = []
+        self.remarks: list[Finding] = []
+        if self._previous is not None:
+            self._hold_against_mark(self._before, self._previous)
+
+    @property
+    def head(self) -> str:
+        """`SEQUENCE:HASH` of the last entry that was taken."""
+        return format_head(self._last, self._previous or "unknown")
+
+    def take(self, name: str, data: bytes) -> None:
+        """Check the next file of the ledger's folder."""
+        if not is_entry_name(name):
+            self._find(name, "added", "not the name of an entry")
+            return
+        sequence, self._count = int(name[:12]), self._count + 1
+        if sequence <= self._before:
+            self._find(name, "added", "it lies before the part that this is")
+            return
+        if sequence <= self._last:
+            self._find(name, "added", "a second one of this number")
+            return
+        self._miss(self._last + 1, sequence)
+        self._previous = self._check(name, sequence, data)
+        self._last = sequence
+        if self._previous is not None:
+            self._hold_against_mark(sequence, self._previous)
+
+    def report(self, head: str | None = None) -> Report:
+        """Return what was found, once all was taken; `head` is where the chain must end, if known."""
+        findings = [*self.findings, *self._cut_off()]
+        if head is not None and head != self.head:
+            findings.append(_wrong_end(head, self.head, self._last))
+        return Report(self._count, self.head, tuple(findings), tuple(self.remarks))
+
+    def _check(self, name: str, sequence: int, data: bytes) -> str | None:
+        """Return the entry's own recomputed hash, None for what is no entry."""
+        try:
+            entry = json.loads(data)
+            claimed, linked, number = entry["hash"], entry["prev_hash"], entry["sequence"]
+        except (ValueError, KeyError, TypeError):
+            self._find(name, "changed", "not an entry: its JSON is broken or incomplete")
+            return None
+        digest = entry_hash(entry)
+        if digest != claimed:
+            self._find(name, "changed", "its content does not give its hash")
+        if number != sequence:
+            self._find(name, "added", f"it says that it is number {number}")
+        if self._previous is not None and linked != self._previous:
+            self._find(name, "changed", "it is not linked to the entry before it")
+        self._check_time(name, entry.get("time"))
+        return digest
+
+    def _check_time(self, name: str, text: object) -> None:
+        """Remark on a clock that was set back: the order stands, and the time is its writer's word."""
+        try:
+            time = datetime.datetime.fromisoformat(str(text)).timestamp()
+        except (ValueError, OverflowError):
+            return
+        if self._time is not None and self._time - time > CLOCKS_DIFFER_S:
+            what = f"it says a time {self._time - time:.0f} s before that of the entry before it"
+            self.remarks.append(Finding(name=name, kind="clock", what=what))
+        self._time = time
+
+    def _hold_against_mark(self, sequence: int, digest: str) -> None:
+        mark = self._marks.get(sequence)
+        if mark is not None and mark.digest != digest:
+            what = f"it is not the one that the checkpoint of {mark.time} signs: the chain was rewritten"
+            self._find(entry_name(sequence), "changed", what)
+
+    def _miss(self, first: int, end: int) -> None:
+        """Note every number from `first` to before `end` as missing."""
+        for sequence in range(first, min(end, first + _NAMED_GAPS)):
+            self._find(entry_name(sequence), "missing", "no such entry, though later ones exist")
+        if end > first:
+            self._previous = None  # the link over a gap can't be checked
+        if (rest := end - first - _NAMED_GAPS) > 0:
+            self._find(entry_name(first + _NAMED_GAPS), "missing", f"nor the {rest - 1} after it")
+
+    def _cut_off(self) -> Iterator[Finding]:
+        beyond = [number for number in self._marks if number > self._last]
+        if beyond:
+            mark = self._marks[max(beyond)]
+            what = f"the checkpoint of {mark.time} signs it, and the chain ends at {self._last}"
+            yield Finding(name=entry_name(max(beyond)), kind="missing", what=what)
+
+    def _find(self, name: str, kind: str, what: str) -> None:
+        self.findings.append(Finding(name=name, kind=kind, what=what))
+
+
+def verify(
+    files: Mapping[str, bytes], *, head: str | None = None, after: str = START,
+    marks: Mapping[int, Mark] | None = None,
+) -> Report:  # fmt: skip
     """Check a chain given as entry file names and their bytes; `head` is where it must end, if known.
 
     Of a part of a chain `after` is the head of what comes before it.
     """
-    number, _, digest = parse_head(after).partition(":")
-    before, previous = int(number), None if digest == "unknown" else digest
-    findings = [_stray(name) for name in sorted(files) if not _NAME.match(name)]
-    numbered = {int(name[:12]): files[name] for name in files if _NAME.match(name)}
-    findings += [_early(each) for each in sorted(numbered) if each <= before]
-    last = max(numbered, default=before)
-    for sequence in range(before + 1, last + 1):
-        name = entry_name(sequence)
-        if sequence not in numbered:
-            findings.append(Finding(name=name, kind="missing", what="no such entry, though later ones exist"))
-            previous = None  # the link over a gap can't be checked
-            continue
-        previous, found = _verify_entry(name, sequence, numbered[sequence], previous)
-        findings += found
-    reached = format_head(last, previous or "unknown")
-    if head is not None and head != reached:
-        findings.append(_wrong_end(head, reached, last))
-    return Report(entries=len(numbered), head=reached, findings=tuple(findings))
-
-
-def _stray(name: str) -> Finding:
-    return Finding(name=name, kind="added", what="not the name of an entry")
-
-
-def _early(sequence: int) -> Finding:
-    return Finding(name=entry_name(sequence), kind="added", what="it lies before the part that this is")
+    passing = Pass(after, marks)
+    for name in sorted(files):
+        passing.take(name, files[name])
+    return passing.report(head)
 
 
 def _wrong_end(expected: str, reached: str, last: int) -> Finding:
@@ -150,76 +248,3 @@ def _wrong_end(expected: str, reached: str, last: int) -> Finding:
     kind = "missing" if number > last else "added" if number < last else "changed"
     what = f"the chain ends at {reached[:24]}, not at {expected[:24]}"
     return Finding(name=entry_name(max(number, last)), kind=kind, what=what)
-
-
-def _verify_entry(
-    name: str, sequence: int, data: bytes, previous: str | None
-) -> tuple[str | None, list[Finding]]:
-    """Return the entry's own recomputed hash and what is wrong with it."""
-    try:
-        entry = json.loads(data)
-        claimed, linked, number = entry["hash"], entry["prev_hash"], entry["sequence"]
-    except (ValueError, KeyError, TypeError):
-        return None, [
-            Finding(name=name, kind="changed", what="not an entry: its JSON is broken or incomplete")
-        ]
-    findings = []
-    digest = entry_hash(entry)
-    if digest != claimed:
-        findings.append(Finding(name=name, kind="changed", what="its content does not give its hash"))
-    if number != sequence:
-        findings.append(Finding(name=name, kind="added", what=f"it says that it is number {number}"))
-    if previous is not None and linked != previous:
-        findings.append(Finding(name=name, kind="changed", what="it is not linked to the entry before it"))
-    return digest, findings
-
-
-def verify_folder(folder: Path, *, head: str | None = None) -> Report:
-    """Check an exported folder: every entry in `ledger/`, and the end that export.json (or `head`) names.
-
-    Where it has a SHA256SUMS, all of its other files, too.
-    """
-    files = {file.name: file.read_bytes() for file in (folder / "ledger").iterdir()}
-    export, about = folder / EXPORT_FILE, dict[str, Any]()
-    if export.is_file():
-        about = json.loads(export.read_text(encoding="utf-8"))
-    report = verify(files, head=head or about.get("head"), after=str(about.get("after", START)))
-    return Report(report.entries, report.head, (*report.findings, *_verify_sums(folder)))
-
-
-def _verify_sums(folder: Path) -> Iterator[Finding]:
-    """Yield what is not as SHA256SUMS names it; nothing where there is none."""
-    sums = folder / SUMS_FILE
-    if not sums.is_file():
-        return
-    lines = (line.partition("  ") for line in sums.read_text(encoding="utf-8").splitlines())
-    listed = {name: digest for digest, _, name in lines}
-    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    for name in sorted(listed.keys() | there - {SUMS_FILE}):
-        if name not in there:
-            yield Finding(name=name, kind="missing", what=f"{SUMS_FILE} lists it")
-        elif name not in listed:
-            yield Finding(name=name, kind="added", what=f"{SUMS_FILE} does not list it")
-        elif hashlib.sha256((folder / name).read_bytes()).hexdigest() != listed[name]:
-            yield Finding(name=name, kind="changed", what=f"{SUMS_FILE} has another digest of it")
-
-
-def main() -> int:
-    """Verify the folder named on the command line."""
-    parser = argparse.ArgumentParser(description="Verify an exported ledger.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--head", type=parse_head, help="SEQUENCE:HASH that the chain must end at")
-    arguments = parser.parse_args()
-    if not (arguments.folder / "ledger").is_dir():
-        print(f"{arguments.folder} holds no folder named ledger/", file=sys.stderr)
-        return 2
-    report = verify_folder(arguments.folder, head=arguments.head)
-    for finding in report.findings:
-        print(finding)
-    verdict = "intact" if report.intact else f"{len(report.findings)} findings"
-    print(f"{report.entries} entries, head {report.head}: {verdict}")
-    return 0 if report.intact else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

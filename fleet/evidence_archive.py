@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fleet.chain import SUMS_FILE
+from fleet.copy_check import SUMS_FILE
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """With what a spreadsheet takes a cell for a formula; names are whatever somebody chose."""

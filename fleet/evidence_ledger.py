@@ -12,8 +12,9 @@ from fleet import chain
 from fleet.entry_about import About, about
 from fleet.evidence_archive import Archive
 from fleet.evidence_items import Found, Key
-from fleet.ledger_copy import about_copy, verifier
-from fleet.ledger_reading import Entry, LedgerReader
+from fleet.ledger_copy import about_copy, checkpoint_files, verifier
+from fleet.ledger_reading import Entry
+from fleet.ledger_whole import WholeLedger
 
 _SLICE = 2000
 """Entries that are held at a time."""
@@ -45,7 +46,7 @@ class LedgerPart:
 
 
 def add_ledger(
-    ledger: LedgerReader,
+    ledger: WholeLedger,
     archive: Archive,
     period: tuple[datetime.datetime, datetime.datetime],
     names: tuple[str, ...],
@@ -54,21 +55,21 @@ def add_ledger(
 ) -> LedgerPart:
     """Add the slice of the chain, verified, and the tables; `names` are the environments, () for all."""
     first, last = ledger.first_since(period[0]), ledger.first_since(period[1]) - 1
+    signed = ledger.signed_part(first, last)
     part = LedgerPart(chain.Report(0, "", ()), _head_before(ledger, first))
-    head, count, findings, runs = part.after, 0, list[chain.Finding](), dict[str, str]()
+    passing, runs = chain.Pass(part.after, signed.checked.marks), dict[str, str]()
     for start in range(first, last + 1, _SLICE):
         files = ledger.read(start, min(start + _SLICE - 1, last))
-        report = chain.verify(files, after=head)
-        head, count = report.head, count + report.entries
-        findings += report.findings
         for name, data in files.items():
+            passing.take(name, data)
             archive.add(f"ledger/{name}", data)
             for entry in _parsed(data):
                 _sort_in(part, entry, names, runs, environment_of_run)
         tell(f"the ledger: {min(start + _SLICE - 1, last) - first + 1} of {last - first + 1} entries")
-    part.report = chain.Report(count, head, tuple(findings))
+    part.report = signed.checked.add_to(passing.report())
     archive.add(*about_copy(ledger.bucket, part.report, part.after))
-    archive.add(*verifier())
+    for file in (*verifier(), *checkpoint_files(signed.files, signed.key)):
+        archive.add(*file)
     archive.add_json("entries.json", part.wanted)
     for key, table in part.tables.items():
         more = ("stacks: changes, SHA-256 of the configuration",) if key == "changes" else ()
@@ -84,7 +85,7 @@ def found_in(part: LedgerPart) -> Iterator[Found]:
         yield Found(key=key, count=len(part.tables[key]))
 
 
-def _head_before(ledger: LedgerReader, first: int) -> str:
+def _head_before(ledger: WholeLedger, first: int) -> str:
     return chain.START if first == 1 else chain.format_head(first - 1, str(ledger.get(first - 1)["hash"]))
 
 

@@ -1,6 +1,6 @@
 """The ledger: every act's before and after, appended to the write-once bucket as a hash chain.
 
-fleet/ledger_reading.py reads it.
+fleet/ledger_reading.py and fleet/ledger_whole.py read it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,11 @@ from __future__ import annotations
 import copy
 import datetime
 import json
+import random
 import socket
-from collections.abc import Iterator, Mapping
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +22,16 @@ from fleet.cloud import Cloud
 from fleet.identity import os_user, person
 from fleet.ledger_reading import PREFIX as PREFIX
 from fleet.ledger_reading import LedgerError as LedgerError
-from fleet.ledger_reading import LedgerReader
+from fleet.ledger_whole import WholeLedger
+from fleet.outbox import Kept, Outbox
 from stacks.problems import UserError
 
-_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
+_TAKEN, _AT_ONCE = "PreconditionFailed", "ConditionalRequestConflict"
+"""Somebody has the number, or writes it this moment: then it is to be tried again (S3's API, PutObject)."""
+_CONFLICTS = 5
 _APPEND_ATTEMPTS = 100
 """Bound on lost races for the next number; each loss means that another writer got an entry in."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 1.0
 
 
 @dataclass
@@ -34,12 +41,20 @@ class Act:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Ledger(LedgerReader):
+class Ledger(WholeLedger):
     """The chain in one bucket, written in the name of one actor."""
 
-    def __init__(self, cloud: Cloud, bucket: str, region: str, actor: str) -> None:
-        """Prepare to write to `bucket`, which must exist before the first append."""
-        super().__init__(cloud, bucket, region)
+    def __init__(
+        self, cloud: Cloud, bucket: str, region: str, actor: str, *, key: str = "",
+        outbox: Outbox | None = None,
+    ) -> None:  # fmt: skip
+        """Prepare to write to `bucket`, which must exist before the first append.
+
+        `key` is the alias of the key that signs checkpoints; `outbox` keeps what ended and could not be
+        recorded.
+        """
+        super().__init__(cloud, bucket, region, key=key)
+        self._outbox = outbox
         self.actor: dict[str, Any] = {
             "identity": actor,
             "os_user": os_user(),
@@ -63,27 +78,20 @@ class Ledger(LedgerReader):
         """Write the next entry and return it; raises LedgerError where the bucket refuses it.
 
         `event` is `noun.verb` (`environment.up`), `outcome` one of started, succeeded, failed, refused,
-        interrupted, recorded. `details` must be JSON and hold no secret.
+        interrupted, recorded. `details` must be JSON and hold no secret. What an earlier act could not record
+        goes first.
         """
-        for _ in range(_APPEND_ATTEMPTS):
-            try:
-                sequence, previous = self.tail()
-                entry = self._entry(sequence + 1, previous, event, target, outcome, details)
-                if self._put(entry):
-                    self._tail = (sequence + 1, entry["hash"])
-                    return entry
-            except Exception as error:
-                raise LedgerError(f"the ledger s3://{self.bucket} can't be written ({error})") from error
-        raise LedgerError(
-            f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race"
-        )
+        content = self._content(event, target, outcome, details)
+        self._record_kept()
+        return self._write(content)
 
     @contextmanager
     def act(self, event: str, target: str, **details: Any) -> Iterator[Act]:
         """Bracket an act with two entries: `started`, then how it ended.
 
         Raises LedgerError before the act where the first can't be written: an act that would not be on
-        record does not start.
+        record does not start. Where the second can't be, it is kept for the next one who writes; an act that
+        succeeded raises LedgerError then, and one that failed its own error.
         """
         self.append(event, target, "started", details)
         act = Act()
@@ -91,41 +99,117 @@ class Ledger(LedgerReader):
             yield act
         except UserError as error:
             problems = [problem.what for problem in error.problems]
-            self.append(event, target, "refused", {**act.details, "problems": problems})
+            self._close(event, target, "refused", {**act.details, "problems": problems}, error)
             raise
         except BaseException as error:
             outcome = "failed" if isinstance(error, Exception) else "interrupted"
             cause = str(error) or type(error).__name__
-            self.append(event, target, outcome, {**act.details, "cause": cause[:2000]})
+            self._close(event, target, outcome, {**act.details, "cause": cause[:2000]}, error)
             raise
-        self.append(event, target, "succeeded", act.details)
+        self._close(event, target, "succeeded", act.details, None)
 
-    def _entry(
-        self, sequence: int, previous: str, event: str, target: str, outcome: str, details: Mapping[str, Any]
+    def _close(
+        self, event: str, target: str, outcome: str, details: Mapping[str, Any], cause: BaseException | None
+    ) -> None:
+        """Append an act's closing entry, or keep it; an act's own error, `cause`, is what is raised then."""
+        content, tried = self._content(event, target, outcome, details), list[int]()
+        try:
+            self._record_kept()
+            self._write(content, tried.append)
+        except BaseException as error:
+            if self._outbox is None:
+                raise
+            try:
+                file = self._outbox.keep(content, tried, str(error)[:2000])
+            except OSError as full:
+                raise LedgerError(f"{error}; nor can it be kept on this machine ({full})") from error
+            told = f"{error}; that {event} of {target} {outcome} is kept in {file} and is recorded first"
+            if cause is None and isinstance(error, LedgerError):
+                raise LedgerError(f"{told} by the next command") from error
+            if cause is None or not isinstance(error, LedgerError):
+                raise
+            cause.add_note(told)
+
+    def _record_kept(self) -> None:
+        """Write what earlier acts could not record; raises LedgerError where that can't be done either."""
+        if self._outbox is None:
+            return
+        try:
+            with self._outbox.waiting() as waiting:
+                for kept in waiting:
+                    if not self._is_written(kept):
+                        self._write(self._late(kept), kept.trying)
+                    kept.done()
+        except (OSError, ValueError, KeyError) as error:
+            what = f"what waits in {self._outbox.folder} to be recorded can't be read ({error!r})"
+            raise LedgerError(what) from error
+
+    def _is_written(self, kept: Kept) -> bool:
+        """Return whether an earlier try went through, though its answer was lost."""
+        wanted = kept.content["id"]
+        found = self._reading(lambda: [self._newest(number) for number in kept.tried])
+        return any(entry is not None and entry.get("id") == wanted for entry in found)
+
+    def _late(self, kept: Kept) -> dict[str, Any]:
+        """Return a kept entry as it is written now: its time is now, and `late` says when it happened."""
+        late = {"happened": kept.content["time"], "why": kept.why}
+        if kept.content["actor"].get("identity") != self.actor["identity"]:
+            late["recorded_by"] = self.actor["identity"]
+        return {**kept.content, "time": _now(), "details": {**kept.content["details"], "late": late}}
+
+    def _write(
+        self, content: Mapping[str, Any], trying: Callable[[int], None] = lambda number: None
     ) -> dict[str, Any]:
-        entry: dict[str, Any] = {
-            "sequence": sequence,
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        """Write the entry under the next free number, which `trying` hears before; return it whole."""
+        for attempt in range(_APPEND_ATTEMPTS):
+            try:
+                # What we wrote last is most often still the last; if it is not, the number is taken.
+                number, previous = self._tail if self._tail[0] and not attempt else self.tail()
+                entry = chain.sealed(content, number + 1, previous)
+                trying(number + 1)
+                if self._put(entry):
+                    self._tail = (number + 1, entry["hash"])
+                    return entry
+            except Exception as error:
+                raise LedgerError(f"the ledger s3://{self.bucket} can't be written ({error})") from error
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))  # noqa: S311
+        raise LedgerError(
+            f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race"
+        )
+
+    def _content(self, event: str, target: str, outcome: str, details: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an entry without its place in the chain; by its id it is told from its like."""
+        return {
+            "id": uuid.uuid4().hex,
+            "time": _now(),
             "event": event,
             "actor": self.actor,
             "target": target,
             "outcome": outcome,
             "details": json.loads(json.dumps(details, default=str)),
-            "prev_hash": previous,
         }
-        return {**entry, "hash": chain.entry_hash(entry)}
 
     def _put(self, entry: Mapping[str, Any]) -> bool:
-        """Write the entry unless its number is taken; return whether it was written."""
+        """Write the entry unless its number is taken; return whether it is there."""
         body = json.dumps(entry, indent=2, ensure_ascii=False).encode()
         key = PREFIX + chain.entry_name(entry["sequence"])
-        try:
-            self.objects.s3.put_object(
-                Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256",
-                ContentType="application/json",
-            )  # fmt: skip
-        except Exception as error:
-            if aws.error_code(error) in _TAKEN:
-                return False
-            raise
-        return True
+        for _ in range(_CONFLICTS):
+            try:
+                self.objects.s3.put_object(
+                    Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256",
+                    ContentType="application/json",
+                )  # fmt: skip
+                return True
+            except Exception as error:
+                if aws.error_code(error) == _TAKEN:
+                    break
+                if aws.error_code(error) != _AT_ONCE:
+                    raise
+            time.sleep(_FIRST_PAUSE_S)
+        # Taken by ourselves, where the answer to the client's first try was lost and it tried again.
+        there = self._newest(entry["sequence"])
+        return there is not None and there.get("hash") == entry["hash"]
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -6,9 +6,15 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fleet import chain
+from fleet import chain, checkpoints
+from fleet.copy_check import EXPORT_FILE
 
-VERIFIER = "chain.py"
+PROGRAM = "chain.py"
+"""What is run; its modules lie in `fleet/` beside it."""
+_MODULES = (
+    "__init__.py", "chain.py", "checkpoint_check.py", "checkpoints.py", "copy_check.py", "signatures.py",
+)  # fmt: skip
+_HERE = Path(__file__).parent
 
 
 def about_copy(bucket: str, report: chain.Report, after: str = chain.START) -> tuple[str, bytes]:
@@ -18,17 +24,20 @@ def about_copy(bucket: str, report: chain.Report, after: str = chain.START) -> t
     about |= {"last": int(report.head.partition(":")[0]), "head": report.head}
     if after != chain.START:
         about["after"] = after
-    return chain.EXPORT_FILE, (json.dumps(about, indent=2) + "\n").encode()
+    return EXPORT_FILE, (json.dumps(about, indent=2) + "\n").encode()
 
 
-def verifier() -> tuple[str, bytes]:
-    """Return name and bytes of the program that verifies a copy with Python alone."""
-    return VERIFIER, Path(chain.__file__).read_bytes()
+def verifier() -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each file of the program that verifies a copy with Python alone."""
+    yield PROGRAM, (_HERE / "copy_program.py").read_bytes()
+    for name in _MODULES:
+        yield f"fleet/{name}", (_HERE / name).read_bytes()
 
 
-def copy_files(bucket: str, files: Mapping[str, bytes], report: chain.Report) -> Iterator[tuple[str, bytes]]:
-    """Yield the path and the bytes of every file of a copy of the whole chain."""
+def checkpoint_files(files: Mapping[str, bytes], key: bytes | None) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of the checkpoints in a copy, and of the key that signs them."""
     for name, data in files.items():
-        yield f"ledger/{name}", data
-    yield about_copy(bucket, report)
-    yield verifier()
+        if chain.is_entry_name(name):  # anything else is a finding already, and may be a path that leads away
+            yield checkpoints.FOLDER + name, data
+    if key is not None:
+        yield checkpoints.KEY_FILE, key

@@ -1,17 +1,15 @@
-"""Reading the ledger: by number, as a whole, verified, and as an export that verifies itself."""
+"""Reading the ledger: by number, by time, in parts; fleet/ledger_whole.py verifies and copies all of it."""
 
 from __future__ import annotations
 
 import datetime
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-from fleet import aws, chain, ledger_copy
+from fleet import aws, chain
 from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.locked_bucket import LockedBucket
@@ -22,8 +20,6 @@ PREFIX = naming.LEDGER_PREFIX
 _AT_ONCE = 8
 """Entries that are fetched at the same time."""
 _PAGE = 500
-_SLICE = 5000
-"""Entries that are held at the same time while the whole chain is verified."""
 _BEFORE_ALL = "1970-01-01T00:00:00+00:00"
 
 Entry = dict[str, Any]
@@ -32,15 +28,6 @@ Read = TypeVar("Read")
 
 class LedgerError(ActError):
     """The ledger can't be written or read; whatever it was to record does not start."""
-
-
-@dataclass(frozen=True)
-class Overwrite:
-    """An entry of the live bucket with more than its one version: written over, or hidden by a delete."""
-
-    name: str
-    versions: int
-    deleted: bool
 
 
 class LedgerReader:
@@ -81,6 +68,13 @@ class LedgerReader:
         """
         return self._reading(lambda: self._entries_from(max(sequence, 1), limit))
 
+    def entries_of(self, digests: Mapping[int, str]) -> dict[int, Entry]:
+        """Return the entries of these numbers, each as its hash vouches for it, else as it was first written.
+
+        `digests` has the hash that each had when the chain was checked. A number that is missing is left out.
+        """
+        return self._reading(lambda: self._entries_of(digests))
+
     def entries_since(self, moment: datetime.datetime) -> Iterator[Entry]:
         """Yield the entries from the first one on that was written at that time or later.
 
@@ -96,18 +90,32 @@ class LedgerReader:
         return bisect_left(numbers, moment, key=self._time_of) + 1
 
     def _time_of(self, sequence: int) -> datetime.datetime:
-        entry = self._reading(lambda: _parse(self.objects.find(_key(sequence))))
+        entry = self._reading(lambda: self._newest(sequence))
         return datetime.datetime.fromisoformat(entry["time"] if entry else _BEFORE_ALL)
 
     def _entries_from(self, first: int, limit: int) -> list[Entry]:
         numbers = range(first, min(self.tail()[0], first + limit - 1) + 1)
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            newest = pool.map(lambda number: _parse(self.objects.find(_key(number))), numbers)
-            found = dict(zip(numbers, newest, strict=True))
+        found = self._newest_of(numbers)
         for number in reversed(numbers):  # backwards: whoever vouches has been read as it was by then
             if not _vouched(found[number], found.get(number + 1)):
                 found[number] = self._first_written(number)
         return [entry for entry in found.values() if entry is not None]
+
+    def _entries_of(self, digests: Mapping[int, str]) -> dict[int, Entry]:
+        found = self._newest_of(list(digests))
+        for number, digest in digests.items():
+            entry = found[number]
+            if entry is None or chain.entry_hash(entry) != digest:
+                found[number] = self._first_written(number)
+        return {number: entry for number, entry in found.items() if entry is not None}
+
+    def _newest_of(self, numbers: Sequence[int]) -> dict[int, Entry | None]:
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            return dict(zip(numbers, pool.map(self._newest, numbers), strict=True))
+
+    def _newest(self, sequence: int) -> Entry | None:
+        """Return the entry as it is on top: whoever uses it has something to hold it against."""
+        return _parse(self.objects.find(_key(sequence)))
 
     def _first_written(self, sequence: int) -> Entry | None:
         return _parse(self.objects.first_written(_key(sequence)))
@@ -119,73 +127,25 @@ class LedgerReader:
         names = (item["Key"].removeprefix(PREFIX) for page in pages for item in page.get("Contents", []))
         return any(map(chain.is_entry_name, names))  # the first, but for strays
 
-    # --------------------------------------------------------------------------------------- as a whole
+    # ----------------------------------------------------------------------------------------- in parts
 
     def read(self, first: int = 1, last: int | None = None) -> dict[str, bytes]:
         """Return every entry's file name and bytes as they were first written, in order; or those from-to.
 
-        Of an entry that was written over, the oldest version is the entry; `overwrites` tells of the rest.
+        Of an entry that was written over, the oldest version is the entry; `verify` tells of the rest.
         """
         part = {"after": _key(first - 1), "before": _key(last + 1)} if last is not None else {}
-        return self._reading(lambda: self._fetch(self.objects.oldest(PREFIX, **part)))
-
-    def _fetch(self, versions: Mapping[str, str]) -> dict[str, bytes]:
-        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            bodies = pool.map(self.objects.get, versions, versions.values())
-            return {key.removeprefix(PREFIX): body for key, body in zip(versions, bodies, strict=True)}
+        return self._reading(lambda: self._fetch(self.objects.oldest(PREFIX, **part), PREFIX))
 
     def entries(self) -> list[Entry]:
         """Return every entry that is JSON, in order."""
         return [json.loads(data) for data in self.read().values()]
 
-    def overwrites(self) -> list[Overwrite]:
-        """Return the entries that somebody wrote over or deleted; the lock keeps the originals."""
-        return self._reading(self._overwrites)
-
-    def _overwrites(self) -> list[Overwrite]:
-        versions: dict[str, int] = {}
-        for version in self.objects.versions(PREFIX):
-            versions[version["Key"]] = versions.get(version["Key"], 0) + 1
-        deleted = {marker["Key"] for marker in self.objects.versions(PREFIX, "DeleteMarkers")}
-        suspects = sorted({key for key, count in versions.items() if count > 1} | deleted)
-        return [Overwrite(key.removeprefix(PREFIX), versions.get(key, 0), key in deleted) for key in suspects]
-
-    def verify(
-        self, head: str | None = None, tell: Callable[[int, int], None] = lambda done, total: None
-    ) -> chain.Report:
-        """Check the live chain, and that no entry was written over or deleted.
-
-        `tell` hears how many of all entries are done; few of them are held at a time.
-        """
-        return self._reading(lambda: self._verify(head, tell))
-
-    def _verify(self, head: str | None, tell: Callable[[int, int], None]) -> chain.Report:
-        oldest = self.objects.oldest(PREFIX)
-        keys, after, count = list(oldest), chain.START, 0
-        findings: list[chain.Finding] = []
-        for start in range(0, len(keys), _SLICE):
-            part = self._fetch({key: oldest[key] for key in keys[start : start + _SLICE]})
-            report = chain.verify(part, after=after)
-            after, count = report.head, count + report.entries
-            findings += report.findings
-            tell(start + len(part), len(keys))
-        findings += chain.verify({}, after=after, head=head).findings
-        return chain.Report(count, after, (*findings, *map(_tampered, self._overwrites())))
-
-    def export(self, folder: Path) -> chain.Report:
-        """Write the whole chain to `folder` with the program that verifies it, and return its verification.
-
-        The folder gets `ledger/*.json`, `export.json` and `chain.py`. Raises UserError if it is not empty.
-        """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError.of(f"{folder} is not an empty folder", "name a new one", path="--to")
-        files = self.read()  # once: an entry that is appended meanwhile belongs to the next export
-        found = chain.verify(files)
-        tampered = map(_tampered, self.overwrites())
-        (folder / "ledger").mkdir(parents=True)
-        for name, data in ledger_copy.copy_files(self.bucket, files, found):
-            (folder / name).write_bytes(data)
-        return chain.Report(found.entries, found.head, (*found.findings, *tampered))
+    def _fetch(self, versions: Mapping[str, str], prefix: str) -> dict[str, bytes]:
+        """Return the contents of these versions by their keys' names below the prefix."""
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            bodies = pool.map(self.objects.get, versions, versions.values())
+            return {key.removeprefix(prefix): body for key, body in zip(versions, bodies, strict=True)}
 
     def _reading(self, read: Callable[[], Read]) -> Read:
         """Return what `read` returns; raises LedgerError where the bucket refuses."""
@@ -199,15 +159,6 @@ class LedgerReader:
 
 def _key(sequence: int) -> str:
     return PREFIX + chain.entry_name(sequence)
-
-
-def _tampered(each: Overwrite) -> chain.Finding:
-    what = "deleted it" if each.deleted else f"wrote over it ({each.versions} versions)"
-    return chain.Finding(
-        name=each.name,
-        kind="missing" if each.deleted else "changed",
-        what=f"somebody {what}; the lock keeps the original",
-    )
 
 
 def _parse(data: bytes | None) -> Entry | None:

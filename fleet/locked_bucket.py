@@ -7,9 +7,22 @@ it and be what a plain GetObject answers.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fleet import aws
+
+
+@dataclass(frozen=True)
+class History:
+    """What became of one key."""
+
+    key: str
+    oldest: str = ""
+    """The id of its first version, "" where there is none."""
+    versions: int = 0
+    deleted: bool = False
+    """Whether a delete marker lies among them."""
 
 
 class LockedBucket:
@@ -37,6 +50,21 @@ class LockedBucket:
                 if before and version["Key"] >= before:
                     return
                 yield version
+
+    def histories(self, prefix: str) -> Iterator[History]:
+        """Yield what became of each key below the prefix, by key in order; one listing, little memory."""
+        held: dict[str, History] = {}
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.name, Prefix=prefix)
+        for page in pages:
+            for version in page.get("Versions", []):  # newest first: the last one seen is the oldest
+                before = held.get(version["Key"], History(version["Key"]))
+                held[before.key] = replace(before, oldest=version["VersionId"], versions=before.versions + 1)
+            for marker in page.get("DeleteMarkers", []):
+                before = held.get(marker["Key"], History(marker["Key"]))
+                held[before.key] = replace(before, deleted=True)
+            for key in sorted(held)[:-1]:  # the last key may go on in the next page
+                yield held.pop(key)
+        yield from held.values()
 
     def oldest(self, prefix: str, *, after: str = "", before: str = "") -> dict[str, str]:
         """Return the id of the first version of each key below the prefix, by key in order."""

@@ -14,6 +14,7 @@ from fleet.errors import ActError
 from fleet.grants import grants_of, is_own
 from fleet.identity import people_role
 from fleet.ledger import Ledger
+from fleet.outbox import Outbox
 from fleet.policy import EVERY_TEAM, Grant, Verb, decide
 from fleet.project import Project, find_project
 from stacks import naming
@@ -42,7 +43,9 @@ class AccountSession:
     def ledger(self) -> Ledger:
         """The account's ledger, written in the caller's name, and in that of who asked."""
         bucket = naming.ledger_bucket(self.account.organization, self.account.region)
-        ledger = Ledger(self.cloud, bucket, self.account.region, self.caller)
+        key = naming.ledger_key_alias(self.account.organization)
+        outbox = Outbox(self.project.home / "outbox" / self.cloud.name / bucket)
+        ledger = Ledger(self.cloud, bucket, self.account.region, self.caller, key=key, outbox=outbox)
         return ledger.asked_by(self.asked_by) if self.asked_by else ledger
 
     @property

@@ -1,4 +1,4 @@
-"""RSA signatures of CloudTrail's digests, checked with the standard library alone.
+"""RSA signatures, of CloudTrail's digests and of checkpoints, checked with the standard library alone.
 
 RSASSA-PKCS1-v1_5 with SHA-256, RFC 8017, 8.2.2: the encoded message is made anew and compared as a whole, so
 that nothing of the signature is parsed. A signature is public, and so is its key: no time has to be hidden.
@@ -10,7 +10,9 @@ import hashlib
 
 _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
 """What goes before a SHA-256 in the encoded message (RFC 8017, 9.2, note 1)."""
-_SEQUENCE, _INTEGER = 0x30, 0x02
+_RSA = bytes.fromhex("06092a864886f70d0101010500")
+"""rsaEncryption with its empty parameters (RFC 3279, 2.3.1)."""
+_SEQUENCE, _INTEGER, _BIT_STRING = 0x30, 0x02, 0x03
 
 
 def is_signed(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -53,3 +55,16 @@ def _read_value(der: bytes, tag: int) -> tuple[bytes, bytes]:
     if len(der) < start + length:
         raise ValueError("a public key that was cut off")
     return der[start : start + length], der[start + length :]
+
+
+def read_public_key(info: bytes) -> bytes:
+    """Return the PKCS #1 key inside a SubjectPublicKeyInfo in DER (RFC 5280, 4.1; RSA's: RFC 3279, 2.3.1).
+
+    Raises ValueError for a key that is none, or not of RSA.
+    """
+    content, rest = _read_value(info, _SEQUENCE)
+    algorithm, following = _read_value(content, _SEQUENCE)
+    bits, end = _read_value(following, _BIT_STRING)
+    if rest or end or algorithm != _RSA or bits[:1] != b"\x00":
+        raise ValueError("not a public key of RSA")
+    return bits[1:]

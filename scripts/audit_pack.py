@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from scripts.audit_verify import show_report
 from scripts.console_io import emit_json, say, warn
 from scripts.options import cloud_option, json_option
-
-if TYPE_CHECKING:
-    from fleet.chain import Report
 
 _DAYS = 31
 _MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -31,21 +28,6 @@ def export(folder: Path, cloud: str | None) -> int:
     code = show_report(account.ledger.export(folder), as_json=False)
     say(f"wrote {folder}; anyone can check it with: python {folder / 'chain.py'} {folder}")
     return code
-
-
-def show_report(report: Report, as_json: bool) -> int:
-    """Print what a verification of the ledger found; return 0 where that is nothing, else 1."""
-    if as_json:
-        findings = [{"name": each.name, "kind": each.kind, "what": each.what} for each in report.findings]
-        emit_json(
-            {"entries": report.entries, "head": report.head, "intact": report.intact, "findings": findings}
-        )
-    else:
-        for finding in report.findings:
-            say(str(finding))
-        verdict = "intact" if report.intact else f"NOT intact, {len(report.findings)} findings"
-        say(f"{report.entries} entries: {verdict}; head {report.head}")
-    return 0 if report.intact else 1
 
 
 @click.command()

@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         live.clear()
         for problem in error.problems:
             click.echo(f"error: {problem}", err=True)
+        _tell_notes(error)
         return EXIT_MISTAKE
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone (`| head`); there is nobody to tell
@@ -105,7 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         live.clear()
         click.echo(f"failed: {message}", err=True)
+        _tell_notes(error)
         return EXIT_FAILED
+
+
+def _tell_notes(error: Exception) -> None:
+    """Print what was added to an error on its way: that it could not be recorded yet."""
+    for text in getattr(error, "__notes__", ()):
+        click.echo(f"warning: {text}", err=True)
 
 
 def _failure(error: Exception) -> str | None:

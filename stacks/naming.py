@@ -67,10 +67,18 @@ REAPER = "reaper"
 LEASE_PREFIX = "fleetform-lease-"
 """Beginning of the names of every environment's schedule and topic; the reaper finds them by it."""
 
+LEDGER_KEY = "ledger"
+"""The key that signs the checkpoints of the ledger."""
 LEDGER_PREFIX = "ledger/"
+CHECKPOINTS_PREFIX = "checkpoints/"
 TRAIL_PREFIX = "trail/"
 SESSIONS_PREFIX = "sessions/"
-"""Folders of the audit bucket, which is the ledger's: the ledger, the trail, the transcripts of sessions."""
+"""Folders of the audit bucket, which is the ledger's: ledger and its checkpoints, trail, transcripts."""
+
+
+def ledger_key_alias(organization: str) -> str:
+    """Return the name of the key that signs the ledger's checkpoints, `alias/acme-ai-fleetform-ledger`."""
+    return f"alias/{account_name(organization, LEDGER_KEY)}"
 
 
 def base_stack(environment: str) -> str:

@@ -150,3 +150,29 @@ def test_log_finds_a_persons_acts_those_since_a_time_and_the_last_ones(
         "later": [],
         "all": ["ann", "ben", "ann"],
     }
+
+
+def test_log_finds_what_concerns_a_server_an_environment_or_a_run_by_its_index(
+    lab: RecordLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = lab.session.ledger
+    ledger.append("test.find", lab.machine, "recorded", {"environment": "found", "n": 1})
+    ledger.append("run.submit", "found", "recorded", {"run_id": "20261123-010203-found", "n": 2})
+    ledger.append("run.ended", "20261123-010203-found", "failed", {"n": 3})
+    found = {}
+    for options in (
+        ["--server", lab.machine, "--event", "test.find"],
+        ["--environment", "found"],
+        ["--environment", "found", "--last", "1"],
+        ["--run", "20261123-010203-found"],
+        ["--run", "20261123-010203-found", "--outcome", "failed"],
+        ["--environment", "found", "--event", "run."],
+        ["--environment", "found", "--until", "2020-01-01"],
+        ["--environment", "found", "--rebuild"],
+    ):
+        assert main(["audit", "log", "--json", *options]) == 0
+        found[" ".join(options)] = [each["details"]["n"] for each in answer(capsys)]
+    assert list(found.values()) == [[1], [1, 2, 3], [3], [2, 3], [3], [2, 3], [], [1, 2, 3]]
+    assert list(lab.session.project.home.glob("ledger/*/*.sqlite3"))
+    assert main(["audit", "log", "--run", "20261123-010203-found"]) == 0
+    assert capsys.readouterr().out.count("20261123-010203-found") == 1, "its submission's target is found"

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from fleet import chain
+from fleet.copy_check import SUMS_FILE
+from fleet.ledger_copy import verifier
 
 
 def make_chain(length: int) -> dict[str, bytes]:
@@ -116,12 +118,14 @@ def test_an_entry_that_is_no_entry_is_a_finding_and_not_a_crash(data: bytes) -> 
 
 def write_export(folder: Path, files: dict[str, bytes]) -> None:
     """Write an export the way that Ledger.export does."""
-    (folder / "ledger").mkdir(parents=True)
+    for part in ("ledger", "fleet"):
+        (folder / part).mkdir(parents=True)
     for name, data in files.items():
         (folder / "ledger" / name).write_bytes(data)
     head = chain.verify(files).head
     (folder / "export.json").write_text(json.dumps({"first": 1, "last": len(files), "head": head}))
-    (folder / "chain.py").write_bytes(Path(chain.__file__).read_bytes())
+    for name, data in verifier():
+        (folder / name).write_bytes(data)
 
 
 def run_exported_verifier(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -206,7 +210,7 @@ def test_the_exported_verifier_holds_every_other_file_against_the_sums(
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     ]
-    (folder / chain.SUMS_FILE).write_text("".join(lines))
+    (folder / SUMS_FILE).write_text("".join(lines))
     assert run_exported_verifier(folder).returncode == 0
     spoil(folder)
     result = run_exported_verifier(folder)

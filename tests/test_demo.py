@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.chain import verify_folder
+from fleet.copy_check import verify_folder
 from sandbox import daemon
 
 ROOT = Path(__file__).parent.parent

@@ -12,6 +12,7 @@ import pytest
 
 from fleet import aws, chain
 from fleet.cloud import Cloud
+from fleet.copy_check import verify_folder
 from fleet.ledger import PREFIX, Ledger, LedgerError
 from stacks.problems import UserError
 
@@ -140,10 +141,10 @@ def test_an_export_verifies_and_tells_a_changed_copy(sandbox: Cloud, bucket: str
     for _ in range(3):
         ledger.append("test.export", "vision", "recorded", {"note": "한국어도 그대로"})
     assert ledger.export(tmp_path / "copy").intact
-    assert chain.verify_folder(tmp_path / "copy").intact
+    assert verify_folder(tmp_path / "copy").intact
     entry = tmp_path / "copy/ledger" / chain.entry_name(2)
     entry.write_text(entry.read_text(encoding="utf-8").replace("vision", "speech"), encoding="utf-8")
-    assert not chain.verify_folder(tmp_path / "copy").intact
+    assert not verify_folder(tmp_path / "copy").intact
 
 
 def test_an_export_does_not_write_into_a_folder_that_holds_something(

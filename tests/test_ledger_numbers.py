@@ -144,7 +144,7 @@ def test_a_part_is_read_as_it_was_first_written(ledger: Ledger, s3: Any) -> None
 def test_the_whole_is_verified_in_slices_that_follow_on_each_other(
     ledger: Ledger, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.ledger_reading._SLICE", 2)
+    monkeypatch.setattr("fleet.ledger_whole._SLICE", 2)
     told: list[tuple[int, int]] = []
     report = ledger.verify(tell=lambda done, total: told.append((done, total)))
     assert report.intact and (report.entries, report.head.partition(":")[0]) == (5, "5")

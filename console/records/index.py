@@ -11,14 +11,15 @@ import threading
 import time
 from dataclasses import dataclass
 
-from console.records.links import Link, check_links, row_of
 from console.store import entry_rows
 from console.store.database import Database
 from console.store.entry_rows import State
 from fleet import aws
 from fleet.aws import is_cloud_error
 from fleet.errors import ActError
-from fleet.ledger_reading import Entry, LedgerReader
+from fleet.ledger_filling import Filler
+from fleet.ledger_links import Checked, Link, row_of
+from fleet.ledger_reading import Entry
 from fleet.project import Project
 from fleet.session import AccountSession, open_account
 from stacks.account import ACCOUNT_FILE
@@ -26,7 +27,6 @@ from stacks.problems import UserError
 
 WAIT_SECONDS = 1.5
 """How long a page waits for what is new in the ledger, before it shows what is known and says so."""
-_BATCH = 500
 _KEPT = 200
 """Entries that are kept once they were read; an entry never changes."""
 _LOG = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ class RecordIndex:
         self._filling = False
         self._last, self._trouble = 0, ""
         self._kept: dict[int, Entry] = {}
-        self._proven = False
-        """Whether this process has seen that the index belongs to the chain."""
+        self._filler = Filler(_Rows(database))
 
     def account(self) -> AccountSession | None:
         """Return the account whose ledger it is, None where the project has none yet."""
@@ -113,7 +112,8 @@ class RecordIndex:
                 self._fill()
                 self._trouble = ""
             except Exception as error:
-                self._account, self._proven = None, False  # the cloud may be another one by the next time
+                self._account = None  # the cloud may be another one by the next time
+                self._filler.forget()
                 self._kept.clear()
                 self._trouble = str(error).splitlines()[0] if str(error) else type(error).__name__
                 if not isinstance(error, (ActError, UserError)) and not is_cloud_error(error):
@@ -131,41 +131,33 @@ class RecordIndex:
         account = self.account()
         if account is None:
             return
-        ledger = account.ledger
         try:
-            self._last = ledger.tail()[0]
+            self._last = account.ledger.tail()[0]
         except Exception as error:
             if aws.error_code(error) != "NoSuchBucket":
                 raise
             self._last = 0  # the account is declared and not built
-        self._require_same_chain(ledger)
-        while (state := self._state()).sequence < self._last:
-            entries = ledger.entries_from(state.sequence + 1, _BATCH)
-            found = check_links(entries, Link(state.sequence, state.head), _BATCH, self._last)
-            if found.breaks_at_once and not self._is_its_last(ledger, state):
-                entry_rows.clear(self._database)
-                continue
-            self._add(state, found.entries, State(found.end.sequence, found.end.digest), found.faults)
+        self._filler.fill(account.ledger, self._last)
 
-    def _state(self) -> State:
+
+class _Rows:
+    """The index in the console's database (`fleet.ledger_filling.IndexStore`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def end(self) -> Link:
+        """Return the last entry that it has, number 0 for none."""
         with self._database.reading() as database:
-            return entry_rows.read_state(database)
+            state = entry_rows.read_state(database)
+        return Link(state.sequence, state.head)
 
-    def _require_same_chain(self, ledger: LedgerReader) -> None:
-        """Throw the index away where it is not of this chain; asked once, and where the chain is shorter."""
-        state = self._state()
-        if state.sequence > self._last or (not self._proven and not self._is_its_last(ledger, state)):
-            entry_rows.clear(self._database)
-        self._proven = True
+    def clear(self) -> None:
+        """Throw the index away."""
+        entry_rows.clear(self._database)
 
-    def _is_its_last(self, ledger: LedgerReader, state: State) -> bool:
-        """Return whether the ledger has the index's last entry as the index knows it."""
-        if not state.sequence or not state.head:
-            return True
-        found = ledger.entries_from(state.sequence, 1)
-        return bool(found) and Link.of(found[0]).digest == state.head
-
-    def _add(self, before: State, entries: list[Entry], after: State, faults: list[tuple[int, str]]) -> None:
+    def add(self, before: Link, found: Checked) -> None:
+        """Add what follows on `before`; nothing where another console has gone on from there."""
         known: dict[str, str] = {}
         with self._database.reading() as database:
 
@@ -174,6 +166,7 @@ class RecordIndex:
                     known[run] = entry_rows.environment_of_run(database, run)
                 return known[run]
 
-            rows = [row_of(entry, known, environment_of_run) for entry in entries]
-        if entry_rows.append(self._database, before, rows, after) and faults:
-            entry_rows.note_faults(self._database, faults[: entry_rows.MOST_FAULTS])
+            rows = [row_of(entry, known, environment_of_run) for entry in found.entries]
+        last, after = State(before.sequence, before.digest), State(found.end.sequence, found.end.digest)
+        if entry_rows.append(self._database, last, rows, after) and found.faults:
+            entry_rows.note_faults(self._database, found.faults[: entry_rows.MOST_FAULTS])

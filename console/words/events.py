@@ -77,7 +77,7 @@ def event_name(reader: Reader, event: str) -> str:
 
 
 def fault_name(reader: Reader, fault: str) -> str:
-    """Return what does not fit in the chain (console/records/links.py)."""
+    """Return what does not fit in the chain (fleet/ledger_links.py)."""
     _ = reader.gettext
     names = {
         "missing": _("the entry is missing"),

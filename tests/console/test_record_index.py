@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from console.records.index import RecordIndex
-from console.records.links import Link, check_links
 from console.store import entry_rows
 from console.store.database import Database, sqlite_url
 from console.store.entry_rows import State, Where
 from console.store.upgrade import upgrade
 from fleet import chain
+from fleet.ledger_links import Link, check_links
 from fleet.project import Project
 
 pytestmark = pytest.mark.console

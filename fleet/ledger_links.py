@@ -1,4 +1,4 @@
-"""Whether entries follow on each other as a chain, and what the index keeps of each."""
+"""Whether entries follow on each other as a chain, and what an index of the ledger keeps of each."""
 
 from __future__ import annotations
 
