@@ -27,7 +27,7 @@ from sandbox.place import CLOUD_NAME, Place, write_atomically, write_json
 from sandbox.processes import SANDBOX_VARIABLE, end_marked
 from sandbox.slurm_packages import SlurmMissingError as SlurmMissingError
 from sandbox.slurm_packages import find_slurm
-from sandbox.variables import client_variables
+from sandbox.variables import PLUGIN_VARIABLE, client_variables, plugin_command
 
 _DAY_SECONDS = 86400
 _FORWARD_SECONDS = 300.0
@@ -67,7 +67,10 @@ def start(home: Path, *, cores_per_node: int = 1, scheduler: str = "plain", wait
         write_atomically(place.aws_config, "[default]\n")
         running = status(home) or _launch(place, cores_per_node, scheduler, wait_s)
         variables = client_variables(place, running.endpoint)
-        write_json(place.cloud_file, {**variables, "FLEETFORM_SCHEDULER": running.scheduler})
+        write_json(
+            place.cloud_file,
+            {**variables, "FLEETFORM_SCHEDULER": running.scheduler, PLUGIN_VARIABLE: plugin_command()},
+        )
         write_atomically(place.choice, f"{CLOUD_NAME}\n")
     return running
 

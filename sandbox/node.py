@@ -137,8 +137,12 @@ class Node:
         errors: IO[bytes],
         extra: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        typed: IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process on this node; raises NodeGoneError where the node does not run."""
+        """Start a process on this node; raises NodeGoneError where the node does not run.
+
+        It reads what is `typed`, without which it finds nothing to read.
+        """
         if not self.running:
             raise NodeGoneError(self.machine.id)
         where = folder or self.root
@@ -150,6 +154,7 @@ class Node:
             output=output,
             errors=errors,
             cores=self.cores,
+            typed=typed,
         )
 
     def shut_down(self) -> None:

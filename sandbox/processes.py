@@ -93,15 +93,19 @@ def spawn(
     output: IO[bytes],
     errors: IO[bytes],
     cores: frozenset[int],
+    typed: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command as the leader of its own session, on these cores from its first instruction on."""
+    """Start a command as the leader of its own session, on these cores from its first instruction on.
+
+    It reads what is `typed`, without which it finds nothing to read.
+    """
     # On Linux the affinity belongs to the thread, and a child inherits its parent thread's.
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=typed or subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             cwd=folder,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from sandbox.place import Place
 
 ACCESS_KEY = "AKIAFLEETFORMSANDBOX"
 """Twenty characters, as moto expects of an access key; the embedded cloud takes any."""
 LOOPBACK = "127.0.0.1"
+PLUGIN_VARIABLE = "FLEETFORM_SESSION_PLUGIN"
+"""Names the command that carries sessions on machines, where that is not AWS's own plugin."""
 
 
 def endpoint(port: int, address: str = LOOPBACK) -> str:
@@ -59,3 +64,9 @@ def _no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     value = ",".join([*filter(None, known.split(",")), LOOPBACK])
     return {"no_proxy": value, "NO_PROXY": value}
+
+
+def plugin_command() -> str:
+    """Return the command that carries sessions on emulated machines, as a shell would read it."""
+    source = Path(__file__).parents[1]  # it may be a checkout that is on nobody's path
+    return shlex.join(["env", f"PYTHONPATH={source}", sys.executable, "-P", "-m", "sandbox.shells.plugin"])
