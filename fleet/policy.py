@@ -18,6 +18,7 @@ Verb = Literal[
     "model.take",
     "environment.up",
     "environment.down",
+    "account.sweep",
     "launch.approve",
     "lease.extend",
     "record.read",
@@ -38,7 +39,7 @@ _END: frozenset[Verb] = frozenset({"run.stop", "run.resume"})
 RIGHTS: Mapping[Role, frozenset[Verb]] = {
     "viewer": _SEE,
     "member": _SEE | _TRAIN,
-    "operator": _SEE | _TRAIN | _END | {"environment.up", "environment.down"},
+    "operator": _SEE | _TRAIN | _END | {"environment.up", "environment.down", "account.sweep"},
     "approver": _SEE | {"launch.approve", "lease.extend"},
     "auditor": _SEE | {"record.read", "record.verify", "record.export"},
     "admin": _SEE | {"people.manage", "budget.set"},

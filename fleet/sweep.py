@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fleet import aws
+from fleet.cloud import Cloud
 from fleet.session import Session
 from fleet.sweepers import compute, lease, network, services, storage
 from fleet.sweepers.things import Look, NotLooked, Sweeper, Thing
@@ -24,6 +25,7 @@ SWEEPERS: tuple[Sweeper, ...] = (
     *services.SWEEPERS,
     *lease.SWEEPERS,
 )
+Seen = TypeVar("Seen")
 _TAGGING = "everything with the environment's tag"
 _PAUSES = (2.0, 5.0)
 """Seconds before a second and a third look, where something seems left or a service did not answer: listings
@@ -54,8 +56,8 @@ def sweep(session: Session) -> Sweep:
     """Look at every service, side by side, and return all of the environment's things, each once."""
     look = _look(session)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        tagged = pool.submit(_attempt, _TAGGING, lambda: _by_tag(look))
-        answers = list(pool.map(lambda each: _attempt(each.title, lambda: each.look(look)), SWEEPERS))
+        tagged = pool.submit(attempt, _TAGGING, lambda: _by_tag(look))
+        answers = list(pool.map(lambda each: attempt(each.title, lambda: each.look(look)), SWEEPERS))
         by_tag = tagged.result()
     things: list[Thing] = []
     missing: list[NotLooked] = []
@@ -70,12 +72,12 @@ def sweep(session: Session) -> Sweep:
     for each in by_tag:
         if isinstance(each, NotLooked):
             missing.append(each)
-        elif not _is_known(each, known):
+        elif not is_known(each, known):
             things.append(each)
     return Sweep(things=tuple(dict.fromkeys(things)), not_looked=tuple(missing))
 
 
-def _is_known(tagged: Thing, known: Mapping[str, Collection[str] | None]) -> bool:
+def is_known(tagged: Thing, known: Mapping[str, Collection[str] | None]) -> bool:
     """Return whether a service's own listing has told all about what the tagging API found.
 
     `known` holds for each kind the ids that the listing found, None where it saw everything of that kind.
@@ -140,26 +142,29 @@ def _look(session: Session) -> Look:
         region=session.spec.region,
         home_region=session.account.region,
         fleets=tuple(session.spec.fleets),
-        client=_shared_clients(session),
+        client=shared_clients(session.cloud, session.spec.region),
     )
 
 
-def _shared_clients(session: Session) -> Callable[..., Any]:
-    """Return a maker of clients that makes one per service: making one costs more than asking it."""
+def shared_clients(cloud: Cloud, region: str) -> Callable[..., Any]:
+    """Return a maker of clients that makes one per service: making one costs more than asking it.
+
+    They are of the region where none is named beside the service.
+    """
     made: dict[tuple[str, str], Any] = {}
     guard = threading.Lock()  # boto3's session must not be used by two threads at once; its clients may
 
-    def client(service: str, region: str = "") -> Any:
-        key = (service, region or session.spec.region)
+    def client(service: str, elsewhere: str = "") -> Any:
+        key = (service, elsewhere or region)
         with guard:
             if key not in made:
-                made[key] = aws.client(session.cloud, *key)
+                made[key] = aws.client(cloud, *key)
             return made[key]
 
     return client
 
 
-def _attempt(title: str, look: Callable[[], Iterable[Thing | NotLooked]]) -> list[Thing | NotLooked]:
+def attempt(title: str, look: Callable[[], Iterable[Seen | NotLooked]]) -> list[Seen | NotLooked]:
     """Return what the look finds; the cloud's refusal becomes a statement that nobody looked there."""
     try:
         return list(look())
@@ -176,11 +181,13 @@ def _by_tag(look: Look) -> list[Thing]:
         "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=filters
     )
     return [
-        _tagged(each["ResourceARN"], {tag["Key"]: tag["Value"] for tag in each["Tags"]}) for each in found
+        tagged_thing(each["ResourceARN"], {tag["Key"]: tag["Value"] for tag in each["Tags"]})
+        for each in found
     ]
 
 
-def _tagged(arn: str, tags: dict[str, str]) -> Thing:
+def tagged_thing(arn: str, tags: Mapping[str, str]) -> Thing:
+    """Return what the tagging API tells of a thing; its kind is `service:type`."""
     service, resource = arn.split(":")[2], arn.split(":", 5)[5]
     kind = resource.split("/")[0].split(":")[0] if "/" in resource or ":" in resource else ""
     return Thing(

@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "lease": ("scripts.lease", "Show when an environment ends, and put that off."),
     "budget": ("scripts.budget", "Say what an environment has cost this month, and what is left."),
     "down": ("scripts.down", "Tear an environment down and prove that nothing is left."),
+    "sweep": ("scripts.sweep", "Look through the account for what is left over, and delete it."),
     "audit": ("scripts.audit", "Read, verify and export the ledger."),
     "console": ("scripts.console", "Serve the web console."),
     "sandbox": ("scripts.sandbox", "Run the embedded cloud on this machine."),

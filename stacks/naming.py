@@ -22,6 +22,8 @@ TAG_MAX_NODES = "fleetform:max-nodes"
 """On a fleet's group under Slurm: how many nodes the fleet may grow to, those outside of the group too."""
 TAG_RUN = "fleetform:run"
 """On a file system that was made for one run: the run's id."""
+TAG_NOT_OURS = "fleetform:not-ours"
+"""Given by a person to what looks like fleetform's and is not, with whose it is; no sweep touches it then."""
 
 ROLE_HEAD = "head"
 ROLE_NODE = "node"

@@ -17,6 +17,7 @@ ALLOWED: dict[Verb, str] = {
     "model.take": "member operator",
     "environment.up": "operator",
     "environment.down": "operator",
+    "account.sweep": "operator",
     "launch.approve": "approver",
     "lease.extend": "approver",
     "record.read": "auditor",

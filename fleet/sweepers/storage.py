@@ -51,13 +51,13 @@ def lustre(look: Look) -> Iterator[Thing]:
                 id=each["FileSystemId"],
                 name=name_of(each),
                 stack=stack_of(each),
-                usd_per_hour=price(_lustre_price(each), each["StorageCapacity"]),
+                usd_per_hour=price(lustre_price(each), each["StorageCapacity"]),
                 created=each.get("CreationTime"),
                 note=f"{size} of the run {run}" if run else size,
             )
 
 
-def _lustre_price(system: Mapping[str, Any]) -> str:
+def lustre_price(system: Mapping[str, Any]) -> str:
     """Return the catalog's name of what a gigabyte of the file system costs."""
     lustre = system.get("LustreConfiguration", {})
     kind = str(lustre.get("DeploymentType", "SCRATCH_2")).lower()
