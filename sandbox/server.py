@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from sandbox.at_start import settle
 from sandbox.place import Place, write_atomically, write_json
 from sandbox.variables import LOOPBACK, endpoint
 
@@ -84,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
             witnesses=app.witnesses,
         )
     )
+    settle()
     _record(place, server.port, options, nodes)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
