@@ -19,6 +19,7 @@ from templates.ssm_documents import RunJobDocument, RunNodeDocument
 from tests import environment_parts as parts
 from tests.environment_parts import INSTANCE_TYPE, REGION
 from tests.node_profiles import make_profiles
+from tests.sandbox_helpers import IMAGE
 
 __all__ = ["INSTANCE_TYPE", "REGION", "RunEnvironment", "build", "make_specs"]
 
@@ -66,11 +67,10 @@ def _start(
     session: Session, bundle: Bundle, profile: str, role: str, fleet: str, count: int, *, spot: bool = False
 ) -> None:
     ec2 = session.client("ec2")
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = {naming.TAG_ENVIRONMENT: session.spec.name, naming.TAG_ROLE: role, naming.TAG_FLEET: fleet}
     ec2.run_instances(
         **({"InstanceMarketOptions": {"MarketType": "spot"}} if spot else {}),
-        ImageId=image,
+        ImageId=IMAGE,
         InstanceType="m6i.large" if role == "head" else INSTANCE_TYPE,
         MinCount=count,
         MaxCount=count,

@@ -34,7 +34,7 @@ from templates.ssm_documents import (
 from tests import environment_parts as parts
 from tests.environment_parts import INSTANCE_TYPE
 from tests.node_profiles import make_profiles, make_run_roles
-from tests.sandbox_helpers import run_script, wait_for
+from tests.sandbox_helpers import IMAGE, run_script, wait_for
 
 READY_SECONDS = 240.0
 
@@ -206,13 +206,12 @@ def _start_group(
     fleet = "" if role == "head" else name
     spot = bool(fleet) and spec.fleets[name].purchase == "spot"
     title = naming.fleet_group(spec.name, fleet) if fleet else naming.head_group(spec.name)
-    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
     tags = _aws_tags(machine_tags(_tags(session), title, role, fleet))
     script = parts.user_data(session, bundle, role, fleet, scheduler="slurm")
     ec2.create_launch_template(
         LaunchTemplateName=title,
         LaunchTemplateData={
-            "ImageId": image,
+            "ImageId": IMAGE,
             "InstanceType": "m6i.large" if role == "head" else INSTANCE_TYPE,
             "UserData": base64.b64encode(script.encode()).decode(),
             "IamInstanceProfile": {"Name": profile},

@@ -24,6 +24,7 @@ from scripts.run_output import LogPrinter, duration
 from stacks import naming
 from stacks.problems import UserError
 from tests.run_directories import ENDED, NODE, Ledger, bring_home, make, new_store, put
+from tests.sandbox_helpers import IMAGE
 
 pytestmark = pytest.mark.sandbox
 
@@ -76,8 +77,7 @@ def test_outputs_are_safe_when_all_that_a_node_lists_is_there(store: RunStore) -
 
 
 def test_what_a_living_node_has_not_uploaded_is_not_safe(store: RunStore) -> None:
-    image = store.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-    started = store.ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    started = store.ec2.run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)
     instance_id = started["Instances"][0]["InstanceId"]
     make(store, "a", "QUEUED")
     nodes = [{**NODE, "instance_id": instance_id}]
