@@ -238,6 +238,16 @@ def test_what_has_no_region_is_no_orphan_where_its_environments_region_was_not_l
     assert verdicts(role, account=both) == {role.thing.id: "orphan"}
 
 
+def test_an_interface_that_came_with_something_of_ours_is_ours_in_anybodys_network_and_goes_with_it() -> None:
+    endpoint = thing("VPC endpoint", "vpce", tags=tagged(), brings=("eni",))
+    interface = thing("network interface", "eni", links=[("lies in", "VPC", "vpc")])
+    found = {each.listed.thing.id: each for each in judge((endpoint, interface), NOBODY, ACCOUNT)}
+    assert found["eni"].proof == "it came with the VPC endpoint vpce of vision"
+    assert found["eni"].listed.comes_along
+    stands = (*standing(), endpoint, interface)
+    assert verdicts(*stands, lives=find_lives(stands, ())) == {}
+
+
 def test_what_is_being_deleted_needs_nobody() -> None:
     key = Listed(thing=Thing(kind="KMS key", id="k", ends_by_itself=True), region=REGION, tags=tagged())
     assert told(key) == {"k": "ending by itself"}

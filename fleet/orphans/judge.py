@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fleet.orphans.listed import Listed
+from fleet.orphans.listed import Key, Listed
 from fleet.orphans.lives import Life, Lives
 from fleet.orphans.others import owner_of
 from fleet.orphans.proofs import (
@@ -47,6 +47,7 @@ def judge(listed: Collection[Listed], lives: Lives | None, account: Account) -> 
     `lives` is None where nobody could look at what says which environments stand: nothing is then proven.
     What another tool owns is among it where it has our tag or our name, or hangs on something of ours.
     """
+    listed = _with_companions(listed)
     others = {place_of(each): owner for each in listed if (owner := owner_of(each, account.id))}
     proofs = find_proofs([each for each in listed if place_of(each) not in others], account)
     likely, teams = find_likely(listed, proofs, account), find_teams(listed)
@@ -67,6 +68,14 @@ def judge(listed: Collection[Listed], lives: Lives | None, account: Account) -> 
         else:
             found += _ours(each, looks, lives, account)
     return found
+
+
+def _with_companions(listed: Collection[Listed]) -> list[Listed]:
+    """Return the things, with those marked that came with another one."""
+    brought = {
+        (Key("network interface", each), bringer.region) for bringer in listed for each in bringer.brings
+    }
+    return [replace(each, comes_along=True) if place_of(each) in brought else each for each in listed]
 
 
 def _resemblance(listed: Listed, proofs: Mapping[Place, Proof]) -> Proof | None:

@@ -55,6 +55,8 @@ class Listed:
     """Whether something is lost for good with it."""
     comes_along: bool = False
     """Whether it was made with something else, and goes with that by itself."""
+    brings: tuple[str, ...] = ()
+    """Network interfaces that came with it, and go with it."""
 
     @property
     def key(self) -> Key:
@@ -110,6 +112,11 @@ def no_texts(item: Item) -> tuple[str, ...]:
     return ()
 
 
+def no_ids(item: Item) -> tuple[str, ...]:
+    """Return no id."""
+    return ()
+
+
 def no_note(item: Item) -> str:
     """Return no note."""
     return ""
@@ -144,6 +151,7 @@ class Row:
     leave_out: Callable[[Item], object] = none
     """Whether an item is none, for it is gone or goes with what it belongs to."""
     comes_along: Callable[[Item], object] = none
+    brings: Callable[[Item], tuple[str, ...]] = no_ids
     until: Callable[[Item], datetime.datetime | None] = none
     texts: Callable[[Item], tuple[str, ...]] = no_texts
     holds_data: bool = False
@@ -179,6 +187,7 @@ class Row:
             until=self.until(item),
             holds_data=self.holds_data,
             comes_along=bool(self.comes_along(item)),
+            brings=self.brings(item),
         )
 
     def look(self, look: Look) -> Iterator[Listed]:

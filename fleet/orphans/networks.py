@@ -54,6 +54,11 @@ def _endpoint_note(item: Item) -> str:
     return f"interface, {zones} zones" if _is_interface_endpoint(item) else "gateway"
 
 
+def _nat_interfaces(item: Item) -> tuple[str, ...]:
+    found = (each.get("NetworkInterfaceId") for each in item.get("NatGatewayAddresses", ()))
+    return tuple(each for each in found if each)
+
+
 ROWS = (
     Row(
         kind="VPC", title="VPCs", covers=("ec2:vpc",), service="ec2", operation="describe_vpcs", key="Vpcs",
@@ -93,12 +98,14 @@ ROWS = (
         operation="describe_vpc_endpoints", key="VpcEndpoints", identity="VpcEndpointId",
         named="ServiceName", created="CreationTimestamp", links=_in_vpc_and_groups, costs=_endpoint_costs,
         note=_endpoint_note,
+        brings=lambda item: tuple(item.get("NetworkInterfaceIds") or ()),
         leave_out=lambda item: item.get("State", "").lower() in ("deleted", "deleting"),
     ),
     Row(
         kind="NAT gateway", title="NAT gateways", covers=("ec2:natgateway",), service="ec2",
         operation="describe_nat_gateways", key="NatGateways", identity="NatGatewayId", created="CreateTime",
         links=_in_vpc, costs=lambda item: price("nat_gateway"),
+        brings=_nat_interfaces,
         leave_out=lambda item: item["State"] in ("deleted", "deleting"),
     ),
     Row(

@@ -88,9 +88,16 @@ def _direct(listed: Listed) -> Proof | None:
 
 
 def _hangs(listed: Iterable[Listed]) -> dict[Place, tuple[Link, ...]]:
-    """Return what each thing without a tag hangs on; a VPC also on those of its parts that prove it."""
+    """Return what each thing without a tag hangs on.
+
+    An interface hangs on what brought it too, and a VPC on those of its parts that prove it.
+    """
     hangs = {place_of(each): each.links for each in listed if is_untagged(each)}
     for each in listed:
+        for interface in each.brings:
+            place = (Key("network interface", interface), each.region)
+            if place in hangs:
+                hangs[place] = (*hangs[place], Link("came with", each.key))
         if each.thing.kind in VOUCHING and not is_untagged(each):
             for link in each.links:
                 place = (link.to, each.region)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fleet import aws
 from fleet.orphans.listed import Item, Link, Listed, Lister, every, links
@@ -61,7 +62,8 @@ def lustre(look: Look) -> Iterator[Listed]:
             *links("lies in", "VPC", item.get("VpcId")),
             *links("lies in", "subnet", *item.get("SubnetIds", ())),
         )
-        yield _stored(look, item, thing, places)
+        found = _stored(look, item, thing, places)
+        yield replace(found, brings=tuple(item.get("NetworkInterfaceIds", ())))
 
 
 def lustre_backups(look: Look) -> Iterator[Listed]:
@@ -125,6 +127,7 @@ def _parts(look: Look, system: str) -> Iterator[Listed]:
                     *links("lies in", "subnet", item.get("SubnetId")),
                 ),
                 comes_along=True,
+                brings=tuple(filter(None, (item.get("NetworkInterfaceId"),))),
             )
 
 
