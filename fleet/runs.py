@@ -15,6 +15,8 @@ from stacks.problems import UserError, nearest
 
 SUBMITTED = "SUBMITTED"
 """The state of a run that its head node has not taken up yet: it has a `run.json` and no event."""
+IDLE = "IDLE"
+"""An event that is no state: a run makes no progress, or does so again (docs/idle.md)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class RunStatus:
     """When it got its nodes, from which on they cost."""
     asked_by: str = ""
     """The id of whoever asked for it in the console, "" where nobody is told."""
+    idle: str = ""
+    """Why it is taken for idle, and when it is stopped for that; "" where it is not."""
 
     @property
     def active(self) -> bool:
@@ -202,9 +206,10 @@ def run_status(run_id: str, run: Mapping[str, Any], history: list[dict[str, Any]
     """Return how a run stands by its `run.json` and the events of all its attempts."""
     attempt = int(run.get("attempt", 1))
     events = events_of(history, attempt)
-    last: dict[str, Any] = events[-1] if events else {"event": SUBMITTED, "detail": {}}
+    states = [event for event in events if event["event"] != IDLE]
+    last: dict[str, Any] = states[-1] if states else {"event": SUBMITTED, "detail": {}}
     by_name = {event["event"]: event for event in events}
-    detail = last["detail"]
+    idle, detail = _idle(events), last["detail"]
     return RunStatus(
         run_id=run_id,
         state=last["event"],
@@ -216,7 +221,7 @@ def run_status(run_id: str, run: Mapping[str, Any], history: list[dict[str, Any]
         submitted=run.get("resumed") or run["submitted"],
         started=by_name["RUNNING"]["time"] if "RUNNING" in by_name else None,
         ended=last["time"] if last["event"] in FINAL_EVENTS else None,
-        cause=str(detail.get("cause") or detail.get("reason") or ""),
+        cause=idle or str(detail.get("cause") or detail.get("reason") or ""),
         placed=tuple(by_name["PROVISIONING"]["detail"]["nodes"]) if "PROVISIONING" in by_name else (),
         attempt=attempt,
         team=str(run.get("team") or ""),
@@ -224,4 +229,12 @@ def run_status(run_id: str, run: Mapping[str, Any], history: list[dict[str, Any]
         tasks=array["last"] - array["first"] + 1 if (array := run.get("array")) else 0,
         asked_by=str((run.get("asked_by") or {}).get("id") or ""),
         claimed=by_name["PROVISIONING"]["time"] if "PROVISIONING" in by_name else None,
+        idle=idle,
     )
+
+
+def _idle(events: list[dict[str, Any]]) -> str:
+    """Return what the last event says of the run being idle; "" where it is another one."""
+    last = events[-1] if events else {}
+    warned = last.get("event") == IDLE and "stops" in last["detail"]
+    return str(last["detail"].get("reason", "")) if warned else ""

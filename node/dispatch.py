@@ -22,6 +22,7 @@ from node.aws import client
 from node.claims import claim_gang, free, holders
 from node.config import NodeConfig, read_node_config
 from node.dispatch_files import DispatchFiles
+from node.dispatch_idle import DispatchIdle
 from node.events import EventLog, NotTheWriterError
 from node.instances import Instance, online, running_nodes
 from node.layout import (
@@ -62,6 +63,7 @@ class Dispatch:
         self._submitted = str(self._run.get("resumed") or self._run["submitted"])
         self._events = persist(lambda: EventLog(self._bucket, run_id, self._attempt))
         self._files = DispatchFiles(config, self._bucket, self._run)
+        self._idle = DispatchIdle(self._bucket, config.region, run_id, self._say)
         self._times = {"submitted": self._submitted, "dispatched": utc_now()}
         self._gang: Gang | None = None
         self._parts: list[Part] = []
@@ -111,6 +113,7 @@ class Dispatch:
             if claimed is not None:
                 self._gang = place([node for node in nodes if node.instance_id in claimed])
                 self._times["claimed"] = utc_now()
+                self._idle.claimed(claimed)
                 return None
             reason = self._reason(ids)
             if reason != said:
@@ -119,6 +122,7 @@ class Dispatch:
             request = persist(lambda: self._bucket.get(run_key(self._run_id, "cancel.json")))
             if request is not None:
                 return Verdict(CANCELLED, f"cancelled by {json.loads(request).get('actor', 'somebody')}")
+            self._idle.wake(self._run["fleet"], self._run["nodes"])
             time.sleep(wait)
             wait = min(_LONGEST_WAIT, wait * 1.5)
 
@@ -159,12 +163,13 @@ class Dispatch:
         def started() -> None:
             moment = self._times.setdefault("started", utc_now())
             self._say(RUNNING, {"commands": [part.command_id for part in self._parts]}, moment)
+            self._idle.started()
 
         return self._watch(started).until_end()
 
     def _watch(self, on_started: Callable[[], None]) -> Watch:
         limit, ssm = float(self._run["max_minutes"]) * 60, client("ssm", self._config.region)
-        return Watch(ssm, self._ec2, self._bucket, self._run_id, self._parts, limit, on_started)
+        return Watch(ssm, self._ec2, self._bucket, self._run_id, self._parts, limit, on_started, self._idle)
 
     def _give_up(self, ssm: Any, gang: Gang, failed: Mapping[int, BaseException]) -> Verdict:
         """Stop the nodes that began, where others were not told to; any answer may have been lost."""
@@ -206,6 +211,7 @@ class Dispatch:
             ids = [node.instance_id for node in self._gang.nodes]
             persist(lambda: free(self._bucket, self._run_id, ids))
             self._times.setdefault("freed", utc_now())
+            self._idle.freed()
 
     def _write_receipt(self, verdict: Verdict) -> None:
         left = read_left(self._bucket, self._run_id, len(self._gang.nodes) if self._gang else 0)

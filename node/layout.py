@@ -15,6 +15,9 @@ PREEMPTED = "PREEMPTED"
 """It was told to stop from outside, as a spot node is, and has saved; it can be resumed."""
 REQUEUED = "REQUEUED"
 """Under Slurm: it has lost its nodes, or was told to save and to give them up, and waits for others."""
+IDLE = "IDLE"
+"""An event that is no state: a run makes no progress, and when it is stopped for that (`stops`); or, without
+that, that it goes on again."""
 FINAL_EVENTS = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, PREEMPTED})
 
 EXIT_PREEMPTED = 75

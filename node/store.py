@@ -32,6 +32,15 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """The end of an object as it was read."""
+
+    body: bytes
+    modified: float
+    """When the object was written, seconds since the epoch; S3 counts in whole seconds."""
+
+
+@dataclass(frozen=True)
 class Bucket:
     """One bucket behind one S3 client."""
 
@@ -55,15 +64,21 @@ class Bucket:
 
     def get_end(self, key: str, count: int) -> bytes | None:
         """Return at most the last `count` bytes of the object, or None where there is none."""
+        found = self.ending(key, count)
+        return found.body if found else None
+
+    def ending(self, key: str, count: int) -> Ending | None:
+        """Return at most the last `count` bytes of the object with its time, or None where there is none."""
         try:
             answer = self.s3.get_object(Bucket=self.name, Key=key, Range=f"bytes=-{count}")
-            return bytes(answer["Body"].read())
         except aws_errors() as error:
             if self._is_missing(key, error):
                 return None
             if error_code(error) in _EMPTY:
-                return b""
+                return Ending(b"", 0.0)
             raise
+        modified = answer.get("LastModified")
+        return Ending(bytes(answer["Body"].read()), modified.timestamp() if modified else 0.0)
 
     def _is_missing(self, key: str, error: Exception) -> bool:
         """Return whether the object is not there: S3 refuses it to who may list only a part of the bucket."""
@@ -103,6 +118,12 @@ class Bucket:
         """Return the size in bytes of every object below the prefix, by key."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", [])}
+
+    def changed(self, prefix: str) -> float:
+        """Return when an object below the prefix was last written, seconds since the epoch; 0 without one."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        times = (item["LastModified"].timestamp() for page in pages for item in page.get("Contents", []))
+        return max(times, default=0.0)
 
     def noted_digest(self, key: str) -> tuple[int, str] | None:
         """Return the object's size, and the SHA-256 that whoever sent it noted on it; None without either."""

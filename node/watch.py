@@ -91,12 +91,17 @@ class Watch:
         parts: Sequence[Part],
         max_seconds: float,
         on_started: Callable[[], None],
+        idle: Callable[[], str] = lambda: "",
     ) -> None:
-        """Watch `parts` for `max_seconds` at most; `on_started` is called once, when every node has begun."""
+        """Watch `parts` for `max_seconds` at most; `on_started` is called once, when every node has begun.
+
+        `idle` says why the run is to be stopped for making no progress, "" as long as it is not.
+        """
         self._ssm, self._ec2, self._bucket, self._run_id = ssm, ec2, bucket, run_id
         self._parts = list(parts)
         self._max_seconds = max_seconds
         self._on_started = on_started
+        self._idle = idle
         self._begin = time.monotonic()
         self._announced = False
         self._verdict: Verdict | None = None
@@ -150,6 +155,8 @@ class Watch:
         request = self._bucket.get(run_key(self._run_id, "cancel.json"))
         if request is not None:
             return Verdict(CANCELLED, f"cancelled by {json.loads(request).get('actor', 'somebody')}")
+        if cause := self._idle():
+            return Verdict(TIMED_OUT, cause)
         return self._judge_time()
 
     def _judge_time(self) -> Verdict | None:

@@ -1,9 +1,9 @@
-"""The reaper's entry, `reaper.handler.handle`: ends what has outlived its lease, and warns of what will.
+"""The reaper's entry, `reaper.handler.handle`: ends what has outlived its lease, warns, acts on idleness.
 
 Runs in AWS Lambda, in the account's region, called by EventBridge Scheduler with one of
 
     {"act": "end", "environment": ..., "region": ...}   once, when an environment's lease ends
-    {"act": "look"}                                     hourly: what was started again, where leases are
+    {"act": "look"}                                     often: what was started again, and what is idle
     {"act": "daily"}                                    warnings, and a look at every region of the account
 
 Every call looks at what is so now, so a call too many does nothing, and one that was lost is made up for.
@@ -18,10 +18,12 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from reaper.aws import Aws
 from reaper.decide import Ended, beyond, ended
+from reaper.idle_acts import IdleCall, act_on_idleness
 from reaper.leases import Lease, latest_end, read_leases, to_warn
 from reaper.machines import HEAD_SECONDS, Done, Region, file_systems, look, put_to_rest
 from reaper.names import EVENT_BEYOND, EVENT_ENDED, EVENT_WARNED
@@ -69,6 +71,8 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     failures += failed
     failed, done = _end(call, found)
     failures += failed
+    idle = IdleCall(aws, partial(_recorded, call), call.topics, now)
+    failures += act_on_idleness(idle, found, over=done)
     warned: list[str] = []
     if event["act"] == "daily":
         failed, warned = _warn(call)

@@ -10,7 +10,19 @@ from typing import Any
 
 from reaper.aws import Aws
 from reaper.leases import parse_tag
-from reaper.names import ROLE_HEAD, TAG_ENVIRONMENT, TAG_GROUP, TAG_LEASE_ENDS, TAG_ROLE
+from reaper.names import (
+    ROLE_HEAD,
+    TAG_ENVIRONMENT,
+    TAG_FLEET,
+    TAG_GROUP,
+    TAG_IDLE,
+    TAG_IDLE_RUN,
+    TAG_IDLE_TOLD,
+    TAG_IDLE_WARNED,
+    TAG_LEASE_ENDS,
+    TAG_ROLE,
+    TAG_WORK,
+)
 
 HELD_BACK = ("Launch", "ScheduledActions", "AlarmNotification")
 """Processes of a group that could start machines again. Terminate goes on: it ends those that run."""
@@ -34,6 +46,10 @@ class Group:
     instances: frozenset[str]
     protected: tuple[str, ...]
     """Instances that it would not end by itself."""
+    fleet: str = ""
+    """The fleet whose nodes it holds, "" of the head's."""
+    idle: str = ""
+    """The environment's policy on nodes without a run, "" where it has none: reaper/idle.py."""
 
     @property
     def at_rest(self) -> bool:
@@ -53,6 +69,17 @@ class Machine:
     """Whether it is a head node, which may start other machines as long as it lives."""
     group: str = ""
     """The Auto Scaling group that started it, "" where none did."""
+    launched: datetime.datetime | None = None
+    idle: str = ""
+    """The policy on nodes without a run that it was started under, "" for none."""
+    work: str = ""
+    """What the head says of its having a run, "" for nothing."""
+    idle_run: str = ""
+    """What the head says of an idle run on it, "" for nothing."""
+    told: str = ""
+    """Of `idle_run`, what is on record."""
+    warned: str = ""
+    """What is on record of its being idle: `SINCE AT`."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +124,8 @@ def _groups(aws: Aws, region: str) -> Iterator[Group]:
                 protected=tuple(
                     one["InstanceId"] for one in instances if one.get("ProtectedFromScaleIn", False)
                 ),
+                fleet=tags.get(TAG_FLEET, ""),
+                idle=tags.get(TAG_IDLE, ""),
             )
 
 
@@ -116,6 +145,12 @@ def _machines(aws: Aws, region: str) -> Iterator[Machine]:
                     ends=parse_tag(day) if day else None,
                     head=tags.get(TAG_ROLE) == ROLE_HEAD,
                     group=tags.get(TAG_GROUP, ""),
+                    launched=each.get("LaunchTime"),
+                    idle=tags.get(TAG_IDLE, ""),
+                    work=tags.get(TAG_WORK, ""),
+                    idle_run=tags.get(TAG_IDLE_RUN, ""),
+                    told=tags.get(TAG_IDLE_TOLD, ""),
+                    warned=tags.get(TAG_IDLE_WARNED, ""),
                 )
 
 
@@ -188,11 +223,16 @@ def _rest(autoscaling: Any, group: Group) -> None:
     name = group.name
     # First, so that nothing is started in place of what ends.
     autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=list(HELD_BACK))
+    scale_to_zero(autoscaling, group)
+
+
+def scale_to_zero(autoscaling: Any, group: Group) -> None:
+    """Have a group end what it holds, also what it would not end by itself; it may start machines later."""
     if group.protected:
         autoscaling.set_instance_protection(
-            AutoScalingGroupName=name, InstanceIds=list(group.protected), ProtectedFromScaleIn=False
+            AutoScalingGroupName=group.name, InstanceIds=list(group.protected), ProtectedFromScaleIn=False
         )
-    autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
+    autoscaling.update_auto_scaling_group(AutoScalingGroupName=group.name, MinSize=0, DesiredCapacity=0)
 
 
 def file_systems(aws: Aws, region: str, environment: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reaper.aws import Aws
 from reaper.decide import Beyond, Ended
+from reaper.idle import IdleFleet, IdleRun
 from reaper.leases import Lease
 from reaper.machines import Done
 
@@ -64,4 +65,37 @@ def beyond_text(far: Beyond, max_days: int) -> str:
         "fleetform sets no such end: either the limit was lowered since, or somebody set the end past it.\n"
         "The account's trail has who. To shorten the lease, set `lease_ends` in the file, then:\n"
         f"    fleetform up {far.environment}\n"
+    )
+
+
+def idle_run_text(run: IdleRun) -> str:
+    """Return the mail about a run that makes no progress, or was stopped for it."""
+    will = (
+        f"It is stopped at {run.moment} unless it goes on." if run.outcome == "warned" else "It was stopped."
+    )
+    return (
+        f"{run.run_id} of {run.environment} ({run.region}) is idle: {run.cause}.\n{will}\n\n"
+        "Its last checkpoint stays. To look at it, and to go on from there:\n"
+        f"    fleetform logs {run.environment} {run.run_id}\n"
+        f"    fleetform run {run.environment} --resume {run.run_id}\n"
+    )
+
+
+def idle_text(fleet: IdleFleet, zero_at: str) -> str:
+    """Return the mail about a fleet that stands idle and will be set to zero."""
+    return (
+        f"{fleet.group.name} ({fleet.region}) stands idle: {fleet.reason}.\n"
+        f"From {zero_at} on its group is set to zero, unless one of them gets a run before.\n"
+        "A run that needs them later starts them again; until then they cost nothing.\n"
+    )
+
+
+def zero_text(fleet: IdleFleet, failures: Sequence[str]) -> str:
+    """Return the mail about a fleet that was set to zero for standing idle."""
+    done = f"{fleet.group.name} ({fleet.region}) was set to zero: {fleet.reason}."
+    if failures:
+        done = f"{fleet.group.name} ({fleet.region}) stands idle: {fleet.reason}. FAILED: {failures[0]}"
+    return (
+        f"{done}\n\nA run that needs its nodes starts them again, and so does:\n"
+        f"    fleetform up {fleet.group.environment}\n"
     )

@@ -130,6 +130,7 @@ def cluster_facts(
         "containers": spec.scheduler.containers,
         "default_team": spec.own_team,
         "interrupt_requeues": None,
+        "marks_nodes": bool(spec.idle.node_minutes),
         "munge_secret": naming.munge_secret(spec.name),
         "state_volume": volume,
         "head_subnet": subnet,
@@ -142,13 +143,15 @@ def cluster_facts(
             }
             for name, share in shares.items()
         },
-        "fleets": {name: _fleet_facts(name, fleet, places[name]) for name, fleet in spec.fleets.items()},
+        "fleets": {name: _fleet_facts(spec, name, places[name]) for name, fleet in spec.fleets.items()},
     }
 
 
-def _fleet_facts(name: str, fleet: FleetSpec, places: FleetPlaces) -> dict[str, Any]:
+def _fleet_facts(spec: EnvironmentSpec, name: str, places: FleetPlaces) -> dict[str, Any]:
+    fleet = spec.fleets[name]
     found, slurm = load_catalog()[fleet.instance_type], _slurm_fleet(name, fleet)
     return {
+        "group": naming.fleet_group(spec.name, name),
         "nodes": fleet.nodes,
         "max_nodes": fleet.max_nodes,
         "cpus": slurm.cpus,

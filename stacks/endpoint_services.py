@@ -25,6 +25,7 @@ CLUSTER = {
 }
 """Slurm's machines."""
 PER_RUN_LUSTRE = {"fsx": "the head node makes and deletes the file system of a run"}
+IDLE_FLEETS = {"autoscaling": "the head node starts nodes again that were given up for being idle"}
 
 
 def interface_services(spec: EnvironmentSpec, account_region: str) -> dict[str, str]:
@@ -39,4 +40,5 @@ def interface_services(spec: EnvironmentSpec, account_region: str) -> dict[str, 
         services |= SESSIONS if spec.region == account_region else {}
         services |= PER_RUN_LUSTRE if spec.fsx.run_max_gib else {}
         services |= CLUSTER if spec.scheduler.is_slurm else {}
+        services |= IDLE_FLEETS if spec.idle.node_minutes else {}
     return services

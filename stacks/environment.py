@@ -13,6 +13,7 @@ from stacks.account import ACCOUNT_FILE
 from stacks.budget_spec import BudgetSpec
 from stacks.fields import Spec, setting
 from stacks.fleet_spec import FleetName, FleetSpec, HeadSpec
+from stacks.idle_spec import IdleSpec
 from stacks.network_spec import NetworkSpec
 from stacks.scheduler_spec import SchedulerSpec, own_team
 from stacks.setting_forms import EMAIL_PATTERN, Email, listed
@@ -131,6 +132,9 @@ class EnvironmentSpec(Spec):
     alerts: Annotated[
         AlertsSpec, setting("Who hears of what happens to the environment", unit="", change="free")
     ] = AlertsSpec()
+    idle: Annotated[
+        IdleSpec, setting("What counts as idle, and what becomes of it", unit="", change="free")
+    ] = IdleSpec()
     budget: Annotated[BudgetSpec, setting("What the environment may cost", unit="", change="free")] = (
         BudgetSpec()
     )

@@ -18,6 +18,7 @@ from stacks.documents import add_documents
 from stacks.environment import DECLARATION_OUTPUT, EnvironmentSpec
 from stacks.fleet_spec import FleetSpec, HeadSpec, Purchase
 from stacks.groups import Size, Spot, add_group
+from stacks.idle_policy import add_idle_policy
 from stacks.interfaces import interfaces
 from stacks.machines import Machine, add_launch_template, machine_tags
 from stacks.place import Place
@@ -55,6 +56,7 @@ class FleetStack:
         self._add_head(needed, cluster)
         for name, fleet in self.spec.fleets.items():
             self._add_fleet(name, fleet, [*needed, *(cluster.needed if cluster else ())])
+        add_idle_policy(self.stack, self.spec, self.base)
         add_documents(self.stack, self.spec)
         ssm.SsmParameter(
             self.stack,
@@ -106,6 +108,7 @@ class FleetStack:
             size=Size(smallest=1, wanted=1, largest=1),
             after=[*needed, *(cluster.needed if cluster else ())],
             waits=True,
+            idle=self.spec.idle.node_policy,
         )
 
     def _add_fleet(self, name: str, fleet: FleetSpec, needed: Sequence[Element]) -> None:
@@ -145,6 +148,7 @@ class FleetStack:
             after=needed,
             spot=Spot(fleet.on_demand_base) if fleet.purchase == "spot" else None,
             max_nodes=fleet.max_nodes if self.spec.scheduler.is_slurm else 0,
+            idle=self.spec.idle.node_policy,
         )
 
     def _ways(self, fleet: FleetSpec) -> tuple[Purchase, ...]:

@@ -60,11 +60,13 @@ def add_group(
     waits: bool = False,
     spot: Spot | None = None,
     max_nodes: int = 0,
+    idle: str = "",
 ) -> autoscaling.AutoscalingGroup:
     """Add the group of these machines; `after` is what they need at their start.
 
     With `waits` the apply fails where they do not come. `max_nodes` is what a fleet may grow to beyond its
     group, which the group's own tag then keeps for who reads it; 0 where the group holds all.
+    `idle` is the policy on nodes without a run, on the group and on what it starts; "" for none.
     """
     return autoscaling.AutoscalingGroup(
         stack,
@@ -80,13 +82,13 @@ def add_group(
         # Or machines would be ended for others in another zone, whatever runs on them.
         suspended_processes=["AZRebalance"],
         # The provider's default tags do not reach groups.
-        tag=_tags(machine, max_nodes),
+        tag=_tags(machine, max_nodes, idle),
         depends_on=after,
         **_template(template, spot),
     )
 
 
-def _tags(machine: Machine, max_nodes: int) -> list[autoscaling.AutoscalingGroupTag]:
+def _tags(machine: Machine, max_nodes: int, idle: str) -> list[autoscaling.AutoscalingGroupTag]:
     """Return the group's tags: those of its machines, and its own."""
     tags: list[autoscaling.AutoscalingGroupTag] = [
         {"key": key, "value": value, "propagate_at_launch": True}
@@ -96,6 +98,8 @@ def _tags(machine: Machine, max_nodes: int) -> list[autoscaling.AutoscalingGroup
         tags.append(
             {"key": naming.TAG_MAX_NODES, "value": str(max_nodes), "propagate_at_launch": False},
         )
+    if idle:
+        tags.append({"key": naming.TAG_IDLE, "value": idle, "propagate_at_launch": True})
     return tags
 
 

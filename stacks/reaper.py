@@ -25,10 +25,11 @@ TIMEOUT_SECONDS = 300
 LOOKED_PATTERN = "{ $.looked >= 1 }"
 """Finds the line that `reaper/handler.py` writes at the end of a call which looked at something."""
 LOOKED_METRIC = "reaper-looked"
-SCHEDULED_TIMES = {"look": "cron(30 * * * ? *)", "daily": "cron(0 9 * * ? *)"}
-"""When it looks where leases are (not on the hour: leases end on one), and when it warns, in UTC."""
+SCHEDULED_TIMES = {"look": "cron(5/10 * * * ? *)", "daily": "cron(0 9 * * ? *)"}
+"""When it looks where leases are (not on the hour: leases end on one), and when it warns, in UTC. An idle
+run is warned of for ten minutes at least before it is stopped, so that its warning is on record by then."""
 _CALLS = {
-    "look": "Every hour: what was started again after its lease had ended",
+    "look": "Every ten minutes: what was started again after its lease had ended, and what is idle",
     "daily": "Every morning: warnings of leases that end soon, and a look at every region",
 }
 

@@ -58,6 +58,16 @@ def _end(parts: AccountParts) -> list[dict[str, Any]]:
             resources=[f"{anywhere}:ec2:*:{account_id}:instance/*"],
             conditions=ours,
         ),
+        # What of a machine's being idle is on record.
+        statement(
+            "TellIdle",
+            actions=["ec2:CreateTags"],
+            resources=[f"{anywhere}:ec2:*:{account_id}:instance/*"],
+            conditions={
+                **ours,
+                "ForAllValues:StringEquals": {"aws:TagKeys": [naming.TAG_IDLE_TOLD, naming.TAG_IDLE_WARNED]},
+            },
+        ),
     ]
 
 

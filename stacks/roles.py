@@ -13,6 +13,7 @@ from stacks.boundary import boundary_arn
 from stacks.cdk import Stack
 from stacks.cluster_permissions import CLUSTER, PACKAGES, head_statements, node_statements
 from stacks.environment import EnvironmentSpec
+from stacks.idle_policy import idle_statements
 from stacks.place import Place
 from stacks.policies import policy, statement
 from stacks.storage_permissions import run_file_system_statements
@@ -63,6 +64,7 @@ def add_roles(
         *_dispatch_statements(spec, node_document, instances),
         *run_file_system_statements(spec, place, storage.bucket_arn, storage.datasets_arn),
         *head_statements(spec, place, storage.bucket_arn, storage.key_arn, node_arn),
+        *idle_statements(spec, place),
     )
     node = policy(
         *_storage_statements(spec, storage, read=("runs", "node", *told), write=("runs",)),

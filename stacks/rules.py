@@ -8,6 +8,7 @@ from stacks.account import LeaseSpec
 from stacks.account_rules import sessions_reach_the_region
 from stacks.case import Case, Rule, unknown_region
 from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
+from stacks.idle_rules import IDLE_WARNINGS
 from stacks.lease_rules import lease_is_within_the_limit
 from stacks.name_rules import NAME_RULES
 from stacks.network_rules import NETWORK_ERRORS, NETWORK_WARNINGS
@@ -62,6 +63,7 @@ WARNINGS: tuple[Rule, ...] = (
     *NETWORK_WARNINGS,
     *FLEET_WARNINGS,
     *SCHEDULER_WARNINGS,
+    *IDLE_WARNINGS,
     *STORAGE_WARNINGS,
 )
 """Rules whose findings are told, and stop nothing."""

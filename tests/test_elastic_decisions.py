@@ -17,6 +17,7 @@ from node.elastic.capacity import Order, Refusal, fleet_request, ways
 from node.elastic.journal import Journal, TakenError
 from node.elastic.keeper import of
 from node.elastic.machines import FleetMachine, steadily
+from node.elastic.marks import marks
 from node.elastic.memory import Memory
 from node.elastic.orphans import orphans
 from node.elastic.standing import join_machines, keep_nodes
@@ -416,3 +417,35 @@ def test_a_machine_that_never_joins_is_ended_after_slurms_own_timeout() -> None:
     coming = node("gpu-3", "ALLOCATED", "POWERING_UP")
     assert ended([coming], [machine("gpu-3", launch="0123", age=959)]) == []
     assert ended([coming], [machine("gpu-3", launch="0123", age=961)]) == ["i-gpu-3"]
+
+
+# What nodes say of having a run
+
+
+def test_nodes_that_stand_say_whether_they_have_a_run_and_nothing_is_said_twice() -> None:
+    facts, memory = dataclasses.replace(FACTS, marks_nodes=True), Memory()
+    nodes = {
+        "gpu-1": node("gpu-1", "ALLOCATED"), "gpu-2": node("gpu-2", "IDLE"),
+        "gpu-3": node("gpu-3", "IDLE", "COMPLETING"), "gpu-4": node("gpu-4", "ALLOCATED"),
+    }  # fmt: skip
+    machines = [machine("gpu-1"), machine("gpu-2"), machine("gpu-3"), machine("gpu-4", launch="0123")]
+
+    def told(now: float) -> dict[str, str]:
+        found = {each.instance_id: each.value for each in marks(facts, nodes, machines, memory, now)}
+        memory.end_look()
+        return found
+
+    free = "free 2027-01-15T08:00:00.000Z"
+    assert told(NOW) == {"i-gpu-1": "busy", "i-gpu-2": free, "i-gpu-3": "busy"}, "not what comes and goes"
+    assert told(NOW + 5) == {}, "listings lag"
+    assert set(told(NOW + 31)) == {"i-gpu-1", "i-gpu-2", "i-gpu-3"}, "what is still not listed was lost"
+    machines = [
+        dataclasses.replace(each, work=work)
+        for each, work in zip(machines, ("busy", free, free, "busy"), strict=True)
+    ]
+    assert told(NOW + 60) == {"i-gpu-3": "busy"}
+
+
+def test_without_such_a_policy_nodes_say_nothing() -> None:
+    nodes, machines = {"gpu-1": node("gpu-1", "ALLOCATED")}, [machine("gpu-1")]
+    assert list(marks(FACTS, nodes, machines, Memory(), NOW)) == []

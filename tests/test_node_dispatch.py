@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ from fleet.project import Project
 from fleet.run_control import cancel
 from fleet.runs import RunStatus, outputs_safe, read_events, read_run
 from fleet.submit import new_run_id
+from node.idle import POLICY_KEY
 from tests.run_environment import RunEnvironment, build
 from tests.sandbox_helpers import admin, wait_for
 
@@ -357,3 +359,29 @@ def _command_lines(run_id: str) -> dict[int, str]:
         except (OSError, ValueError):
             continue
     return found
+
+
+def test_a_run_that_makes_no_progress_is_warned_of_stopped_with_time_to_save_and_told_by_its_node(
+    lab: RunEnvironment,
+) -> None:
+    store = lab.store
+    policy = {
+        "version": 1, "step_minutes": 0.05, "start_minutes": 60, "grace_minutes": 0.02,
+        "without_steps": "leave", "marks_nodes": True, "groups": {},
+    }  # fmt: skip
+    store.s3.put_object(Bucket=store.bucket, Key=POLICY_KEY, Body=json.dumps(policy).encode())
+    try:
+        run_id = start(lab, 'echo \'{"step": 7, "loss": 0.5}\' >"$FLEETFORM_RUN_DIR/metrics.jsonl"\n' + HANG)
+        run = wait_for_end(lab, run_id)
+    finally:
+        store.s3.delete_object(Bucket=store.bucket, Key=POLICY_KEY)
+    assert run.state == "TIMED_OUT"
+    assert run.cause.startswith("idle: no training step since ") and run.cause.endswith("the last was step 7")
+    events = read_events(store, run_id)
+    assert [event["event"] for event in events][-3:] == ["RUNNING", "IDLE", "TIMED_OUT"]
+    assert "it is stopped at " in events[-2]["detail"]["reason"]
+    assert "told to stop" in log(lab, run_id, 0)
+    told = lab.session.client("ec2").describe_instances(InstanceIds=[run.placed[0]["instance_id"]])
+    tags = {tag["Key"]: tag["Value"] for tag in told["Reservations"][0]["Instances"][0]["Tags"]}
+    assert tags["fleetform:idle-run"].startswith(f"stopped {run_id} ")
+    assert tags["fleetform:work"].startswith("free 20")

@@ -218,3 +218,21 @@ def test_a_gang_that_saved_and_asks_to_be_run_again_is_preempted(
     begun = Watch(gang, lambda: gang, bucket, "r", parts, 600.0, lambda: None)
     clock.now += 5.0  # so that the machines are looked at with the commands
     assert begun.until_end().event == event
+
+
+def test_a_run_that_makes_no_progress_is_stopped_as_one_whose_time_is_over(
+    bucket: Bucket, clock: Clock
+) -> None:
+    agent, stopped = Agent(clock, obeys=True), run_key("r", "stop.json")
+
+    def turn(at: float) -> None:
+        if bucket.get(stopped):
+            agent.status, agent.code = "Success", 75
+
+    clock.turn = turn
+    part = Part(0, Instance("i-0", "10.0.0.1", "g5.xlarge"), "command")
+    said = iter(["", "", "idle: no training step"])
+    watched = Watch(agent, Machines, bucket, "r", [part], 600, lambda: None, lambda: next(said, ""))
+    verdict = watched.until_end()
+    assert (verdict.event, verdict.cause) == ("TIMED_OUT", "idle: no training step")
+    assert json.loads(bucket.get(stopped) or b"")["reason"] == "idle: no training step"

@@ -14,8 +14,10 @@ from tests.golden_synth import BUNDLE, ENVIRONMENTS, stack_json
 
 TOLD = "aws_ssm_parameter.outputs"
 """The outputs, which fleetform's own commands read."""
-CLUSTER = {f"aws_s3_object.cluster_{name}" for name in ("cluster", "slurm", "gres")}
-"""What the machines of a cluster are told of it, those that run too."""
+CLUSTER = {
+    f"aws_s3_object.{name}" for name in ("cluster_cluster", "cluster_slurm", "cluster_gres", "idle_policy")
+}
+"""What the machines of a cluster are told of it and of idleness, those that run too."""
 OTHERS: dict[str, Any] = {
     "instance_type": "g5.12xlarge",
     "root_volume_gib": 444,

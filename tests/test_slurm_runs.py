@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from fleet.cloud import Cloud
+from node.idle import POLICY_KEY
 from tests.clerk_lab import PATIENT, ClerkLab, clerk_lab
 from tests.slurm_cluster import needs_slurm, wait_until
 
@@ -224,3 +226,22 @@ def test_a_job_that_has_a_runs_name_and_another_teams_account_is_not_the_runs(la
     assert lab.log(run_id) == "mine\n"
     assert lab.slurm.run("squeue", "--noheader", f"--jobs={stranger}", "--format=%T") == "RUNNING"
     lab.slurm.run("scancel", stranger)
+
+
+def test_a_run_that_makes_no_progress_is_warned_of_and_then_stopped_with_time_to_save(
+    lab: ClerkLab, nothing_stays: None
+) -> None:
+    policy = {
+        "version": 1, "step_minutes": 0.05, "start_minutes": 60, "grace_minutes": 0.02,
+        "without_steps": "leave", "marks_nodes": False, "groups": {},
+    }  # fmt: skip
+    lab.s3.put_object(Bucket=lab.bucket, Key=POLICY_KEY, Body=json.dumps(policy).encode())
+    lab.kill_clerk()  # the next one reads it at once
+    lab.start_clerk()
+    step = 'echo \'{"step": 7, "loss": 0.5}\' >"$FLEETFORM_RUN_DIR/metrics.jsonl"\n'
+    idle, quiet = lab.submit(step + HANG), lab.submit(HANG)
+    assert lab.wait_for_end(idle) == "TIMED_OUT"
+    assert lab.names(idle)[-3:] == ["RUNNING", "IDLE", "TIMED_OUT"]
+    assert lab.cause(idle).startswith("idle: no training step since ")
+    assert "told to stop" in lab.log(idle)
+    assert lab.names(quiet)[-1] == "RUNNING", "one that has made no step yet has more time"

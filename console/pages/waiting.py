@@ -1,4 +1,4 @@
-"""What waits for a person: leases that end, approvals, launches that did not begin, runs that failed."""
+"""What waits for a person: leases that end, approvals, launches that came to nothing, runs idle or failed."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def for_person(
     yield from _approvals(visit)
     yield from _answers(visit)
     yield from _launches(visit)
+    for standing in seen:
+        yield from _idle_runs(visit, standing, runs[standing.name])
     for standing in seen:
         yield from _failed_runs(visit, standing, runs[standing.name])
 
@@ -87,6 +89,19 @@ def _launches(visit: Visit) -> Iterator[Need]:
         if found.state in ("refused", "failed", "lost"):
             title = act_view.title(visit.reader, found)
             yield Need(place=title, href=f"/acts/{found.id}", text=_("your launch did not begin."))
+
+
+def _idle_runs(visit: Visit, standing: Standing, runs: Sequence[RunStatus]) -> Iterator[Need]:
+    """Yield the runs that make no progress and will be stopped for it, which the person may cancel."""
+    _, found = visit.reader.gettext, 0
+    for run in runs:
+        if not run.idle or not run.active or found == MOST:
+            continue
+        if visit.may("run.cancel", standing.team_of(run), own=is_own(visit, run)):
+            text = _("this run makes no progress, and is stopped if it stays so.")
+            href, why = run_path(standing.name, run.run_id), said(visit.reader, run.idle)
+            yield Need(place=run.run_id, href=href, text=text, said=why)
+            found += 1
 
 
 def _failed_runs(visit: Visit, standing: Standing, runs: Sequence[RunStatus]) -> Iterator[Need]:

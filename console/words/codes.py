@@ -21,6 +21,7 @@ def state_name(reader: Reader, state: str) -> str:
         "CANCELLED": _("stopped"),
         "TIMED_OUT": _("out of time"),
         "PREEMPTED": _("interrupted"),
+        "IDLE": _("its progress"),
     }
     return names.get(state, state)
 

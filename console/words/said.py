@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 
 from console.words.data_words import DATA_WORDS
+from console.words.end_words import END_WORDS
 from console.words.form_words import FORM_WORDS
 from console.words.languages import ENGLISH
 from console.words.reader import Reader
@@ -100,7 +101,8 @@ def _search(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Return every pattern, those that say the most themselves first."""
     messages = sorted(
-        {*SENTENCES, *COMPOSED, *FORM_WORDS, *DATA_WORDS}, key=lambda each: -len(_BLANK.sub("", each))
+        {*SENTENCES, *COMPOSED, *FORM_WORDS, *DATA_WORDS, *END_WORDS},
+        key=lambda each: -len(_BLANK.sub("", each)),
     )
     return tuple((message, _pattern(message)) for message in messages)
 

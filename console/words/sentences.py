@@ -202,26 +202,6 @@ SENTENCES: tuple[str, ...] = (
     N_("is a link, or no file"),
     N_("is locked by a password"),
     N_("is packed in a way that is not known"),
-    # why a run ended
-    N_("cancelled by {who}"),
-    N_("cancelled by {who}; its head node was gone"),
-    N_("cancelled by {who} before it was queued"),
-    N_("it ran longer than its limit of {minutes} minutes"),
-    N_("it took longer than its limit of {said_limit}"),
-    N_("{minutes} minutes and the {more} for its uploads"),
-    N_("its dispatcher on the head node ended without a word"),
-    N_("whoever submitted it was killed before a head node was told"),
-    N_("its machine {machine} is gone"),
-    N_("it did not stop"),
-    N_("a machine of it was lost, or taken away"),
-    N_("it was told to stop, and has saved"),
-    N_("node {node}: {said_why}"),
-    N_("node {node} could not be told to begin: {error}"),
-    N_("exit code {code}"),
-    N_("ended by signal {signal}"),
-    N_("no exit code"),
-    N_("waiting for {nodes} free nodes of the fleet {fleet}: {ready} ready, {taken} of them taken{maybe_by}"),
-    N_("making a file system of {gib} GiB"),
 )
 """Each is how the code writes it, with a name in the place of each value; a value called `said...` is such a
 sentence itself."""

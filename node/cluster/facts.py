@@ -63,6 +63,8 @@ class FleetFacts:
     usd_per_hour: float = 0.0
     launch_templates: Mapping[str, str] = field(default_factory=dict)
     """Name of the launch template of each way of buying."""
+    group: str = ""
+    """Name of the Auto Scaling group of the nodes that stand."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class ClusterFacts:
     head_subnet: str = ""
     containers: bool = False
     """Whether the nodes have enroot and pyxis, which run images."""
+    marks_nodes: bool = False
+    """Whether nodes that stand say that they have a run, for idle ones are given up (docs/idle.md)."""
 
 
 def cluster_key(name: str) -> str:

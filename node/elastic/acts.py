@@ -78,4 +78,12 @@ class Proved:
     fleet: str
 
 
-Act = Join | Address | PowerUp | Lose | Free | End | Drain | Rest | Proved
+@dataclass(frozen=True)
+class Mark:
+    """Say on a machine whether it has a run."""
+
+    instance_id: str
+    value: str
+
+
+Act = Join | Address | PowerUp | Lose | Free | End | Drain | Rest | Proved | Mark

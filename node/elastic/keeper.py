@@ -15,15 +15,17 @@ from typing import TypeVar
 
 from node.aws import aws_errors
 from node.cluster.facts import ClusterFacts, NoClusterError
-from node.elastic.acts import Act, Address, Drain, End, Free, Join, Lose, PowerUp, Proved, Rest
+from node.elastic.acts import Act, Address, Drain, End, Free, Join, Lose, Mark, PowerUp, Proved, Rest
 from node.elastic.backoff import Backoff
 from node.elastic.head import Head, open_head
 from node.elastic.journal import Attempt, Journal
 from node.elastic.machines import FleetMachine, end_machines, find_machines, give_names
+from node.elastic.marks import marks
 from node.elastic.memory import Memory
 from node.elastic.orphans import orphans
 from node.elastic.resume import serve
 from node.elastic.standing import join_machines, keep_nodes
+from node.idle_marks import TAG_WORK, mark
 from node.slurm.tools import NodeState, SlurmError, nodes, update_node
 
 CALM_S, BUSY_S, REFUSED_S = 3.0, 1.0, 5.0
@@ -87,12 +89,13 @@ class Keeper:
         yield from keep_nodes(facts, known, machines, started, self._memory, now, rests)
         launches = {each.launch for each in attempts}
         yield from orphans(facts, by_name, machines, launches, self._memory, now)
+        yield from marks(facts, by_name, machines, self._memory, now)
 
     def _do(self, acts: Sequence[Act]) -> None:
         """Do what was decided, the same for many nodes at once; what is refused is decided again."""
         for act in acts:
             self.log(str(act))
-        steps: list[Callable[[], None]] = [functools.partial(self._join, act) for act in of(acts, Join)]
+        steps: list[Callable[[], object]] = [functools.partial(self._join, act) for act in of(acts, Join)]
         if told := of(acts, Address):
             addresses = ",".join(each.address for each in told)
             steps.append(lambda: update_node(_names(told), NodeAddr=addresses))
@@ -108,6 +111,10 @@ class Keeper:
             lost.setdefault(each.reason, []).append(each)
         steps += [functools.partial(_lose, _names(found), reason) for reason, found in lost.items()]
         steps += [functools.partial(_drain, each) for each in of(acts, Drain)]
+        steps += [
+            functools.partial(mark, self._head.ec2, ids, TAG_WORK, value)
+            for value, ids in _marked(of(acts, Mark)).items()
+        ]
         steps.append(functools.partial(self._judge, of(acts, Rest), of(acts, Proved)))
         for step in steps:
             try:
@@ -158,6 +165,14 @@ def of(acts: Iterable[Act], kind: type[Some]) -> list[Some]:
 
 def _names(acts: Iterable[Join | Address | PowerUp | Lose | Free]) -> str:
     return ",".join(each.node for each in acts)
+
+
+def _marked(acts: Iterable[Mark]) -> dict[str, list[str]]:
+    """Return the machines by what they are to say."""
+    found: dict[str, list[str]] = {}
+    for each in acts:
+        found.setdefault(each.value, []).append(each.instance_id)
+    return found
 
 
 def _lose(names: str, reason: str) -> None:

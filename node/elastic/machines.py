@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from node.aws import aws_errors, error_code
+from node.idle_marks import TAG_WORK
 from node.instances import describe
 from node.layout import ROLE_NODE, TAG_ENVIRONMENT, TAG_FLEET, TAG_NODE, TAG_ROLE
 
@@ -49,6 +50,8 @@ class FleetMachine:
     """`on-demand`, `spot` or `capacity-block`."""
     launched: float
     """Seconds since the epoch."""
+    work: str = ""
+    """What it says of having a run (node/idle_marks.py), "" for nothing."""
 
     @property
     def alive(self) -> bool:
@@ -102,6 +105,7 @@ def _machine(told: Mapping[str, Any]) -> FleetMachine:
         launch=tags.get(TAG_LAUNCH, ""),
         market=told.get("InstanceLifecycle") or "on-demand",
         launched=told["LaunchTime"].timestamp(),
+        work=tags.get(TAG_WORK, ""),
     )
 
 

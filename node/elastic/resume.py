@@ -16,16 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from node.aws import aws_errors, error_code
+from node.aws import aws_errors, client, error_code
 from node.elastic.backoff import Backoff, Held
 from node.elastic.capacity import Refusal
 from node.elastic.head import Head, open_head, told_of, unblock_signals
 from node.elastic.journal import Attempt, Journal, TakenError
 from node.elastic.launch import Outcome, bring
 from node.elastic.machines import FleetMachine
-from node.elastic.names import elastic_only
+from node.elastic.names import elastic_only, fleet_of
 from node.elastic.wants import Want, read_resume_file, sort_wants
 from node.slurm.tools import SlurmError, expand, jobs, run, update_node
+from node.wake import wake
 
 _AT_ONCE = 8
 """Wants that are served side by side; EC2 limits how fast fleets may be made."""
@@ -44,11 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     head = open_head()
     wanted = elastic_only(head.facts, names)
     head.log(f"resume {','.join(names)}: {len(wanted)} of {len(names)} are started for jobs")
+    _wake(head, sorted({*names} - {*wanted}))
     if not wanted:
         return 0
     wants = sort_wants(wanted, told or _waiting_jobs())
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return 0 if all(list(pool.map(lambda want: serve(head, want), wants))) else 1
+
+
+def _wake(head: Head, standing: Sequence[str]) -> None:
+    """Have the groups of nodes that stand for good start them again, where idle ones were given up."""
+    if not head.facts.marks_nodes:
+        return
+    for fleet in sorted({fleet_of(name) for name in standing} & {*head.facts.fleets}):
+        told = head.facts.fleets[fleet]
+        try:
+            count = wake(client("autoscaling", head.facts.region), told.group, told.nodes)
+        except aws_errors() as error:
+            head.log(f"{fleet} could not be woken: {error}")
+            continue
+        head.log(f"{fleet}: its group is to have {count} nodes again" if count else f"{fleet} starts already")
 
 
 def _waiting_jobs() -> dict[int, list[str]]:

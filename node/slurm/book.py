@@ -65,11 +65,22 @@ class Entry:
     cancelled_at: float | None = None
     requeue_asked: float | None = None
     """When somebody asked for its requeueing; None once that is done."""
+    idle_cause: str = ""
+    """Why it makes no progress; "" as long as it does."""
+    idle_stops: float | None = None
+    """When it is stopped for that, seconds since the epoch; None while nobody was warned."""
+    idle_asked: float | None = None
+    """When that came; None while it has not."""
     stop_written: bool = False
     over: bool = False
     """Whether it was struck out of the book."""
     missing: int = 0
     """Consecutive looks at which Slurm did not know it."""
+
+    @property
+    def idle_stop(self) -> str:
+        """Why it was told to stop for making no progress; "" where it was not."""
+        return f"idle: {self.idle_cause}" if self.idle_asked is not None else ""
 
     @property
     def target(self) -> str:

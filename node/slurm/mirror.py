@@ -206,6 +206,8 @@ class Mirror:
             return Verdict(SUCCEEDED)  # a batch step ends with 0 after a success alone
         if job.state == "CANCELLED" and entry.never:
             return Verdict(FAILED, entry.never)
+        if job.state == "CANCELLED" and entry.idle_stop and not entry.cancelled_by:
+            return Verdict(TIMED_OUT, entry.idle_stop)
         if job.state == "CANCELLED":
             by = entry.cancelled_by or "somebody, in Slurm itself"
             return Verdict(CANCELLED, f"cancelled by {by}")

@@ -91,6 +91,8 @@ class Orders:
                 self._press(entry, "scancel", [entry.target])
             elif job.state in _ACTIVE:
                 self._stop(entry, f"cancelled by {entry.cancelled_by}", "cancel", entry.cancelled_at)
+        elif entry.idle_stop and job.state in _ACTIVE:
+            self._stop(entry, entry.idle_stop, "timeout", entry.idle_asked)
         elif entry.requeue_asked is not None and job.state in _ACTIVE:
             self._stop(entry, "it was asked to queue again", "requeue", entry.requeue_asked)
 
@@ -130,7 +132,7 @@ class Orders:
             waited < UPLOAD_SECONDS and not self._is_silent(entry)
         ):
             return
-        if kind == "cancel":
+        if kind != "requeue":
             self._press(entry, "scancel", [entry.target])
         else:
             self._press(entry, "scontrol", ["requeue", entry.target])

@@ -12,6 +12,7 @@ from node.layout import CANCELLED, FAILED, RUNNING
 from node.slurm import ghosts, tools
 from node.slurm.book import Entry
 from node.slurm.ghosts import Ghosts
+from node.slurm.idleness import Idleness
 from node.slurm.intake import Intake
 from node.slurm.keeping import held_back
 from node.slurm.matching import array_verdict, by_run, choose, of_team, starts
@@ -43,6 +44,7 @@ class Rounds:
         self._office, self._submitter, self._intake, self._pool = office, submitter, intake, pool
         self._orders, self._mirror = orders, Mirror(office, submitter, orders)
         self._publisher, self._ghosts = Publisher(office.bucket), Ghosts(office)
+        self._idleness = Idleness(office)
         self._seen: dict[str, Seen] = {}
         self._waiting: set[str] = set()
         """Runs that a worker is to attend to, or does."""
@@ -75,6 +77,7 @@ class Rounds:
                 self._waiting.add(entry.run_id)
                 self._pool.submit(self._attend, entry, job, held.get(entry.run_id, ""))
         self._cancel_doubles(jobs, chosen)
+        self._idleness.go(entries, self._pool)
         if self._ghosts.are_likely():
             self._pool.submit(self._ghosts.lay, dict(jobs), dict(chosen))
         self._publish(chosen, held)
@@ -94,7 +97,8 @@ class Rounds:
         if job is None:
             # One that was submitted while we looked is none that Slurm has lost.
             return entry.submissions == submitted.get(entry.run_id, entry.submissions)
-        ordered = bool(entry.cancelled_by) or entry.requeue_asked is not None or entry.hold_due
+        ordered = bool(entry.cancelled_by) or bool(entry.idle_stop)
+        ordered = ordered or entry.requeue_asked is not None or entry.hold_due
         urgent = job.state in _UNSETTLED or needs_us(job.reason)
         return ordered or urgent or self._seen.get(entry.run_id) != _sight(job, held)
 

@@ -54,6 +54,10 @@ class Teller:
         entry.reason = str(detail.get("reason") or detail.get("cause") or "")
         self._book.save(entry)
 
+    def note(self, entry: Entry, event: str, detail: Mapping[str, Any]) -> None:
+        """Append an event that is no state. Raises OverError where the run has ended meanwhile."""
+        self._append(entry, event, dict(detail), utc_now())
+
     def _append(self, entry: Entry, event: str, detail: dict[str, Any], moment: str) -> None:
         log = self._logs.get(entry.run_id) or self.check_open(entry)
         # Slurm's times are whole seconds: no event may lie before the one that it follows.
@@ -84,6 +88,7 @@ class Teller:
         entry.requeues += 1
         entry.queued_since = utc_now()
         entry.placed, entry.stop_written, entry.requeue_asked = [], False, None
+        entry.idle_cause, entry.idle_stops, entry.idle_asked = "", None, None
         self.say(entry, REQUEUED, {"reason": reason, "requeues": entry.requeues}, entry.queued_since)
 
     def finish(self, entry: Entry, verdict: Verdict, ended: float | None = None) -> None:

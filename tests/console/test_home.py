@@ -18,6 +18,7 @@ from console.words.reader import Reader
 from fleet.cloud import Cloud
 from fleet.glance import Glance, Machines
 from fleet.project import Project
+from fleet.runs import RunStatus
 from fleet.session import Session
 from stacks.problems import Problem
 from tests.console.conftest import Studio
@@ -120,3 +121,20 @@ def test_a_lease_that_ends_within_a_day_waits_for_its_people() -> None:
         ends = replace(GLANCE, lease_ends=today() + datetime.timedelta(days=days))
         found = list(waiting._leases(reader, [replace(STANDING, glance=ends)]))  # type: ignore[arg-type]
         assert [each.href for each in found] == ["/environments/studio/lease"] * waits, days
+
+
+def test_a_run_that_makes_no_progress_waits_for_whoever_may_end_it() -> None:
+    why = "idle: no training step since 2026-11-23 10:00 UTC, the last was step 9; it is stopped at ..."
+    idle = RunStatus(
+        run_id="r-1", state="RUNNING", program="digits", fleet="gpu", nodes=1, procs_per_node=1,
+        actor="tests", submitted="2026-11-23T10:00:00Z", started=None, ended=None, cause="", placed=(),
+        idle=why,
+    )  # fmt: skip
+    runs = [idle, replace(idle, run_id="r-2", idle=""), replace(idle, run_id="r-3", state="TIMED_OUT")]
+    for may, found in ((True, ["r-1"]), (False, [])):
+        visit = SimpleNamespace(
+            reader=ENGLISH, person=SimpleNamespace(id="ann"), may=lambda verb, team, own, may=may: may
+        )
+        needs = list(waiting._idle_runs(visit, STANDING, runs))  # type: ignore[arg-type]
+        assert [each.place for each in needs] == found
+        assert all(each.said is not None and each.said.text == why for each in needs)
