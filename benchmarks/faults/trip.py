@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.faults.checks import check_ledger, check_standing, inventory
+from benchmarks.faults.checks import check_account, check_ledger, check_standing, inventory
 from benchmarks.faults.ground import NAME, Done, Ground, Running, make_ground
 from benchmarks.faults.injuries import rule_of
 from benchmarks.faults.results import Row
@@ -58,7 +58,7 @@ class Trip:
             if command == "up" and 0 not in (rows or [plain])[-1].repeats:
                 yield from rows
                 return
-        left += sorted(inventory(self.ground) - before)
+        left += [*sorted(inventory(self.ground) - before), *check_account(self.ground)]
         for row in rows:
             row.leftovers += [each for each in left if each not in row.leftovers]
         yield from rows
