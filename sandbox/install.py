@@ -16,6 +16,7 @@ EXTENSIONS: tuple[str, ...] = (
     "launch_templates",
     "security_group_rules",
     "placement_groups",
+    "dependencies",
     "capacity_reservations",
     "capacity_blocks",
     "service_quotas",
@@ -25,6 +26,7 @@ EXTENSIONS: tuple[str, ...] = (
     "node_sessions",
     "bucket_policy",
     "object_retention",
+    "key_listings",
     "version_listings",
     "object_lock",
     "key_rotation",
@@ -39,7 +41,9 @@ EXTENSIONS: tuple[str, ...] = (
     "lambda_functions",
     "topics",
     "schedules",
+    "log_times",
     "lookups",
+    "bills",
 )
 """Modules of `sandbox.extensions`; each has `install(parts)`."""
 

@@ -167,3 +167,56 @@ def test_versions_are_listed_from_a_key_on_without_those_of_the_key_itself(
         for each in listed
     ]
     assert bodies == found
+
+
+def test_a_prefix_has_its_own_versions_alone_wherever_the_listing_begins(sandbox: Cloud) -> None:
+    s3, bucket = api(sandbox, "s3"), "versions-below"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a/1", "b/1", "b/2", "b/2", "b/3", "c/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+
+    def keys(**query: Any) -> list[str]:
+        pages = s3.get_paginator("list_object_versions").paginate(
+            Bucket=bucket, Prefix="b/", PaginationConfig={"PageSize": 2}, **query
+        )
+        return [each["Key"] for page in pages for each in page.get("Versions", ())]
+
+    assert keys() == ["b/1", "b/2", "b/2", "b/3"]
+    assert s3.list_object_versions(Bucket=bucket, Prefix="b/", KeyMarker="a/9")["Versions"][0]["Key"] == "b/1"
+    assert [
+        each["Key"]
+        for each in s3.list_object_versions(Bucket=bucket, Prefix="b/", KeyMarker="b/2")["Versions"]
+    ] == ["b/3"]
+
+
+def test_keys_and_folders_are_listed_in_one_order_page_by_page_without_what_was_deleted(
+    sandbox: Cloud,
+) -> None:
+    s3, bucket = api(sandbox, "s3"), "listed-folders"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "r/1/x", "r/1/y", "r/2/x", "r/3/x", "r/30", "r/4", "r/5/x", "s"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="r/2/x")
+    s3.delete_object(Bucket=bucket, Key="r/4")
+
+    def listed(**query: Any) -> list[str]:
+        pages = s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, PaginationConfig={"PageSize": 2}, **query
+        )
+        return [
+            str(each.get("Key") or each["Prefix"])
+            for page in pages
+            for each in sorted(
+                [*page.get("Contents", ()), *page.get("CommonPrefixes", ())],
+                key=lambda each: each.get("Key") or each["Prefix"],
+            )
+        ]
+
+    assert listed(Prefix="r/", Delimiter="/") == ["r/1/", "r/3/", "r/30", "r/5/"]
+    assert listed(Prefix="r/", Delimiter="/", StartAfter="r/1/y") == ["r/3/", "r/30", "r/5/"]
+    assert listed(Prefix="r/1") == ["r/1/x", "r/1/y"]
+    assert listed() == ["a", "r/1/x", "r/1/y", "r/3/x", "r/30", "r/5/x", "s"]
+    s3.put_object(Bucket=bucket, Key="r/2/x", Body=b"again")
+    assert listed(Prefix="r/2") == ["r/2/x"]
