@@ -152,6 +152,11 @@ def show_entered(environment: str, instance: str, since: str = "") -> tuple[str,
     return ("audit", "entered", environment, instance, *(["--since", since] if since else []))
 
 
+def enter_machine(environment: str, instance: str) -> tuple[str, ...]:
+    """Return the command that opens a shell on a machine, its reason to be filled in."""
+    return ("enter", environment, instance, "--reason", "WHAT FOR")
+
+
 def verify_ledger() -> tuple[str, ...]:
     """Return the command that verifies the ledger."""
     return ("audit", "verify")

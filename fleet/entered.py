@@ -7,23 +7,27 @@ far the record reaches by now, is part of the answer: an empty timeline alone pr
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from fleet import aws
-from fleet.entry_kinds import ENDED, KINDS, TUNNEL
+from fleet.entry_kinds import AROUND, BY_ADDRESS, ENDED, EVERYWHERE, KINDS
 from fleet.entry_rows import (
     Row,
     rows_of_calls,
     run_of,
     runs_by_id,
+    session_of,
     with_ends,
+    with_requests,
     with_runs,
     with_sessions,
     with_transcript,
 )
+from fleet.flows_seen import rows_of_flows
 from fleet.machine_facts import MachineFacts, machine_facts
 from fleet.node_sessions import KEPT_DAYS, NodeSession, list_sessions
+from fleet.role_uses import RoleUse, RoleUses, rows_of_uses
 from fleet.session import Session
 from fleet.trail import TrailEvent, read_trail
 from fleet.trail_digests import TrailReport, verify_trail
@@ -31,12 +35,9 @@ from stacks import naming
 from stacks.environment import EnvironmentSpec
 
 BACK = datetime.timedelta(days=KEPT_DAYS)
-"""How far it looks back on a machine that EC2 has forgotten, and for the submission of a run."""
+"""How far it looks back on a machine that EC2 has forgotten, and for who asked for a run or a session."""
 _BEFORE_START = datetime.timedelta(minutes=1)
-NEVER_LOOKED_AT = (
-    "flow logs: whether traffic reached the machine that belongs to none of these rows",
-    "calls that the machine's own role made from elsewhere",
-)
+NEVER_LOOKED_AT = ("flow logs: traffic on other ports than those of SSH and remote desktop",)
 """What the timeline does not join, whatever there is of it."""
 
 
@@ -61,14 +62,20 @@ class TrailLook:
     report: TrailReport
     calls: tuple[TrailEvent, ...]
     """Those that may be about a machine."""
+    uses: Mapping[str, tuple[RoleUse, ...]] = field(default_factory=dict)
+    """The calls of machines' own roles, by machine."""
 
 
 def look_at_trail(session: Session, since: datetime.datetime, until: datetime.datetime) -> TrailLook:
     """Read the calls of the period in the environment's region, and check their files."""
     region = session.spec.region
     report = verify_trail(session, since, until, region=region)
-    calls = read_trail(session, since, until, region=region)
-    return TrailLook(report, tuple(each for each in calls if (each.source, each.name) in KINDS))
+    calls, uses = list[TrailEvent](), RoleUses()
+    for each in read_trail(session, since, until, region=region):
+        uses.add(each)
+        if (each.source, each.name) in KINDS:
+            calls.append(each)
+    return TrailLook(report, tuple(calls), uses.by_machine())
 
 
 def entered(
@@ -90,29 +97,48 @@ def entered(
     report, region = look.report, session.spec.region
     calls = [each for each in look.calls if _is_about(each, machine)]
     listed, trouble = _listed(session, instance_id)
-    rows = _rows(session, calls, [each for each in listed if since <= each.began < until], report)
+    rows = _rows(session, machine, calls, [each for each in listed if since <= each.began < until], report)
+    used, unsure = rows_of_uses(session, machine, look.uses.get(instance_id, ()), report.intact)
+    rows, unseen = rows_of_flows(session, machine, since, until, [*rows, *used])
+    rows.sort(key=lambda row: row.time)
+    endless = _endless(rows, listed) if not trouble else ()
     return Timeline(
         instance=instance_id,
         since=since,
         until=until,
         rows=tuple(rows),
         findings=(*_findings(rows), *map(str, report.findings)),
-        gaps=(*trouble, *_gaps(machine, report, region, until), *NEVER_LOOKED_AT),
+        gaps=(
+            *trouble,
+            *endless,
+            *unsure,
+            *unseen,
+            *_gaps(machine, report, region, until),
+            *NEVER_LOOKED_AT,
+        ),
     )
 
 
 def _rows(
-    session: Session, calls: list[TrailEvent], listed: list[NodeSession], report: TrailReport
+    session: Session,
+    machine: MachineFacts,
+    calls: list[TrailEvent],
+    listed: list[NodeSession],
+    report: TrailReport,
 ) -> list[Row]:
-    """Return the rows by their times, each with all that is known of it."""
+    """Return what was done to the machine, each with all that is known of it."""
     document = naming.account_name(session.account.organization, naming.SESSION_DOCUMENT)
     rows = with_sessions(rows_of_calls(calls, document, report.intact), listed, document)
-    rows = [with_transcript(session.ledger.objects, row) for row in with_ends(rows, calls)]
-    if commands := [each for each in calls if run_of(each)]:
-        asked = session.ledger.entries_since(min(each.time for each in commands) - BACK)
+    rows = with_ends(rows, calls)
+    commands = [each for each in calls if run_of(each)]
+    times = [each.time for each in commands] + [row.time for row in rows if session_of(row)]
+    told = list(session.ledger.entries_since(min(times) - BACK)) if times else []
+    rows = with_requests(rows, told, machine.id)
+    rows = [with_transcript(session.ledger.objects, row) for row in rows]
+    if commands:
         head_role = naming.environment_role(session.spec.name, naming.ROLE_HEAD, session.spec.region)
-        rows = with_runs(rows, commands, runs_by_id(asked), _documents(session.spec), head_role)
-    return sorted(rows, key=lambda row: row.time)
+        rows = with_runs(rows, commands, runs_by_id(told), _documents(session.spec), head_role)
+    return rows
 
 
 def _documents(spec: EnvironmentSpec) -> frozenset[str]:
@@ -128,8 +154,12 @@ def _is_about(event: TrailEvent, machine: MachineFacts) -> bool:
     kind = (event.source, event.name)
     if kind == ENDED:
         return True  # it names the session alone, and is joined by it
-    if kind == TUNNEL:
-        return bool(machine.address) and event.names(machine.address)
+    if kind in EVERYWHERE:
+        return True
+    if kind in AROUND:
+        return event.names(*machine.network, *machine.things)
+    if kind in BY_ADDRESS and machine.address and event.names(machine.address):
+        return True
     return event.names(*machine.things) or machine.is_target(event.request.get("targets"))
 
 
@@ -163,3 +193,12 @@ def _gaps(machine: MachineFacts, report: TrailReport, region: str, until: dateti
         yield "CloudTrail's signed digest of this time has not come yet"
     elif reach is not None and reach < until:
         yield f"CloudTrail's signed digests reach to {reach:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _endless(rows: Iterable[Row], listed: Iterable[NodeSession]) -> Iterator[str]:
+    """Yield the sessions of which nothing tells an end, and that do not go on either."""
+    going = {each.id for each in listed if each.ended is None}
+    for row in rows:
+        begun = session_of(row)
+        if begun and row.ended is None and not row.error and begun not in going:
+            yield f"no end is known of the session {begun}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fleet.trail import TrailEvent
 
@@ -20,6 +20,7 @@ Completeness = Literal[
     "command",
     "first script",
     "copy",
+    "calls recorded",
     "looked at",
     "no entry",
     "refused",
@@ -28,6 +29,7 @@ Completeness = Literal[
 
 `recorded`: a transcript lies in the locked bucket; it comes at a session's end. `tunnel only`: that there
 was one, and not what went through it. `command`: the document; CloudTrail hides the parameters.
+`calls recorded`: somebody has its role; what they did with it is in the trail.
 """
 ENTRIES: frozenset[Completeness] = frozenset(
     {
@@ -39,6 +41,7 @@ ENTRIES: frozenset[Completeness] = frozenset(
         "command",
         "first script",
         "copy",
+        "calls recorded",
     }
 )
 """Those by which somebody was on the machine, or has what was on it."""
@@ -54,21 +57,31 @@ class Way:
 
 
 _SSM, _CONNECT, _EC2 = "ssm.amazonaws.com", "ec2-instance-connect.amazonaws.com", "ec2.amazonaws.com"
+_BALANCING = "elasticloadbalancing.amazonaws.com"
 SESSION = (_SSM, "StartSession")
 
 ENDED = (_SSM, "TerminateSession")
 COMMAND = (_SSM, "SendCommand")
 TUNNEL = (_CONNECT, "OpenTunnel")
 ATTRIBUTE = (_EC2, "ModifyInstanceAttribute")
+STARTED = (_EC2, "RunInstances")
 WAYS: Mapping[tuple[str, str], Way] = {
     COMMAND: Way("sent a command", "command"),
     (_SSM, "StartAutomationExecution"): Way("ran an automation on it", "command"),
+    (_SSM, "CreateAssociation"): Way("had State Manager run a document on it", "command"),
+    (_SSM, "CreateAssociationBatch"): Way("had State Manager run a document on it", "command"),
+    (_SSM, "UpdateAssociation"): Way("had State Manager run a document on it", "command"),
+    (_SSM, "RegisterTargetWithMaintenanceWindow"): Way("put it into a maintenance window", "command"),
+    (_SSM, "RegisterTaskWithMaintenanceWindow"): Way("put it into a maintenance window", "command"),
     (_SSM, "StartAccessRequest"): Way("asked to enter", "no entry"),
     (_CONNECT, "SendSSHPublicKey"): Way("put a key for SSH on it for a minute", "tunnel only"),
     (_CONNECT, "SendSerialConsoleSSHPublicKey"): Way("entered by the serial console", "not recorded"),
     TUNNEL: Way("opened a tunnel by an Instance Connect Endpoint", "tunnel only"),
     (_EC2, "RunInstances"): Way("started it, with its first script", "first script"),
     (_EC2, "CreateFleet"): Way("started it, with its first script", "first script"),
+    (_EC2, "AssociateAddress"): Way("gave it a public address", "no entry"),
+    (_BALANCING, "RegisterTargets"): Way("put it behind a load balancer", "no entry"),
+    (_BALANCING, "RegisterInstancesWithLoadBalancer"): Way("put it behind a load balancer", "no entry"),
     (_EC2, "AssociateIamInstanceProfile"): Way("gave it a role", "no entry"),
     (_EC2, "ReplaceIamInstanceProfileAssociation"): Way("gave it another role", "no entry"),
     (_EC2, "ModifyInstanceMetadataOptions"): Way("changed its metadata service", "no entry"),
@@ -87,7 +100,24 @@ WAYS: Mapping[tuple[str, str], Way] = {
     (_EC2, "TerminateInstances"): Way("ended it", "no entry"),
 }
 """By source and name; sessions are told apart by their documents."""
-KINDS: frozenset[tuple[str, str]] = frozenset({*WAYS, SESSION, ENDED, ATTRIBUTE})
+AROUND: Mapping[tuple[str, str], Way] = {
+    (_EC2, "AuthorizeSecurityGroupIngress"): Way("opened a port of its security group", "no entry"),
+    (_EC2, "ModifySecurityGroupRules"): Way("changed a rule of its security group", "no entry"),
+    (_EC2, "ModifyNetworkInterfaceAttribute"): Way("changed its network interface", "no entry"),
+    (_EC2, "CreateInstanceConnectEndpoint"): Way("made an Instance Connect Endpoint beside it", "no entry"),
+    (_EC2, "CreateVpcPeeringConnection"): Way("joined its network to another", "no entry"),
+    (_EC2, "AcceptVpcPeeringConnection"): Way("joined its network to another", "no entry"),
+    (_EC2, "CreateTransitGatewayVpcAttachment"): Way("joined its network to another", "no entry"),
+    (_EC2, "AttachVpnGateway"): Way("joined its network to another", "no entry"),
+}
+"""Calls on what a machine stands in, which name that and not the machine."""
+BY_ADDRESS: frozenset[tuple[str, str]] = frozenset({TUNNEL, (_BALANCING, "RegisterTargets")})
+"""Calls that may name a machine by its address."""
+EVERYWHERE: Mapping[tuple[str, str], Way] = {
+    (_EC2, "EnableSerialConsoleAccess"): Way("switched the serial console on everywhere", "no entry"),
+}
+"""Calls that are about every machine of the account in the region."""
+KINDS: frozenset[tuple[str, str]] = frozenset({*WAYS, *AROUND, *EVERYWHERE, SESSION, ENDED, ATTRIBUTE})
 """Every call that may be about a machine."""
 _TUNNELS = ("AWS-StartSSHSession", "AWS-StartPortForwardingSession")
 """Beginnings of the documents through which Session Manager is only a tunnel."""
@@ -100,7 +130,11 @@ def way_of(event: TrailEvent, document: str) -> Way | None:
         return session_way(str(event.request.get("documentName") or ""), document)
     if kind == ATTRIBUTE and "userData" in event.request:
         return Way("changed its first script", "first script")
-    way = WAYS.get(kind)
+    if kind == ATTRIBUTE and {"groupSet", "groups"} & event.request.keys():
+        return Way("gave it other security groups", "no entry")
+    if kind == STARTED and _has_key_pair(event.request):
+        return Way("started it with a key pair, and its first script", "first script")
+    way = {**WAYS, **AROUND, **EVERYWHERE}.get(kind)
     if way is not None and kind == COMMAND:
         return Way(f"sent the command {event.request.get('documentName') or '?'}", way.completeness)
     return way
@@ -117,3 +151,11 @@ def session_way(used: str, ours: str) -> Way:
         f"entered by Session Manager with {name or 'its default document'}, which is not fleetform's",
         "not recorded",
     )
+
+
+def _has_key_pair(request: Mapping[str, Any]) -> bool:
+    """Return whether machines were started with one: EC2's own list of them has it in the trail."""
+    listed = request.get("instancesSet")
+    items = listed.get("items") if isinstance(listed, Mapping) else None
+    asked = [request, *(each for each in items or () if isinstance(each, Mapping))]
+    return any(each.get("keyName") for each in asked)

@@ -18,6 +18,7 @@ from fleet.node_sessions import NodeSession, find_transcript
 from fleet.trail import TrailEvent
 
 _SUBMITTED = ("run.submit", "run.resume")
+_ENTERED = ("server.entered", "server.enter")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class Row:
     reason: str = ""
     completeness: Completeness
     evidence: tuple[str, ...]
-    """What bears it out: `trail:EVENT`, `session:ID`, `transcript:KEY?versionId=`, `ledger:NUMBER`."""
+    """What bears it out: `trail:EVENT`, `session:ID`, `transcript:KEY?versionId=`, `ledger:NUMBER`,
+    `flow:INTERFACE:SOURCE:PORT@TIME`."""
     sealed: bool = False
     """Whether a signed digest of CloudTrail's covers the file that its event is in."""
     ended: datetime.datetime | None = None
@@ -115,13 +117,41 @@ def with_transcript(objects: LockedBucket, row: Row) -> Row:
     """Add the transcript of a session by our document, or that there is none."""
     if row.completeness != "recording to come":
         return row
-    named = (each for each in row.evidence if each.startswith("session:"))
-    begun = next(named, "").removeprefix("session:")
+    begun = session_of(row)
     found = find_transcript(objects, begun) if begun else None
     if found is None:
         return replace(row, completeness="recording missing") if row.ended else row
     evidence = (*row.evidence, f"transcript:{found.key}?versionId={found.version}")
     return replace(row, completeness="recorded", evidence=evidence)
+
+
+def with_requests(rows: Iterable[Row], entries: Iterable[Entry], instance: str) -> list[Row]:
+    """Add to each session that was asked for by `fleetform enter` the entries of the ledger that it made.
+
+    They count for a session alone that began on this machine and that somebody else knows of as well: the
+    trail, or Session Manager. A session without one was begun past fleetform.
+    """
+    told: dict[str, list[Entry]] = {}
+    for entry in entries:
+        begun = str(entry["details"].get("session") or "")
+        if entry["event"] in _ENTERED and entry["target"] == instance and begun:
+            told.setdefault(begun, []).append(entry)
+    found = []
+    for row in rows:
+        for entry in told.get(session_of(row), ()):
+            row = replace(
+                row,
+                reason=row.reason or str(entry["details"].get("reason") or ""),
+                evidence=(*row.evidence, f"ledger:{entry['sequence']}"),
+            )
+        found.append(row)
+    return found
+
+
+def session_of(row: Row) -> str:
+    """Return the id of the session that a row is about, "" for anything else."""
+    named = (each for each in row.evidence if each.startswith("session:"))
+    return next(named, "").removeprefix("session:")
 
 
 def runs_by_id(entries: Iterable[Entry]) -> dict[str, Entry]:

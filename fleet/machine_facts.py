@@ -26,9 +26,13 @@ class MachineFacts:
     started: datetime.datetime | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     things: tuple[str, ...] = ()
-    """Ids by which a call may name it: its own, its disks'."""
+    """Ids by which a call may name it: its own, its disks', its network interfaces'."""
     address: str = ""
     """In its network; another machine may have had it before."""
+    public_address: str = ""
+    network: tuple[str, ...] = ()
+    """Ids of what it stands in: its security groups, its subnet and its VPC."""
+    vpc: str = ""
 
     def is_target(self, targets: Any) -> bool:
         """Return whether a command to these targets, as CloudTrail has them, reaches the machine.
@@ -61,11 +65,22 @@ def machine_facts(session: Session, instance_id: str) -> MachineFacts:
     if found is None:
         return MachineFacts(instance_id, found=False, things=(instance_id,))
     disks = [each["Ebs"]["VolumeId"] for each in found.get("BlockDeviceMappings", []) if "Ebs" in each]
+    interfaces = [each["NetworkInterfaceId"] for each in found.get("NetworkInterfaces", [])]
     return MachineFacts(
         id=instance_id,
         found=True,
         started=found["LaunchTime"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
-        things=(instance_id, *disks),
+        things=(instance_id, *disks, *interfaces),
         address=found.get("PrivateIpAddress", ""),
+        public_address=found.get("PublicIpAddress", ""),
+        network=_network(found),
+        vpc=found.get("VpcId", ""),
     )
+
+
+def _network(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids of what a described machine stands in."""
+    groups = [each["GroupId"] for each in found.get("SecurityGroups", [])]
+    around = [found[name] for name in ("SubnetId", "VpcId") if found.get(name)]
+    return (*groups, *around)

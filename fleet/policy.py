@@ -16,6 +16,7 @@ Verb = Literal[
     "data.upload",
     "model.try",
     "model.take",
+    "server.enter",
     "environment.up",
     "environment.down",
     "account.sweep",
@@ -36,10 +37,11 @@ EVERY_TEAM = "*"
 _SEE: frozenset[Verb] = frozenset({"environment.see", "run.see"})
 _TRAIN: frozenset[Verb] = frozenset({"run.submit", "data.upload", "model.try", "model.take"})
 _END: frozenset[Verb] = frozenset({"run.stop", "run.resume"})
+_ENTER: frozenset[Verb] = frozenset({"server.enter"})
 RIGHTS: Mapping[Role, frozenset[Verb]] = {
     "viewer": _SEE,
-    "member": _SEE | _TRAIN,
-    "operator": _SEE | _TRAIN | _END | {"environment.up", "environment.down", "account.sweep"},
+    "member": _SEE | _TRAIN | _ENTER,
+    "operator": _SEE | _TRAIN | _END | _ENTER | {"environment.up", "environment.down", "account.sweep"},
     "approver": _SEE | {"launch.approve", "lease.extend"},
     "auditor": _SEE | {"record.read", "record.verify", "record.export"},
     "admin": _SEE | {"people.manage", "budget.set"},

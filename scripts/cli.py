@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "release": ("scripts.release", "Let a held run be started again."),
     "requeue": ("scripts.requeue", "Stop a run and put it back into the queue."),
     "top": ("scripts.top", "Show what the nodes and their GPUs do now."),
+    "enter": ("scripts.enter", "Open a shell on a machine, with a reason and on record."),
     "selftest": ("scripts.selftest", "Try a fleet: all-reduce, files, training, interruption."),
     "drift": ("scripts.drift", "Compare what stands with what was declared, and rank it."),
     "lease": ("scripts.lease", "Show when an environment ends, and put that off."),

@@ -134,7 +134,11 @@ def _make_account(lab: RecordLab) -> None:
         EnableLogFileValidation=True,
     )
     trail.start_logging(Name=made["TrailARN"])
-    inputs = {"s3BucketName": lab.bucket, "s3KeyPrefix": naming.SESSIONS_PREFIX.rstrip("/")}
+    inputs = {
+        "s3BucketName": lab.bucket,
+        "s3KeyPrefix": naming.SESSIONS_PREFIX.rstrip("/"),
+        "shellProfile": {"linux": "cd && exec bash --login"},
+    }
     shell = {"schemaVersion": "1.0", "sessionType": "Standard_Stream", "inputs": inputs}
     ssm = api(lab.cloud, "ssm")
     for name, kind, content in (

@@ -198,6 +198,7 @@ def test_only_the_terraform_door_starts_terraform() -> None:
         "fleet/synth.py",  # python -m stacks.app
         "fleet/datasets.py",  # python -m trainer.prepare
         "fleet/git_state.py",  # git, read only
+        "fleet/session_plugin.py",  # the door of AWS's session-manager-plugin
         "fleet/speedup_runs.py",  # python -m trainer.launch, for trials on this machine
         "fleet/trainer_process.py",  # python -m trainer.look and trainer.prepare, on strangers' files
         "fleet/warm_process.py",  # python -m trainer.predict --serve

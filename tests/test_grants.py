@@ -39,7 +39,7 @@ ROLES = {
 }
 """The roles of people by what they are here; the stranger's is of another environment."""
 SEE: set[Verb] = {"environment.see", "run.see"}
-TRAIN: set[Verb] = {"run.submit", "data.upload", "model.try", "model.take"}
+TRAIN: set[Verb] = {"run.submit", "data.upload", "model.try", "model.take", "server.enter"}
 BUILD: set[Verb] = {"run.stop", "run.resume", "environment.up", "environment.down", "account.sweep"}
 MAY: Mapping[str, set[Verb]] = {
     "member": SEE | TRAIN,
@@ -223,6 +223,7 @@ COMMANDS: Mapping[str, tuple[list[str], str, Verb]] = {
     "export": (["audit", "export", "--to", "out"], "record.export", "record.export"),
     "pack": (["audit", "pack", "--to", "out.zip"], "record.export", "record.export"),
     "selftest": (["selftest", NAME], "environment.selftest", "run.submit"),
+    "enter": (["enter", NAME, "head", "--reason", "x"], "server.enter", "server.enter"),
 }
 """What is typed, the entry of the ledger that it makes, and the verb of the policy."""
 

@@ -15,6 +15,7 @@ ALLOWED: dict[Verb, str] = {
     "data.upload": "member operator",
     "model.try": "member operator",
     "model.take": "member operator",
+    "server.enter": "member operator",
     "environment.up": "operator",
     "environment.down": "operator",
     "account.sweep": "operator",

@@ -67,6 +67,7 @@ def show(
         found_tone="bad" if findings or trail else "good",
         trail=trail,
         gaps=tuple(_gaps(visit, found)),
+        enter=_enter(visit, session, instance),
     )
     return visit.page(page)
 
@@ -94,6 +95,13 @@ def read(
     body = session.ledger.objects.get(key, version)
     headers = {"Content-Disposition": f'attachment; filename="{instance}-{_file_name(session_id)}.log"'}
     return Response(body, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _enter(visit: Visit, session: Session, instance: str) -> str:
+    """Return the command that enters the machine on record, for who may; "" for anybody else."""
+    if not visit.may("server.enter", session.spec.team):
+        return ""
+    return commands.line(commands.enter_machine(session.spec.name, instance))
 
 
 def _session(visit: Visit, name: str, instance: str) -> Session:

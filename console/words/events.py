@@ -28,6 +28,8 @@ def _of_people(reader: Reader) -> Mapping[str, str]:
         "people.take": _("Took a role away"),
         "people.disable": _("Kept somebody out"),
         "people.enable": _("Let somebody in again"),
+        "server.enter": _("Entered a server"),
+        "server.entered": _("Began a session on a server"),
         "record.verify": _("Verified the record"),
         "record.export": _("Exported the record"),
         "record.take": _("Downloaded an exported pack"),

@@ -12,6 +12,10 @@ _TUNNEL = re.compile(r"opened a tunnel by Session Manager \((.+)\)")
 _COMMAND = re.compile(r"sent the command (.+)")
 _FOREIGN = re.compile(r"entered by Session Manager with (.+), which is not fleetform's")
 _REACH = re.compile(r"CloudTrail's signed digests reach to (.+)")
+_USED = re.compile(r"used its role from (.+), calls: (\d+)")
+_CONNECTED = re.compile(r"connected to its port (\d+) \((.+)\) from (.+)")
+_ENDLESS = re.compile(r"no end is known of the session (.+)")
+_UNSURE = re.compile(r"its role was used from (.+): whether its network leaves there cannot be told")
 
 
 def way_name(reader: Reader, what: str) -> str:
@@ -24,7 +28,12 @@ def way_name(reader: Reader, what: str) -> str:
         return text.format(document=found[1])
     if found := _COMMAND.fullmatch(what):
         return _("sent the command {document}").format(document=found[1])
-    return {**_entries(reader), **_changes(reader)}.get(what, what)
+    if found := _USED.fullmatch(what):
+        return _("used its role from {address}, calls: {count}").format(address=found[1], count=found[2])
+    if found := _CONNECTED.fullmatch(what):
+        text = _("connected to its port {port} ({service}) from {address}")
+        return text.format(port=found[1], service=found[2], address=found[3])
+    return {**_entries(reader), **_changes(reader), **_network(reader)}.get(what, what)
 
 
 def _entries(reader: Reader) -> Mapping[str, str]:
@@ -32,6 +41,8 @@ def _entries(reader: Reader) -> Mapping[str, str]:
     return {
         "entered by Session Manager": _("entered by Session Manager"),
         "ran an automation on it": _("ran an automation on it"),
+        "had State Manager run a document on it": _("had State Manager run a document on it"),
+        "put it into a maintenance window": _("put it into a maintenance window"),
         "asked to enter": _("asked to enter"),
         "put a key for SSH on it for a minute": _("put a key for SSH on it for a minute"),
         "entered by the serial console": _("entered by the serial console"),
@@ -39,6 +50,9 @@ def _entries(reader: Reader) -> Mapping[str, str]:
             "opened a tunnel by an Instance Connect Endpoint"
         ),
         "started it, with its first script": _("started it, with its first script"),
+        "started it with a key pair, and its first script": _(
+            "started it with a key pair, and its first script"
+        ),
         "changed its first script": _("changed its first script"),
         "read its console": _("read its console"),
         "took a picture of its console": _("took a picture of its console"),
@@ -65,6 +79,21 @@ def _changes(reader: Reader) -> Mapping[str, str]:
     }
 
 
+def _network(reader: Reader) -> Mapping[str, str]:
+    _ = reader.gettext
+    return {
+        "gave it a public address": _("gave it a public address"),
+        "gave it other security groups": _("gave it other security groups"),
+        "put it behind a load balancer": _("put it behind a load balancer"),
+        "opened a port of its security group": _("opened a port of its security group"),
+        "changed a rule of its security group": _("changed a rule of its security group"),
+        "changed its network interface": _("changed its network interface"),
+        "made an Instance Connect Endpoint beside it": _("made an Instance Connect Endpoint beside it"),
+        "joined its network to another": _("joined its network to another"),
+        "switched the serial console on everywhere": _("switched the serial console on everywhere"),
+    }
+
+
 def completeness_name(reader: Reader, found: Completeness) -> str:
     """Return how much is recorded of what was done."""
     _ = reader.gettext
@@ -77,6 +106,7 @@ def completeness_name(reader: Reader, found: Completeness) -> str:
         "command": _("command, parameters hidden"),
         "first script": _("first script"),
         "copy": _("its disk was copied"),
+        "calls recorded": _("its calls are recorded"),
         "looked at": _("looked at"),
         "no entry": _("no entry"),
         "refused": _("not let in"),
@@ -89,12 +119,17 @@ def gap_name(reader: Reader, gap: str) -> tuple[str, str]:
     _ = reader.gettext
     if found := _REACH.fullmatch(gap):
         return _("CloudTrail's signed digests reach to {time}").format(time=found[1]), ""
+    if found := _ENDLESS.fullmatch(gap):
+        return _("no end is known of the session {session}").format(session=found[1]), ""
+    if found := _UNSURE.fullmatch(gap):
+        text = _("its role was used from {address}: whether its network leaves there cannot be told")
+        return text.format(address=found[1]), ""
     names = {
         "flow logs: whether traffic reached the machine that belongs to none of these rows": _(
             "flow logs: whether traffic reached the machine that belongs to none of these rows"
         ),
-        "calls that the machine's own role made from elsewhere": _(
-            "calls that the machine's own role made from elsewhere"
+        "flow logs: traffic on other ports than those of SSH and remote desktop": _(
+            "flow logs: traffic on other ports than those of SSH and remote desktop"
         ),
         "EC2 has forgotten the machine: commands by tags, its disks and its address cannot be told": _(
             "EC2 has forgotten the machine: commands by tags, its disks and its address cannot be told"

@@ -54,3 +54,5 @@ class ServerPage:
     """What is wrong with the trail's files, in English."""
     gaps: tuple[Phrase, ...]
     """What this does not cover."""
+    enter: str
+    """The command that enters the machine, "" for a reader who may not."""

@@ -49,6 +49,10 @@ WORDS = {
         commands.show_entered("blue", "i-0123456789abcdef0"),
         {"environment": "blue", "instance": "i-0123456789abcdef0", "since": None},
     ),
+    "enter_machine": (
+        commands.enter_machine("blue", "i-0123456789abcdef0"),
+        {"environment": "blue", "node": "i-0123456789abcdef0", "reason": "WHAT FOR", "typed": ""},
+    ),
     "verify_ledger": (commands.verify_ledger(), {"head": None, "folder": None}),
     "verify_trail": (
         commands.verify_trail("2026-11-01"),

@@ -1,0 +1,1 @@
+stty -echo; typed=$(printf %s 'ZWNobyBpdCdz' | base64 -d); printf '%s %s\n' '$' "$typed"; printf '%s-%s\n' '0123456789abcdef' begin; bash -c "$typed" </dev/null; printf '%s-%s-%s\n' '0123456789abcdef' end "$?"; exit
