@@ -64,6 +64,9 @@ def place_of(services: Services, draft: LaunchDraft) -> Place:
         return _declared(_begun(services, draft))
     settings = services.settings
     session = open_session(draft.environment, settings.cloud, project=settings.project)
+    standing = services.estate.standing(draft.environment)
+    if standing is not None and standing.session == session:
+        session = standing.session  # which has its clients already
     try:
         outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
     except UserError:

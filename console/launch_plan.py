@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from console.acts.spec import Launch
+from console.known_runs import EnvironmentRuns
 from console.launch_data import ChosenData
 from console.launch_place import Place
 from console.launches import LaunchDraft
@@ -74,17 +75,17 @@ class Plan:
         )
 
 
-def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData) -> Plan:
+def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData, runs: EnvironmentRuns | None) -> Plan:
     """Return the launch as it would be started now; raises UserError where the draft makes no request.
 
-    It asks the cloud: for the budget, for runs like it, for quotas.
+    It asks the cloud: for the budget, for runs like it (of `runs`, where the place stands), for quotas.
     """
     job = job_of(draft, place, data)
     request = build_request(job, place.fleets, place.run_max_gib, place.site)
     with ThreadPoolExecutor(max_workers=3) as pool:  # each of them asks the cloud
         against = pool.submit(_against, place, request)
         budget = pool.submit(_budget, place, draft, request)
-        found = pool.submit(expected, place.session, request) if place.stands else None
+        found = pool.submit(_expected, place.session, request, runs) if runs else None
     problems, fewer = against.result()
     return Plan(
         place=place,
@@ -96,6 +97,11 @@ def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData) -> Plan:
         problems=problems,
         fewer_nodes=fewer,
     )
+
+
+def _expected(session: Session, request: LaunchRequest, runs: EnvironmentRuns) -> Expectation:
+    newest = [run.run_id for run in runs.current().known()]
+    return expected(session, request, runs.store, newest)
 
 
 def job_of(draft: LaunchDraft, place: Place, data: ChosenData) -> JobSpec:
@@ -121,7 +127,7 @@ def _budget(place: Place, draft: LaunchDraft, request: LaunchRequest) -> Budget:
     nothing: Mapping[str, float] = {}
     return Budget(
         environment=place.spec.name, month=f"{now:%Y-%m}", limit=place.spec.budget.usd_per_month or None,
-        machines=0.0, torn_down=0.0, runs=0.0, reservations=nothing, notes=(),
+        machines=0.0, torn_down=0.0, runs=0.0, reservations=nothing, holds=nothing, notes=(),
     )  # fmt: skip
 
 

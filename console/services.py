@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from console.closer import Closer
+from console.costs import KnownCosts
 from console.estate import Estate
 from console.known_runs import KnownRuns
 from console.live.hub import Hub
@@ -31,6 +32,8 @@ class Services:
     runs: KnownRuns
     closer: Closer
     """What is looked up of an environment for its own page."""
+    costs: KnownCosts
+    """What environments came to."""
     hub: Hub
     record: RecordIndex
     """Finds the entries of the ledger."""
@@ -55,6 +58,7 @@ def open_services(settings: Settings) -> Services:
         recorder=Recorder(settings.project, settings.cloud, database),
         runs=runs,
         closer=Closer(runs),
+        costs=KnownCosts(),
         hub=Hub(),
         record=RecordIndex(settings.project, settings.cloud, database),
         answerers=Answerers(),

@@ -1,8 +1,9 @@
 """What an environment has cost in a month, what its active runs may still cost, and what is left of it all.
 
-A run is held against it before it starts, at list price and for all the time that it may take. That keeps
-people from spending by mistake; it is no fence: whoever may edit the environment's file may lift the limit,
-and two runs that are submitted in the same second don't see each other. docs/budget.md says what counts.
+A run is held against it before it starts, at list price and for all the time that it may take;
+`fleet/reservation.py` takes it from the budget, so that two submits cannot both have the rest. That keeps
+people from spending by mistake; it is no fence: whoever may edit the environment's file may lift the limit.
+docs/budget.md says what counts.
 """
 
 from __future__ import annotations
@@ -14,21 +15,26 @@ from typing import Any
 
 from fleet import aws
 from fleet.ended_costs import RememberedCosts
+from fleet.holds import is_of, read_holds, still_held
 from fleet.job import LaunchRequest
 from fleet.job_checks import most_nodes
-from fleet.machine_costs import machine_costs
+from fleet.machine_costs import MachineCosts, machine_costs
 from fleet.priced import counted
-from fleet.receipt import usd
+from fleet.receipt import price_note, usd
 from fleet.run_costs import Ask, ask_of, run_costs
-from fleet.run_store import open_runs
+from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks.catalog import load_catalog
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
-from stacks.problems import UserError
+from stacks.problems import Problem, UserError
 
 FORMAT = "fleetform-budget/1"
 _BEFORE = datetime.timedelta(days=31)
 """Runs of so long before the month are looked at, which may have lasted into it; of longer where they may."""
+
+
+class HeldByOthersError(UserError):
+    """There would be enough left, but for other submits that are under way and may yet fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,8 @@ class Budget:
     """What runs have cost beside: on machines that have gone, and their own file systems."""
     reservations: Mapping[str, float]
     """What each active run may still cost, by its id."""
+    holds: Mapping[str, float]
+    """What submits hold that are under way, by the id that the run will have."""
     notes: tuple[str, ...]
     """What could not be counted; a sentence each."""
 
@@ -58,8 +66,8 @@ class Budget:
 
     @property
     def reserved(self) -> float:
-        """What its active runs may still cost."""
-        return sum(self.reservations.values())
+        """What its active runs may still cost, those too that are being submitted."""
+        return sum(self.reservations.values()) + sum(self.holds.values())
 
     @property
     def left(self) -> float | None:
@@ -69,14 +77,16 @@ class Budget:
     def to_dict(self) -> dict[str, Any]:
         """Return everything, the sums too, as JSON has it."""
         sums = {"spent": self.spent, "reserved": self.reserved, "left": self.left}
-        return {"format": FORMAT, **asdict(self), **sums}
+        return {"format": FORMAT, **asdict(self), **sums, "prices": price_note()}
 
 
-def read_budget(session: Session, now: datetime.datetime | None = None, team: str = "") -> Budget:
+def read_budget(
+    session: Session, now: datetime.datetime | None = None, team: str = "", *, submitting: str = ""
+) -> Budget:
     """Return what the environment has cost in the month of `now` (UTC), which is the time where not given.
 
     `team` is the caller's: who is of a further team may list no others' runs. What they may not see is
-    missing, and the budget says so.
+    missing, and the budget says so. `submitting` is the run that asks: what it holds itself is not counted.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -93,6 +103,10 @@ def read_budget(session: Session, now: datetime.datetime | None = None, team: st
     stood = machine_costs(session, begin, now)
     remembered = RememberedCosts(session.project.work(session.cloud.name, spec.name) / "run-costs.json")
     runs = run_costs(store, run_ids, begin, stood.instances, remembered)
+    reserved = {
+        each: usd for each, usd in runs.reserved.items() if not submitting or not is_of(each, submitting)
+    }
+    holds, unseen = _held(store, reserved, submitting)
     return Budget(
         environment=spec.name,
         month=f"{begin:%Y-%m}",
@@ -100,30 +114,43 @@ def read_budget(session: Session, now: datetime.datetime | None = None, team: st
         machines=stood.running + stood.standing,
         torn_down=stood.torn_down,
         runs=runs.spent,
-        reservations=runs.reserved,
-        notes=tuple(_notes(stood.not_priced, runs.not_priced, others=others or runs.not_seen > 0)),
+        reservations=reserved,
+        holds=holds,
+        notes=(*_notes(stood, runs.not_priced, others=others or runs.not_seen > 0), *unseen),
     )
 
 
-def require_within(session: Session, request: LaunchRequest, outputs: EnvironmentOutputs) -> Budget | None:
+def require_within(
+    session: Session, request: LaunchRequest, outputs: EnvironmentOutputs, *, submitting: str = ""
+) -> Budget | None:
     """Return the budget that the run fits in, None where the environment has none.
 
-    Raises UserError, with what would fit, where it might cost more than is left.
+    Raises UserError, with what would fit, where it might cost more than is left; HeldByOthersError where only
+    submits that are under way are in the way. `submitting` is its id, where it may hold money by now.
     """
 
     def fits(left: float) -> Iterator[str]:
         return (f"{option} {value}" for option, value in fitting(request, outputs.fleets, left))
 
-    return _require(session, ask_of(request.to_dict()), request.queueing.team, fits)
+    return _require(session, ask_of(request.to_dict()), request.queueing.team, fits, submitting)
 
 
 def require_within_again(session: Session, run: Mapping[str, Any]) -> Budget | None:
     """Do the same for a run that is to be resumed, by its `run.json`: it may take all its time anew."""
-    return _require(session, ask_of(run), str(run.get("team") or ""), lambda left: ())
+    team = str(run.get("team") or "")
+    return _require(session, ask_of(run), team, lambda left: (), str(run["run_id"]))
+
+
+def or_when_others_are_done(check: Callable[[], Budget | None]) -> Budget | None:
+    """Return what the check returns; None where other submits alone are in the way, which may yet end."""
+    try:
+        return check()
+    except HeldByOthersError:
+        return None
 
 
 def _require(
-    session: Session, ask: Ask, team: str, fitting: Callable[[float], Iterable[str]]
+    session: Session, ask: Ask, team: str, fitting: Callable[[float], Iterable[str]], submitting: str
 ) -> Budget | None:
     if not session.spec.budget.usd_per_month:
         return None
@@ -131,17 +158,20 @@ def _require(
     if ask.usd is None:
         what = "the catalog has no price for what it asks for, so it can't be held against the budget"
         raise UserError.of(what, f"run it on another fleet, or take budget.usd_per_month out of {file}")
-    budget = read_budget(session, team=team)
+    budget = read_budget(session, team=team, submitting=submitting)
     left = budget.left
     assert left is not None, "there is a limit"
     if ask.usd > left:
         fits = " or ".join(f"`{each}`" for each in fitting(left))
         less = f"ask for less, which would fit: {fits}; or wait" if fits else "wait"
-        raise UserError.of(
-            f"it may cost up to {usd(ask.usd)} ({_in_words(ask)}), and {_left_in_words(budget)}",
-            f"{less} until active runs end or the month does, or have budget.usd_per_month raised in {file}",
+        problem = Problem(
+            what=f"it may cost up to {usd(ask.usd)} ({_in_words(ask)}), and {_left_in_words(budget)}",
+            do=f"{less} until active runs end or the month does, or have budget.usd_per_month raised in "
+            f"{file}",
             path="budget.usd_per_month",
         )
+        held = ask.usd <= left + sum(budget.holds.values())
+        raise (HeldByOthersError if held else UserError)([problem])
     return budget
 
 
@@ -185,10 +215,25 @@ def fitting(
             yield "--fleet", name
 
 
-def _notes(machines: Collection[str], runs: Collection[str], *, others: bool) -> Iterator[str]:
+def _held(
+    store: RunStore, reserved: Mapping[str, float], submitting: str
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return what other submits hold, and a note where the caller may not see it."""
+    try:
+        found = still_held(read_holds(store), reserved)
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied":
+            raise
+        return {}, ("runs that are being submitted just now are not counted: you may not see them",)
+    return {run_id: usd for run_id, usd in found.items() if run_id != submitting}, ()
+
+
+def _notes(stood: MachineCosts, runs: Collection[str], *, others: bool) -> Iterator[str]:
     """Yield what could not be counted."""
-    if machines:
-        yield f"machines of types without a price are not counted: {', '.join(machines)}"
+    if stood.not_priced:
+        yield f"machines of types without a price are not counted: {', '.join(stood.not_priced)}"
+    if stood.unread:
+        yield f"these receipts of teardowns can't be read, and are not counted: {', '.join(stood.unread)}"
     if runs:
         yield f"nobody knows what these runs cost: {', '.join(runs)}"
     if others:

@@ -123,6 +123,13 @@ def show_budget(environment: str) -> tuple[str, ...]:
     return ("budget", environment)
 
 
+def show_cost(environment: str, *, since: str = "", until: str = "", by: str = "") -> tuple[str, ...]:
+    """Return the command that says what an environment came to, or for "" all of them."""
+    asked = {"--since": since, "--until": until, "--by": by}
+    chosen = [word for option, value in asked.items() if value for word in (option, value)]
+    return ("cost", *([environment] if environment else []), *chosen)
+
+
 def declare_begun(environment: str, team: str, owner: str, starter: str) -> tuple[str, ...]:
     """Return the command that declares an environment as a starter has it."""
     return ("init", environment, "--team", team, "--owner", owner, "--starter", starter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,15 +27,22 @@ Told = tuple[str, str]
 
 
 def hand_over(
-    session: Session, store: RunStore, document: str, head: str, run_id: str, files: Mapping[str, bytes]
+    session: Session,
+    store: RunStore,
+    document: str,
+    head: str,
+    run_id: str,
+    files: Mapping[str, bytes],
+    before_it_exists: Callable[[], None] = lambda: None,
 ) -> Told:
     """Upload the files, by their names below `runs/`, last the one that makes it exist; send the command.
 
-    Where either fails, what was uploaded is taken away.
+    `before_it_exists` is called just before that last one. Where anything fails, what was uploaded is taken
+    away.
     """
     uploaded: list[str] = []
     try:
-        _upload(store, files, uploaded)
+        _upload(store, files, uploaded, before_it_exists)
         told = send(session, document, {"RunId": run_id}, head, run_id)
     except BaseException as error:
         left = _remove(store, uploaded)
@@ -56,7 +63,9 @@ def note_command(store: RunStore, run_id: str, told: Told) -> None:
         store.put(run_id, "submission.json", {"instance_id": told[0], "command_id": told[1]})
 
 
-def _upload(store: RunStore, files: Mapping[str, bytes], uploaded: list[str]) -> None:
+def _upload(
+    store: RunStore, files: Mapping[str, bytes], uploaded: list[str], before_last: Callable[[], None]
+) -> None:
     """Upload the files, many at once where they are many; the last one comes last."""
     s3 = store.s3  # made before there are threads
 
@@ -71,6 +80,7 @@ def _upload(store: RunStore, files: Mapping[str, bytes], uploaded: list[str]) ->
     else:
         for name in first:
             put(name)
+    before_last()
     put(last)
 
 

@@ -19,6 +19,9 @@ from stacks import naming
 from stacks.catalog import load_catalog, load_other_prices
 from stacks.price_rules import costs_per_hour
 
+_TIMES = ("created", "ended")
+"""Of a stack, as a receipt names them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MachineCosts:
@@ -34,6 +37,8 @@ class MachineCosts:
     """Ids of the machines in it, whose runs cost nothing beside."""
     not_priced: tuple[str, ...]
     """Instance types among them that the catalog lacks."""
+    unread: tuple[str, ...] = ()
+    """Teardowns whose receipts tell nothing: broken, or of a form that is not known."""
 
     @property
     def usd(self) -> float:
@@ -45,7 +50,7 @@ def machine_costs(session: Session, begin: datetime.datetime, now: datetime.date
     """Add up what has stood from `begin` to `now`, both in UTC."""
     machines = list(instances(session, roles=()))
     oldest = min((_begun(each) for each in machines), default=now)
-    gone = list(_teardowns(session))
+    gone, unread = _teardowns(session)
     kinds = {str(each["InstanceType"]) for each in machines}
     return MachineCosts(
         running=sum(
@@ -55,14 +60,10 @@ def machine_costs(session: Session, begin: datetime.datetime, now: datetime.date
         torn_down=sum(_usd_of_teardown(each, begin, now) for each in gone),
         instances=frozenset(
             [str(each["InstanceId"]) for each in machines]
-            + [
-                str(thing["id"])
-                for each in gone
-                for thing in each["machines"]
-                if thing["stack"] in {stack["stack"] for stack in _destroyed(each)}
-            ]
+            + [machine for each in gone for machine in _machines_of(each)]
         ),
         not_priced=tuple(sorted(kinds - set(load_catalog()))),
+        unread=unread,
     )
 
 
@@ -93,23 +94,49 @@ def _beside_machines(session: Session) -> float:
     return sum(usd for part, usd in parts.items() if part not in ("machines", "disks"))
 
 
-def _teardowns(session: Session) -> Iterator[Mapping[str, Any]]:
-    """Yield the receipts of the environment's teardowns in this cloud."""
-    for file in session.project.root.glob(f"receipts/{session.spec.name}-*/receipt.json"):
-        receipt = json.loads(file.read_text(encoding="utf-8"))
-        if (receipt["environment"], receipt["cloud"]) == (session.spec.name, session.cloud.name):
-            yield receipt
+def _teardowns(session: Session) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
+    """Return the receipts of the environment's teardowns in this cloud, and those that tell nothing."""
+    found: list[Mapping[str, Any]] = []
+    unread: list[str] = []
+    for file in sorted(session.project.root.glob(f"receipts/{session.spec.name}-*/receipt.json")):
+        try:
+            receipt = json.loads(file.read_text(encoding="utf-8"))
+            if (receipt["environment"], receipt["cloud"]) == (session.spec.name, session.cloud.name):
+                found.append({**receipt, "stacks": [_stack(each) for each in receipt["stacks"]]})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            unread.append(file.parent.name)
+    return found, tuple(unread)
+
+
+def _stack(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a receipt tells of a stack; earlier ones do not tell all of it.
+
+    Raises KeyError and the like for what is no stack.
+    """
+    times = {name: datetime.datetime.fromisoformat(told[name]) for name in _TIMES if told.get(name)}
+    return {"stack": str(told["stack"]), "usd_per_hour": float(told.get("usd_per_hour") or 0.0), **times}
 
 
 def _destroyed(receipt: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the stacks that a teardown destroyed and of which it knows when they began."""
-    return [each for each in receipt["stacks"] if each["created"] and each["ended"]]
+    return [each for each in receipt["stacks"] if all(name in each for name in _TIMES)]
+
+
+def _machines_of(receipt: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the machines of the stacks that it destroyed; an earlier receipt does not say whose one was."""
+    stacks = {stack["stack"] for stack in _destroyed(receipt)}
+    for thing in (receipt.get("machines") or ()) if stacks else ():
+        if (
+            isinstance(thing, Mapping)
+            and "id" in thing
+            and (not thing.get("stack") or thing["stack"] in stacks)
+        ):
+            yield str(thing["id"])
 
 
 def _usd_of_teardown(receipt: Mapping[str, Any], begin: datetime.datetime, now: datetime.datetime) -> float:
     """Return what the stacks that a teardown destroyed have cost between the two moments."""
-    read = datetime.datetime.fromisoformat
     return sum(
-        float(each["usd_per_hour"]) * hours_within(read(each["created"]), read(each["ended"]), begin, now)
+        float(each["usd_per_hour"]) * hours_within(each["created"], each["ended"], begin, now)
         for each in _destroyed(receipt)
     )

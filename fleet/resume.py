@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from fleet.budget import require_within_again
+from fleet.budget import or_when_others_are_done, require_within_again
 from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.handover import Told, note_command, send
@@ -18,6 +19,8 @@ from fleet.head import find_head
 from fleet.job_checks import most_nodes
 from fleet.job_queueing import PLAIN, SLURM, engine_of
 from fleet.queued import await_queued
+from fleet.reservation import reserving
+from fleet.run_costs import ask_of
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import RunStatus, read_run
 from fleet.session import Session
@@ -46,28 +49,36 @@ def resume(session: Session, outputs: EnvironmentOutputs, run_id: str, *, approv
         engine = engine_of(session.cloud.variables, outputs.scheduler)
         if problems := _problems(run, request, outputs, engine):
             raise UserError(problems)
-        if not approved_by:
-            require_within_again(session, request)
+        check = None if approved_by else partial(require_within_again, session, request)
+        if check:
+            or_when_others_are_done(check)
         attempt = act.details["attempt"] = run.attempt + 1
         head = find_head(session)
-        known = (store.get_json(run_id, "submission.json") or {}).get("command_id")
-        earlier = [*request.get("earlier_commands", []), *([known] if known else [])]
-        changed = {
-            **request,
-            "attempt": attempt,
-            "resumed": utc_now(),
-            "resumed_by": session.caller,
-            "earlier_commands": earlier,
-        }
-        if not store.replace(run_id, "run.json", changed, found[1]):
-            raise ActError(f"the run {run_id} was resumed by somebody else just now")
         document = outputs.run_document_of(str(request.get("team", "")))
-        told = _start(session, document, store, run_id, run.attempt, head, request)
+        with reserving(session, store, run_id, ask_of(request).usd, check):
+            changed = _next_attempt(session, store, request, attempt)
+            if not store.replace(run_id, "run.json", changed, found[1]):
+                raise ActError(f"the run {run_id} was resumed by somebody else just now")
+            told = _start(session, document, store, run_id, run.attempt, head, request)
         if engine == SLURM and not await_queued(session, document, run_id, attempt, told):
             raise ActError(f"no head node has confirmed that {run_id} is queued: see `fleetform queue`")
     if engine != SLURM:
         make_room(session)
     return told[0]
+
+
+def _next_attempt(
+    session: Session, store: RunStore, request: Mapping[str, Any], attempt: int
+) -> dict[str, Any]:
+    """Return `run.json` as the attempt of that number has it."""
+    known = (store.get_json(str(request["run_id"]), "submission.json") or {}).get("command_id")
+    return {
+        **request,
+        "attempt": attempt,
+        "resumed": utc_now(),
+        "resumed_by": session.caller,
+        "earlier_commands": [*request.get("earlier_commands", []), *([known] if known else [])],
+    }
 
 
 def _problems(

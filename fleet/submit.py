@@ -6,10 +6,11 @@ import datetime
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fleet import aws, code_archive, datasets
-from fleet.budget import require_within
+from fleet.budget import or_when_others_are_done, require_within
 from fleet.clock import utc_now
 from fleet.code_archive import CodeArchive
 from fleet.datasets import Dataset
@@ -21,7 +22,9 @@ from fleet.job_forms import task_ids
 from fleet.job_queueing import SLURM, ignored_settings, site_of
 from fleet.queued import await_queued
 from fleet.requirements import LockedRequirements, read_requirements
+from fleet.reservation import reserving
 from fleet.run_control import end_lost_holders
+from fleet.run_costs import ask_of
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import read_run
 from fleet.session import Session
@@ -60,6 +63,12 @@ class _Cargo:
     dataset: Dataset | None
     packages: LockedRequirements | None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever sends it should know."""
+        said = self.code.warnings() if self.code else ()
+        return (*said, *(self.packages.warnings if self.packages else ()))
+
 
 def submit(
     session: Session,
@@ -84,23 +93,28 @@ def submit(
         queueing, packages = request.queueing, read_requirements(job.packages) if job.packages else None
         if problems := _waiting_problems(store, request):
             raise UserError(problems)
-        budget = None if approved_by else require_within(session, request, outputs)
-        further_team = queueing.team if queueing.team != site.default_team else ""
-        run_id = act.details["run_id"] = run_id or new_run_id(further_team)
+        check = None if approved_by else partial(require_within, session, request, outputs)
+        budget = check and or_when_others_are_done(check)
+        run_id = act.details["run_id"] = run_id or new_run_id(_prefix(queueing.team, site.default_team))
+        usd = act.details["at_most_usd"] = ask_of(request.to_dict()).usd
         code = code_archive.pack(request.code_root, request.script) if request.code_root else None
-        dataset = _prepare(session, request) if request.dataset else None
-        head = find_head(session)
-        cargo = _Cargo(code, dataset, packages)
+        cargo = _Cargo(code, _prepare(session, request) if request.dataset else None, packages)
+        head, document = find_head(session), outputs.run_document_of(queueing.team)
         _bring(session, outputs, cargo)
         run = {"run_id": run_id, **_described(session, outputs, request, cargo)}
-        document = outputs.run_document_of(queueing.team)
-        told = hand_over(session, store, document, head, run_id, _files(run, request, code))
+        files, within = _files(run, request, code), check and partial(check, submitting=run_id)
+        with reserving(session, store, run_id, usd, within, on_wait) as keep:
+            told = hand_over(session, store, document, head, run_id, files, keep)
         queued = queueing.scheduler == SLURM and await_queued(session, document, run_id, 1, told, on_wait)
     if queueing.scheduler != SLURM:
         make_room(session)
-    warnings = [*ignored_settings(job, site), *(code.warnings() if code else ())]
-    warnings += budget.notes if budget else ()
-    return Submitted(run_id, request, told[0], queued, (*warnings, *(packages.warnings if packages else ())))
+    warnings = (*ignored_settings(job, site), *cargo.warnings, *(budget.notes if budget else ()))
+    return Submitted(run_id, request, told[0], queued, warnings)
+
+
+def _prefix(team: str, default_team: str) -> str:
+    """Return the team that the ids of its runs begin with, "" for the environment's own."""
+    return team if team != default_team else ""
 
 
 def _about(job: JobSpec, approved_by: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class TrailEvent:
     request: Mapping[str, Any]
     """What was asked for, as CloudTrail has it; it hides secrets, and the parameters of commands."""
     answer: Mapping[str, Any]
-    """What was answered; nothing for a call that only looked."""
+    """What was answered, or what a service of AWS's told by itself; nothing for a call that only looked."""
     error: str
     """Code of a refusal or failure, "" for a call that went through."""
     file: str
@@ -109,7 +109,7 @@ def _event(file: str, record: Mapping[str, Any]) -> TrailEvent | None:
             address=str(record.get("sourceIPAddress") or ""),
             agent=str(record.get("userAgent") or ""),
             request=dict(record.get("requestParameters") or {}),
-            answer=dict(record.get("responseElements") or {}),
+            answer=dict(record.get("responseElements") or record.get("serviceEventDetails") or {}),
             error=str(record.get("errorCode") or ""),
             file=file,
         )

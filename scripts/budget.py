@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scripts.console_io import emit_json, say, table, warn
+from scripts.console_io import emit_json, note, say, table, warn
 from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     it is refused. All at list price.
     """
     from fleet.budget import read_budget
+    from fleet.receipt import price_note
     from fleet.session import open_session
 
     budget = read_budget(open_session(environment, cloud), team=team)
@@ -34,6 +35,7 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
         emit_json(budget.to_dict())
         return 0
     say(table(("US dollars", budget.month), [(what, f"{usd:.2f}") for what, usd in rows(budget)], right=(1,)))
+    note(f"list prices: {price_note()}")
     for each in budget.notes:
         warn(each)
     return 0
@@ -48,6 +50,7 @@ def rows(budget: Budget) -> list[tuple[str, float]]:
         ("spent", budget.spent),
     ]
     kept = [(f"kept for the run {run_id}", usd) for run_id, usd in budget.reservations.items()]
+    kept += [(f"held while {run_id} is submitted", usd) for run_id, usd in budget.holds.items()]
     if budget.limit is None or budget.left is None:
         return [*spent, *kept]
     return [*spent, *kept, ("the budget", budget.limit), ("left", budget.left)]

@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "drift": ("scripts.drift", "Compare what stands with what was declared, and rank it."),
     "lease": ("scripts.lease", "Show when an environment ends, and put that off."),
     "budget": ("scripts.budget", "Say what an environment has cost this month, and what is left."),
+    "cost": ("scripts.cost", "Say what environments came to: useful, idle, failed, left over."),
     "down": ("scripts.down", "Tear an environment down and prove that nothing is left."),
     "sweep": ("scripts.sweep", "Look through the account for what is left over, and delete it."),
     "audit": ("scripts.audit", "Read, verify and export the ledger."),

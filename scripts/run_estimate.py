@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from scripts.console_io import emit_json, say, table, warn
+from scripts.console_io import emit_json, note, say, table, warn
 
 if TYPE_CHECKING:
     from fleet.budget import Budget
@@ -24,6 +24,7 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     from fleet.job import build_request
     from fleet.job_queueing import site_of
     from fleet.pace import expected
+    from fleet.receipt import price_note
     from fleet.run_costs import ask_of
     from fleet.session import open_session
 
@@ -44,6 +45,8 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
         if found.too_long:
             warn("it would be stopped before its end: raise --max-minutes")
     require_within(session, request, outputs)
+    if not as_json:
+        note(f"list prices: {price_note()}")
     return 0
 
 

@@ -104,9 +104,10 @@ def _file_statements(spec: EnvironmentSpec, storage: Storage) -> list[dict[str, 
 def own_runs(spec: EnvironmentSpec) -> tuple[str, ...]:
     """Return patterns of what the environment's own team has below `runs/`.
 
-    Everything where no other team is; else what begins with a date, as its runs do, and the trials.
+    Everything where no other team is; else what begins with a date, as its runs do, the trials, and what is
+    held of the budget.
     """
-    return ("2*", ".speedup/*") if spec.further_teams else ("*",)
+    return ("2*", ".speedup/*", ".budget/*") if spec.further_teams else ("*",)
 
 
 def _read(spec: EnvironmentSpec, artifacts: str) -> list[str]:

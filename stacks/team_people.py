@@ -45,10 +45,10 @@ def add_team_people(
 
 def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list[dict[str, Any]]:
     artifacts, datasets = storage.bucket_arn, storage.datasets_arn
-    runs = f"{artifacts}/runs/{team}-*"
+    runs, held = f"{artifacts}/runs/{team}-*", "runs/.budget/*"
     told = [f"{CLUSTER}/{name}" for name in ("queue.json", "nodes.json", "stats/*")]
     # Without the right to list it, S3 refuses to say of an object that it is not there yet.
-    listed = {"StringLike": {"s3:prefix": [f"runs/{team}-*", *told, f"{PACKAGES}/*"]}}
+    listed = {"StringLike": {"s3:prefix": [f"runs/{team}-*", held, *told, f"{PACKAGES}/*"]}}
     return [
         statement("ListOwn", actions=["s3:ListBucket"], resources=[artifacts], conditions=listed),
         statement("ListData", actions=["s3:ListBucket"], resources=[datasets]),
@@ -57,6 +57,7 @@ def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list
             actions=["s3:GetObject"],
             resources=[
                 runs,
+                f"{artifacts}/{held}",
                 f"{artifacts}/runs/.speedup/*",
                 *(f"{artifacts}/{each}" for each in told),
                 f"{artifacts}/{PACKAGES}/*",
@@ -66,7 +67,7 @@ def _file_statements(spec: EnvironmentSpec, storage: Storage, team: str) -> list
         statement(
             "Write",
             actions=["s3:AbortMultipartUpload", "s3:PutObject"],
-            resources=[runs, f"{artifacts}/{PACKAGES}/python/*", f"{datasets}/*"],
+            resources=[runs, f"{artifacts}/{held}", f"{artifacts}/{PACKAGES}/python/*", f"{datasets}/*"],
         ),
         # What was uploaded for a run that did not start is taken away again; old versions stay.
         statement("TakeBack", actions=["s3:DeleteObject"], resources=[runs]),

@@ -199,6 +199,44 @@ def test_what_was_torn_down_in_the_month_counts_by_its_receipt_and_its_runs_not_
     assert budget.runs == pytest.approx(usd / 2)
 
 
+@pytest.mark.parametrize(
+    ("receipt", "usd", "unread"),
+    [
+        ({"machines": [{"id": "i-gone0"}]}, 2.0, False),
+        ({"machines": [{"id": "i-gone0", "stack": None}, {"name": "nothing"}, "i-gone1"]}, 2.0, False),
+        ({}, 2.0, False),
+        ({"stacks": [{"stack": "purse-fleet", "created": None, "ended": None}]}, 0.0, False),
+        ({"stacks": [{"stack": "purse-fleet"}]}, 0.0, False),
+        ({"stacks": [{"created": "2026-11-01T00:00:00+00:00"}]}, 0.0, True),
+        ({"stacks": "none"}, 0.0, True),
+    ],
+    ids=["no stack", "odd machines", "no machines", "no times", "of old", "no name", "no stacks"],
+)
+def test_a_receipt_of_an_earlier_form_counts_as_far_as_it_tells(
+    empty: RunEnvironment, receipt: dict[str, Any], usd: float, unread: bool
+) -> None:
+    folder = empty.session.project.root / "receipts" / f"purse-{NOW:%Y%m%dT%H%M%S}"
+    folder.mkdir(parents=True)
+    ended = NOW + datetime.timedelta(hours=1)
+    stack = {
+        "stack": "purse-fleet",
+        "created": NOW.isoformat(),
+        "ended": ended.isoformat(),
+        "usd_per_hour": 2.0,
+    }
+    told = {"environment": "purse", "cloud": empty.session.cloud.name, "stacks": [stack], **receipt}
+    (folder / "receipt.json").write_text(json.dumps(told), encoding="utf-8")
+    try:
+        budget = read_budget(empty.session, ended)
+    finally:
+        (folder / "receipt.json").unlink()
+        folder.rmdir()
+    month = ended.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    within = min(1.0, (ended - month).total_seconds() / 3600)
+    assert budget.torn_down == pytest.approx(usd * within)
+    assert any(folder.name in note for note in budget.notes) == unread
+
+
 # -------------------------------------------------------------------------------------- what is reserved
 
 

@@ -108,6 +108,8 @@ def _links(visit: Visit, standing: Standing) -> Iterator[Link]:
     if any(visit.may("run.submit", team) for team in standing.teams):
         yield Link(label=_("Launch a training"), href=f"/launch?environment={standing.name}")
     yield Link(label=_("All runs"), href=f"{path}/runs")
+    if any(visit.may("run.see", team) for team in standing.teams):
+        yield Link(label=_("Costs"), href=f"{path}/cost")
     yield Link(label=_("Lease"), href=f"{path}/lease")
     if any(visit.may("record.read", team) for team in standing.teams):
         yield Link(label=_("Record"), href=f"/record/environments/{standing.name}")

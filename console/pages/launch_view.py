@@ -67,7 +67,8 @@ def review(visit: Visit, draft: LaunchDraft, data: ChosenData) -> Reviewed:
         raise RefusedError(text.format(name=draft.environment))
     plan, problems = None, tuple[Problem, ...]()
     try:
-        plan = plan_launch(draft, place, data)
+        runs = visit.services.runs.of(place.session) if place.stands else None
+        plan = plan_launch(draft, place, data, runs)
         problems = plan.problems
     except UserError as error:
         problems = error.problems

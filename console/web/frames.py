@@ -53,6 +53,7 @@ def _places(reader: Reader, here: str, person: Person) -> tuple[Link, ...]:
         (_("Environments"), "/", True),
         (_("Launch"), "/launch", _may(person, "run.submit")),
         (_("Data"), "/uploads", _may(person, "data.upload")),
+        (_("Costs"), "/cost", _may(person, "run.see")),
         (_("Approvals"), "/approvals", _may(person, "launch.approve")),
         (_("Record"), "/record", _may(person, "record.read", EVERY_TEAM)),
         (_("People"), "/people", _may(person, "people.manage")),

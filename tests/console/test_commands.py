@@ -99,6 +99,10 @@ WORDS = {
     ),
     "show_nodes": (commands.show_nodes("blue"), {"environment": "blue", "once": True}),
     "show_budget": (commands.show_budget("blue"), {"environment": "blue"}),
+    "show_cost": (
+        commands.show_cost("blue", since="2026-11-01", until="2026-11-22", by="run"),
+        {"environment": "blue", "since": "2026-11-01", "until": "2026-11-22", "by": "run"},
+    ),
 }
 
 

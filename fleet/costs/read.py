@@ -1,0 +1,140 @@
+"""Reads what an environment's cost report is made of: its runs, its machines, its stacks, the prices."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fleet import aws
+from fleet.costs.amounts import exact, milliseconds
+from fleet.costs.facts import Facts, Gone, Standing
+from fleet.costs.machine_times import read_machine_times
+from fleet.costs.periods import gone_periods, standing_periods
+from fleet.costs.price_list import price_list
+from fleet.costs.prices import Prices
+from fleet.costs.report import Line, lines_of
+from fleet.costs.run_times import read_run_times
+from fleet.errors import ActError
+from fleet.ledger_reading import Entry
+from fleet.run_store import open_runs
+from fleet.session import Session
+from stacks import naming
+from stacks.price_rules import costs_per_hour
+
+_BEFORE = datetime.timedelta(days=31)
+"""Runs of so long before the period are looked at, which may last into it; of longer where they may."""
+_LOOK_BACK = datetime.timedelta(days=92)
+"""How much of the ledger before the period is read, for when the environment was built."""
+_ON_MACHINES = ("machines", "disks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentCosts:
+    """What one environment came to in a period."""
+
+    environment: str
+    lines: tuple[Line, ...]
+    prices: tuple[str, ...]
+    """Where the prices are from, a sentence each."""
+    notes: tuple[str, ...]
+    """What could not be known, a sentence each."""
+
+
+def environment_costs(
+    session: Session,
+    since: datetime.datetime,
+    until: datetime.datetime,
+    *,
+    team: str = "",
+    trail: bool = False,
+    ask_prices: bool = False,
+) -> EnvironmentCosts:
+    """Return what the environment came to between two moments (UTC), as far as it is over by now.
+
+    `team` is the caller's: who is of a further team sees that one's runs alone, and no idle machine. With
+    `trail` the account's trail is read too, with `ask_prices` AWS's price list where none is kept this week.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    until = min(until, now)
+    project, cloud, spec = session.project, session.cloud, session.spec
+    types = [spec.head.instance_type, *(each.instance_type for each in spec.fleets.values())]
+    prices = Prices(spec.region, price_list(project, cloud, spec.region, types, ask=ask_prices))
+    facts = read_facts(session, prices, since, now, team=team, trail=trail)
+    lines = lines_of(facts, milliseconds(since), max(milliseconds(since), milliseconds(until)))
+    return EnvironmentCosts(environment=spec.name, lines=tuple(lines), prices=prices.notes, notes=facts.notes)
+
+
+def read_facts(
+    session: Session,
+    prices: Prices,
+    since: datetime.datetime,
+    now: datetime.datetime,
+    *,
+    team: str = "",
+    trail: bool = False,
+) -> Facts:
+    """Return everything that is known of the environment from `since` to `now`, both in UTC."""
+    spec, begin, end = session.spec, milliseconds(since), milliseconds(now)
+    longest = datetime.timedelta(hours=spec.scheduler.longest_hours)
+    store, first = open_runs(session), f"{since - max(_BEFORE, longest):%Y%m%d}"
+    try:
+        run_ids = store.run_ids(first)
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied" or team not in spec.further_teams:
+            raise
+        times = read_run_times(store, spec, open_runs(session, team).run_ids(first), now)
+        return Facts(held=times.held, notes=tuple(_notes(times.not_told, others=True)))
+    times = read_run_times(store, spec, run_ids, now)
+    stood = read_machine_times(session, times.held, prices, begin, now, trail=trail)
+    entries, trouble = _entries(session, since)
+    return Facts(
+        machines=stood.machines,
+        held=times.held,
+        standing=tuple(_standing(session, entries, begin, end)),
+        gone=tuple(_gone(session, entries, begin, end)),
+        notes=(*_notes(times.not_told, others=times.not_seen > 0), *stood.notes, *trouble),
+    )
+
+
+def _entries(session: Session, since: datetime.datetime) -> tuple[list[Entry], tuple[str, ...]]:
+    """Return the ledger's entries of the period and of some time before, and why there are none."""
+    try:
+        return list(session.ledger.entries_since(since - _LOOK_BACK)), ()
+    except ActError as error:
+        said = f"{error}: what stands beside machines and what was left over after a teardown is not counted"
+        return [], (said,)
+
+
+def _standing(session: Session, entries: list[Entry], begin: int, end: int) -> Iterator[Standing]:
+    """Yield what costs beside machines while it stands, at what the file declares now."""
+    spec = session.spec
+    parts = costs_per_hour(spec, session.account.region)
+    for stack in naming.environment_stacks(spec.name):
+        usd = sum((exact(usd) for part, usd in parts.items() if _stack_of(session, part) == stack), exact(0))
+        periods = standing_periods(entries, spec.name, stack, begin, end) or []
+        for begun, ended in periods if usd else ():
+            yield Standing(environment=spec.name, team=spec.team, usd_per_hour=usd, begun=begun, ended=ended)
+
+
+def _stack_of(session: Session, part: str) -> str:
+    """Return the stack that a part of the costs belongs to, "" for machines, which count by themselves."""
+    if part in _ON_MACHINES:
+        return ""
+    name = session.spec.name
+    scratch = part == "fast file system" and session.spec.fsx.kind == "scratch"
+    return naming.fleet_stack(name) if scratch else naming.base_stack(name)
+
+
+def _gone(session: Session, entries: list[Entry], begin: int, end: int) -> Iterator[Gone]:
+    name = session.spec.name
+    stood = standing_periods(entries, name, naming.fleet_stack(name), begin, end)
+    for begun, ended in gone_periods(stood or [], end):
+        yield Gone(environment=name, begun=begun, ended=ended)
+
+
+def _notes(not_told: tuple[str, ...], *, others: bool) -> Iterator[str]:
+    if not_told:
+        yield f"nobody knows what these runs cost: {', '.join(not_told)}"
+    if others:
+        yield "runs of other teams, which you may not see, count only with machines that still run"
