@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from fleet.account_sweep import sweep_account
 from fleet.cloud import Cloud
+from fleet.ledger import LedgerError
 from fleet.orphans.judge import Found
 from fleet.orphans.removal import Wanted, choose, remove
 from fleet.project import Project
@@ -20,7 +21,8 @@ from scripts import cli
 from scripts.console_io import table
 from scripts.sweep_output import row
 from stacks import naming
-from stacks.account import AccountSpec
+from stacks.account import AccountSpec, PeopleSpec
+from stacks.problems import UserError
 from tests import orphans_planted as planted
 from tests.orphans_planted import DEAD, LIVING, ORGANIZATION, THEIRS, Garden
 from tests.sandbox_helpers import REGION, admin
@@ -228,6 +230,37 @@ def test_without_data_nothing_goes_that_holds_some_nor_what_that_lies_in(
     }
 
 
+def test_who_may_not_delete_is_refused_on_record_and_what_cannot_be_recorded_is_not_deleted(
+    session: AccountSession, garden: Garden
+) -> None:
+    choice = choose(look(session), Wanted())
+    account = AccountSpec(
+        organization=ORGANIZATION,
+        region=REGION,
+        people=PeopleSpec(trusted=("arn:aws:iam::123456789012:root",)),
+    )
+    auditor = AccountSession(session.project, session.cloud, account)
+    role = naming.account_name(ORGANIZATION, naming.ROLE_AUDITOR)
+    auditor.__dict__["caller"] = f"arn:aws:sts::123456789012:assumed-role/{role}/ann"
+    with pytest.raises(UserError, match=r"does not include account\.sweep"):
+        remove(auditor, choice.goes, lambda text: None)
+    last = session.ledger.entries()[-1]
+    assert (last["event"], last["outcome"], last["actor"]["person"]) == ("account.sweep", "refused", "ann")
+    ledger = naming.ledger_bucket(ORGANIZATION, REGION)
+    fault = {
+        "service": "s3",
+        "action": "PutObject",
+        "resource": ledger,
+        "code": "AccessDenied",
+        "status": 403,
+    }
+    admin(session.cloud, "POST", "faults", fault)
+    with pytest.raises(LedgerError):
+        remove(session, choice.goes, lambda text: None)
+    admin(session.cloud, "DELETE", "faults")
+    assert {each.listed.key for each in choice.goes} <= {each.listed.key for each in look(session)}
+
+
 def test_all_that_is_ours_is_deleted_in_order_on_record_and_nothing_else_is_touched(
     session: AccountSession, garden: Garden
 ) -> None:
@@ -243,8 +276,8 @@ def test_all_that_is_ours_is_deleted_in_order_on_record_and_nothing_else_is_touc
     assert all(exists(garden, each) for each in garden.beds[THEIRS])
     entries = session.ledger.entries()
     act = [each for each in entries if each["event"] == "account.sweep"]
-    assert [each["outcome"] for each in act] == ["started", "succeeded"]
-    planned = {(each["kind"], each["id"]) for each in act[0]["details"]["things"]}
+    assert [each["outcome"] for each in act] == ["refused", "started", "succeeded"]
+    planned = {(each["kind"], each["id"]) for each in act[1]["details"]["things"]}
     ended = [each for each in entries if each["event"] == "thing.deleted"]
     assert {(each["details"]["kind"], each["details"]["id"]) for each in ended} == planned
     assert {each["outcome"] for each in ended} == {"succeeded"} and {each["target"] for each in ended} == {
@@ -273,6 +306,9 @@ def test_the_command_deletes_what_is_left_and_says_with_its_exit_code_whether_th
     garden.call(
         "sqs", "delete_queue", QueueUrl=garden.call("sqs", "get_queue_url", QueueName="stray")["QueueUrl"]
     )
+    capsys.readouterr()
+    assert cli.main(["sweep", "--environment", DEAD, "--delete"]) == 2, "nobody can be asked"
+    assert "--yes" in capsys.readouterr().err
     assert cli.main(["sweep", "--environment", DEAD, "--delete", "--yes", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {each["result"] for each in told["deletion"]} == {"deleted"}

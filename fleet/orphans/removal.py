@@ -21,13 +21,15 @@ ENDED = "thing.deleted"
 _HOLDS = frozenset({"VPC", "subnet", "security group"})
 """Kinds that cannot go before what lies in them has gone."""
 
+Result = Literal["deleted", "failed", "kept"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one thing."""
 
     found: Found
-    result: Literal["deleted", "failed", "kept"]
+    result: Result
     why: str = ""
 
 
@@ -125,14 +127,16 @@ def remove(
     }
     outcomes: list[Outcome] = []
     with session.ledger.act(ACT, naming.ACCOUNT_STACK, things=[_about(each) for each in goes]) as act:
+        act.details |= {"deleted": [], "failed": []}
         for target, why in delete_all(tuple(by_target), tell, seconds=seconds, pause=pause):
             found = by_target[target]
-            outcomes.append(Outcome(found=found, result="failed" if why else "deleted", why=why))
+            result: Result = "failed" if why else "deleted"
+            # Part of the act's own end too: what comes next may be what cannot be recorded.
+            act.details[result].append(f"{target.thing.kind} {target.thing.id}")
+            outcomes.append(Outcome(found=found, result=result, why=why))
             details = {**_about(found), **({"why": why} if why else {})}
             session.ledger.append(ENDED, found.environment, "failed" if why else "succeeded", details)
-            tell(f"{'could not delete' if why else 'deleted'} {target.thing.kind} {target.thing.id}")
-        act.details["deleted"] = sum(each.result == "deleted" for each in outcomes)
-        act.details["failed"] = [_about(each.found) for each in outcomes if each.result == "failed"]
+            tell(f"{result}: {target.thing.kind} {target.thing.id}")
     return outcomes
 
 
