@@ -5,7 +5,8 @@
 watch, and whoever opens the pages share the machine's cores with it. Every route that answers with a page is
 asked for in turn, `/health`, which goes through the same layers and looks at nothing, among them as the
 baseline. The run directories are written through S3's API; the entries of the ledger are put straight into
-the console's index (benchmarks/console_load.py). What ended runs were is remembered from a command of before.
+the console's index, the newest also into the ledger (benchmarks/console_load.py). What ended runs were, and
+that their ends are on record, is remembered from a command of before.
 Times are those of the whole answer, read to its end.
 """
 
@@ -117,6 +118,8 @@ def prepare(root: Path, project: Project, scale: Scale) -> tuple[Services, RunEn
     fill(environment.store, scale.runs)
     index = open_index(environment.session)  # as the command `fleetform runs` of a day before has left it
     index.read_all()
+    for run in index.known():
+        index.note_recorded(run)
     index.save()
     services = open_services(settings_of(root, project.home))
     people = make_people(services, max(1, scale.watchers))

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from console.known_runs import KnownRuns
 from console.remembered import Remembered
 from fleet.budget import Budget, read_budget
+from fleet.entered import Timeline, entered
 from fleet.holdings import Holdings, holdings
+from fleet.machines_seen import SeenMachine, list_machines
 from fleet.session import Session
 from fleet.teardown_preview import SafeRuns
 
 _STANDS, _MONEY = (10.0, 30.0), (60.0, 300.0)
 """How old what is shown may be while somebody looks, and after how long without it is looked up before."""
+ENTERED = (10.0, 60.0)
+"""The same of a machine's timeline, which says until when it reaches."""
+_TIMELINES = 32
+"""So many timelines are remembered of an environment."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,25 @@ class _Closer:
         self.session = session
         self.holdings = Remembered(lambda: holdings(session, runs.of(session).index.known()), *_STANDS)
         self.counted = Remembered(self._count, *_MONEY)
+        self.machines = Remembered(lambda: list_machines(session), *_STANDS)
         self.safe_runs: SafeRuns = set()
+        self._timelines: OrderedDict[tuple[str, int], Remembered[Timeline]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def entered(self, instance: str, days: int) -> Timeline:
+        with self._lock:
+            found = self._timelines.pop((instance, days), None)
+            self._timelines[instance, days] = found or Remembered(
+                lambda: self._entered(instance, days), *ENTERED
+            )
+            if len(self._timelines) > _TIMELINES:
+                self._timelines.popitem(last=False)
+            found = self._timelines[instance, days]
+        return found.get()
+
+    def _entered(self, instance: str, days: int) -> Timeline:
+        since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days) if days else None
+        return entered(self.session, instance, since)
 
     def _count(self) -> Counted:
         return Counted(read_budget(self.session), datetime.datetime.now(datetime.UTC))
@@ -49,6 +74,14 @@ class Closer:
     def holdings(self, session: Session) -> Holdings:
         """Return what stands of an environment."""
         return self._of(session).holdings.get()
+
+    def machines(self, session: Session) -> list[SeenMachine]:
+        """Return the machines of an environment that EC2 knows, those that have ended lately among them."""
+        return self._of(session).machines.get()
+
+    def entered(self, session: Session, instance: str, days: int) -> Timeline:
+        """Return who entered a machine in the last days, or with 0 since it was started."""
+        return self._of(session).entered(instance, days)
 
     def counted(self, session: Session) -> Counted:
         """Return what it has cost this month; the first time that may take a while."""

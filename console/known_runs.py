@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
+from console.kept_runs import keeping
 from console.remembered import Remembered
 from fleet.aws import is_cloud_error
 from fleet.errors import ActError
@@ -25,6 +26,8 @@ _PATIENCE_SECONDS, _OLD_SECONDS = 0.1, 60.0
 """How long somebody waits for a look that is due, and from which age on they wait to its end."""
 _SETTLE_SECONDS = 30.0
 """How often ended runs are put on record, and lost ones ended."""
+_SETTLED_AT_A_TIME = 50
+"""How many ended runs of which nobody knows whether they are on record are looked up each time."""
 _AT_A_TIME = 200
 """How many of the older runs are read beside, each time, until all are known."""
 _LOG = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class EnvironmentRuns:
     @cached_property
     def store(self) -> RunStore:
         """The run directories."""
-        return open_runs(self.session)
+        return keeping(open_runs(self.session), self.index.is_finished)
 
     def current(self) -> RunIndex:
         """Return the index, which knows the newest runs and those under way as they were a moment ago.
@@ -90,7 +93,7 @@ class EnvironmentRuns:
         """Put on record what has ended, as the commands do that look at runs."""
         try:
             assert self.session.caller, "the cloud has answered"
-            settle_known(self.store, self.session.ledger, self.index)
+            settle_known(self.store, self.session.ledger, self.index, _SETTLED_AT_A_TIME)
         except Exception as error:
             if not isinstance(error, (ActError, UserError)) and not is_cloud_error(error):
                 raise

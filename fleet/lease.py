@@ -6,6 +6,7 @@ import datetime
 import re
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -79,22 +80,24 @@ class Extension:
 def read_lease(session: Session) -> LeaseStatus:
     """Return how the lease stands. Raises UserError where the cloud does not answer."""
     assert session.caller, "the cloud has answered"
-    today = cloud_day(session)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        standing, held = pool.submit(standing_end, session), pool.submit(groups, session)
+        today = cloud_day(session)
     return LeaseStatus(
         environment=session.spec.name,
         declared=session.spec.lease_ends,
-        standing=standing_end(session),
+        standing=standing.result(),
         today=today,
         latest=session.account.lease.latest_day(today),
         warn_days=tuple(sorted(session.account.lease.warn_days, reverse=True)),
         emails=session.spec.alerts.emails,
-        at_rest=tuple(each["AutoScalingGroupName"] for each in groups(session) if _is_held(each)),
+        at_rest=tuple(each["AutoScalingGroupName"] for each in held.result() if _is_held(each)),
     )
 
 
 def cloud_day(session: Session) -> datetime.date:
     """Return today's date in UTC as the cloud's answers are dated: the clock that ends the lease."""
-    answer = aws.client(session.cloud, "sts", session.account.region).get_caller_identity()
+    answer = session.client("sts", session.account.region).get_caller_identity()
     dated = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
     return parsedate_to_datetime(dated).astimezone(datetime.UTC).date()
 
@@ -102,7 +105,7 @@ def cloud_day(session: Session) -> datetime.date:
 def standing_end(session: Session) -> datetime.date | None:
     """Return the last day that the schedule in the cloud says, None where there is no such schedule."""
     name = naming.lease_name(session.spec.name, session.spec.region)
-    scheduler = aws.client(session.cloud, "scheduler", session.account.region)
+    scheduler = session.client("scheduler", session.account.region)
     try:
         found = _AT.match(scheduler.get_schedule(GroupName=name, Name=name)["ScheduleExpression"])
     except Exception as error:

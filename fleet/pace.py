@@ -60,14 +60,20 @@ class _Ended:
     """Seconds of a step by processes: its own, and what it tells of one process."""
 
 
-def expected(session: Session, request: LaunchRequest) -> Expectation:
+def expected(
+    session: Session,
+    request: LaunchRequest,
+    store: RunStore | None = None,
+    run_ids: Sequence[str] | None = None,
+) -> Expectation:
     """Return what the run would take: by trials of the same job, else by runs that are like it.
 
     Those are runs of the same job, then of the same recipe on the same type of machine, which may have had
     other data. A job whose dataset was never prepared on this machine can't be told to be the same.
+    Whoever has the run directories open already, and knows their ids, gives them: newest first.
     """
-    store = open_runs(session)
-    ended = _ended_runs(store, request)
+    store = store or open_runs(session)
+    ended = _ended_runs(store, request, store.run_ids() if run_ids is None else run_ids)
     digest = _digest(session, request)
     same = [each for each in ended if digest and each.request.get("job_digest") == digest]
     alike = [each for each in ended if _is_alike(each.request, request)]
@@ -170,10 +176,10 @@ def _trials(session: Session, store: RunStore, digest: str) -> dict[str, Any] | 
         return None
 
 
-def _ended_runs(store: RunStore, request: LaunchRequest) -> list[_Ended]:
+def _ended_runs(store: RunStore, request: LaunchRequest, run_ids: Sequence[str]) -> list[_Ended]:
     """Return the newest runs of the same program that have succeeded in one go, newest first."""
     with ThreadPoolExecutor(max_workers=16) as pool:
-        found = pool.map(partial(_read, store, request), store.run_ids()[:NEWEST])
+        found = pool.map(partial(_read, store, request), run_ids[:NEWEST])
         return [each for each in found if each is not None]
 
 

@@ -157,15 +157,18 @@ def settle_all(store: RunStore, ledger: LedgerLike, index: RunIndex | None = Non
     return index.known()
 
 
-def settle_known(store: RunStore, ledger: LedgerLike, index: RunIndex) -> None:
-    """End the lost runs and record every ended one, of those that the index has read."""
+def settle_known(store: RunStore, ledger: LedgerLike, index: RunIndex, most: int | None = None) -> None:
+    """End the lost runs and record every ended one, of those that the index has read.
+
+    With `most` only so many of those that are not known to be recorded are looked up, the oldest first.
+    """
     look = Look(store)
     active = [run for run in index.known() if run.active]
     lost = each_at_once(lambda run: is_lost(store, run, look), active)
     for run in (run for run, gone in zip(active, lost, strict=True) if gone):
         end_lost(store, run, "FAILED", _WITHOUT_A_WORD)
         index.look_at(run.run_id)
-    ended = [run for run in index.known() if not run.active and not index.is_recorded(run)]
+    ended = [run for run in reversed(index.known()) if not run.active and not index.is_recorded(run)][:most]
     markers = each_at_once(lambda run: store.get_json(run.run_id, settled_name(run)), ended)
     for run, marker in zip(ended, markers, strict=True):
         if marker is None or not _is_settled(marker):

@@ -153,10 +153,23 @@ class RunIndex:
         return [each.run for each in reversed(self._memory.all())]
 
     def look_at(self, run_id: str) -> RunStatus | None:
-        """Read one run now, whatever is known of it, and return it; None where there is none of that id."""
-        self._read([run_id])
+        """Return one run as it stands now, None where there is none of that id.
+
+        One that is known to have succeeded is not asked for again, for nothing comes after that.
+        """
+        if not self.is_finished(run_id):
+            known = self._memory.get(run_id)
+            if known is None or known.run.active:
+                self._read([run_id])
+            else:
+                self._look_again([known])
         known = self._memory.get(run_id)
         return known.run if known else None
+
+    def is_finished(self, run_id: str) -> bool:
+        """Return whether the run is known to have ended, and in a way that nobody can go on from."""
+        known = self._memory.get(run_id)
+        return known is not None and not known.run.active and not known.run.may_go_on
 
     def is_recorded(self, run: RunStatus) -> bool:
         """Return whether the ledger is known to have the end of the run's attempt."""

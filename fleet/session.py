@@ -111,9 +111,19 @@ class Session(AccountSession):
         """Raise UserError where the caller's role does not allow that on a run, by its `run.json`."""
         self.require(verb, str(request.get("team", "")), own=is_own(self.caller, request))
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client for the service in the environment's region."""
-        return aws.client(self.cloud, service, self.spec.region)
+    def client(self, service: str, region: str = "") -> Any:
+        """Return the boto3 client for the service in the environment's region, or in another one.
+
+        It is kept: a new one takes some milliseconds, and a connection of its own.
+        """
+        key = (service, region or self.spec.region)
+        if key not in self._clients:
+            self._clients[key] = aws.client(self.cloud, *key)
+        return self._clients[key]
+
+    @cached_property
+    def _clients(self) -> dict[tuple[str, str], Any]:
+        return {}
 
 
 def open_account(cloud: str | None = None, *, project: Project | None = None) -> AccountSession:

@@ -14,7 +14,7 @@ from console.web.visit import AnyVisit, Visit, see_other
 from fleet import commands
 from fleet.aws import is_cloud_error
 from fleet.entry_about import is_environment, is_machine
-from fleet.machines_seen import SeenMachine, list_machines
+from fleet.machines_seen import SeenMachine
 from fleet.policy import EVERY_TEAM
 from fleet.session import Session
 from templates.console.record import MachineLine, RecordPage
@@ -39,7 +39,7 @@ def show(
     _ = visit.reader.gettext
     reach = visit.services.record.look()
     found = record_list.listed(visit, reach, chosen, environment=name, here=here)
-    machines, trouble = _machines(session)
+    machines, trouble = _machines(visit, session)
     command = commands.read_record(
         target=name, event=chosen.event, since=str(chosen.day or ""), last=record_list.ROWS
     )
@@ -75,12 +75,12 @@ def _readable(visit: Visit, name: str) -> Session | None:
     return visit.environment(name, "record.read").session
 
 
-def _machines(session: Session | None) -> tuple[list[SeenMachine], str]:
+def _machines(visit: Visit, session: Session | None) -> tuple[list[SeenMachine], str]:
     """Return the machines that EC2 knows, and why they could not be listed where they could not."""
     if session is None:
         return [], ""
     try:
-        return list_machines(session), ""
+        return visit.services.closer.machines(session), ""
     except Exception as error:
         if not is_cloud_error(error):
             raise

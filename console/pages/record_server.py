@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterator
 from typing import Annotated
@@ -12,13 +11,12 @@ from fastapi import APIRouter, Query, Response
 
 from console.pages import record_view
 from console.pages.record_person import READ
-from console.store.columns import utc_now
 from console.web import assets
 from console.web.mistakes import NotThereError
 from console.web.visit import AnyVisit, Visit
 from console.words import ways
 from fleet import commands
-from fleet.entered import Timeline, entered
+from fleet.entered import Timeline
 from fleet.entry_about import is_environment, is_machine
 from fleet.entry_rows import Row
 from fleet.session import Session
@@ -42,7 +40,7 @@ def show(
     """Show the timeline of the last days, or since the machine was started."""
     session = _session(visit, name, instance)
     days = days if days in (*DAYS, EVER) else "7"
-    found = _look(session, instance, days)
+    found = visit.services.closer.entered(session, instance, 0 if days == EVER else int(days))
     here = f"/record/environments/{name}/servers/{instance}"
     _, reader = visit.reader.gettext, visit.reader
     rows = tuple(_row(visit, row, here, days) for row in found.rows)
@@ -84,8 +82,8 @@ def read(
     session = _session(visit, name, instance)
     if not _SESSION.fullmatch(session_id):
         raise NotThereError
-    rows = _look(session, instance, days if days in DAYS else EVER).rows
-    row = next((row for row in rows if f"session:{session_id}" in row.evidence), None)
+    found = visit.services.closer.entered(session, instance, int(days) if days in DAYS else 0)
+    row = next((row for row in found.rows if f"session:{session_id}" in row.evidence), None)
     kept = next((each for each in row.evidence if each.startswith("transcript:")), "") if row else ""
     if row is None or not kept:
         raise NotThereError
@@ -112,11 +110,6 @@ def _session(visit: Visit, name: str, instance: str) -> Session:
     if session is None:
         raise NotThereError
     return session
-
-
-def _look(session: Session, instance: str, days: str) -> Timeline:
-    since = None if days == EVER else utc_now() - datetime.timedelta(days=int(days))
-    return entered(session, instance, since)
 
 
 def _periods(visit: Visit, chosen: str) -> tuple[Choice, ...]:

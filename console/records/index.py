@@ -27,6 +27,8 @@ from stacks.problems import UserError
 
 WAIT_SECONDS = 1.5
 """How long a page waits for what is new in the ledger, before it shows what is known and says so."""
+PATIENCE_SECONDS, _MOMENT_SECONDS = 0.06, 5.0
+"""The same where the ledger was looked at a moment ago, and how long that is."""
 _KEPT = 200
 """Entries that are kept once they were read; an entry never changes."""
 _LOG = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ class RecordIndex:
         self._asked = self._done = 0
         self._filling = False
         self._last, self._trouble = 0, ""
+        self._at = float("-inf")
+        """When the ledger was last seen to its end, as time.monotonic() counts."""
         self._kept: dict[int, Entry] = {}
         self._filler = Filler(_Rows(database))
 
@@ -76,8 +80,10 @@ class RecordIndex:
     def look(self, seconds: float = WAIT_SECONDS) -> Reach:
         """Bring the index up to date, wait for that a while, and return how far it reaches."""
         with self._turn:
+            recent = not self._trouble and time.monotonic() - self._at < _MOMENT_SECONDS
+            patience = min(seconds, PATIENCE_SECONDS) if recent else seconds
             self._asked += 1
-            mine, deadline = self._asked, time.monotonic() + seconds
+            mine, deadline = self._asked, time.monotonic() + patience
             if not self._filling:
                 self._filling = True
                 threading.Thread(target=self._fill_all, name="record index", daemon=True).start()
@@ -110,7 +116,7 @@ class RecordIndex:
                 goal = self._asked
             try:
                 self._fill()
-                self._trouble = ""
+                self._trouble, self._at = "", time.monotonic()
             except Exception as error:
                 self._account = None  # the cloud may be another one by the next time
                 self._filler.forget()

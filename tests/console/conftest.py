@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 from playwright.sync_api import Browser, sync_playwright
+from sqlalchemy import delete, func, select
 
+from console import closer
 from console.people import passwords
+from console.records import index
 from console.settings import Settings
+from console.store.people_tables import AttemptRow
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.job import JobSpec
@@ -26,6 +30,8 @@ from tests.sandbox_helpers import wait_for
 
 DEAR = passwords._HASHER
 """What passwords are really kept with."""
+_FAILURES = 10
+"""How many failed sign-ins are left to the next test: an address may have four times as many."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +42,33 @@ def _quick_passwords() -> Iterator[None]:
         patch.setattr(passwords, "_HASHER", quick)
         patch.setattr(passwords, "_NOBODYS", quick.hash("a password that nobody has"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_record() -> Iterator[None]:
+    """Look at what is new each time: what a test has just done is to be on its next page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "PATIENCE_SECONDS", index.WAIT_SECONDS)
+        patch.setattr(closer, "ENTERED", (0.0, 0.0))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _forgiven(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the failed sign-ins of earlier tests not keep a later one out: all come from one address."""
+    wanted = {name for name in ("lab", "studio") if name in request.fixturenames}
+    labs = [request.getfixturevalue(name) for name in wanted]
+    yield
+    for each in labs:
+        _forget_failures(each.lab if isinstance(each, Studio) else each)
+
+
+def _forget_failures(lab: ConsoleLab) -> None:
+    with lab.services.database.reading() as database:
+        found = database.scalar(select(func.count()).select_from(AttemptRow)) or 0
+    if found >= _FAILURES:
+        with lab.services.database.writing() as database:
+            database.execute(delete(AttemptRow))
 
 
 @dataclass(frozen=True)
