@@ -83,9 +83,10 @@ def is_known(tagged: Thing, known: Mapping[str, Collection[str] | None]) -> bool
     `known` holds for each kind the ids that the listing found, None where it saw everything of that kind.
     """
     ids = known.get(tagged.kind, ())
-    # A log group's name is itself a path.
-    own_name = tagged.id.split(":", 5)[5].partition(":")[2]
-    return ids is None or _arn_end(tagged.id) in ids or own_name in ids
+    # The name of a log group, or of a parameter, is itself a path.
+    resource = tagged.id.split(":", 5)[5]
+    names = {_arn_end(tagged.id), resource.partition(":")[2], f"/{resource.partition('/')[2]}"}
+    return ids is None or not names.isdisjoint(ids)
 
 
 def find_leftovers(

@@ -251,7 +251,7 @@ def plant_services(garden: Garden) -> None:
     call("ssm", "create_document", Name=name, Content=json.dumps(runs), DocumentType="Command")
     plant("document", name, "ssm", "delete_document", Name=name)
     parameter = naming.outputs_parameter(DEAD)
-    call("ssm", "put_parameter", Name=parameter, Value="x", Type="String")
+    call("ssm", "put_parameter", Name=parameter, Value="x", Type="String", Tags=pairs(ours()))
     plant("parameter", parameter, "ssm", "delete_parameter", Name=parameter)
     secret = call("secretsmanager", "create_secret", Name=naming.munge_secret(DEAD), SecretString="x")["ARN"]
     plant(

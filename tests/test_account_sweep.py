@@ -96,6 +96,10 @@ def test_the_orphans_are_of_at_least_25_kinds_and_most_have_no_tag(
     orphans = [each for each in look(session) if each.verdict == "orphan"]
     found = {each.listed.thing.id for each in orphans}
     assert {garden.labels[each] for each in garden.beds[DEAD] - found} == set()
+    beside = {each.listed.thing.kind for each in orphans if each.listed.thing.id not in garden.labels}
+    assert beside <= {"EC2 instance", "EBS snapshot", "EBS volume", "network interface"}, (
+        "what came with them, each thing once"
+    )
     assert len({each.listed.thing.kind for each in orphans}) >= 35
     untagged = [each for each in orphans if naming.TAG_ENVIRONMENT not in each.listed.tags]
     assert len(untagged) > len(orphans) / 2
