@@ -15,7 +15,7 @@ from typing import Any
 
 from fleet import aws
 from fleet.ended_costs import RememberedCosts
-from fleet.holds import is_of, read_holds, still_held
+from fleet.holds import is_of, is_over, read_holds, still_held
 from fleet.job import LaunchRequest
 from fleet.job_checks import most_nodes
 from fleet.machine_costs import MachineCosts, machine_costs
@@ -220,12 +220,14 @@ def _held(
 ) -> tuple[dict[str, float], tuple[str, ...]]:
     """Return what other submits hold, and a note where the caller may not see it."""
     try:
-        found = still_held(read_holds(store), reserved)
+        holds = read_holds(store)
+        found = still_held(holds, reserved)
+        over = [run_id for run_id in found if is_over(store, run_id, holds.by_run[run_id])]
     except Exception as error:
         if aws.error_code(error) != "AccessDenied":
             raise
         return {}, ("runs that are being submitted just now are not counted: you may not see them",)
-    return {run_id: usd for run_id, usd in found.items() if run_id != submitting}, ()
+    return {run_id: usd for run_id, usd in found.items() if run_id not in (submitting, *over)}, ()
 
 
 def _notes(stood: MachineCosts, runs: Collection[str], *, others: bool) -> Iterator[str]:

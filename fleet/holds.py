@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
+from fleet import aws
 from fleet.run_store import RunStore
 
 LASTS = 180.0
@@ -99,6 +100,22 @@ def still_held(holds: Holds, reserved: Mapping[str, float]) -> dict[str, float]:
         for run_id, hold in holds.by_run.items()
     }
     return {run_id: usd for run_id, usd in left.items() if usd > 0 and run_id not in reserved}
+
+
+def is_over(store: RunStore, run_id: str, hold: Hold) -> bool:
+    """Return whether a run has ended since its hold began: whoever held it was killed before letting go.
+
+    A hold for a run that is resumed begins after its end. Of a run that one may not see it holds on.
+    """
+    try:
+        ended = (store.get_json(run_id, "receipt.json") or {})["phases"]["ended"]
+        return _time(str(ended)) > _time(hold.until) - datetime.timedelta(seconds=LASTS)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied":
+            raise
+        return False
 
 
 def is_of(run_id: str, held: str) -> bool:

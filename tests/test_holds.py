@@ -25,7 +25,7 @@ from fleet.run_store import RunStore
 from fleet.runs import read_run
 from fleet.session import Session
 from stacks.problems import UserError
-from tests.purse import NODE_PRICE, NOW, forget_runs, put_run, with_budget
+from tests.purse import NODE_PRICE, NOW, forget_runs, put_receipt, put_run, with_budget
 from tests.run_environment import RunEnvironment, build
 from tests.sandbox_helpers import wait_for
 
@@ -199,6 +199,20 @@ def test_what_a_killed_submit_held_lapses(empty: RunEnvironment, monkeypatch: py
     monkeypatch.undo()
     assert read_holds(empty.store).by_run == {}
     assert read_budget(with_budget(empty, 50.0)).holds == {}
+
+
+def test_what_a_submit_held_that_was_killed_after_its_run_had_come_to_be_ends_with_the_run(
+    empty: RunEnvironment,
+) -> None:
+    session, hour = with_budget(empty, 50.0), datetime.timedelta(hours=1)
+    hold(empty, 10.0)
+    assert read_budget(session).holds == {OTHER: 10.0}
+    now = datetime.datetime.now(datetime.UTC)
+    put_run(empty, OTHER, now - hour, [("FAILED", now)])
+    put_receipt(empty, OTHER, now - 2 * hour, now - hour, outcome="FAILED")
+    assert read_budget(session).holds == {OTHER: 10.0}, "it is resumed: the hold is younger than its end"
+    put_receipt(empty, OTHER, now - hour, now + datetime.timedelta(seconds=1), outcome="FAILED")
+    assert read_budget(session).holds == {}
 
 
 @pytest.mark.parametrize(
