@@ -97,7 +97,7 @@ def _idle_runs(visit: Visit, standing: Standing, runs: Sequence[RunStatus]) -> I
     for run in runs:
         if not run.idle or not run.active or found == MOST:
             continue
-        if visit.may("run.cancel", standing.team_of(run), own=is_own(visit, run)):
+        if visit.may("run.stop", standing.team_of(run), own=is_own(visit, run)):
             text = _("this run makes no progress, and is stopped if it stays so.")
             href, why = run_path(standing.name, run.run_id), said(visit.reader, run.idle)
             yield Need(place=run.run_id, href=href, text=text, said=why)
