@@ -29,6 +29,7 @@ from reaper.machines import HEAD_SECONDS, Done, Region, file_systems, look, put_
 from reaper.names import EVENT_BEYOND, EVENT_ENDED, EVENT_WARNED
 from reaper.notice import beyond_text, ended_text, publish, warning_text
 from reaper.record import Record
+from reaper.witness import Witness
 
 _LATE_SECONDS, _LATE_LOOKS = 5.0, 8
 """Pause before each look for what a head node started in its last moment, and how many there are at most."""
@@ -77,6 +78,8 @@ def handle(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     if event["act"] == "daily":
         failed, warned = _warn(call)
         failures += failed + _tell_of_far_ends(call, found, int(os.environ["LEASE_MAX_DAYS"]))
+    if event["act"] != "end":
+        failures += Witness(aws, record, os.environ["LEDGER_KEY"], now).sign()
     said = {"act": event["act"], "now": now.isoformat(), "warned": warned, "ended": done}
     # By `looked` in the log the account's alarm knows that the reaper does what it is there for.
     print(json.dumps({**said, "looked": len(found), "failures": failures}))

@@ -21,6 +21,8 @@ class AccountParts:
     place: Place
     key: kms.KmsKey
     """The audit key: of the trail, the log groups, the sessions and the alerts."""
+    ledger_key: kms.KmsKey
+    """The key that signs the checkpoints of the ledger."""
 
     def named(self, name: str) -> str:
         """Return the name in the cloud of one of the account's things, `acme-ai-fleetform-trail`."""

@@ -13,6 +13,7 @@ from stacks.audit_buckets import add_audit_buckets
 from stacks.audit_key import add_audit_key
 from stacks.cdk import Stack
 from stacks.entry_policy import add_entry_policy
+from stacks.ledger_key import add_ledger_key
 from stacks.place import find_place
 from stacks.reaper import add_reaper
 from stacks.session_document import add_session_document
@@ -26,7 +27,8 @@ def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
     """Add the account's resources to the stack, and as an output what they were made from."""
     place = find_place(stack, account.region)
     key = add_audit_key(stack, account, place)
-    parts = AccountParts(stack=stack, account=account, place=place, key=key)
+    signing = add_ledger_key(stack, account, place)
+    parts = AccountParts(stack=stack, account=account, place=place, key=key, ledger_key=signing)
     add_audit_buckets(parts)
     add_topic(parts)
     add_session_document(parts)

@@ -11,6 +11,7 @@ from stacks.aws.generated import s3
 from stacks.buckets import Aging, private_bucket
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
+from stacks.ledger_key import reaper_role_arn
 from stacks.place import Place
 from stacks.policies import statement
 
@@ -66,7 +67,7 @@ def add_audit_buckets(parts: AccountParts) -> None:
         object_lock=True,
         lasting=True,
         aging=Aging(archive_prefix=naming.TRAIL_PREFIX, archive_days=ARCHIVE_DAYS),
-        statements=[*_trail_statements(parts), *_record_statements(parts)],
+        statements=[*_trail_statements(parts), *_record_statements(parts), _checkpoints_statement(parts)],
         access_logs=log_bucket.id,
     )
     _lock(stack, account, audit)
@@ -158,7 +159,7 @@ def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
             effect="Deny",
             principal="*",
             actions=["s3:PutObject"],
-            resources=[f"{bucket}/{naming.LEDGER_PREFIX}*"],
+            resources=[f"{bucket}/{prefix}*" for prefix in (naming.LEDGER_PREFIX, naming.CHECKPOINTS_PREFIX)],
             conditions={"Null": {"s3:if-none-match": "true"}},
         ),
         # Whoever is on a machine has its role, and shall not read what others typed.
@@ -183,3 +184,15 @@ def _record_statements(parts: AccountParts) -> list[dict[str, Any]]:
             },
         ),
     ]
+
+
+def _checkpoints_statement(parts: AccountParts) -> dict[str, Any]:
+    """Return what keeps everybody but the reaper, who signs them, from adding checkpoints."""
+    return statement(
+        "CheckpointsByReaper",
+        effect="Deny",
+        principal="*",
+        actions=["s3:PutObject"],
+        resources=[f"{parts.place.bucket_arn(parts.audit_bucket)}/{naming.CHECKPOINTS_PREFIX}*"],
+        conditions={"ArnNotEquals": {"aws:PrincipalArn": reaper_role_arn(parts.account, parts.place)}},
+    )

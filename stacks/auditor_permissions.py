@@ -34,6 +34,7 @@ _SEE = (
     "kms:DescribeKey",
     "kms:GetKeyPolicy",
     "kms:GetKeyRotationStatus",
+    "kms:GetPublicKey",
     "kms:ListAliases",
     "kms:ListKeys",
     "kms:ListResourceTags",

@@ -95,6 +95,7 @@ _SEE_KEYS = (
     "kms:DescribeKey",
     "kms:GetKeyPolicy",
     "kms:GetKeyRotationStatus",
+    "kms:GetPublicKey",
     "kms:ListResourceTags",
 )
 
@@ -172,7 +173,9 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
         statement(
             "ReadLedgersVersions",
             actions=["s3:GetObjectVersion"],
-            resources=[f"{ledger}/{naming.LEDGER_PREFIX}*"],
+            resources=[
+                f"{ledger}/{prefix}*" for prefix in (naming.LEDGER_PREFIX, naming.CHECKPOINTS_PREFIX)
+            ],
         ),
     ]
 

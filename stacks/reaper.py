@@ -87,10 +87,10 @@ def _add_function(parts: AccountParts, log_group: logs.CloudwatchLogGroup) -> la
         architectures=["arm64"],
         memory_size=MEMORY_MB,
         timeout=TIMEOUT_SECONDS,
-        environment={
-            # Nothing secret; Lambda encrypts it with a key of its own.
+        environment={  # nothing secret; Lambda encrypts it with a key of its own
             "variables": {
                 "LEDGER_BUCKET": parts.audit_bucket,
+                "LEDGER_KEY": naming.ledger_key_alias(parts.account.organization),
                 "ALERTS_TOPIC": parts.place.arn("sns", parts.named(naming.ALERTS_TOPIC)),
                 "LEASE_MAX_DAYS": str(parts.account.lease.max_days),
             },

@@ -11,8 +11,10 @@ from stacks.bundle import PACKAGE_ROOT
 ARCHIVE_FILE = "reaper.zip"
 """Where the archive lies in the account stack's own folder, for Terraform to upload."""
 HANDLER = "reaper.handler.handle"
-MEMBERS = ("fleet/__init__.py", "fleet/chain.py")
-"""What the reaper takes along beside its own room: the form of the ledger's entries."""
+MEMBERS = tuple(
+    f"fleet/{name}.py" for name in ("__init__", "chain", "checkpoint_check", "checkpoints", "signatures")
+)
+"""What the reaper takes along beside its own room: the form of the ledger's entries and checkpoints."""
 
 
 def build_reaper_archive(root: Path = PACKAGE_ROOT) -> bytes:

@@ -73,17 +73,23 @@ def _end(parts: AccountParts) -> list[dict[str, Any]]:
 
 def _tell(parts: AccountParts, log_group_arn: str) -> list[dict[str, Any]]:
     place, ledger = parts.place, parts.place.bucket_arn(parts.audit_bucket)
+    folders = [f"{prefix}*" for prefix in (naming.LEDGER_PREFIX, naming.CHECKPOINTS_PREFIX)]
     return [
         statement(
             "FindEndOfLedger",
             actions=["s3:ListBucket"],
             resources=[ledger],
-            conditions={"StringLike": {"s3:prefix": f"{naming.LEDGER_PREFIX}*"}},
+            conditions={"StringLike": {"s3:prefix": folders}},
         ),
         statement(
             "WriteLedger",
             actions=["s3:GetObject", "s3:PutObject"],
-            resources=[f"{ledger}/{naming.LEDGER_PREFIX}*"],
+            resources=[f"{ledger}/{folder}" for folder in folders],
+        ),
+        statement(
+            "SignCheckpoints",
+            actions=["kms:GetPublicKey", "kms:Sign"],
+            resources=[parts.ledger_key.arn],
         ),
         statement(
             "Tell",

@@ -36,7 +36,7 @@ def keep_record(parts: AccountParts) -> list[dict[str, Any]]:
     audit = place.bucket_arn(parts.audit_bucket)
     gone = [*("s3:DeleteObject", "s3:DeleteObjectVersion"), *RETENTION_ACTIONS]
     groups = place.arn("logs", f"log-group:{naming.account_log_group(organization, '*')}")
-    alias = place.arn("kms", f"alias/{named(naming.AUDIT_KEY)}")
+    aliases = [place.arn("kms", f"alias/{named(name)}") for name in (naming.AUDIT_KEY, naming.LEDGER_KEY)]
     # A subscription's ARN begins with its topic's.
     topic = f"{place.arn('sns', named(naming.ALERTS_TOPIC))}*"
     return [
@@ -44,7 +44,7 @@ def keep_record(parts: AccountParts) -> list[dict[str, Any]]:
         _deny("KeepRecord", gone, f"{audit}/*", f"{logs}/*"),
         _deny("KeepBuckets", _of("s3", *_SETTINGS), audit, logs, state),
         _deny("KeepTranscripts", _of("logs", *_GROUPS), groups),
-        _deny("KeepKey", _of("kms", *_KEY), parts.key.arn, alias),
+        _deny("KeepKey", _of("kms", *_KEY), parts.key.arn, parts.ledger_key.arn, *aliases),
         _deny("KeepDocument", _of("ssm", *_DOCUMENT), session_document_arn(parts.account, place)),
         _deny("KeepAlarms", _of("cloudwatch", *_ALARMS), place.arn("cloudwatch", f"alarm:{named('*')}")),
         _deny("KeepAlerts", _of("sns", *_TOPIC), topic),

@@ -70,6 +70,7 @@ def _kept_watches(parts: AccountParts) -> tuple[Watch, ...]:
                 _is("eventSource", "kms.amazonaws.com"),
                 _any(
                     _is("requestParameters.keyId", f"*{parts.key.key_id}*"),
+                    _is("requestParameters.keyId", f"*{parts.ledger_key.key_id}*"),
                     _is("requestParameters.aliasName", f"alias/{parts.named('*')}"),
                     braces=False,
                 ),
@@ -82,7 +83,7 @@ def _kept_watches(parts: AccountParts) -> tuple[Watch, ...]:
                     "ScheduleKeyDeletion",
                 ),
             ),
-            what="The key of the record was disabled, is to be deleted, lent, or has another policy or name",
+            what="A key of the record was disabled, is to be deleted, lent, or has another policy or name",
         ),
         Watch(
             name="document-changed",

@@ -24,6 +24,7 @@ OWNER, REGION = "123456789012", "us-east-1"
 TRAIL = f"arn:aws:cloudtrail:{REGION}:{OWNER}:trail/acme-ai-fleetform-trail"
 BUCKET = "acme-ai-fleetform-ledger-us-east-1"
 KEY = f"arn:aws:kms:{REGION}:{OWNER}:key/audit"
+SIGNING_KEY = f"arn:aws:kms:{REGION}:{OWNER}:key/ledger"
 DOCUMENT = f"arn:aws:ssm:{REGION}:{OWNER}:document/acme-ai-fleetform-session"
 MEMBER = Principal(
     arn=f"arn:aws:sts::{OWNER}:assumed-role/member/ann",
@@ -62,6 +63,7 @@ def resolved(text: str) -> str:
         "data.aws_partition.current.partition": "aws",
         "data.aws_caller_identity.current.account_id": OWNER,
         "aws_kms_key.audit.arn": KEY,
+        "aws_kms_key.ledger.arn": SIGNING_KEY,
         **{
             f"aws_s3_bucket.{name}.arn": f"arn:aws:s3:::acme-ai-fleetform-{name}-{REGION}"
             for name in ("state", "ledger", "logs")

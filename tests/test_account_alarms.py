@@ -11,7 +11,7 @@ import pytest
 from sandbox.iam.principals import Principal
 from tests.account_policies import BUCKET, MEMBER, OWNER, may, policy_of, resolved, synthesized
 
-KEY_ID = "0123-audit"
+KEY_ID, SIGNING_ID = "0123-audit", "0123-ledger"
 TOPIC = f"arn:aws:sns:us-east-1:{OWNER}:acme-ai-fleetform-alerts"
 REAPER = "acme-ai-fleetform-reaper"
 LEASE = "fleetform-lease-vision-us-east-1"
@@ -105,6 +105,7 @@ FIRES = [
     ("key-changed", call("kms", "ScheduleKeyDeletion", keyId=KEY_ID)),
     ("key-changed", call("kms", "DisableKey", keyId=f"arn:aws:kms:us-east-1:{OWNER}:key/{KEY_ID}")),
     ("key-changed", call("kms", "PutKeyPolicy", keyId=KEY_ID)),
+    ("key-changed", call("kms", "DisableKey", keyId=SIGNING_ID)),
     ("record-changed", call("s3", "PutBucketLogging", bucketName=BUCKET.replace("ledger", "state"))),
     ("record-changed", call("s3", "PutBucketReplication", bucketName=BUCKET.replace("ledger", "logs"))),
     ("key-changed", call("kms", "CreateGrant", keyId=KEY_ID)),
@@ -181,7 +182,9 @@ SILENT = [
 def patterns(stack: dict[str, Any]) -> dict[str, str]:
     """Return each alarm's pattern by its name."""
     return {
-        each["metric_transformation"]["name"]: each["pattern"].replace("${aws_kms_key.audit.key_id}", KEY_ID)
+        each["metric_transformation"]["name"]: each["pattern"]
+        .replace("${aws_kms_key.audit.key_id}", KEY_ID)
+        .replace("${aws_kms_key.ledger.key_id}", SIGNING_ID)
         for each in on_the_trail(stack).values()
     }
 

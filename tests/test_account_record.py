@@ -130,6 +130,7 @@ def test_an_administrator_with_the_deny_list_starts_no_tunnel_and_stops_no_trail
         "data.aws_partition.current.partition": "aws",
         "data.aws_caller_identity.current.account_id": ACCOUNT,
         "aws_kms_key.audit.arn": key,
+        "aws_kms_key.ledger.arn": key,
     }
     document = json.loads(re.sub(r"\$\{([^}]+)\}", lambda found: known[found[1]], text))
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}

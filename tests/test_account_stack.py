@@ -20,6 +20,7 @@ from tests.account_policies import (
     MEMBER,
     OWNER,
     REGION,
+    SIGNING_KEY,
     TRAIL,
     may,
     policy_of,
@@ -28,6 +29,8 @@ from tests.account_policies import (
 from tests.golden_synth import GOLDEN
 
 TLS = {"aws:SecureTransport": "true"}
+REAPERS = {"aws:PrincipalArn": f"arn:aws:iam::{OWNER}:role/acme-ai-fleetform-reaper"}
+MEMBERS = {"aws:PrincipalArn": f"arn:aws:iam::{OWNER}:role/member"}
 TRAIL_SERVICE = Principal(arn="", account=OWNER, service="cloudtrail.amazonaws.com")
 LOGS_SERVICE = Principal(arn="", account=OWNER, service=f"logs.{REGION}.amazonaws.com")
 ALARM_SERVICE = Principal(arn="", account=OWNER, service="cloudwatch.amazonaws.com")
@@ -135,6 +138,34 @@ def test_an_entry_of_the_ledger_is_written_where_there_is_none_or_not_at_all(sta
     assert not may(MEMBER, "s3:PutObject", ENTRY, TLS, resource_policy=policy)
     assert may(MEMBER, "s3:PutObject", ENTRY, {**TLS, "s3:if-none-match": "*"}, resource_policy=policy)
     assert may(MEMBER, "s3:PutObject", TRANSCRIPT, TLS, resource_policy=policy), "Systems Manager overwrites"
+
+
+def test_the_reaper_alone_adds_checkpoints_and_never_over_another(stack: dict[str, Any]) -> None:
+    policy = policy_of(stack, "aws_s3_bucket_policy", "ledger")
+    place = f"arn:aws:s3:::{BUCKET}/{naming.CHECKPOINTS_PREFIX}000000001000.json"
+    once = {**TLS, "s3:if-none-match": "*"}
+    assert may(MEMBER, "s3:PutObject", place, {**once, **REAPERS}, resource_policy=policy)
+    assert not may(MEMBER, "s3:PutObject", place, {**TLS, **REAPERS}, resource_policy=policy)
+    assert not may(MEMBER, "s3:PutObject", place, {**once, **MEMBERS}, resource_policy=policy)
+    assert may(MEMBER, "s3:PutObject", ENTRY, {**once, **MEMBERS}, resource_policy=policy), (
+        "the test can fail"
+    )
+
+
+def test_the_reaper_alone_signs_checkpoints(stack: dict[str, Any]) -> None:
+    policy = policy_of(stack, "aws_kms_key", "ledger")
+
+    def use(action: str, keys: Mapping[str, str], principal: Principal = MEMBER) -> bool:
+        return may(principal, action, SIGNING_KEY, keys, resource_policy=policy, only_resource_policy=True)
+
+    assert use("kms:Sign", REAPERS)
+    assert not use("kms:Sign", MEMBERS)
+    assert not use("kms:Sign", REAPERS, STRANGER)
+    assert not use("kms:CreateGrant", MEMBERS), "by a grant one would sign after all"
+    assert use("kms:GetPublicKey", MEMBERS), "whoever verifies needs it"
+    assert use("kms:PutKeyPolicy", MEMBERS), "or nobody could ever change the policy again"
+    key = stack["resource"]["aws_kms_key"]["ledger"]
+    assert (key["key_usage"], key["customer_master_key_spec"]) == ("SIGN_VERIFY", "RSA_3072")
 
 
 def test_the_trail_is_archived_and_old_states_go_after_a_while(stack: dict[str, Any]) -> None:
@@ -285,6 +316,9 @@ DENIED = [
     ("s3:PutBucketPolicy", f"arn:aws:s3:::{BUCKET}", {}),
     ("s3:BypassGovernanceRetention", ENTRY, {}),
     ("kms:ScheduleKeyDeletion", KEY, {}),
+    ("kms:ScheduleKeyDeletion", SIGNING_KEY, {}),
+    ("kms:PutKeyPolicy", SIGNING_KEY, {}),
+    ("kms:UpdateAlias", f"arn:aws:kms:{REGION}:{OWNER}:alias/acme-ai-fleetform-ledger", {}),
     ("ssm:UpdateDocument", DOCUMENT, {}),
     ("s3:PutReplicationConfiguration", f"arn:aws:s3:::{BUCKET}", {}),
     ("s3:PutBucketLogging", f"arn:aws:s3:::{BUCKET.replace('ledger', 'state')}", {}),

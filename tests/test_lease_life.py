@@ -320,3 +320,8 @@ def test_all_of_it_is_in_the_ledger_and_the_chain_holds(story: Story) -> None:
     assert started["details"]["reason"] == "the paper is late"
     assert started["details"]["from"] == str(story.first_day)
     assert story.seen["verify"].returncode == 0, story.seen["verify"].stdout
+
+
+def test_the_reaper_has_signed_how_far_the_ledger_was_sound(story: Story) -> None:
+    assert "last checkpoint" in story.seen["verify"].stdout
+    assert "unchecked" not in story.seen["verify"].stdout

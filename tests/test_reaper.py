@@ -243,13 +243,16 @@ def test_the_names_are_those_of_the_stacks() -> None:
     assert names.schedule_role("vision", REGION) == naming.lease_role("vision", REGION)
 
 
-def test_the_archive_is_the_same_every_time_and_holds_only_the_reaper_and_the_chain() -> None:
+def test_the_archive_is_the_same_every_time_and_holds_only_the_reaper_and_the_ledgers_form() -> None:
     assert build_reaper_archive() == build_reaper_archive()
     with zipfile.ZipFile(io.BytesIO(build_reaper_archive())) as archive:
         members = archive.namelist()
     assert {name for name in members if not name.startswith("reaper/")} == {
         "fleet/__init__.py",
         "fleet/chain.py",
+        "fleet/checkpoint_check.py",
+        "fleet/checkpoints.py",
+        "fleet/signatures.py",
     }
     assert HANDLER.replace(".", "/").rpartition("/")[0] + ".py" in members
 
