@@ -76,7 +76,7 @@ def auditor_policies(account: AccountSpec, place: Place) -> dict[str, list[dict[
 
 
 def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
-    """Return the rights to the record: ledger, trail, transcripts, accesses, the account's log groups."""
+    """Return the rights to the record: ledger, trail, transcripts, accesses, log groups, flow logs."""
     names = (account.organization, account.region)
     record, accesses = naming.ledger_bucket(*names), naming.access_log_bucket(*names)
     every = place.bucket_arn(f"{account.organization}-*")
@@ -103,6 +103,7 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
             actions=["logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"],
             resources=anywhere(place, "logs", f"log-group:{groups}", f"log-group:{groups}:*"),
         ),
+        _flow_statement(place),
         # What CloudTrail wrote is encrypted with the audit key.
         statement(
             "ReadTrail",
@@ -114,3 +115,13 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
             },
         ),
     ]
+
+
+def _flow_statement(place: Place) -> dict[str, Any]:
+    """Return the right to flow logs: who connected to a machine past Session Manager."""
+    flows = naming.log_group("*", naming.FLOW_LOGS)
+    return statement(
+        "ReadFlows",
+        actions=["logs:FilterLogEvents"],
+        resources=anywhere(place, "logs", f"log-group:{flows}", f"log-group:{flows}:*"),
+    )
