@@ -37,12 +37,11 @@ class SmallDisk:
 
     def fill(self) -> None:
         """Leave no room at all."""
-        with self._ballast.open("ab") as file, contextlib.suppress(OSError):
+        with self._ballast.open("ab", buffering=0) as file:
             for size in (1 << 20, 4096, 1):
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(b"\0" * size)
-                        file.flush()
+                with contextlib.suppress(OSError):  # it ends there
+                    while file.write(b"\0" * size):
+                        pass
 
     def empty(self) -> None:
         """Give the room back."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -163,6 +164,7 @@ def main() -> int:
     parser.add_argument("--small-disk", action="store_true")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # its cloud ends with it
     with tempfile.TemporaryDirectory(prefix="ffc-") as made:
         folder = options.keep or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
