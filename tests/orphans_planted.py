@@ -160,6 +160,14 @@ def plant_machines(garden: Garden, subnet: str) -> None:
     )["Instances"]  # fmt: skip
     machine = started["InstanceId"]
     plant("machine", machine, "ec2", "terminate_instances", InstanceIds=[machine])
+    (asked,) = call(
+        "ec2", "request_spot_instances", InstanceCount=1, Type="one-time",
+        LaunchSpecification={"ImageId": IMAGE, "InstanceType": "g5.xlarge", "SubnetId": subnet},
+        TagSpecifications=[{"ResourceType": "spot-instances-request", "Tags": pairs(ours())}],
+    )["SpotInstanceRequests"]  # fmt: skip
+    spot = asked["SpotInstanceRequestId"]
+    plant("spot", asked["InstanceId"], "ec2", "terminate_instances", InstanceIds=[asked["InstanceId"]])
+    plant("spot-request", spot, "ec2", "cancel_spot_instance_requests", SpotInstanceRequestIds=[spot])
     volume = call("ec2", "create_volume", Size=100, AvailabilityZone=f"{REGION}a", VolumeType="gp3")[
         "VolumeId"
     ]
@@ -219,6 +227,8 @@ def plant_stores(garden: Garden, subnet: str) -> None:
         LustreConfiguration={"DeploymentType": "SCRATCH_2"},
     )["FileSystem"]["FileSystemId"]  # fmt: skip
     plant("fsx", lustre, "fsx", "delete_file_system", FileSystemId=lustre)
+    backup = call("fsx", "create_backup", FileSystemId=lustre, Tags=pairs(ours()))["Backup"]["BackupId"]
+    plant("backup", backup, "fsx", "delete_backup", BackupId=backup)
 
 
 def plant_services(garden: Garden) -> None:

@@ -26,6 +26,7 @@ def _instance_links(item: Item) -> tuple[Link, ...]:
         *links("is in", "security group", *(each["GroupId"] for each in item.get("SecurityGroups", ()))),
         *links("was started by", "Auto Scaling group", tags.get(GROUP_TAG)),
         *links("was started from", "launch template", tags.get(_TEMPLATE_TAG)),
+        *links("was started for", "spot request", item.get("SpotInstanceRequestId")),
     )
 
 
@@ -163,7 +164,8 @@ ROWS = (
         note=lambda item: str(item.get("FleetState", "")),
     ),
     Row(
-        kind="spot request", title="spot requests", covers=("ec2:spot-instances-request",), service="ec2",
+        kind="spot request", title="spot requests", service="ec2",
+        covers=("ec2:spot-instances-request", "ec2:spot-instance-request"),
         operation="describe_spot_instance_requests", key="SpotInstanceRequests",
         identity="SpotInstanceRequestId", created="CreateTime",
         links=lambda item: links("is for", "EC2 instance", item.get("InstanceId")),
