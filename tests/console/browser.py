@@ -23,9 +23,14 @@ class Window:
     """One page in a browser, with what went wrong on it."""
 
     page: Page
-    url: str
+    lab: ConsoleLab
     troubles: list[str] = field(default_factory=list)
     """Errors of scripts and of the content security policy, and requests that left this host."""
+
+    @property
+    def url(self) -> str:
+        """Where the console is."""
+        return self.lab.url
 
     def open(self, path: str) -> Page:
         """Open a page of the console."""
@@ -40,6 +45,16 @@ class Window:
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(f"{self.url}/")
         return self.page
+
+    def enter(self, login: str) -> None:
+        """Be signed in from now on, without the pages on which a person types that."""
+        visitor = self.lab.visitor()
+        answer = visitor.sign_in(login)
+        assert answer.status_code == 303, answer.text
+        held = visitor.client.cookies.items()
+        self.page.context.add_cookies(
+            [{"name": name, "value": value, "url": self.url} for name, value in held]
+        )
 
 
 @contextmanager
@@ -62,7 +77,7 @@ def window(
     )
     try:
         page = context.new_page()
-        found = Window(page, lab.url)
+        found = Window(page, lab)
         page.on("pageerror", lambda error: found.troubles.append(str(error)))
         page.on("console", lambda said: found.troubles.append(said.text) if said.type == "error" else None)
         page.on("request", lambda asked: _note_foreign(found, asked.url))

@@ -121,7 +121,7 @@ def test_the_form_reads_well(
 ) -> None:
     person = standing.lab.person(Grant("approver", "tests"))
     with window(chromium, standing.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(LEASE)
         assert_accessible(page)
         page.locator("input[name=until]").first.check()

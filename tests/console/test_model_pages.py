@@ -131,7 +131,7 @@ def test_in_a_browser_with_and_without_scripts(
     login = model_studio.lab.signed_in("member").login
     for scripts in (True, False):
         with window(chromium, model_studio.lab, language=language, scripts=scripts, width=420) as browser:
-            browser.sign_in(login)
+            browser.enter(login)
             page = browser.open(f"{PATH}/try")
             page.locator("#in-0").set_input_files(tmp_path / "seven.png")
             page.locator("main form button.main").click()

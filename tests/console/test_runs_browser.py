@@ -47,7 +47,7 @@ def test_a_run_is_watched_paused_and_seen_to_its_end(studio: Studio, chromium: B
     training = Training(studio.environment.store)
     person = studio.lab.person(Grant("viewer", "tests"))
     with window(chromium, studio.lab) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(f"{RUNS}/{training.run_id}")
         expect(page.locator("#state")).to_contain_text("running")
         expect(page.locator("#no-steps")).to_be_visible()
@@ -82,7 +82,7 @@ def test_an_attempt_that_goes_back_begins_its_curves_again(studio: Studio, chrom
     training.step(1, 2, 3)
     person = studio.lab.person(Grant("viewer", "tests"))
     with window(chromium, studio.lab) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(f"{RUNS}/{training.run_id}")
         assert steps_shown(page) == ["1", "2", "3"]
         training.metrics = training.metrics.splitlines(keepends=True)[0]
@@ -101,7 +101,7 @@ def test_lists_and_comparisons_are_for_everybody(
     make(studio.environment.store, run_id, *ENDED[:3], "FAILED")
     person = studio.lab.person(Grant("viewer", "tests"))
     with window(chromium, studio.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         for path in (
             RUNS,
             f"{RUNS}/{run_id}",
@@ -119,7 +119,7 @@ def test_runs_are_found_and_compared_without_scripts(studio: Studio, chromium: B
     make(studio.environment.store, run_id, *ENDED)
     person = studio.lab.person(Grant("viewer", "tests"))
     with window(chromium, studio.lab, scripts=False) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(RUNS)
         page.get_by_label("State", exact=True).select_option("SUCCEEDED")
         page.get_by_role("button", name="Show").click()

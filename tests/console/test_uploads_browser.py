@@ -43,7 +43,7 @@ def test_what_was_brought_is_shown_to_everybody(
 ) -> None:
     login, upload_id = brought
     with window(chromium, lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(login)
+        seen.enter(login)
         page = seen.open("/uploads")
         expect(page.locator("#drop")).to_be_visible()
         page.locator("#send").click()
@@ -65,7 +65,7 @@ def test_a_folder_is_chosen_brought_and_checked(lab: ConsoleLab, chromium: Brows
     album(tmp_path / "pets", 20)
     login = lab.signed_in("member").login
     with window(chromium, lab, language="ko", width=360) as seen:
-        seen.sign_in(login)
+        seen.enter(login)
         page = seen.open("/uploads")
         page.locator("#folder").set_input_files(tmp_path / "pets")
         expect(page.locator("#chosen")).to_contain_text("20")
@@ -95,7 +95,7 @@ def test_it_goes_on_after_a_break_and_after_a_reload(
             route.continue_()
 
     with window(chromium, lab, width=420) as seen:
-        seen.sign_in(login)
+        seen.enter(login)
         page = seen.open("/uploads")
         page.locator("input[value=table]").check()
         page.locator("#files").set_input_files(large)
@@ -128,7 +128,7 @@ def test_files_are_dropped_and_others_than_before_are_told_apart(
         document.getElementById("drop").dispatchEvent(new DragEvent("drop", options));
     }"""
     with window(chromium, lab) as seen:
-        seen.sign_in(login)
+        seen.enter(login)
         page = seen.open("/uploads")
         page.locator("input[value=text]").check()
         page.evaluate(drop, ["a.txt", ".hidden", "b.txt"])
@@ -156,7 +156,7 @@ def test_without_scripts_a_zip_is_brought_and_another_one_deleted(
     (tmp_path / "pets.zip").write_bytes(packed(pets(tmp_path, 20)))
     login, upload_id = brought
     with window(chromium, lab, scripts=False, width=360) as seen:
-        seen.sign_in(login)
+        seen.enter(login)
         page = seen.open("/uploads")
         expect(page.locator("#drop")).to_be_hidden()
         assert_narrow(page)
