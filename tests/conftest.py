@@ -20,7 +20,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ.setdefault("GOGC", "400")
 
-KINDS = ("terraform", "slurm", "torch", "sandbox")
+KINDS = ("terraform", "slurm", "torch", "checkov", "sandbox")
 """Markers of what takes long, the longest first."""
 
 
@@ -42,7 +42,7 @@ def _in_order(marks: Mapping[Path, Set[str]]) -> list[Path]:
         of_kind[next((kind for kind in KINDS if kind in own), "")].append(file)
     turns = zip_longest(of_kind["terraform"], of_kind["slurm"])
     first = [file for turn in turns for file in turn if file]
-    return [*first, *of_kind["torch"], *of_kind["sandbox"], *of_kind[""]]
+    return [*first, *(file for kind in (*KINDS[2:], "") for file in of_kind[kind])]
 
 
 @pytest.fixture(scope="session")
