@@ -14,7 +14,7 @@ from fleet.synth import output_folder, stack_folder, synthesize
 from fleet.terraform import Stack
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_find import child_environment, find_terraform
-from fleet.terraform_lock import RunRecord, StateLock, set_aside
+from fleet.terraform_lock import StateLock, set_aside
 from fleet.whole_file import write_whole
 from stacks import naming
 
@@ -25,10 +25,10 @@ def stack_names(session: Session) -> tuple[str, ...]:
 
 
 def open_stack(session: Session, name: str, report: Report, folder: Path | None = None) -> Stack:
-    """Return a stack of the environment; a lock of a dead terraform that it breaks is put on record."""
+    """Return a stack of the environment; a lock of a dead holder that it breaks is put on record."""
 
-    def record_unlock(lock: StateLock, dead: RunRecord) -> None:
-        details = {"stack": name, "lock": lock.id, "held_by": str(dead)}
+    def record_unlock(lock: StateLock, proof: str) -> None:
+        details = {"stack": name, "lock": lock.id, "held_by": str(lock), "proof": proof}
         session.ledger.append("state.unlock", session.spec.name, "recorded", details)
 
     return Stack(

@@ -28,7 +28,15 @@ from fleet.terraform_events import (
     quiet,
 )
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
-from fleet.terraform_lock import DIED, UNWRITTEN, LockHeldError, RunRecord, StateLock, hold
+from fleet.terraform_lock import (
+    DIED,
+    UNWRITTEN,
+    LockHeldError,
+    RunRecord,
+    StateLock,
+    hold,
+    proof_of_death,
+)
 from fleet.terraform_run import Tail, follow, passing_interrupts, prune_logs, watch
 from fleet.terraform_state import StateResource, read_state
 from fleet.whole_file import write_whole
@@ -52,8 +60,8 @@ class Stack:
     cache: Path
     """File that keeps where the provider was found."""
     report: Report = quiet
-    on_unlock: Callable[[StateLock, RunRecord], None] = lambda lock, record: None
-    """Called after the lock of a terraform of ours that died was broken."""
+    on_unlock: Callable[[StateLock, str], None] = lambda lock, proof: None
+    """Called after the lock of one who is dead was broken, with what proves it."""
     _environment: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -160,7 +168,7 @@ class Stack:
     def _operate(
         self, operation: str, arguments: Sequence[str], good: Sequence[int] = (0,)
     ) -> tuple[int, Stream]:
-        """Run an operation; a lock that a dead terraform of ours left is broken, once."""
+        """Run an operation; a lock whose holder is proven dead is broken, once."""
         code, stream = self._run(operation, arguments)
         lock = StateLock.from_diagnostics(stream.errors)
         if lock and self._break_lock(lock):
@@ -173,12 +181,12 @@ class Stack:
         return code, stream
 
     def _break_lock(self, lock: StateLock) -> bool:
-        dead = RunRecord.read(self.folder, DIED)
-        if dead is None or not dead.owns(lock, self.folder):
+        proof = proof_of_death(lock, self.folder)
+        if not proof:
             return False
-        self._note(f"{self.name}: breaking the lock that our `terraform {dead.operation}` left when it died")
+        self._note(f"{self.name}: breaking the lock of a dead `terraform {lock.operation}`: {proof}")
         self._ask("force-unlock", ["force-unlock", "-force", lock.id])
-        self.on_unlock(lock, dead)
+        self.on_unlock(lock, proof)
         return True
 
     def _run(self, operation: str, arguments: Sequence[str]) -> tuple[int, Stream]:

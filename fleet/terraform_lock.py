@@ -23,6 +23,11 @@ DIED = "terraform.died.json"
 UNWRITTEN = "errored.tfstate"
 """Terraform's own name for a state that it could not write."""
 _FIELD = re.compile(r"^\s+(ID|Path|Operation|Who|Created):[ \t]*(.*)$", re.MULTILINE)
+_UNKNOWN = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_DEAD_AFTER = datetime.timedelta(days=1)
+"""Age at which whoever took a lock is dead: no session of a role lasts longer than 12 hours (IAM's limit),
+and no wait of the provider longer than two.
+"""
 _SLACK = datetime.timedelta(seconds=30)
 """How long after its last output a terraform may have taken its lock: it is silent from start to plan."""
 
@@ -69,8 +74,9 @@ class LockHeldError(ActError):
         self.lock = lock
         super().__init__(
             f"the state of {stack} is locked: {lock}\n"
-            "    wait until that is done; nothing was changed. If you are sure that nobody works on it, "
-            f"release it with `terraform force-unlock {lock.id}` in the stack's folder"
+            "    wait until that is done; nothing was changed. Nothing here proves that its holder is gone. "
+            f"If you know it, release it with `terraform force-unlock {lock.id}` in the stack's folder; "
+            f"after {_DEAD_AFTER.days * 24} hours fleetform does"
         )
 
 
@@ -79,7 +85,7 @@ def _go_time(text: str) -> datetime.datetime:
     try:
         return datetime.datetime.strptime(text.strip()[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=datetime.UTC)
     except ValueError:
-        return datetime.datetime.fromtimestamp(0, datetime.UTC)
+        return _UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +137,26 @@ class RunRecord:
     def __str__(self) -> str:
         since = self.started[:19].replace("T", " ")
         return f"terraform {self.operation} (process {self.pid}) since {since} UTC, started by {self.who}"
+
+
+def proof_of_death(lock: StateLock, folder: Path) -> str:
+    """Return why whoever took the lock cannot be at work any more, "" where nothing proves it.
+
+    Either it was a terraform of this folder, started on this machine: the kernel has freed the folder that it
+    held, so it is gone. Or the lock is older than anybody can have worked.
+    """
+    dead = RunRecord.read(folder, DIED)
+    if dead and _host(dead.who) == _host(os_identity()) and dead.owns(lock, folder):
+        return f"{dead} took it, and has died on this machine"
+    age = datetime.datetime.now(datetime.UTC) - lock.created
+    if lock.created > _UNKNOWN and age > _DEAD_AFTER:
+        hours = age.total_seconds() // 3600
+        return f"it is {hours:.0f} hours old, and nobody works for more than {_DEAD_AFTER.days * 24}"
+    return ""
+
+
+def _host(who: str) -> str:
+    return who.rpartition("@")[2]
 
 
 def hold(folder: Path, name: str = HELD) -> int | None:

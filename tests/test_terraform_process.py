@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
@@ -110,12 +111,15 @@ def test_after_a_killed_terraform_its_lock_is_broken_and_what_it_made_is_taken_o
     os.kill(terraform_pid(tmp_path), signal.SIGKILL)
     child.communicate()
     assert child.returncode == 1
-    unlocked: list[tuple[StateLock, RunRecord]] = []
+    unlocked: list[tuple[StateLock, str]] = []
     stack = open_test_stack(tmp_path, "killed", cloud)
-    stack.on_unlock = lambda lock, record: unlocked.append((lock, record))
+    stack.on_unlock = lambda lock, proof: unlocked.append((lock, proof))
     with pytest.raises(TerraformError) as caught:
         stack.apply()
-    assert [(lock.operation, record.operation) for lock, record in unlocked] == [("apply", "apply")]
+    ((lock, proof),) = unlocked
+    assert (
+        lock.operation == "apply" and "terraform apply (process" in proof and "died on this machine" in proof
+    )
     adopted = find_adoptable(caught.value.diagnostics, cloud, REGION, "killed", died=stack.died)
     assert sorted(adopted) == [
         ("aws_s3_bucket.quick", "tests-killed"),
@@ -152,23 +156,46 @@ def test_an_interrupt_stops_terraform_cleanly_and_frees_the_state(cloud: Cloud, 
     assert stack.destroy().destroy >= 2
 
 
-def test_a_lock_of_somebody_else_is_named_and_left_alone(cloud: Cloud, tmp_path: Path) -> None:
-    s3 = client(cloud, "s3", REGION)
-    lock = {
+def lock_of_kim(created: datetime.datetime) -> dict[str, str]:
+    """Return a lock as Terraform writes it."""
+    return {
         "ID": "11111111-2222-3333-4444-555555555555",
         "Operation": "OperationTypeApply",
         "Who": "kim@laptop",
         "Version": "1.11.4",
-        "Created": "2026-01-02T03:04:05Z",
+        "Created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
         "Path": "x",
     }
-    s3.put_object(Bucket=STATE_BUCKET, Key=lock_key("held"), Body=json.dumps(lock).encode())
+
+
+def test_a_lock_of_somebody_else_is_named_and_left_alone(cloud: Cloud, tmp_path: Path) -> None:
+    s3, created = (
+        client(cloud, "s3", REGION),
+        datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=23),
+    )
+    body = json.dumps(lock_of_kim(created)).encode()
+    s3.put_object(Bucket=STATE_BUCKET, Key=lock_key("held"), Body=body)
     write_stack(tmp_path, "held", parameter("held"))
     with pytest.raises(
-        LockHeldError, match=r"kim@laptop .*since 2026-01-02 03:04:05 UTC for `terraform apply`"
+        LockHeldError,
+        match=rf"kim@laptop .*since {created:%Y-%m-%d %H:%M:%S} UTC for `terraform apply`(.|\n)*24 hours",
     ):
         open_test_stack(tmp_path, "held", cloud).apply()
-    assert s3.get_object(Bucket=STATE_BUCKET, Key=lock_key("held"))["Body"].read()
+    assert s3.get_object(Bucket=STATE_BUCKET, Key=lock_key("held"))["Body"].read() == body
+
+
+def test_a_lock_that_is_older_than_anybody_can_have_worked_is_broken_on_record(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    created = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=25)
+    body = json.dumps(lock_of_kim(created)).encode()
+    client(cloud, "s3", REGION).put_object(Bucket=STATE_BUCKET, Key=lock_key("old"), Body=body)
+    write_stack(tmp_path, "old", parameter("old"))
+    stack, proofs = open_test_stack(tmp_path, "old", cloud), list[str]()
+    stack.on_unlock = lambda lock, proof: proofs.append(f"{lock.who}: {proof}")
+    assert stack.apply().add == 1
+    assert proofs == ["kim@laptop: it is 25 hours old, and nobody works for more than 24"]
+    client(cloud, "ssm", REGION).delete_parameter(Name="/tests/old")
 
 
 def test_a_state_that_s3_refuses_is_kept_and_written_by_the_next_command(
