@@ -106,7 +106,7 @@ def bucket_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]
         ),
         statement(
             "Empty",
-            actions=["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            actions=["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"],
             resources=[f"{artifacts}/*", f"{datasets}/*"],
         ),
     ]
