@@ -18,10 +18,12 @@ from fleet.orphans.names import own_name, region_at_end
 from fleet.orphans.proofs import Account
 from fleet.orphans.report import AccountSweep
 from fleet.session import AccountSession
+from fleet.stores import RETAIN
 from fleet.sweep import attempt, is_known, shared_clients, tagged_thing
 from fleet.sweepers.things import Look, NotLooked, tags_of
 from stacks import naming
 from stacks.catalog import known_regions
+from stacks.environment import EnvironmentSpec
 from stacks.guardrails import read_folder
 from stacks.problems import Problem, UserError, nearest
 
@@ -86,7 +88,19 @@ def _account(session: AccountSession) -> Account:
         now=parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(datetime.UTC),
         environments=frozenset(each.name for each in specs),
         fleets=frozenset(fleet for each in specs for fleet in each.fleets),
+        retains=frozenset((each.name, kind) for each in specs for kind in _retained(each)),
     )
+
+
+def _retained(spec: EnvironmentSpec) -> Iterator[str]:
+    """Yield the kinds of stores that a teardown of the environment keeps, and what they are read with."""
+    fates = {
+        "S3 bucket": (spec.artifacts.on_teardown, spec.datasets.on_teardown),
+        "EFS file system": (spec.efs.on_teardown,) if spec.efs.enabled else (),
+        "FSx file system": (spec.fsx.on_teardown,) if spec.fsx.kind == "persistent" else (),
+    }
+    kept = [kind for kind, told in fates.items() if RETAIN in told]
+    yield from (*kept, "KMS key", "KMS alias") if kept else ()
 
 
 def _require_known(regions: Iterable[str]) -> None:

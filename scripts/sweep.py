@@ -64,7 +64,8 @@ def command(
     if delete:
         require_right(session)
     found = sweep_account(session, regions, environments)
-    choice = choose(found.found, Wanted(data=data, past_lease=past_lease)) if delete else None
+    wanted = Wanted(data=data, past_lease=past_lease, retains=found.account.retains)
+    choice = choose(found.found, wanted) if delete else None
     if not as_json:
         show(found, everything=everything)
     outcomes: list[Outcome] = []

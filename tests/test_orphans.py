@@ -16,6 +16,7 @@ from fleet.orphans.machines import ROWS
 from fleet.orphans.names import document_name, own_name, region_at_end, role_name
 from fleet.orphans.networks import ROWS as NETWORK_ROWS
 from fleet.orphans.proofs import Account
+from fleet.orphans.removal import Wanted, choose
 from fleet.orphans.removals import REMOVALS, order_of
 from fleet.orphans.rounds import Target, delete_all
 from fleet.sweepers.things import Thing
@@ -254,6 +255,18 @@ def test_what_is_being_deleted_needs_nobody() -> None:
 
 
 # ------------------------------------------------------------------------------ deleting
+
+
+def test_what_a_file_says_to_retain_stays_with_what_it_lies_in_even_with_data() -> None:
+    store = thing("FSx file system", "fs", tags=tagged(), links=[("lies in", "VPC", "vpc")], holds_data=True)
+    key = thing("KMS key", "k", tags=tagged("speech"), holds_data=True)
+    found = judge((store, thing("VPC", "vpc", tags=tagged()), key), NOBODY, ACCOUNT)
+    choice = choose(found, Wanted(data=True, retains=frozenset({("vision", "FSx file system")})))
+    assert [each.listed.thing.id for each in choice.goes] == ["k"]
+    assert {each.found.listed.thing.id: each.why for each in choice.stays} == {
+        "fs": "environments/vision.toml says to retain it (on_teardown)",
+        "vpc": "the FSx file system fs lies in it and stays",
+    }
 
 
 def refusal(code: str) -> ClientError:

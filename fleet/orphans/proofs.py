@@ -42,6 +42,8 @@ class Account:
     """Names that the project's files declare; more are learnt from the things."""
     fleets: frozenset[str] = frozenset()
     """The same of fleets."""
+    retains: frozenset[tuple[str, str]] = frozenset()
+    """Environment and kind of what the files say that a teardown keeps."""
 
 
 def place_of(listed: Listed) -> Place:

@@ -41,6 +41,8 @@ class Wanted:
     """Also what data is lost with for good."""
     past_lease: bool = False
     """Also what stands past its lease, which a teardown ends better."""
+    retains: frozenset[tuple[str, str]] = frozenset()
+    """Environment and kind of what never goes, for a file says to retain it."""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -77,6 +79,8 @@ def _reason_to_stay(found: Found, wanted: Wanted) -> str:
         return f"it is {found.verdict}"
     if found.listed.thing.kind not in REMOVALS:
         return "fleetform does not know how to delete it: do it by hand"
+    if (found.environment, found.listed.thing.kind) in wanted.retains:
+        return f"environments/{found.environment}.toml says to retain it (on_teardown)"
     if found.listed.holds_data and not found.listed.comes_along and not wanted.data:
         return "data is lost with it for good: say --data"
     return ""
