@@ -181,7 +181,7 @@ def test_the_pages_of_a_teardown_read_well(
 ) -> None:
     person = ending.lab.person(Grant("operator", "vision"))
     with window(chromium, ending.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(f"{DOWN}?base=1")
         expect(page.locator("#typed")).to_be_visible(timeout=30_000)
         expect(page.locator("#reason")).to_be_visible()
@@ -205,7 +205,7 @@ def test_the_pages_of_a_teardown_read_well(
 def test_a_teardown_works_by_typing_and_without_scripts(ending: Ending, chromium: Browser) -> None:
     person = ending.lab.person(Grant("operator", "vision"))
     with window(chromium, ending.lab, scripts=False) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(DOWN)
         page.get_by_role("button", name="Network, keys and storage too").click()
         expect(page.get_by_role("button", pressed=True).first).to_have_text("Network, keys and storage too")

@@ -204,7 +204,7 @@ def test_the_page_reads_well_and_its_parts_come(
 ) -> None:
     person = studio.lab.person(Grant("operator", "tests"), Grant("approver", "tests"))
     with window(chromium, studio.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open(STUDIO)
         expect(page.locator("[data-later]")).to_have_count(0, timeout=30_000)
         expect(page.locator("#money-title ~ div table")).to_be_visible()

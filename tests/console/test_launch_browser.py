@@ -51,7 +51,7 @@ def test_the_steps_are_for_everybody(
 ) -> None:
     person = studio.lab.person(Grant("operator", "tests"))
     with window(chromium, studio.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = through(seen)
         page.locator("#minutes").fill("45")
         page.locator("form[action$='/review'] button").click()
@@ -71,7 +71,7 @@ def test_what_is_refused_and_who_lets_it_go_on_are_for_everybody(
     approver = studio.lab.person(Grant("approver", "tests"))
     with budget(studio, 40), window(chromium, studio.lab, language=language, width=360) as seen:
         resize(member, path, minutes=2800)
-        seen.sign_in(member.login)
+        seen.enter(member.login)
         page = seen.open(f"{path}/review")
         expect(page.get_by_role("alert")).to_be_visible()
         looked_at(page)
@@ -80,7 +80,7 @@ def test_what_is_refused_and_who_lets_it_go_on_are_for_everybody(
         expect(page.locator("#size")).to_be_visible()
         looked_at(page)
         page.context.clear_cookies()
-        seen.sign_in(approver.subject)
+        seen.enter(approver.subject)
         page = seen.open("/approvals")
         expect(page.get_by_text("<b>now</b>").first).to_be_visible()
         looked_at(page)
@@ -89,7 +89,7 @@ def test_what_is_refused_and_who_lets_it_go_on_are_for_everybody(
 def test_the_steps_work_without_scripts(studio: Studio, chromium: Browser) -> None:
     person = studio.lab.person(Grant("member", "tests"))
     with window(chromium, studio.lab, scripts=False) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open("/launch")
         page.get_by_role("button", name="Train here: studio").click()
         page.get_by_role("link", name="Wines").click()

@@ -114,7 +114,7 @@ def test_the_pages_of_the_record_read_well(
 ) -> None:
     person = entered.lab.person(Grant("auditor", "*"), name="지은")
     with window(chromium, entered.lab, language=language, width=width, dark=dark) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         for path in (
             "/record", f"/record/environments/{ENVIRONMENT}", f"{entered.path}?days=all", "/record/entries/1",
             f"/record/people/{person.id}", "/record/verify", "/record/export", "/reviews",
@@ -133,7 +133,7 @@ def test_the_record_is_narrowed_down_and_verified_without_scripts(
 ) -> None:
     person = entered.lab.person(Grant("auditor", "*"))
     with window(chromium, entered.lab, scripts=False) as seen:
-        seen.sign_in(person.subject)
+        seen.enter(person.subject)
         page = seen.open("/record")
         page.locator("#event").select_option("console.login")
         page.get_by_role("button", name="Show").click()
