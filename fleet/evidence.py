@@ -20,6 +20,7 @@ from fleet.evidence_archive import Archive
 from fleet.evidence_cloud import Period, add_cloud, add_costs, add_receipts
 from fleet.evidence_items import KINDS, LANGUAGES, Found, Language
 from fleet.evidence_ledger import LedgerPart, add_ledger, found_in
+from fleet.evidence_records import add_plans, add_scans
 from fleet.run_store import open_runs
 from fleet.session import AccountSession, Session
 from stacks.problems import UserError
@@ -119,6 +120,9 @@ def _fill(
     names = (name,) if name else ()
     part = add_ledger(account.ledger, archive, period, names, _runs_of(sessions), tell)
     found = [*found_in(part), *add_cloud(sessions, archive, period, tell)]
+    root, known = account.project.root, [session.spec.name for session in sessions]
+    found.append(add_plans(root, known, archive, period, part.plans()))
+    found.append(add_scans(root, known, archive, period))
     found.append(add_receipts(sessions, archive, period, part.receipts()))
     tell("costs")
     found.append(add_costs(sessions, archive, period))

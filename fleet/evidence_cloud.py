@@ -11,6 +11,8 @@ from typing import Any
 
 from fleet import aws
 from fleet.budget import Budget, read_budget
+from fleet.costs.read import EnvironmentCosts, environment_costs
+from fleet.costs.told import Chosen, cost_report
 from fleet.entered import Timeline, entered, look_at_trail
 from fleet.errors import ActError
 from fleet.evidence_archive import Archive
@@ -86,11 +88,12 @@ def add_receipts(
 
 
 def add_costs(sessions: Sequence[Session], archive: Archive, period: Period) -> Found:
-    """Add what each environment has cost, month by month."""
-    rows, troubles = list[tuple[object, ...]](), list[str]()
+    """Add what each environment has cost, month by month, and who used it for what, line by line."""
+    rows, troubles, used = list[tuple[object, ...]](), list[str](), list[EnvironmentCosts]()
     for session in sessions:
         try:
             rows += [_cost(read_budget(session, moment)) for moment in _months(period)]
+            used.append(environment_costs(session, *period, trail=True))
         except Exception as error:
             troubles.append(f"{session.spec.name}: {_reason(error)}")
     headers = (
@@ -103,6 +106,7 @@ def add_costs(sessions: Sequence[Session], archive: Archive, period: Period) -> 
         "not counted",
     )
     archive.add_table("costs.csv", headers, rows)
+    archive.add_json("costs.json", cost_report(used, *period, "team", Chosen()).to_dict())
     return Found(key="costs", count=len(rows), trouble="; ".join(troubles))
 
 

@@ -13,7 +13,19 @@ from typing import Literal
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = ("en", "ko")
 Key = Literal[
-    "ledger", "entries", "trail", "timelines", "refusals", "people", "reviews", "changes", "receipts", "costs"
+    "ledger",
+    "checkpoints",
+    "entries",
+    "trail",
+    "timelines",
+    "refusals",
+    "people",
+    "reviews",
+    "changes",
+    "plans",
+    "scans",
+    "receipts",
+    "costs",
 ]
 
 
@@ -42,6 +54,15 @@ KINDS: Mapping[Key, Kind] = {
         "ledger/",
         ("The ledger's entries", "every entry of the period as it was first written, linked by hashes"),
         ("감사 기록 원본", "기간 안의 모든 기록 원본. 해시로 서로 이어져 있습니다"),
+        "ISMS-P 2.9.4",
+    ),
+    "checkpoints": _kind(
+        "checkpoints/",
+        (
+            "The ledger's signed checkpoints",
+            "the ledger's head at times, signed by a key that only the reaper has",
+        ),
+        ("감사 기록의 서명된 체크포인트", "시점별 감사 기록의 끝. 리퍼만 쓰는 키로 서명됩니다"),
         "ISMS-P 2.9.4",
     ),
     "entries": _kind(
@@ -98,18 +119,57 @@ KINDS: Mapping[Key, Kind] = {
             "what each apply changed, by whom, the digest of its configuration, the hash of its entry",
         ),
         ("구축, 변경, 철거", "적용할 때마다 누가 무엇을 바꾸었는지, 적용한 구성의 다이제스트와 기록의 해시"),
+        "ISMS-P 2.9.1",
         "ISMS-P 2.10.2",
+    ),
+    "plans": _kind(
+        "plans/",
+        (
+            "What was applied",
+            "each apply's changes by resource and its configuration, by the ledger's digests",
+        ),
+        ("적용 내역", "적용할 때마다 리소스별 변경과 그 구성. 감사 기록의 다이제스트와 대조"),
+        "ISMS-P 2.9.1",
+        "ISMS-P 2.10.2",
+    ),
+    "scans": _kind(
+        "scans.csv",
+        (
+            "Scans by policy",
+            "how many resources and checks, what failed, what is waived, by whom and why (scans/)",
+        ),
+        ("정책 점검", "점검한 리소스와 항목의 수, 실패한 항목, 예외의 사유와 책임자(scans/ 참고)"),
+        "CIS 2.14",
+        "CIS 3.1.4",
+        "CIS 4.1",
+        "CIS 4.2",
+        "CIS 4.5",
+        "CIS 4.6",
+        "CIS 4.7",
+        "CIS 6.3",
+        "CIS 6.5",
+        "CIS 6.7",
+        "FSBP CloudTrail.2",
+        "FSBP EC2.2",
+        "FSBP EC2.6",
+        "FSBP EC2.8",
+        "FSBP EC2.9",
+        "FSBP IAM.1",
+        "FSBP S3.8",
+        "ISMS-P 2.10.2",
+        "ISMS-P 2.11.2",
     ),
     "receipts": _kind(
         "receipts/",
         ("Receipts of teardowns", "what was left after each, held against the digest in the ledger"),
         ("철거 확인서", "철거 뒤 남은 것. 감사 기록의 다이제스트와 대조한 결과 포함"),
+        "ISMS-P 2.9.7",
         "ISMS-P 2.10.2",
     ),
     "costs": _kind(
         "costs.csv",
-        ("Costs", "by environment and month, at list price"),
-        ("비용", "환경별, 월별, 정가 기준"),
+        ("Costs", "by environment and month, at list price (costs.json: by team, run, person and use)"),
+        ("비용", "환경별, 월별, 정가 기준(costs.json: 팀, 실행, 사람, 용도별)"),
     ),
 }
 

@@ -38,11 +38,21 @@ class LedgerPart:
     tables: dict[Key, list[tuple[object, ...]]] = field(default_factory=lambda: {key: [] for key in TABLES})
     wanted: list[Entry] = field(default_factory=list)
     """The entries about what the pack is about."""
+    checkpoints: int = 0
+    """How many signed checkpoints of the slice there are."""
 
     def receipts(self) -> set[str]:
         """Return the digests of receipts that the entries have."""
         told = (each["details"].get("receipt_sha256") for each in self.wanted)
         return {str(digest) for digest in told if digest}
+
+    def plans(self) -> set[str]:
+        """Return the digests of what was applied that the entries have."""
+        stacks = (each["details"].get("stacks") for each in self.wanted)
+        told = (each for by_name in stacks if isinstance(by_name, Mapping) for each in by_name.values())
+        return {
+            str(each["plan_sha256"]) for each in told if isinstance(each, Mapping) and "plan_sha256" in each
+        }
 
 
 def add_ledger(
@@ -67,6 +77,7 @@ def add_ledger(
                 _sort_in(part, entry, names, runs, environment_of_run)
         tell(f"the ledger: {min(start + _SLICE - 1, last) - first + 1} of {last - first + 1} entries")
     part.report = signed.checked.add_to(passing.report())
+    part.checkpoints = len(signed.files)
     archive.add(*about_copy(ledger.bucket, part.report, part.after))
     for file in (*verifier(), *checkpoint_files(signed.files, signed.key)):
         archive.add(*file)
@@ -81,6 +92,8 @@ def found_in(part: LedgerPart) -> Iterator[Found]:
     """Yield how much there is of each kind."""
     wrong = f"{len(part.report.findings)} findings: {part.report.findings[0]}" if part.report.findings else ""
     yield Found(key="ledger", count=part.report.entries, trouble=wrong)
+    unsigned = "" if part.checkpoints else "none was signed in the period"
+    yield Found(key="checkpoints", count=part.checkpoints, trouble=unsigned)
     for key in TABLES:
         yield Found(key=key, count=len(part.tables[key]))
 

@@ -18,6 +18,7 @@ from fleet.lease import let_groups_start
 from fleet.ledger import Act
 from fleet.node_effects import fleet_effects, require_no_run_ended, running_nodes, targets
 from fleet.plan import StackPlan
+from fleet.plan_record import Applied, keep_plan
 from fleet.plan_report import changed_settings, declared_resources
 from fleet.ready import Readiness, wait_ready
 from fleet.service_roles import ensure_service_roles
@@ -140,7 +141,7 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
             if name == naming.ACCOUNT_STACK and not plan and (behind := account_is_behind(session)):
                 report(ProgressEvent(kind="note", stack=name, text=behind))
             return None
-        return _apply(session, act, open_stack(session, name, watched), plan.file if plan else None)
+        return _apply(session, act, name, watched, plan.file if plan else None)
 
     def initialize() -> None:
         """Prepare the fleet's folder once the base waits for the cloud; earlier, both would want the CPU."""
@@ -187,9 +188,10 @@ def _region_of(session: Session, stack: str) -> str:
     return session.account.region if stack == naming.ACCOUNT_STACK else session.spec.region
 
 
-def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> StackResult:
+def _apply(session: Session, act: Act, name: str, report: Report, plan: Path | None) -> StackResult:
     """Apply one stack and return what was done."""
-    begin = time.monotonic()
+    begin, applied = time.monotonic(), Applied(report)
+    stack = open_stack(session, name, applied)
     try:
         changes = _apply_adopting(session, act, stack, plan)
     finally:
@@ -197,13 +199,25 @@ def _apply(session: Session, act: Act, stack: Stack, plan: Path | None) -> Stack
             plan.unlink(missing_ok=True)
     seconds = time.monotonic() - begin
     resources = len(read_state(read_state_object(session.cloud, session.account, stack.name)))
+    configuration = (stack.folder / CONFIGURATION).read_bytes()
     act.details.setdefault("stacks", {})[stack.name] = {
         "changes": str(changes),
         "resources": resources,
         "seconds": round(seconds, 1),
-        "configuration_sha256": hashlib.sha256((stack.folder / CONFIGURATION).read_bytes()).hexdigest(),
+        "configuration_sha256": hashlib.sha256(configuration).hexdigest(),
+        **_keep_plan(session, stack, configuration, applied),
     }
     return StackResult(stack=stack.name, changes=changes, seconds=seconds, resources=resources)
+
+
+def _keep_plan(session: Session, stack: Stack, configuration: bytes, applied: Applied) -> dict[str, str]:
+    """Keep what was done for an evidence pack; return its digest, or why it is not kept."""
+    try:
+        digest = keep_plan(session.project.root, session.spec.name, stack.name, configuration, applied.events)
+    except OSError as error:  # the stack stands all the same
+        stack.report(ProgressEvent(kind="note", stack=stack.name, text=f"what was done is not kept: {error}"))
+        return {"plan_not_kept": str(error)}
+    return {"plan_sha256": digest}
 
 
 def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None) -> Changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,8 @@ class Found:
     warnings: list[Problem]
     scanned: ScanResult | None = None
     """None where no scan was asked for, or none could be made."""
+    kept: Path | None = None
+    """Where the scan was written to, for an evidence pack."""
     entry: dict[str, list[dict[str, Any]]] | None = None
     """The rows of each environment's entry-path table, None as above."""
     addresses: Sequence[SubnetPlan] = ()
@@ -66,7 +69,7 @@ def command(
     """List every problem of environments/*.toml, or of the named ENVIRONMENTS, all at once.
 
     Exit code 0 when there is none, 2 otherwise, 1 for a scan that did not look at everything. Without --live
-    no cloud is contacted; nothing is ever changed.
+    no cloud is contacted, and none is ever changed. A scan is kept in scans/, for evidence packs.
     """
     from fleet.project import find_project
     from stacks.environment import environment_files
@@ -115,10 +118,25 @@ def _add_scanned(found: Found, project: Project, names: Sequence[str], buildable
         return
     try:
         found.scanned = scan(project, names, reporter())
+        found.kept = _keep(found, project, names)
     finally:
         live.clear()
     found.errors += found.scanned.errors
     found.warnings += found.scanned.warnings
+
+
+def _keep(found: Found, project: Project, names: Sequence[str]) -> Path | None:
+    """Keep the scan for an evidence pack; a folder that cannot be written to is a warning."""
+    from fleet.scan_record import keep_scan
+    from stacks.problems import Problem
+
+    assert found.scanned is not None
+    try:
+        return keep_scan(project.root, names, found.scanned)
+    except OSError as error:
+        do = "make the project's folder writable, for evidence packs have the scans that are kept there"
+        found.warnings.append(Problem(path="--scan", what=f"the scan is not kept: {error}", do=do))
+    return None
 
 
 def _add_entries(found: Found, project: Project, names: Sequence[str], buildable: bool) -> None:
@@ -163,6 +181,8 @@ def _tell(names: Sequence[str], found: Found) -> int:
         warn(str(warning))
     if found.scanned:
         say(str(found.scanned))
+        if found.kept:
+            say(f"kept in {found.kept}")
     if found.errors:
         raise UserError(found.errors)
     say(f"no problem in {', '.join(names) or 'environments/: it holds no environment yet'}")
@@ -171,26 +191,13 @@ def _tell(names: Sequence[str], found: Found) -> int:
 
 def _as_data(found: Found) -> dict[str, Any]:
     """Return what was found as data; docs/checks.md describes the keys."""
+    from fleet.scan_record import scan_as_data
+
     return {
         "format": FORMAT,
         "errors": [asdict(each) for each in found.errors],
         "warnings": [asdict(each) for each in found.warnings],
-        "scan": _scan_as_data(found.scanned) if found.scanned else None,
+        "scan": scan_as_data(found.scanned) if found.scanned else None,
         "addresses": [plan.as_data() for plan in found.addresses],
         "entry": found.entry,
-    }
-
-
-def _scan_as_data(scanned: ScanResult) -> dict[str, Any]:
-    verdict = scanned.verdict
-    return {
-        "tool": "checkov",
-        "version": verdict.version,
-        "resources": dict(verdict.resources),
-        "checks": verdict.checks,
-        "failed": len(scanned.errors),
-        "waived": [
-            {**asdict(finding), "reason": waiver.reason, "owner": waiver.owner, "review": waiver.review}
-            for finding, waiver in scanned.waived
-        ],
     }

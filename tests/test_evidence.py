@@ -19,6 +19,7 @@ import pytest
 from fleet.evidence import Pack, write_pack
 from fleet.evidence_archive import Archive
 from fleet.evidence_items import KINDS, LANGUAGES
+from fleet.plan_record import keep_plan
 from fleet.verification import verify_record
 from scripts.cli import main
 from stacks.problems import UserError
@@ -38,7 +39,9 @@ def lab() -> Iterator[RecordLab]:
         text = f'organization = "{ORGANIZATION}"\nregion = "{REGION}"\n'
         write_folder(made.session.project.root, text, **{ENVIRONMENT: environment_text(ENVIRONMENT)})
         ledger = made.session.ledger
-        ledger.append("environment.up", ENVIRONMENT, "succeeded", {"stacks": APPLIED})
+        kept = keep_plan(made.session.project.root, ENVIRONMENT, "vision-base", b"{}", [])
+        applied = {"vision-base": {**APPLIED["vision-base"], "plan_sha256": kept}}
+        ledger.append("environment.up", ENVIRONMENT, "succeeded", {"stacks": applied})
         ledger.append("environment.up", "another", "succeeded", {})
         ledger.append("run.submit", ENVIRONMENT, "succeeded", {"run_id": "20261123-010203-abcde"})
         ledger.append("run.ended", "20261123-010203-abcde", "recorded", {})
@@ -93,6 +96,22 @@ def test_its_tables_are_about_the_environment_and_its_slice_is_everybodys(packed
     assert list(change.values())[-1] == f"vision-base: 4 to add {'c' * 64}"
     assert [row["event"] for row in table(folder, "refusals.csv")] == ["console.login"]
     assert json.loads((folder / "entries.json").read_text())[0]["target"] == ENVIRONMENT
+
+
+def test_it_has_what_was_applied_and_says_that_no_scan_was_made(packed: tuple[Pack, Path]) -> None:
+    pack, folder = packed
+    (plan,) = folder.glob("plans/*/vision-base.json")
+    assert hashlib.sha256(plan.read_bytes()).hexdigest() in (folder / "entries.json").read_text()
+    found = {each.key: each for each in pack.found}
+    assert (found["plans"].count, found["plans"].trouble) == (1, "")
+    assert (found["scans"].count, "check --scan" in found["scans"].trouble) == (0, True)
+
+
+def test_its_costs_are_told_by_month_and_by_whoever_used_what(packed: tuple[Pack, Path]) -> None:
+    _, folder = packed
+    assert (folder / "costs.csv").exists()
+    told = json.loads((folder / "costs.json").read_text())
+    assert (told["format"], told["by"]) == ("fleetform-cost/1", "team")
 
 
 def test_a_name_is_no_formula_in_a_spreadsheet(packed: tuple[Pack, Path]) -> None:

@@ -133,7 +133,9 @@ def test_a_run_that_makes_no_progress_waits_for_whoever_may_end_it() -> None:
     runs = [idle, replace(idle, run_id="r-2", idle=""), replace(idle, run_id="r-3", state="TIMED_OUT")]
     for may, found in ((True, ["r-1"]), (False, [])):
         visit = SimpleNamespace(
-            reader=ENGLISH, person=SimpleNamespace(id="ann"), may=lambda verb, team, own, may=may: may
+            reader=ENGLISH,
+            person=SimpleNamespace(id="ann"),
+            may=lambda verb, team, own, may=may: may and verb == "run.stop",
         )
         needs = list(waiting._idle_runs(visit, STANDING, runs))  # type: ignore[arg-type]
         assert [each.place for each in needs] == found
