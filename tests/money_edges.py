@@ -6,8 +6,10 @@ import datetime
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from fleet.ledger_tables import Wanted
 from fleet.run_store import RunStore
 from fleet.trail import TrailEvent
 from stacks import naming
@@ -54,15 +56,23 @@ class Machines:
 
 
 class Book:
-    """The ledger."""
+    """The ledger, and its index."""
+
+    bucket = "drawn"
 
     def __init__(self, world: World) -> None:
-        self._entries = sorted(world.ledger, key=lambda each: each["time"])
+        self.entries = sorted(world.ledger, key=lambda each: each["time"])
 
-    def entries_since(self, moment: datetime.datetime) -> Iterator[dict[str, Any]]:
-        for each in self._entries:
-            if datetime.datetime.fromisoformat(each["time"]) >= moment:
-                yield each
+
+class Index:
+    """What finds the ledger's entries (fleet/ledger_index.py)."""
+
+    def __init__(self, file: Path, ledger: Book) -> None:
+        self._ledger = ledger
+
+    def find(self, wanted: Wanted) -> list[dict[str, Any]]:
+        entries = self._ledger.entries
+        return [e for e in entries if e["target"] == wanted.target and e["event"].startswith(wanted.event)]
 
 
 def trail_of(world: World) -> list[TrailEvent]:

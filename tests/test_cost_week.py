@@ -25,7 +25,7 @@ from stacks.catalog import CATALOG_FILE
 from stacks.price_rules import costs_per_hour
 from stacks.scheduler_spec import SchedulerSpec
 from tests.environment_parts import make_specs
-from tests.money_edges import Book, Machines, Shelf, trail_of
+from tests.money_edges import Book, Index, Machines, Shelf, trail_of
 from tests.money_week import BEGIN, END, ENVIRONMENTS, HOUR, T0, T1, TYPES, Hold, Machine, Week, World
 
 SEEDS = (1, 2, 3)
@@ -79,6 +79,7 @@ def told(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine_times, "read_trail", read_some)
         patch.setattr(read, "open_runs", open_shelf)
+        patch.setattr(read, "LedgerIndex", Index)
         offices = [open_office(world, root, name) for name in ENVIRONMENTS]
         yield world, [environment_costs(office, BEGIN, END, trail=True) for office in offices]
 

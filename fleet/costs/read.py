@@ -16,7 +16,9 @@ from fleet.costs.prices import Prices
 from fleet.costs.report import Line, lines_of
 from fleet.costs.run_times import read_run_times
 from fleet.errors import ActError
+from fleet.ledger_index import LedgerIndex, index_file
 from fleet.ledger_reading import Entry
+from fleet.ledger_tables import Wanted
 from fleet.run_store import open_runs
 from fleet.session import Session
 from stacks import naming
@@ -24,8 +26,6 @@ from stacks.price_rules import costs_per_hour
 
 _BEFORE = datetime.timedelta(days=31)
 """Runs of so long before the period are looked at, which may last into it; of longer where they may."""
-_LOOK_BACK = datetime.timedelta(days=92)
-"""How much of the ledger before the period is read, for when the environment was built."""
 _ON_MACHINES = ("machines", "disks")
 
 
@@ -87,7 +87,7 @@ def read_facts(
         return Facts(held=times.held, notes=tuple(_notes(times.not_told, others=True)))
     times = read_run_times(store, spec, run_ids, now)
     stood = read_machine_times(session, times.held, prices, begin, now, trail=trail)
-    entries, trouble = _entries(session, since)
+    entries, trouble = _entries(session)
     return Facts(
         machines=stood.machines,
         held=times.held,
@@ -97,10 +97,12 @@ def read_facts(
     )
 
 
-def _entries(session: Session, since: datetime.datetime) -> tuple[list[Entry], tuple[str, ...]]:
-    """Return the ledger's entries of the period and of some time before, and why there are none."""
+def _entries(session: Session) -> tuple[list[Entry], tuple[str, ...]]:
+    """Return what the ledger has of the environment's building and teardown, or why there is nothing."""
+    ledger = session.ledger
+    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
     try:
-        return list(session.ledger.entries_since(since - _LOOK_BACK)), ()
+        return index.find(Wanted(target=session.spec.name, event="environment.")), ()
     except ActError as error:
         said = f"{error}: what stands beside machines and what was left over after a teardown is not counted"
         return [], (said,)
