@@ -211,16 +211,20 @@ def settle(session: Session, tell: Tell) -> None:
 
 
 def _known_end(session: Session, machine: str, begun: str) -> datetime.datetime | None:
-    """Return when a session ended, now where it still went on; None where nothing tells."""
+    """Return when a session ended, now where it still went on; None where nothing tells.
+
+    It is ended in any case: who may enter need not be allowed to list sessions.
+    """
     try:
         found = next((each for each in list_sessions(session, machine) if each.id == begun), None)
-        if found is None or found.ended is not None:
-            return found.ended if found else None
-        return None if _end(session.client("ssm"), begun) else _now()
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
-        return None
+        found = None
+    if found is not None and found.ended is not None:
+        return found.ended
+    trouble = _end(session.client("ssm"), begun)
+    return _now() if found is not None and not trouble else None
 
 
 def _document(session: Session) -> str:

@@ -206,14 +206,28 @@ def test_of_a_killed_stay_that_nobody_knows_any_more_no_end_is_known(lab: Record
     assert not (folder / "left.json").exists()
 
 
+@pytest.mark.sandbox
+def test_who_may_not_list_sessions_ends_a_killed_one_all_the_same(lab: RecordLab) -> None:
+    left = lab.member("ann").start_session(Target=lab.machine, DocumentName=lab.document)["SessionId"]
+    folder = lab.session.project.work(lab.cloud.name, ENVIRONMENT) / "entries"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"machine": lab.machine, "session": left, "began": "2026-01-01T00:00:00Z"}
+    (folder / "left.json").write_text(json.dumps(about), encoding="utf-8")
+    rights = allow(["ssm:StartSession", "ssm:TerminateSession", "s3:*", "ec2:Describe*"])
+    run(replace(lab.session, cloud=acting(lab.cloud, "no-lists", rights)), lab.machine, "true")
+    (closed,) = [each for each in entries(lab) if each["outcome"] == "interrupted" and left in str(each)]
+    assert closed["details"]["end"] == "no end known"
+    assert going_on(lab) == []
+
+
+# ---------------------------------------------------------------------------------------- fail closed
+
+
 def test_what_is_typed_for_a_command_is_one_line_in_which_it_is_data() -> None:
     text = render(TypedCommand(encoded=base64.b64encode(b"echo it's").decode(), mark="0123456789abcdef"))
     assert text == (GOLDEN / "command.sh").read_text(encoding="utf-8")
     longest = render(TypedCommand(encoded=base64.b64encode(b"x" * MOST_BYTES).decode(), mark="0" * 16))
     assert len(longest) < 4096, "a terminal takes no longer line"
-
-
-# ---------------------------------------------------------------------------------------- fail closed
 
 
 @pytest.mark.sandbox

@@ -68,7 +68,7 @@ def unpack(data: bytes) -> Message:
     if len(payload) != size or hashlib.sha256(payload).digest() != digest:
         raise ValueError("the payload is not what the header says")
     return Message(
-        kind=kind.rstrip(b"\0 ").decode(errors="replace"),
+        kind=kind.strip(b"\0 ").decode(errors="replace"),
         payload=payload,
         about=about,
         sequence=sequence,
