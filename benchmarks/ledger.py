@@ -13,13 +13,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -57,9 +57,10 @@ class Scale:
 # ------------------------------------------------------------------------------------------------ appending
 
 
-def put_plainly(cloud: Cloud, bucket: str, writer: int, count: int) -> None:
+def put_plainly(cloud: Cloud, bucket: str, writer: int, count: int, ready: Barrier) -> None:
     """Put as many objects as another appends entries."""
     s3 = aws.client(cloud, "s3", REGION)
+    ready.wait()
     for number in range(count):
         body = json.dumps(load.content(number), indent=2).encode()
         s3.put_object(
@@ -68,9 +69,10 @@ def put_plainly(cloud: Cloud, bucket: str, writer: int, count: int) -> None:
         )  # fmt: skip
 
 
-def append(cloud: Cloud, bucket: str, writer: int, count: int) -> None:
+def append(cloud: Cloud, bucket: str, writer: int, count: int, ready: Barrier) -> None:
     """Append entries as a command does."""
     ledger = Ledger(cloud, bucket, REGION, KIM)
+    ready.wait()
     for number in range(count):
         ledger.append("run.submit", f"writer-{writer}", "recorded", load.content(number)["details"])
 
@@ -78,12 +80,15 @@ def append(cloud: Cloud, bucket: str, writer: int, count: int) -> None:
 def rate(act: Callable[..., None], cloud: Cloud, bucket: str, writers: int, total: int) -> float:
     """Return how many are written in a second by so many processes at once."""
     context = get_context("fork")
+    ready = context.Barrier(writers + 1)
     processes = [
-        context.Process(target=act, args=(cloud, bucket, each, total // writers)) for each in range(writers)
+        context.Process(target=act, args=(cloud, bucket, each, total // writers, ready))
+        for each in range(writers)
     ]
-    begin = time.perf_counter()
     for process in processes:
         process.start()
+    ready.wait()
+    begin = time.perf_counter()
     for process in processes:
         process.join()
     seconds = time.perf_counter() - begin
@@ -120,24 +125,12 @@ def appending(scale: Scale) -> Rows:
 # ------------------------------------------------------------------------------------------------ verifying
 
 
-def timed(command: list[str]) -> tuple[float, float, str]:
-    """Return a process's seconds, its memory at its highest in MiB, and what it printed."""
-    begin = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - begin
-    assert process.returncode == 0, said
-    return seconds, used.ru_maxrss / 1024, said
-
-
 def verifying(copy: Path) -> Rows:
     """Return what it takes to read and hash every file, and to verify the chain."""
-    python = [sys.executable, "-I", "-S"]
-    hashed, least, _ = timed([*python, "-c", _HASH, str(copy / "ledger")])
-    verified, most, said = timed([*python, str(copy / "chain.py"), str(copy)])
+    hashing = copy.parent / "hash.py"
+    hashing.write_text(_HASH)
+    hashed, least, _ = load.timed(hashing, str(copy / "ledger"))
+    verified, most, said = load.timed(copy / "chain.py", str(copy))
     print(said.strip(), file=sys.stderr)
     return [
         {"what": "every file read and hashed (baseline)", "seconds": hashed, "mib": least},
@@ -151,17 +144,17 @@ def verifying(copy: Path) -> Rows:
 def questions(count: int) -> dict[str, Callable[[int], Wanted]]:
     """Return what is asked: by server, by person, by time, by several."""
 
-    def hour(number: int) -> dict[str, Any]:
+    def span(number: int, hours: int) -> dict[str, Any]:
         begin = load.BEGAN + (number + 1) * count // (ASKED + 2) * load.STEP
-        return {"since": begin, "until": begin + 60 * load.STEP}
+        return {"since": begin, "until": begin + 60 * hours * load.STEP}
 
     return {
         "a server": lambda number: Wanted(instance=load.machine(number * 6 % load.MACHINES + 1)),
         "a person, refused": lambda number: Wanted(person=load.person(number), outcome="refused"),
-        "an hour": lambda number: Wanted(**hour(number)),
+        "an hour": lambda number: Wanted(**span(number, 1)),
         "a run": lambda number: Wanted(run=load.run((number + 1) * count // (ASKED + 2))),
-        "an environment, one event, an hour": lambda number: Wanted(
-            environment=load.environment(number), event="run.submit", **hour(number)
+        "an environment, one event, a day": lambda number: Wanted(
+            environment=load.environment(number), event="run.submit", **span(number, 24)
         ),
     }
 

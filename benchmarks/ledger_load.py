@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,17 @@ PEOPLE, ENVIRONMENTS, MACHINES, RUN_OF = 200, 40, 500, 10
 BEGAN = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 STEP = datetime.timedelta(minutes=1)
 _EVENTS = ("run.ended", "machine.enter", "environment.up", "lease.extend", "run.fetch", "model.take")
+
+_MEASURED = """
+import pathlib, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as ended:
+    assert not ended.code, "it failed"
+print(pathlib.Path("/proc/self/status").read_text(), file=sys.stderr)
+"""
+"""Runs a program and tells its memory: what a parent is told of it has the parent's own in it."""
 
 
 def machine(number: int) -> str:
@@ -133,3 +147,13 @@ class FolderLedger:
     def entries_of(self, digests: Mapping[int, str]) -> dict[int, dict[str, Any]]:
         """Return the entries of these numbers."""
         return {number: self.get(number) for number in digests}
+
+
+def timed(program: Path, *arguments: str) -> tuple[float, float, str]:
+    """Return a program's seconds, its memory at its highest in MiB, and what it printed."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-I", "-S", "-c", _MEASURED, str(program), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - begin
+    told = dict(line.split(":", 1) for line in done.stderr.splitlines() if ":" in line)
+    return seconds, float(told["VmHWM"].split()[0]) / 1024, done.stdout

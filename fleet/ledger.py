@@ -31,7 +31,7 @@ _TAKEN, _AT_ONCE = "PreconditionFailed", "ConditionalRequestConflict"
 _CONFLICTS = 5
 _APPEND_ATTEMPTS = 100
 """Bound on lost races for the next number; each loss means that another writer got an entry in."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 2.0
 
 
 @dataclass
@@ -162,6 +162,7 @@ class Ledger(WholeLedger):
     ) -> dict[str, Any]:
         """Write the entry under the next free number, which `trying` hears before; return it whole."""
         for attempt in range(_APPEND_ATTEMPTS):
+            begun = time.monotonic()
             try:
                 # What we wrote last is most often still the last; if it is not, the number is taken.
                 number, previous = self._tail if self._tail[0] and not attempt else self.tail()
@@ -172,7 +173,9 @@ class Ledger(WholeLedger):
                     return entry
             except Exception as error:
                 raise LedgerError(f"the ledger s3://{self.bucket} can't be written ({error})") from error
-            time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)))  # noqa: S311
+            # As long as a try takes, for as long others are at theirs; and twice as long after each loss.
+            tried = max(_FIRST_PAUSE_S, time.monotonic() - begun)
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, tried * 2**attempt)))  # noqa: S311
         raise LedgerError(
             f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race"
         )
@@ -208,7 +211,10 @@ class Ledger(WholeLedger):
             time.sleep(_FIRST_PAUSE_S)
         # Taken by ourselves, where the answer to the client's first try was lost and it tried again.
         there = self._newest(entry["sequence"])
-        return there is not None and there.get("hash") == entry["hash"]
+        if there is None or "hash" not in there:
+            return False
+        self._tail = (entry["sequence"], str(there["hash"]))  # from here on the next one is looked for
+        return bool(there["hash"] == entry["hash"])
 
 
 def _now() -> str:

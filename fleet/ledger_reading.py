@@ -20,6 +20,8 @@ PREFIX = naming.LEDGER_PREFIX
 _AT_ONCE = 8
 """Entries that are fetched at the same time."""
 _PAGE = 500
+_FEW = 100
+"""New entries that are listed at once to find the last one."""
 _BEFORE_ALL = "1970-01-01T00:00:00+00:00"
 
 Entry = dict[str, Any]
@@ -44,7 +46,13 @@ class LedgerReader:
 
     def tail(self) -> tuple[int, str]:
         """Return the last entry's number and hash, searching upwards from the last one that we know."""
-        last = chain.find_tail(self._exists_after, self._tail[0])
+        page = self.objects.s3.list_objects_v2(
+            Bucket=self.bucket, Prefix=PREFIX, StartAfter=_key(self._tail[0]), MaxKeys=_FEW
+        )
+        names = [item["Key"].removeprefix(PREFIX) for item in page.get("Contents", [])]
+        last = max((int(name[:12]) for name in names if chain.is_entry_name(name)), default=self._tail[0])
+        if page["IsTruncated"]:  # not a few new ones: listing them all would take longer than halving
+            last = chain.find_tail(self._exists_after, last)
         if last != self._tail[0]:
             self._tail = (last, json.loads(self.objects.get(_key(last)))["hash"])
         return self._tail

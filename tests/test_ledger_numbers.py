@@ -162,3 +162,13 @@ def test_what_strays_into_the_ledger_s_folder_neither_stops_nor_moves_its_end(
     anew = open_ledger(sandbox, ledger.bucket)
     anew.append("test.number", "target-6", "recorded", {})
     assert targets(anew.entries_from(5, 10)) == ["target-5", "target-6"]
+
+
+@pytest.mark.parametrize("few", [1, 2, 4, 5, 100])
+def test_the_end_is_found_whether_few_or_many_entries_are_new(
+    ledger: Ledger, sandbox: Cloud, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("fleet.ledger_reading._FEW", few)
+    assert ledger.tail() == (5, ledger.get(5)["hash"])
+    open_ledger(sandbox, ledger.bucket).append("test.number", "target-6", "recorded", {})
+    assert ledger.tail() == (6, ledger.get(6)["hash"])
