@@ -302,6 +302,10 @@ def test_the_command_deletes_what_is_left_and_says_with_its_exit_code_whether_th
     assert cli.main(["sweep", "--environment", DEAD, "--yes", "--data"]) == 2
     told = capsys.readouterr().err
     assert "--data: there is nothing to delete" in told and "--yes: there is nothing to delete" in told
+    assert cli.main(["sweep", "--region", "us-esat-1"]) == 2
+    assert "did you mean us-east-1" in capsys.readouterr().err
+    assert cli.main(["sweep", "--environment", "noone"]) == 0
+    assert "nothing in the account tells of an environment noone" in capsys.readouterr().err
     assert cli.main(["sweep", "--environment", DEAD]) == 3
     assert "LEFT OVER" in capsys.readouterr().out and exists(garden, by_name["their vpc"])
     garden.call("ec2", "delete_network_interface", NetworkInterfaceId=by_name["eks's interface"])

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.orphans.judge import judge
-from fleet.orphans.listed import Key, Link, Listed, Says
+from fleet.orphans.listed import Key, Link, Listed, Says, every
 from fleet.orphans.lives import Lives, find_lives
 from fleet.orphans.machines import ROWS
 from fleet.orphans.names import document_name, own_name, region_at_end, role_name
@@ -19,7 +19,7 @@ from fleet.orphans.proofs import Account
 from fleet.orphans.removal import Wanted, choose
 from fleet.orphans.removals import REMOVALS, order_of
 from fleet.orphans.rounds import Target, delete_all
-from fleet.sweepers.things import Thing
+from fleet.sweepers.things import Look, Thing
 from stacks import naming
 
 REGION = "eu-west-1"
@@ -168,6 +168,28 @@ def test_a_name_alone_is_never_a_proof() -> None:
     name = naming.environment_role("vision", naming.ROLE_HEAD, REGION)
     assert verdicts(known, thing("IAM role", name, "")) == {"k": "orphan", name: "not proven"}
     assert verdicts(thing("IAM role", name, "")) == {}, "nobody knows of an environment vision"
+
+
+class Pages:
+    """Answers one operation in pages, and another at once."""
+
+    def can_paginate(self, operation: str) -> bool:
+        return operation == "describe_volumes"
+
+    def get_paginator(self, operation: str) -> Pages:
+        return self
+
+    def paginate(self, **words: Any) -> list[dict[str, Any]]:
+        return [{"Found": [{"n": 1}, {"n": 2}]}, {}, {"Found": [{"n": 3}]}]
+
+    def describe_addresses(self, **words: Any) -> dict[str, Any]:
+        return {"Found": [{"n": words["Filter"]}]}
+
+
+def test_a_listing_is_read_to_its_last_page() -> None:
+    look = Look("", "acme", REGION, (), lambda service: Pages())
+    assert [each["n"] for each in every(look, "ec2", "describe_volumes", "Found")] == [1, 2, 3]
+    assert [each["n"] for each in every(look, "ec2", "describe_addresses", "Found", Filter=7)] == [7]
 
 
 # ------------------------------------------------------------------------------ what stands
