@@ -222,7 +222,7 @@ def _make_cloud(
         **changed,
     )
     times = {"idle_seconds": idle_seconds, "resume_seconds": resume_seconds}
-    cluster = cluster_told(environment=name, region=REGION, **times, fleets={"gpu": told})
+    cluster = cluster_told(environment=name, region=REGION, **times, marks_nodes=True, fleets={"gpu": told})
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=cluster_key("cluster.json"), Body=json.dumps(cluster).encode())
 

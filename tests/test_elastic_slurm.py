@@ -102,3 +102,15 @@ def test_a_job_whose_machine_is_taken_away_runs_again_on_another(lab: ElasticLab
     api(lab.cloud, "ec2").terminate_instances(InstanceIds=[taken["InstanceId"]])
     lab.slurm.wait_job(job, ["COMPLETED"])
     assert taken["InstanceId"] not in [each["InstanceId"] for each in elastic(lab)]
+
+
+def test_a_node_that_stands_says_whether_it_has_a_run(lab: ElasticLab) -> None:
+    def work() -> str:
+        [standing] = [each for each in lab.machines() if "fleetform:launch" not in each["tags"]]
+        return str(standing["tags"].get("fleetform:work", ""))
+
+    wait_until(lambda: work().startswith("free 20"), "the node to say that it is free", told=lab.log)
+    job = lab.submit("run-busy", 1, "sleep 600")
+    wait_until(lambda: work() == "busy", "the node to say that it has a run", told=lab.log)
+    lab.slurm.run("scancel", str(job))
+    wait_until(lambda: work().startswith("free 20"), "the node to say that it is free again", told=lab.log)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ from botocore.exceptions import ClientError
 from fleet.runs import run_status
 from node import dispatch_idle, idle
 from node.dispatch_idle import DispatchIdle
+from node.elastic import resume
+from node.elastic.head import Head
 from node.idle import IdlePolicy, Warned, look_for_cause, next_word, parse_policy
 from node.layout import utc_text
 from node.store import Bucket
+from tests.cluster_facts import cluster_facts, fleet_told
 
 START = 1_800_000_000.0
 """When the run began, seconds since the epoch."""
@@ -79,7 +84,7 @@ class Directory:
         return look_for_cause(self.bucket, policy, RUN, START + 60 * started, START + 60 * at)
 
 
-BEGUN = (
+BEGUN: tuple[tuple[float, str, dict[str, Any]], ...] = (
     (0, "job_started", {}),
     (0, "attempt_started", {}),
     (1, "first_output", {}),
@@ -261,7 +266,7 @@ def test_a_dispatcher_warns_takes_it_back_where_the_run_goes_on_and_stops_it_whe
     run.s3.objects[idle.POLICY_KEY] = json.dumps(policy).encode(), START
     clock = [START]
     monkeypatch.setattr(dispatch_idle, "client", lambda service, region: ec2)
-    monkeypatch.setattr(dispatch_idle.time, "time", lambda: clock[0])
+    monkeypatch.setattr("node.dispatch_idle.time.time", lambda: clock[0])
     watch = DispatchIdle(run.bucket, "us-east-1", RUN, lambda event, detail: said.append((event, detail)))
 
     def at(minute: float) -> str:
@@ -302,3 +307,55 @@ def test_an_idle_run_still_runs_says_why_and_what_follows_ends_that() -> None:
     assert (again.state, again.idle, again.cause) == ("RUNNING", "", "")
     ended = run_status(RUN, run, [*begun, warned, event("TIMED_OUT", 50, cause="idle: no training step")])
     assert (ended.state, ended.idle, ended.ended) == ("TIMED_OUT", "", "2026-01-01T00:00:50.000Z")
+
+
+class Scaling:
+    """Auto Scaling with one group, which was set to zero."""
+
+    def __init__(self, **group: Any) -> None:
+        self.group = {"MaxSize": 4, "DesiredCapacity": 0, "SuspendedProcesses": [], **group}
+
+    def describe_auto_scaling_groups(self, **request: Any) -> dict[str, Any]:
+        return {"AutoScalingGroups": [self.group] if request["AutoScalingGroupNames"] == ["lab-gpu"] else []}
+
+    def set_desired_capacity(self, **request: Any) -> None:
+        self.group["DesiredCapacity"] = request["DesiredCapacity"]
+
+
+def test_slurm_starts_nodes_that_stand_again_where_idle_ones_were_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaling = Scaling()
+    monkeypatch.setattr(resume, "client", lambda service, region: scaling)
+    facts = cluster_facts(marks_nodes=True, fleets={"gpu": fleet_told(nodes=3, group="lab-gpu")})
+    head = Head(facts, None, tmp_path, tmp_path / "elastic.log")
+    resume._wake(head, ["gpu-1"])
+    assert scaling.group["DesiredCapacity"] == 3, "all that are declared to stand"
+    assert "its group is to have 3 nodes again" in (tmp_path / "elastic.log").read_text()
+    scaling.group |= {"DesiredCapacity": 0, "SuspendedProcesses": [{"ProcessName": "Launch"}]}
+    resume._wake(head, ["gpu-1"])
+    assert scaling.group["DesiredCapacity"] == 0, "where the lease is over nothing is woken"
+    scaling.group["SuspendedProcesses"] = []
+    quiet = dataclasses.replace(head, facts=dataclasses.replace(facts, marks_nodes=False))
+    resume._wake(quiet, ["gpu-1"])
+    assert scaling.group["DesiredCapacity"] == 0
+
+
+def test_a_dispatcher_wakes_its_fleet_for_as_many_nodes_as_its_run_has_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, scaling, said = Directory(), Scaling(), list[tuple[str, Any]]()
+    policy = {
+        "version": 1, "step_minutes": 0, "start_minutes": 120, "grace_minutes": 15,
+        "without_steps": "leave", "marks_nodes": True, "groups": {"gpu": {"name": "lab-gpu", "nodes": 3}},
+    }  # fmt: skip
+    run.s3.objects[idle.POLICY_KEY] = json.dumps(policy).encode(), START
+    monkeypatch.setattr(dispatch_idle, "client", lambda service, region: scaling)
+    watch = DispatchIdle(run.bucket, "us-east-1", RUN, lambda event, detail: said.append((event, detail)))
+    watch.wake("other", 2)
+    assert (scaling.group["DesiredCapacity"], said) == (0, [])
+    watch = DispatchIdle(run.bucket, "us-east-1", RUN, lambda event, detail: said.append((event, detail)))
+    watch.wake("gpu", 2)
+    watch.wake("gpu", 2)
+    assert scaling.group["DesiredCapacity"] == 2
+    assert said == [("QUEUED", {"reason": "the fleet gpu was idle and without nodes: 2 start"})]
