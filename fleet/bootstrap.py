@@ -5,6 +5,7 @@ They are made bare over the API; the account stack takes them over with import b
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
@@ -117,6 +118,19 @@ def read_state_object(cloud: Cloud, account: AccountSpec, stack: str) -> str:
             return ""
         raise
     return bytes(answer["Body"].read()).decode("utf-8")
+
+
+def state_written(cloud: Cloud, account: AccountSpec, stack: str) -> datetime.datetime | None:
+    """Return when Terraform last wrote the stack's state, by the cloud's clock; None where it has none."""
+    s3 = aws.client(cloud, "s3", account.region)
+    try:
+        answer = s3.head_object(Bucket=account_buckets(account)[0], Key=naming.state_key(stack))
+    except Exception as error:
+        if aws.error_code(error) in ("404", "NoSuchKey", "NoSuchBucket"):
+            return None
+        raise
+    written: datetime.datetime = answer["LastModified"]
+    return written
 
 
 def bucket_birth(cloud: Cloud, account: AccountSpec, bucket: str) -> str:

@@ -44,28 +44,51 @@ def export_results(
 
 
 def _export(session: Session, report: Report, system: str) -> Iterator[str]:
-    """Export, and yield why that failed; nothing where it is not linked or not there."""
+    """Export, and yield why that failed; nothing where it is not linked, not there, or going already.
+
+    One that is being deleted was exported by the teardown that began it, and takes no task any more.
+    """
     fsx = session.client("fsx")
     try:
+        (found,) = fsx.describe_file_systems(FileSystemIds=[system])["FileSystems"]
+        if found["Lifecycle"] == "DELETING":
+            return
         asked = [{"Name": "file-system-id", "Values": [system]}]
         links = fsx.describe_data_repository_associations(Filters=asked)["Associations"]
         if all(link.get("FileSystemPath") != _RESULTS for link in links):
             return
         text = f"exporting the results of {system}"
         report(ProgressEvent(kind="note", stack=session.spec.name, text=text))
-        task = fsx.create_data_repository_task(
-            Type="EXPORT_TO_REPOSITORY",
-            FileSystemId=system,
-            Paths=[_RESULTS.strip("/")],
-            Report={"Enabled": False},
-            Tags=[{"Key": naming.TAG_ENVIRONMENT, "Value": session.spec.name}],
-        )["DataRepositoryTask"]["TaskId"]
+        task = (
+            _under_way(fsx, system)
+            or fsx.create_data_repository_task(
+                Type="EXPORT_TO_REPOSITORY",
+                FileSystemId=system,
+                Paths=[_RESULTS.strip("/")],
+                Report={"Enabled": False},
+                Tags=[{"Key": naming.TAG_ENVIRONMENT, "Value": session.spec.name}],
+            )["DataRepositoryTask"]["TaskId"]
+        )
         yield from _wait(fsx, task)
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
         if aws.error_code(error) != "FileSystemNotFound":
             yield str(error).splitlines()[0]
+
+
+def _under_way(fsx: Any, system: str) -> str:
+    """Return the export that a killed teardown had begun and that has yet to start, "" where there is none.
+
+    One that copies already may have passed by what was written since.
+    """
+    waiting = [
+        {"Name": "file-system-id", "Values": [system]},
+        {"Name": "task-lifecycle", "Values": ["PENDING"]},
+    ]
+    tasks = fsx.describe_data_repository_tasks(Filters=waiting)["DataRepositoryTasks"]
+    wanted = {"Type": "EXPORT_TO_REPOSITORY", "Paths": [_RESULTS.strip("/")]}
+    return next((str(each["TaskId"]) for each in tasks if wanted.items() <= each.items()), "")
 
 
 def _wait(fsx: Any, task: str) -> Iterator[str]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
+from fleet.whole_file import write_whole
 from stacks.catalog import load_catalog
 from templates.engine import render
 from templates.receipt_page import ReceiptPage, Section
 
 FORMAT = "fleetform-receipt/1"
 Fate = Literal["destroyed", "kept on purpose", "was not there"]
+_MOMENTS = frozenset({"began", "ended", "created", "hours_lived", "usd_estimated"})
+_THINGS = ("machines", "left", "kept", "ending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +120,53 @@ def price_note() -> str:
     return f"{source.price_source}, {source.price_region}, {source.price_date}, on demand, without tax"
 
 
+def substance(receipt: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a receipt says as JSON has it, times aside: its moments, and what follows from them.
+
+    Two of the same substance say the same of what was destroyed, kept and left, at what hourly price, and for
+    which reasons; when each look was, and so how long a stack lived and what that cost, may differ. Nor does
+    it count until when something ends by itself, nor in which order the listings came.
+    """
+    without = {name: value for name, value in receipt.items() if name not in _MOMENTS}
+    stacks = [{name: each[name] for name in each if name not in _MOMENTS} for each in receipt["stacks"]]
+    things = {field: sorted(map(_known_by, receipt[field]), key=str) for field in _THINGS}
+    return {**without, "stacks": stacks, **things}
+
+
+def _known_by(thing: Mapping[str, Any]) -> list[Any]:
+    return [thing[name] for name in ("kind", "id", "name", "stack", "usd_per_hour")]
+
+
 def write_receipt(receipt: Receipt, folder: Path) -> str:
-    """Write receipt.json and receipt.html to a new folder; return the SHA-256 of receipt.json."""
-    folder.mkdir(parents=True)
-    text = json.dumps(receipt.to_dict(), indent=2, ensure_ascii=False, default=_plain) + "\n"
-    (folder / "receipt.json").write_text(text, encoding="utf-8")
+    """Write receipt.json and receipt.html to the folder; return the SHA-256 of receipt.json.
+
+    One folder is of one teardown. Where an earlier attempt wrote a receipt of the same substance there, that
+    one stays as it is. One of another substance stays too, under the beginning of its digest.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, text = folder / "receipt.json", _as_text(receipt.to_dict())
+    if file.is_file():
+        before = file.read_bytes()
+        known = hashlib.sha256(before).hexdigest()
+        if _is_same(before, text):
+            return known
+        (folder / f"receipt-{known[:12]}.json").write_bytes(before)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    (folder / "receipt.html").write_text(render(receipt_page(receipt, digest)), encoding="utf-8")
+    write_whole(folder / "receipt.html", render(receipt_page(receipt, digest)))
+    write_whole(file, text)  # last: where it is, its page is
     return digest
+
+
+def _is_same(before: bytes, text: str) -> bool:
+    """Return whether a file has a receipt of the same substance; not so where it is half a file."""
+    try:
+        return substance(json.loads(before)) == substance(json.loads(text))
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _as_text(receipt: Mapping[str, Any]) -> str:
+    return json.dumps(receipt, indent=2, ensure_ascii=False, default=_plain) + "\n"
 
 
 def _plain(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fleet.artifacts import empty, holds_objects
@@ -103,8 +103,10 @@ def _file_systems(session: Session, base: Sequence[StateResource]) -> Iterator[K
                 yield Kept(what, f"{table}.on_teardown", prefixes)
 
 
-def empty_buckets(session: Session, kept: Iterable[Kept]) -> None:
-    """Empty the buckets that are not kept, so that they can be deleted."""
+def empty_buckets(
+    session: Session, kept: Iterable[Kept], tell: Callable[[str], None] = lambda text: None
+) -> None:
+    """Empty the buckets that are not kept, so that they can be deleted; `tell` hears of what takes long."""
     names = (session.account.organization, session.spec.name, session.spec.region)
     settings = {each.setting for each in kept}
     for setting, bucket in (
@@ -112,4 +114,4 @@ def empty_buckets(session: Session, kept: Iterable[Kept]) -> None:
         ("datasets.on_teardown", naming.dataset_bucket(*names)),
     ):
         if setting not in settings:
-            empty(session, bucket)
+            empty(session, bucket, tell)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -41,6 +41,8 @@ class Scope:
     """The stacks that stand and are destroyed."""
     left_alone: frozenset[str]
     """The stacks that stand and are not touched."""
+    standing: Mapping[str, Sequence[StateResource]]
+    """What stands of each stack, by its state; nothing of one that does not."""
     kept: tuple[Kept, ...]
     """Stores in the way of the base: they hold data and are to be retained."""
 
@@ -173,6 +175,7 @@ def find_scope(session: Session, *, base: bool) -> Scope:
         stays=tuple(kept),
         destroyed=there - alone,
         left_alone=alone,
+        standing=standing,
         kept=stores,
     )
 

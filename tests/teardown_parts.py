@@ -92,3 +92,16 @@ def put_state(session: Session, stack: str, **ids: str) -> None:
         Key=naming.state_key(stack),
         Body=json.dumps({"version": 4, "resources": resources}).encode(),
     )
+
+
+def open_own(cloud: Cloud, root: Path, more: str = "") -> Session:
+    """Return the session of an environment with a name and an organization of its own.
+
+    No look at it finds what other tests have made. `more` goes into its file.
+    """
+    name = f"e{uuid.uuid4().hex[:8]}"
+    root.mkdir(parents=True, exist_ok=True)
+    account = ACCOUNT.replace("acme-ai", f"o{uuid.uuid4().hex[:10]}")
+    folder = write_folder(root, account, **{name: environment_text(name) + more})
+    spec = load_environment(folder / f"{name}.toml")
+    return Session(Project(root=root, home=root / "home"), cloud, load_account(folder), spec)

@@ -30,6 +30,9 @@ class _Cloud:
         self.linked, self.ends, self.role = linked, ends, role
         self.exports, self.looks = list[dict[str, Any]](), 0
 
+    def describe_file_systems(self, **request: Any) -> Any:
+        return {"FileSystems": [{"Lifecycle": "AVAILABLE"}]}
+
     def describe_data_repository_associations(self, **request: Any) -> Any:
         paths = ["/datasets", "/results"] if self.linked else []
         return {"Associations": [{"FileSystemPath": path} for path in paths]}
@@ -39,6 +42,8 @@ class _Cloud:
         return {"DataRepositoryTask": {"TaskId": "task-1"}}
 
     def describe_data_repository_tasks(self, **request: Any) -> Any:
+        if "Filters" in request:
+            return {"DataRepositoryTasks": []}
         self.looks += 1
         failure = {"FailureDetails": {"Message": "2 of 3 files"}} if self.ends == "FAILED" else {}
         state = self.ends if self.looks > 1 else "EXECUTING"

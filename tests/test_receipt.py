@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleet.receipt import Receipt, StackReceipt, duration, receipt_page, usd, write_receipt
+from fleet.receipt import Receipt, StackReceipt, duration, receipt_page, substance, usd, write_receipt
 from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 
@@ -88,10 +89,51 @@ def test_every_column_of_the_page_has_a_name_and_amounts_stand_to_the_right(tmp_
     assert ".amount { text-align: right; white-space: nowrap;" in page
 
 
-def test_a_receipt_is_never_written_over(tmp_path: Path) -> None:
-    write_receipt(receipt(), tmp_path / "one")
-    with pytest.raises(FileExistsError):
-        write_receipt(receipt(), tmp_path / "one")
+def test_a_receipt_of_the_same_substance_is_left_as_it_is_whenever_it_was_looked_again(
+    tmp_path: Path,
+) -> None:
+    digest = write_receipt(receipt(), tmp_path / "one")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "one").iterdir()}
+    later = NOON + datetime.timedelta(days=3)
+    (stack,) = receipt().stacks
+    again = receipt(ended=later, stacks=(dataclasses.replace(stack, ended=later),))
+    assert write_receipt(again, tmp_path / "one") == digest
+    assert {file.name: file.read_bytes() for file in (tmp_path / "one").iterdir()} == before
+
+
+def test_a_receipt_of_another_substance_leaves_the_one_before_under_its_digest(tmp_path: Path) -> None:
+    leftover = Thing(kind="EBS volume", id="vol-1", usd_per_hour=0.5)
+    first = write_receipt(receipt(left=(leftover,)), tmp_path / "one")
+    second = write_receipt(receipt(), tmp_path / "one")
+    kept = (tmp_path / "one" / f"receipt-{first[:12]}.json").read_bytes()
+    assert hashlib.sha256(kept).hexdigest() == first != second
+    assert hashlib.sha256((tmp_path / "one/receipt.json").read_bytes()).hexdigest() == second
+    assert second in (tmp_path / "one/receipt.html").read_text()
+
+
+def test_half_a_receipt_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/receipt.json").write_text("{")
+    digest = write_receipt(receipt(), tmp_path / "one")
+    assert hashlib.sha256((tmp_path / "one/receipt.json").read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"anyway": "over"},
+        {"left": (Thing(kind="EBS volume", id="vol-1"),)},
+        {"machines": (Thing(kind="EBS volume", id="vol-1", usd_per_hour=1.0),)},
+        {"not_looked": (NotLooked(title="FSx", why="no"),)},
+        {"stacks": ()},
+    ],
+)
+def test_the_substance_is_everything_but_times(change: dict[str, Any]) -> None:
+    def of(found: Receipt) -> Any:
+        return substance(json.loads(json.dumps(found.to_dict(), default=str)))
+
+    assert of(receipt(**change)) != of(receipt())
+    assert of(receipt(began=NOON - datetime.timedelta(hours=1))) == of(receipt())
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def _of_environments(reader: Reader) -> Mapping[str, str]:
         "lease.warned": _("Warned of a lease's end"),
         "lease.beyond_limit": _("Told of a lease that ends too late"),
         "state.unlock": _("Took a lock off Terraform's state"),
+        "teardown.found": _("Noted what stood before a teardown"),
         "account.sweep": _("Deleted what was left over in the account"),
         "thing.deleted": _("Deleted something that was left over"),
     }
