@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fleet.errors import ActError
 from fleet.orphans.judge import judge
 from fleet.orphans.listed import Key, Link, Listed, Says, every
 from fleet.orphans.lives import Lives, find_lives
@@ -355,6 +356,20 @@ def test_what_is_refused_for_good_is_not_tried_again_and_keeps_nothing_else_from
 def test_what_goes_with_something_else_is_waited_for_though_it_may_not_be_deleted() -> None:
     cloud = Cloud("UnauthorizedOperation", "InvalidNetworkInterfaceID.NotFound")
     assert run(cloud, INTERFACE, comes_along=True) == {"eni": ""}
+
+
+def test_a_bucket_with_locked_objects_is_told_at_once_and_what_is_refused_in_part_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def locked(s3: Any, bucket: str) -> int:
+        raise ActError(f"2 objects of {bucket} are locked")
+
+    monkeypatch.setattr("fleet.orphans.removals.empty_bucket", locked)
+    assert run(Cloud(), Thing(kind="S3 bucket", id="b")) == {"b": "2 objects of b are locked"}
+    answers = [{"Unsuccessful": [{"Error": {"Code": "InUse", "Message": "held"}}]}, {"Unsuccessful": []}]
+    cloud = Cloud()
+    monkeypatch.setattr(cloud, "delete_flow_logs", lambda **words: answers.pop(0), raising=False)
+    assert run(cloud, Thing(kind="flow log", id="fl")) == {"fl": ""} and not answers
 
 
 def test_what_is_held_for_too_long_is_told_with_why() -> None:

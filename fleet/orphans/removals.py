@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fleet.artifacts import empty_bucket
 from fleet.errors import ActError
 from fleet.run_file_systems import delete_idle
-from fleet.sweepers.things import Thing, ask
+from fleet.sweepers.things import Thing
 
 Clients = Callable[..., Any]
 """Returns a boto3 client for a service, in the thing's region where none is named beside it."""
@@ -22,12 +23,16 @@ _TASK_SECONDS = 60.0
 """How long a deletion waits for a task of an FSx file system that it has cancelled."""
 
 
+class RefusedPartlyError(ActError):
+    """A call that takes many ids was accepted, and yet refused one of them: perhaps not for good."""
+
+
 def _require_done(answer: Mapping[str, Any]) -> None:
-    """Raise ActError where a call that takes many ids was accepted and yet refused one of them."""
+    """Raise RefusedPartlyError where a call that takes many ids was accepted and yet refused one of them."""
     for field in ("Unsuccessful", "UnsuccessfulFleetDeletions", "Errors"):
         for each in answer.get(field, ()):
             error = each.get("Error", each)
-            raise ActError(f"{error.get('Code', field)}: {error.get('Message', each)}")
+            raise RefusedPartlyError(f"{error.get('Code', field)}: {error.get('Message', each)}")
 
 
 def _call(service: str, operation: str, argument: str, *, many: bool = False, **more: Any) -> Removal:
@@ -147,21 +152,10 @@ def _policy(clients: Clients, thing: Thing) -> None:
 
 
 def _bucket(clients: Clients, thing: Thing) -> None:
-    """A bucket with every version of everything in it; what an object lock holds makes S3 refuse."""
-    s3, name = clients("s3"), thing.id
-    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
-        for each in page.get("Uploads", ()):
-            ask(s3.abort_multipart_upload, Bucket=name, Key=each["Key"], UploadId=each["UploadId"])
-    for batch in _versions(s3, name):
-        _require_done(s3.delete_objects(Bucket=name, Delete={"Objects": batch, "Quiet": True}))
-    s3.delete_bucket(Bucket=name)
-
-
-def _versions(s3: Any, bucket: str) -> Iterator[list[dict[str, str]]]:
-    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-        if found:
-            yield [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+    """A bucket with every version of all that is in it; where an object lock holds one, the bucket stays."""
+    s3 = clients("s3")
+    empty_bucket(s3, thing.id)
+    s3.delete_bucket(Bucket=thing.id)
 
 
 def _key(clients: Clients, thing: Thing) -> None:

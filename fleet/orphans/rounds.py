@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fleet import aws
 from fleet.cloud import Cloud
 from fleet.errors import ActError
-from fleet.orphans.removals import REMOVALS, Clients, order_of
+from fleet.orphans.removals import REMOVALS, Clients, RefusedPartlyError, order_of
 from fleet.sweep import shared_clients
 from fleet.sweepers.things import Thing, is_gone
 
@@ -85,6 +85,12 @@ def _try(target: Target) -> tuple[str, bool]:
             raise
         if is_gone(error):
             return "", False
-        final = any(part in aws.error_code(error) for part in _FINAL) and not target.comes_along
-        return str(error).splitlines()[0], final
+        return str(error).splitlines()[0], _is_final(error) and not target.comes_along
     return "", False
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether no repetition helps; what a deletion itself has tried again to no end is final too."""
+    if isinstance(error, ActError):
+        return not isinstance(error, RefusedPartlyError)
+    return any(part in aws.error_code(error) for part in _FINAL)
