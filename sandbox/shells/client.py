@@ -61,13 +61,15 @@ class Client:
         self._send(TEXT, json.dumps(shown).encode())
 
     def type(self, keys: bytes) -> None:
-        """Type; what is typed before the shell is there waits in the terminal."""
+        """Type, once the shell is there; after its end that does nothing."""
         self.ready.wait(_CONNECT_SECONDS)
-        self._numbers.put(OUTPUT, keys)
+        with contextlib.suppress(GoneError):
+            self._numbers.put(OUTPUT, keys)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Tell the size of the terminal."""
-        self._numbers.put_json(SIZE, {"cols": columns, "rows": rows})
+        """Tell the size of the terminal; after the shell's end that does nothing."""
+        with contextlib.suppress(GoneError):
+            self._numbers.put_json(SIZE, {"cols": columns, "rows": rows})
 
     def listen(self, said: Callable[[bytes], object]) -> str:
         """Hand on what the shell says until it has ended; return why, "" where that was its own doing.
@@ -130,4 +132,7 @@ class Client:
 
     def _send(self, kind: int, content: bytes) -> None:
         with self._lock:
-            self._socket.sendall(frame(kind, content, masked=True))
+            try:
+                self._socket.sendall(frame(kind, content, masked=True))
+            except OSError as error:
+                raise GoneError(str(error)) from error
