@@ -39,7 +39,7 @@ WORDS = {
         commands.try_model("blue", "r-1", text="it's"),
         {"describe": False, "texts": ("it's",)},
     ),
-    "read_record": (commands.read_record(), {"target": None, "last": None}),
+    "read_record": (commands.read_record(), {"target": "", "last": None}),
     "read_record some": (
         commands.read_record(target="blue", event="run.submit", person="ann", last=50),
         {"target": "blue", "event": "run.submit", "person": "ann", "last": 50},
