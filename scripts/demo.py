@@ -23,6 +23,8 @@ from scripts.demo_lock import HOME, LOCK, UNFINISHED, end_leftover_command, take
 
 ENVIRONMENT = "demo"
 RECIPE = "digits"
+SAMPLES = os.environ.get("FLEETFORM_DEMO_SAMPLES", "")
+"""How many the training looks at, for rehearsals; "" for as many as the recipe says."""
 
 
 class PhaseError(Exception):
@@ -108,9 +110,11 @@ class Demo:
 
     def train(self, nodes: int) -> None:
         """Train the digits on that many nodes of one process each, and wait for it."""
+        fewer = [f"samples={SAMPLES}"] if SAMPLES else []
         self.fleetform(
-            "run", ENVIRONMENT, "--recipe", RECIPE, "--nodes", str(nodes), "--procs-per-node", "1", "--follow"
-        )
+            "run", ENVIRONMENT, "--recipe", RECIPE, *fewer,
+            "--nodes", str(nodes), "--procs-per-node", "1", "--follow",
+        )  # fmt: skip
 
     def finished_runs(self) -> list[dict[str, object]]:
         """Return the newest successful run for 1 node and for 2."""

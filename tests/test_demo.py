@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.terraform, pytest.mark.torch]
 
 def start_demo(home: Path, log: Path) -> subprocess.Popen[bytes]:
     """Start a demo that works in `home` and writes to `log`."""
-    environment = {**os.environ, "FLEETFORM_DEMO_HOME": str(home)}
+    environment = {**os.environ, "FLEETFORM_DEMO_HOME": str(home), "FLEETFORM_DEMO_SAMPLES": "2560"}
     command = [sys.executable, "-u", "-m", "scripts.demo"]
     with log.open("ab") as file:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
