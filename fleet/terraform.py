@@ -28,15 +28,7 @@ from fleet.terraform_events import (
     quiet,
 )
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
-from fleet.terraform_lock import (
-    DIED,
-    UNWRITTEN,
-    LockHeldError,
-    RunRecord,
-    StateLock,
-    hold,
-    proof_of_death,
-)
+from fleet.terraform_lock import DIED, UNWRITTEN, LockHeldError, RunRecord, StateLock, hold, proof_of_death
 from fleet.terraform_run import Tail, follow, passing_interrupts, prune_logs, watch
 from fleet.terraform_state import StateResource, read_state
 from fleet.whole_file import write_whole
