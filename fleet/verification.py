@@ -36,6 +36,7 @@ class Verification:
         return {
             "head": self.chain.head,
             "entries": self.chain.entries,
+            "checkpoint": self.chain.checkpoint,
             "sound": self.sound,
             "findings": findings[:_TOLD],
             "findings_count": len(findings),
