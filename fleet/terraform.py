@@ -30,7 +30,7 @@ from fleet.terraform_events import (
 from fleet.terraform_find import child_environment, find_plugin_dir, find_terraform
 from fleet.terraform_lock import DIED, UNWRITTEN, LockHeldError, RunRecord, StateLock, hold, proof_of_death
 from fleet.terraform_run import Tail, follow, passing_interrupts, prune_logs, watch
-from fleet.terraform_state import StateResource, read_state
+from fleet.terraform_state import StateResource, drop_cut_off_backend, read_state
 from fleet.whole_file import write_whole
 
 CONFIGURATION = "cdk.tf.json"
@@ -71,6 +71,7 @@ class Stack:
             return
         plugin_dir = find_plugin_dir(self.cache, constraint, self._environment)
         arguments = ["-reconfigure", "-upgrade", *([f"-plugin-dir={plugin_dir}"] if plugin_dir else [])]
+        drop_cut_off_backend(self.folder)
         self._operate("init", arguments)
         mark.write_text(key)
 

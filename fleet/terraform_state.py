@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+_BACKEND = ".terraform/terraform.tfstate"
+"""What `terraform init` notes of a folder's backend; the state itself lies there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,20 @@ def read_state(text: str) -> list[StateResource]:
         for instance in resource["instances"]
     ]
     return sorted(found, key=lambda each: each.address)
+
+
+def drop_cut_off_backend(folder: Path) -> None:
+    """Delete the note of the folder's backend where a full disk has cut it off: no init gets past it.
+
+    It is made anew by the next `terraform init -reconfigure`.
+    """
+    note = folder / _BACKEND
+    try:
+        json.loads(note.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        note.unlink()
 
 
 def _address(resource: Mapping[str, Any], instance: Mapping[str, Any]) -> str:

@@ -245,3 +245,15 @@ def test_a_stack_without_terraform_says_what_to_install(
     stack: Stack = open_test_stack(tmp_path, "none", cloud)
     with pytest.raises(UserError, match="neither terraform nor tofu is on PATH"):
         stack.apply()
+
+
+@pytest.mark.parametrize("cut_off", ["", '{"version": 3, "backend"'])
+def test_a_note_of_the_backend_that_a_full_disk_cut_off_stops_no_later_command(
+    cloud: Cloud, tmp_path: Path, cut_off: str
+) -> None:
+    write_stack(tmp_path, "full", parameter("full"))
+    note = tmp_path / ".terraform" / "terraform.tfstate"
+    note.parent.mkdir()
+    note.write_text(cut_off)
+    open_test_stack(tmp_path, "full", cloud).init()
+    assert json.loads(note.read_text())["backend"]["type"] == "s3"
