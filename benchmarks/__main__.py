@@ -22,6 +22,7 @@ BENCHMARKS = {
     "synth_scale": "Synthesis of many environments",
     "up": "Building an environment",
     "cycles": "Six environments, from nothing to nothing",
+    "faults": "Faults on purpose over the whole round trip",
     "submit": "Submit to first training step",
     "run_index": "Ten thousand runs",
     "ledger": "A ledger of a million entries",
