@@ -173,9 +173,7 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
         statement(
             "ReadLedgersVersions",
             actions=["s3:GetObjectVersion"],
-            resources=[
-                f"{ledger}/{prefix}*" for prefix in (naming.LEDGER_PREFIX, naming.CHECKPOINTS_PREFIX)
-            ],
+            resources=[f"{ledger}/{prefix}*" for prefix in (naming.LEDGER_PREFIX, naming.CHECKPOINTS_PREFIX)],
         ),
     ]
 
