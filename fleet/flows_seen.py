@@ -78,7 +78,7 @@ def _flows(
             .get_paginator("filter_log_events")
             .paginate(
                 logGroupName=naming.log_group(session.spec.name, naming.FLOW_LOGS),
-                startTime=int(since.timestamp() * 1000),
+                startTime=int(since.timestamp()) * 1000,  # records tell whole seconds
                 endTime=int(until.timestamp() * 1000),
                 filterPattern=(
                     f"[v, account, interface, from, to={machine.address}, port, toport={port}, "

@@ -14,6 +14,7 @@ from fleet.submit import new_run_id
 from tests.console.browser import assert_accessible, window
 from tests.console.conftest import Studio
 from tests.run_directories import ENDED, make, put
+from tests.sandbox_helpers import wait_for
 
 pytestmark = [pytest.mark.console, pytest.mark.browser, pytest.mark.sandbox]
 RUNS = "/environments/studio/runs"
@@ -115,15 +116,18 @@ def test_lists_and_comparisons_are_for_everybody(
 
 
 def test_runs_are_found_and_compared_without_scripts(studio: Studio, chromium: Browser) -> None:
-    run_id = new_run_id()
-    make(studio.environment.store, run_id, *ENDED)
+    run_id, other = new_run_id(), new_run_id()
+    for each in (run_id, other):
+        make(studio.environment.store, each, *ENDED)
     person = studio.lab.person(Grant("viewer", "tests"))
     with window(chromium, studio.lab, scripts=False) as seen:
         seen.enter(person.subject)
+        # The list is some seconds old where somebody has looked at it just before.
+        wait_for(lambda: seen.open(RUNS).get_by_label(f"Compare {other}").count() == 1 or None)
         page = seen.open(RUNS)
         page.get_by_label("State", exact=True).select_option("SUCCEEDED")
         page.get_by_role("button", name="Show").click()
-        for each in (run_id, studio.run_id):
+        for each in (run_id, other):
             page.get_by_label(f"Compare {each}").check()
         page.get_by_role("button", name="Compare the chosen runs").click()
         expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
