@@ -55,11 +55,11 @@ class TrailEvent:
     def names(self, *things: str) -> bool:
         """Return whether one of these ids stands anywhere in what was asked or answered, as a whole value."""
         wanted = set(things)
-        return any(text in wanted for text in _texts((self.request, self.answer)))
+        return any(text in wanted for text in texts_in((self.request, self.answer)))
 
     def answers(self) -> Iterator[str]:
         """Yield every text of what was answered."""
-        return _texts(self.answer)
+        return texts_in(self.answer)
 
 
 def read_trail(
@@ -127,12 +127,13 @@ def _person(identity: Mapping[str, Any]) -> str:
     return who if context.get("sourceIdentity", who) == who else ""
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield every text in a part of a call, however deep; names of fields are none."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _texts(each)
+            yield from texts_in(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _texts(each)
+            yield from texts_in(each)

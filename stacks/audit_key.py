@@ -13,14 +13,13 @@ from stacks.policies import policy, statement
 
 DELETION_DAYS = 30
 """How long a deleted key can still be brought back; the most that KMS allows, for the record hangs on it."""
-_ADMINISTER = [
+ADMINISTER = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
     "kms:DeleteAlias",
     "kms:DescribeKey",
     "kms:DisableKey",
     "kms:EnableKey",
-    "kms:EnableKeyRotation",
     "kms:GetKeyPolicy",
     "kms:GetKeyRotationStatus",
     "kms:ListAliases",
@@ -35,6 +34,8 @@ _ADMINISTER = [
     "kms:UpdateAlias",
     "kms:UpdateKeyDescription",
 ]
+"""What an administrator may do with any of the account's keys."""
+_ADMINISTER = sorted([*ADMINISTER, "kms:EnableKeyRotation"])
 _USE = ["kms:Decrypt", "kms:GenerateDataKey*"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
-from stacks.audit_key import DELETION_DAYS
+from stacks.audit_key import ADMINISTER, DELETION_DAYS
 from stacks.aws.generated import kms
 from stacks.cdk import Stack
 from stacks.place import Place
@@ -15,28 +15,7 @@ from stacks.policies import policy, statement
 SPEC = "RSA_3072"
 """What fleet/signatures.py verifies with the standard library alone, of a length that lasts beyond 2030
 (NIST SP 800-57 part 1, 5.6.1). KMS rotates no key that signs."""
-_ADMINISTER = [
-    "kms:CancelKeyDeletion",
-    "kms:CreateAlias",
-    "kms:DeleteAlias",
-    "kms:DescribeKey",
-    "kms:DisableKey",
-    "kms:EnableKey",
-    "kms:GetKeyPolicy",
-    "kms:GetKeyRotationStatus",
-    "kms:GetPublicKey",
-    "kms:ListAliases",
-    "kms:ListGrants",
-    "kms:ListKeyPolicies",
-    "kms:ListResourceTags",
-    "kms:PutKeyPolicy",
-    "kms:RevokeGrant",
-    "kms:ScheduleKeyDeletion",
-    "kms:TagResource",
-    "kms:UntagResource",
-    "kms:UpdateAlias",
-    "kms:UpdateKeyDescription",
-]
+_ADMINISTER = sorted([*ADMINISTER, "kms:GetPublicKey"])
 
 
 def add_ledger_key(stack: Stack, account: AccountSpec, place: Place) -> kms.KmsKey:

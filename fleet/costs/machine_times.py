@@ -20,7 +20,7 @@ from fleet.costs.prices import Prices
 from fleet.errors import ActError
 from fleet.instances import GOING, instances, tag_of
 from fleet.session import Session
-from fleet.trail import TrailEvent, read_trail
+from fleet.trail import TrailEvent, read_trail, texts_in
 from stacks import naming
 from stacks.catalog import load_catalog
 
@@ -106,7 +106,7 @@ def lives_of_calls(calls: Iterable[TrailEvent], environment: str, ours: set[str]
                 if (kind or instance not in started) and (call.names(environment) or instance in ours):
                     started[instance] = Life(instance, kind, fleet, time, None, "trail")
         elif call.name in _ENDS:
-            for text in _texts((call.request, call.answer)):
+            for text in texts_in((call.request, call.answer)):
                 if _ID.fullmatch(text):
                     ended.setdefault(text, milliseconds(call.time))
     only_ended = [
@@ -154,7 +154,7 @@ def _calls(session: Session, since: int, now: datetime.datetime) -> tuple[list[T
 def _started(answer: Any) -> Iterator[tuple[str, str, str | None]]:
     """Yield id, type and fleet of the machines in an answer, wherever it has them."""
     if isinstance(answer, Mapping):
-        ids = [text for name in ("instanceId", "instanceIds") for text in _texts(answer.get(name))]
+        ids = [text for name in ("instanceId", "instanceIds") for text in texts_in(answer.get(name))]
         for each in (text for text in ids if _ID.fullmatch(text)):
             yield each, str(answer.get("instanceType") or ""), _fleet(answer)
         for name, value in answer.items():
@@ -182,17 +182,6 @@ def _tags(value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for each in value:
             yield from _tags(each)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
 
 
 def _life(described: Mapping[str, Any]) -> Life:
