@@ -152,6 +152,7 @@ class Dispatch:
             if verdict := self._files.provide(gang.nodes[0].subnet_id):
                 return verdict
         ranks = range(len(gang.nodes))
+        self._idle.ordered()
         with ThreadPoolExecutor(max_workers=min(16, len(ranks))) as pool:
             sent = [pool.submit(self._start, ssm, gang, rank) for rank in ranks]
         failed = {rank: error for rank in ranks if (error := sent[rank].exception())}

@@ -30,7 +30,7 @@ class DispatchIdle:
         self._policy: IdlePolicy | None = None
         self._nodes: Sequence[str] = ()
         self._marking: threading.Thread | None = None
-        self._started = self._looked = 0.0
+        self._ordered = self._started = self._looked = 0.0
         self._woke = float("-inf")
         self._warned: Warned | None = None
         self._stopped = False
@@ -79,9 +79,16 @@ class DispatchIdle:
             free = idle_marks.free_mark(time.time())
             idle_marks.mark(self._ec2(), self._nodes, idle_marks.TAG_WORK, free)
 
+    def ordered(self) -> None:
+        """Note that its nodes are told to begin now: what it tells from now on is of this start."""
+        self._ordered = time.time()
+
     def started(self) -> None:
-        """Begin to look: all of its nodes have begun."""
-        self._started = time.time()
+        """Begin to look: all of its nodes have begun.
+
+        The run counts from the order, for what a quick one tells may be there before this is noticed.
+        """
+        self._started = self._ordered or time.time()
 
     def __call__(self) -> str:
         """Return why the run is to be stopped now, "" where it is not; says what changes meanwhile."""

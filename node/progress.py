@@ -28,6 +28,8 @@ _TAIL = 64 * 1024
 """How much of the end of each file is looked at, bytes."""
 _JITTER = 5.0
 """Seconds by which the clocks of those who tell may differ."""
+_ROUNDED = 1.0
+"""S3 says in whole seconds, rounded down, when an object was written."""
 LINES_WITHOUT_LOSS = 3
 """So many logged losses in a row that are no numbers are no accident: a single one may be an overflow that a
 program with scaled losses skips."""
@@ -111,8 +113,8 @@ def _with_metrics(seen: Progress, lines: list[Mapping[str, Any]], modified: floa
     if not steps:
         return seen
     phase, since = seen.phase, seen.since
-    if phase in (SILENT, STARTING, TRAINING) and modified > since:
-        phase, since = TRAINING, modified
+    if phase in (SILENT, STARTING, TRAINING) and modified + _ROUNDED > since:
+        phase, since = TRAINING, max(since, modified)
     return Progress(phase, since, max(seen.step, int(steps[-1])), _lost_at(lines))
 
 

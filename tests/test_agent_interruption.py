@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,7 +66,10 @@ def test_a_job_that_stops_by_itself_goes_on_elsewhere_and_its_node_is_down(slurm
     (slurm.base / "notice-seen").touch()
     follow(interruption, 20)
     told = slurm.run("scontrol", "show", "node", "gpu-2")
-    assert "State=DOWN+CLOUD+DRAIN" in told and "Reason=spot: EC2 takes the machine" in told
+    (state,) = re.findall(r"State=(\S+)", told)
+    # Others come and go: a job's end is still being tidied up, or the node has not answered for a moment.
+    assert {"DOWN", "DRAIN"} <= set(re.split(r"\W", state)), state
+    assert "Reason=spot: EC2 takes the machine" in told
     slurm.wait_job(job, ["COMPLETED"])
     assert "NodeList=gpu-[1,3]" in slurm.run("scontrol", "show", "job", job)
 

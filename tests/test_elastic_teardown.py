@@ -58,7 +58,12 @@ def add_head_group(session: Session) -> str:
     name, ec2 = naming.head_group(session.spec.name), api(session.cloud, "ec2")
     data = {"ImageId": IMAGE, "InstanceType": "t3.micro"}
     ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-    tags = {naming.TAG_ENVIRONMENT: session.spec.name, naming.TAG_ROLE: naming.ROLE_HEAD}
+    # Without a lease the reaper of an account that another test has built would end the environment meanwhile.
+    tags = {
+        naming.TAG_ENVIRONMENT: session.spec.name,
+        naming.TAG_ROLE: naming.ROLE_HEAD,
+        naming.TAG_LEASE_ENDS: "2999-01-01",
+    }
     scaling = api(session.cloud, "autoscaling")
     scaling.create_auto_scaling_group(
         AutoScalingGroupName=name,

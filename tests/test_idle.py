@@ -170,6 +170,11 @@ def test_any_programs_own_steps_count() -> None:
     assert run.cause(71) == "no training step since 2027-01-15 08:40 UTC, the last was step 2"
 
 
+def test_a_step_of_the_starts_own_second_counts_though_s3_rounds_its_time_down() -> None:
+    run = Directory().metrics(0.5, at=0)
+    assert run.cause(31, started=0.9 / 60).startswith("no training step since ")
+
+
 @pytest.mark.parametrize(
     ("losses", "lost"),
     [
@@ -276,8 +281,11 @@ def test_a_dispatcher_warns_takes_it_back_where_the_run_goes_on_and_stops_it_whe
     watch.claimed(["i-1"])
     assert watch._marking is not None
     watch._marking.join()
+    watch.ordered()
+    # Only ten minutes later it is seen that all nodes have begun: the step that was made meanwhile counts.
+    assert at(10) == ""
     watch.started()
-    assert (at(2), at(30), said) == ("", "", [])
+    assert (at(11), at(30), said) == ("", "", [])
     assert at(32) == "" and [event for event, _ in said] == ["IDLE"]
     run.metrics(0.5, 0.4, at=40)
     assert at(41) == "" and said[-1] == ("IDLE", {"reason": "it makes progress again"})
