@@ -58,7 +58,7 @@ def add_head_group(session: Session) -> str:
     name, ec2 = naming.head_group(session.spec.name), api(session.cloud, "ec2")
     data = {"ImageId": IMAGE, "InstanceType": "t3.micro"}
     ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
-    # Without a lease the reaper of an account that another test has built would end the environment meanwhile.
+    # Without a lease the reaper of an account that another test has built would end it all meanwhile.
     tags = {
         naming.TAG_ENVIRONMENT: session.spec.name,
         naming.TAG_ROLE: naming.ROLE_HEAD,
