@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from console.remembered import Remembered
-from fleet.costs.read import EnvironmentCosts, environment_costs
+from fleet.costs.read import EnvironmentCosts, History, environment_costs
 from fleet.session import Session
 
 _SECONDS, _AT_MOST = 60.0, 300.0
@@ -20,8 +21,9 @@ Period = tuple[datetime.datetime, datetime.datetime]
 class KnownCosts:
     """The costs of all environments, shared by all requests."""
 
-    def __init__(self) -> None:
-        """Look at nothing yet."""
+    def __init__(self, history: Callable[[str], History]) -> None:
+        """Look at nothing yet; `history` has an environment's building and teardown."""
+        self._history = history
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, Period], tuple[Session, Remembered[EnvironmentCosts]]] = (
             OrderedDict()
@@ -36,9 +38,12 @@ class KnownCosts:
         with self._lock:
             known = self._known.get(key)
             if known is None or known[0] != session:
-                known = (session, Remembered(lambda: environment_costs(session, *period), _SECONDS, _AT_MOST))
+                known = (session, Remembered(lambda: self._add_up(session, period), _SECONDS, _AT_MOST))
             self._known[key] = known
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return known[1].get()
+
+    def _add_up(self, session: Session, period: Period) -> EnvironmentCosts:
+        return environment_costs(session, *period, history=lambda each: self._history(each.spec.name))

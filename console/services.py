@@ -12,6 +12,7 @@ from console.known_runs import KnownRuns
 from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
+from console.records.building import building
 from console.records.index import RecordIndex
 from console.settings import Settings
 from console.store.database import Database
@@ -50,7 +51,7 @@ def open_services(settings: Settings) -> Services:
     database = Database(settings.database_url)
     database.ping()
     upgrade(database)
-    runs = KnownRuns()
+    runs, record = KnownRuns(), RecordIndex(settings.project, settings.cloud, database)
     return Services(
         settings=settings,
         database=database,
@@ -58,9 +59,9 @@ def open_services(settings: Settings) -> Services:
         recorder=Recorder(settings.project, settings.cloud, database),
         runs=runs,
         closer=Closer(runs),
-        costs=KnownCosts(),
+        costs=KnownCosts(lambda name: building(database, record, name)),
         hub=Hub(),
-        record=RecordIndex(settings.project, settings.cloud, database),
+        record=record,
         answerers=Answerers(),
         provider=Provider(settings.oidc, f"{settings.public_url}/login/oidc/back") if settings.oidc else None,
         renderers={language: page_renderer(translations(language)) for language in LANGUAGES},

@@ -158,7 +158,6 @@ class Dispatch:
         failed = {rank: error for rank in ranks if (error := sent[rank].exception())}
         if failed:
             return self._give_up(ssm, gang, failed)
-
         self._parts.sort(key=lambda part: part.rank)
 
         def started() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fleet import aws
@@ -27,6 +27,25 @@ from stacks.price_rules import costs_per_hour
 _BEFORE = datetime.timedelta(days=31)
 """Runs of so long before the period are looked at, which may last into it; of longer where they may."""
 _ON_MACHINES = ("machines", "disks")
+HISTORY = "environment."
+"""Events of an environment's building and teardown, in the ledger with its name as their target."""
+History = tuple[list[Entry], tuple[str, ...]]
+"""These entries in order, and what is not known of them, a sentence each."""
+
+
+def read_history(session: Session) -> History:
+    """Return the environment's history by the index of this machine, which is brought up to date first."""
+    ledger = session.ledger
+    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
+    try:
+        return index.find(Wanted(target=session.spec.name, event=HISTORY)), ()
+    except ActError as error:
+        return [], (without_history(str(error)),)
+
+
+def without_history(why: str) -> str:
+    """Return the sentence that says what is missing where the history is."""
+    return f"{why}: what stands beside machines and what was left over after a teardown is not counted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +68,20 @@ def environment_costs(
     team: str = "",
     trail: bool = False,
     ask_prices: bool = False,
+    history: Callable[[Session], History] = read_history,
 ) -> EnvironmentCosts:
     """Return what the environment came to between two moments (UTC), as far as it is over by now.
 
     `team` is the caller's: who is of a further team sees that one's runs alone, and no idle machine. With
     `trail` the account's trail is read too, with `ask_prices` AWS's price list where none is kept this week.
+    `history` knows when the environment was built and torn down, for who has an index of the ledger already.
     """
     now = datetime.datetime.now(datetime.UTC)
     until = min(until, now)
     project, cloud, spec = session.project, session.cloud, session.spec
     types = [spec.head.instance_type, *(each.instance_type for each in spec.fleets.values())]
     prices = Prices(spec.region, price_list(project, cloud, spec.region, types, ask=ask_prices))
-    facts = read_facts(session, prices, since, now, team=team, trail=trail)
+    facts = read_facts(session, prices, since, now, team=team, trail=trail, history=history)
     lines = lines_of(facts, milliseconds(since), max(milliseconds(since), milliseconds(until)))
     return EnvironmentCosts(environment=spec.name, lines=tuple(lines), prices=prices.notes, notes=facts.notes)
 
@@ -73,6 +94,7 @@ def read_facts(
     *,
     team: str = "",
     trail: bool = False,
+    history: Callable[[Session], History] = read_history,
 ) -> Facts:
     """Return everything that is known of the environment from `since` to `now`, both in UTC."""
     spec, begin, end = session.spec, milliseconds(since), milliseconds(now)
@@ -87,7 +109,7 @@ def read_facts(
         return Facts(held=times.held, notes=tuple(_notes(times.not_told, others=True)))
     times = read_run_times(store, spec, run_ids, now)
     stood = read_machine_times(session, times.held, prices, begin, now, trail=trail)
-    entries, trouble = _entries(session)
+    entries, trouble = history(session)
     return Facts(
         machines=stood.machines,
         held=times.held,
@@ -95,17 +117,6 @@ def read_facts(
         gone=tuple(_gone(session, entries, begin, end)),
         notes=(*_notes(times.not_told, others=times.not_seen > 0), *stood.notes, *trouble),
     )
-
-
-def _entries(session: Session) -> tuple[list[Entry], tuple[str, ...]]:
-    """Return what the ledger has of the environment's building and teardown, or why there is nothing."""
-    ledger = session.ledger
-    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
-    try:
-        return index.find(Wanted(target=session.spec.name, event="environment.")), ()
-    except ActError as error:
-        said = f"{error}: what stands beside machines and what was left over after a teardown is not counted"
-        return [], (said,)
 
 
 def _standing(session: Session, entries: list[Entry], begin: int, end: int) -> Iterator[Standing]:

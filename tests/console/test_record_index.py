@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from console.records.building import building
 from console.records.index import RecordIndex
 from console.store import entry_rows
 from console.store.database import Database, sqlite_url
 from console.store.entry_rows import State, Where
 from console.store.upgrade import upgrade
 from fleet import chain
+from fleet.errors import ActError
 from fleet.ledger_links import Link, check_links
 from fleet.project import Project
 
@@ -48,6 +50,9 @@ class FakeLedger:
 
     def tail(self) -> tuple[int, str]:
         return (len(self.chain), self.chain[-1]["hash"]) if self.chain else (0, chain.GENESIS)
+
+    def get(self, sequence: int) -> dict[str, Any]:
+        return self.chain[sequence - 1]
 
     def entries_from(self, sequence: int, limit: int) -> list[dict[str, Any]]:
         return [each for each in self.chain if sequence <= each["sequence"] < sequence + limit]
@@ -276,3 +281,26 @@ def test_every_query_of_one_filter_goes_by_its_index(filled: Database) -> None:
             ).fetchall()
         told = json.dumps([list(map(str, row)) for row in plan])
         assert f"ix_entries_{column}_sequence" in told and "TEMP B-TREE" not in told, told
+
+
+def test_an_environments_building_comes_from_the_index_and_what_it_lacks_is_said(
+    database: Database,
+    ledger: FakeLedger,
+    open_index: Callable[[], RecordIndex],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for event in ("environment.up", "lease.extend", "run.submit", "environment.down"):
+        ledger.add(event=event, target="vision")
+    ledger.add(event="environment.up", target="audio")
+    index = open_index()
+    found, missing = building(database, index, "vision")
+    assert [entry["sequence"] for entry in found] == [1, 4] and missing == ()
+
+    def refuse(sequence: int, limit: int) -> list[dict[str, Any]]:
+        raise ActError("no way to the bucket")
+
+    ledger.add(event="environment.up", target="vision")
+    monkeypatch.setattr(ledger, "entries_from", refuse)
+    found, (said,) = building(database, index, "vision")
+    assert [entry["sequence"] for entry in found] == [1, 4]
+    assert said.startswith("the ledger could not be read (no way to the bucket): what stands beside machines")
