@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from console.known_runs import KnownRuns
 from console.remembered import Remembered
 from fleet.costs.read import EnvironmentCosts, History, environment_costs
 from fleet.session import Session
@@ -21,16 +22,16 @@ Period = tuple[datetime.datetime, datetime.datetime]
 class KnownCosts:
     """The costs of all environments, shared by all requests."""
 
-    def __init__(self, history: Callable[[str], History]) -> None:
+    def __init__(self, runs: KnownRuns, history: Callable[[str], History]) -> None:
         """Look at nothing yet; `history` has an environment's building and teardown."""
-        self._history = history
+        self._runs, self._history = runs, history
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, Period], tuple[Session, Remembered[EnvironmentCosts]]] = (
             OrderedDict()
         )
 
-    def of(self, session: Session, period: Period) -> EnvironmentCosts:
-        """Return what an environment came to; the first time that may take a while.
+    def of(self, session: Session, period: Period, seconds: float) -> EnvironmentCosts | None:
+        """Return what an environment came to, None where adding it up for the first time takes longer.
 
         The trail is not read for it: a page must not take minutes, and the command does.
         """
@@ -43,7 +44,12 @@ class KnownCosts:
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-        return known[1].get()
+        return known[1].within(seconds)
 
     def _add_up(self, session: Session, period: Period) -> EnvironmentCosts:
-        return environment_costs(session, *period, history=lambda each: self._history(each.spec.name))
+        return environment_costs(
+            session,
+            *period,
+            history=lambda each: self._history(each.spec.name),
+            runs=self._runs.of(session).store,
+        )

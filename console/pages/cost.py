@@ -19,10 +19,12 @@ from fleet.at_once import each_at_once
 from fleet.costs.read import EnvironmentCosts
 from fleet.costs.report import BY
 from fleet.costs.told import Chosen, CostReport, cost_report, period_of
-from templates.console.cost import CostPage, CostPart, Costs
+from templates.console.cost import CostPage, CostPart, Costs, CostWait
 from templates.console.parts import Choice, Link
 
 router = APIRouter()
+_PATIENCE_SECONDS, _PATIENCE_WITHOUT_SCRIPTS = 1.0, 20.0
+"""How long a part waits for what is being added up, before it says so and is asked again; and a whole page."""
 _OFFERED = tuple(by for by in BY if by not in ("day", "use"))
 """By what a page puts lines together; it shows days and uses in any case."""
 
@@ -74,7 +76,7 @@ def show(visit: AnyVisit, asked: AnyAsked) -> Response:
 @router.get("/cost/table")
 def show_table(visit: AnyVisit, asked: AnyAsked) -> Response:
     """Send the pictures and tables of the same."""
-    return visit.page(CostPart(costs=_costs(visit, asked, _seen(visit))))
+    return _part(visit, asked, _seen(visit), "/cost")
 
 
 @router.get("/environments/{name}/cost")
@@ -91,7 +93,7 @@ def show_one(visit: AnyVisit, name: str, asked: AnyAsked) -> Response:
 @router.get("/environments/{name}/cost/table")
 def show_one_table(visit: AnyVisit, name: str, asked: AnyAsked) -> Response:
     """Send the pictures and tables of the same."""
-    return visit.page(CostPart(costs=_costs(visit, asked, [_one(visit, name)])))
+    return _part(visit, asked, [_one(visit, name)], f"/environments/{name}/cost")
 
 
 def _one(visit: Visit, name: str) -> Standing:
@@ -108,6 +110,14 @@ def _seen(visit: Visit) -> list[Standing]:
         for each in visit.services.estate.all()
         if each.session is not None and any(visit.may("run.see", team) for team in each.teams)
     ]
+
+
+def _part(visit: Visit, asked: Asked, standings: list[Standing], here: str) -> Response:
+    """Send the pictures and tables, or what asks for them again."""
+    costs = _costs(visit, asked, standings, _PATIENCE_SECONDS)
+    if costs is None:
+        return visit.page(CostWait(part=asked.path(f"{here}/table"), whole=asked.path(here, look="1")))
+    return visit.page(CostPart(costs=costs))
 
 
 def _page(
@@ -127,24 +137,28 @@ def _page(
                 Choice(value=by, label=by_name(visit.reader, by), chosen=by == asked.by) for by in _OFFERED
             ),
             links=links,
-            costs=_costs(visit, asked, standings) if asked.look else None,
+            costs=_costs(visit, asked, standings, _PATIENCE_WITHOUT_SCRIPTS) if asked.look else None,
             part=asked.path(f"{here}/table"),
             whole=asked.path(here, look="1"),
         )
     )
 
 
-def _costs(visit: Visit, asked: Asked, standings: list[Standing]) -> Costs:
+def _costs(visit: Visit, asked: Asked, standings: list[Standing], seconds: float) -> Costs | None:
+    """Return what there is to show, None where it is still being added up."""
     now = datetime.datetime.now(datetime.UTC)
     since, until = period_of(asked.since, asked.until, now)
     if not asked.until:  # to the day: what is remembered serves all who look
         until = now.replace(hour=0, minute=0, second=0, microsecond=0) + datetime.timedelta(days=1)
 
-    def look(standing: Standing) -> EnvironmentCosts:
+    def look(standing: Standing) -> EnvironmentCosts | None:
         assert standing.session is not None, "it is seen"
-        return _theirs(visit, standing, visit.services.costs.of(standing.session, (since, until)))
+        costs = visit.services.costs.of(standing.session, (since, until), seconds)
+        return costs and _theirs(visit, standing, costs)
 
-    found = each_at_once(look, standings)
+    found = [costs for costs in each_at_once(look, standings) if costs is not None]
+    if len(found) < len(standings):
+        return None
     report: CostReport = cost_report(found, since, min(until, now), asked.by, Chosen())
     return view(visit.reader, report, now)
 

@@ -19,7 +19,7 @@ from fleet.errors import ActError
 from fleet.ledger_index import LedgerIndex, index_file
 from fleet.ledger_reading import Entry
 from fleet.ledger_tables import Wanted
-from fleet.run_store import open_runs
+from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks import naming
 from stacks.price_rules import costs_per_hour
@@ -69,19 +69,21 @@ def environment_costs(
     trail: bool = False,
     ask_prices: bool = False,
     history: Callable[[Session], History] = read_history,
+    runs: RunStore | None = None,
 ) -> EnvironmentCosts:
     """Return what the environment came to between two moments (UTC), as far as it is over by now.
 
     `team` is the caller's: who is of a further team sees that one's runs alone, and no idle machine. With
     `trail` the account's trail is read too, with `ask_prices` AWS's price list where none is kept this week.
-    `history` knows when the environment was built and torn down, for who has an index of the ledger already.
+    `history` knows when the environment was built and torn down, for who has an index of the ledger already;
+    `runs` are its run directories, for who has them open.
     """
     now = datetime.datetime.now(datetime.UTC)
     until = min(until, now)
     project, cloud, spec = session.project, session.cloud, session.spec
     types = [spec.head.instance_type, *(each.instance_type for each in spec.fleets.values())]
     prices = Prices(spec.region, price_list(project, cloud, spec.region, types, ask=ask_prices))
-    facts = read_facts(session, prices, since, now, team=team, trail=trail, history=history)
+    facts = read_facts(session, prices, since, now, team=team, trail=trail, history=history, runs=runs)
     lines = lines_of(facts, milliseconds(since), max(milliseconds(since), milliseconds(until)))
     return EnvironmentCosts(environment=spec.name, lines=tuple(lines), prices=prices.notes, notes=facts.notes)
 
@@ -95,11 +97,12 @@ def read_facts(
     team: str = "",
     trail: bool = False,
     history: Callable[[Session], History] = read_history,
+    runs: RunStore | None = None,
 ) -> Facts:
     """Return everything that is known of the environment from `since` to `now`, both in UTC."""
     spec, begin, end = session.spec, milliseconds(since), milliseconds(now)
     longest = datetime.timedelta(hours=spec.scheduler.longest_hours)
-    store, first = open_runs(session), f"{since - max(_BEFORE, longest):%Y%m%d}"
+    store, first = runs or open_runs(session), f"{since - max(_BEFORE, longest):%Y%m%d}"
     try:
         run_ids = store.run_ids(first)
     except Exception as error:

@@ -108,6 +108,17 @@ class CostPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CostWait:
+    """What comes while it is still being added up."""
+
+    template: ClassVar[str] = "console/cost_wait.html.j2"
+
+    part: str
+    """Where the rest comes from."""
+    whole: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CostPage:
     """What the page shows."""
 

@@ -67,3 +67,34 @@ def test_what_nobody_has_asked_for_in_a_long_time_is_looked_up_before_it_is_give
 
     remembered = Remembered(look, seconds=3600, at_most=-1)
     assert [remembered.get() for _ in range(3)] == [1, 2, 3]
+
+
+def test_who_does_not_wait_for_a_long_first_look_finds_it_later() -> None:
+    go_on = threading.Event()
+
+    def look() -> int:
+        assert go_on.wait(30)
+        return 7
+
+    remembered = Remembered(look, seconds=3600)
+    assert remembered.within(0.01) is None and remembered.within(0.01) is None
+    go_on.set()
+    assert remembered.within(30) == 7 and remembered.get() == 7
+
+
+def test_a_first_look_that_fails_behind_everybodys_back_is_told_to_the_next_and_done_again() -> None:
+    go_on, looks = threading.Event(), [0]
+
+    def look() -> int:
+        looks[0] += 1
+        assert go_on.wait(30)
+        if looks[0] == 1:
+            raise ZeroDivisionError
+        return looks[0]
+
+    remembered = Remembered(look, seconds=3600)
+    assert remembered.within(0.01) is None
+    go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        remembered.within(30)
+    assert remembered.within(30) == 2
