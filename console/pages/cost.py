@@ -24,7 +24,7 @@ from templates.console.parts import Choice, Link
 
 router = APIRouter()
 _PATIENCE_SECONDS, _PATIENCE_WITHOUT_SCRIPTS = 1.0, 20.0
-"""How long a part waits for what is being added up, before it says so and is asked again; and a whole page."""
+"""How long a part waits for what is being added up, before it says so and is asked again; a whole page."""
 _OFFERED = tuple(by for by in BY if by not in ("day", "use"))
 """By what a page puts lines together; it shows days and uses in any case."""
 
