@@ -1,4 +1,4 @@
-"""The account's two policies that the first role of an environment needs: its boundary and the deny list.
+"""The account's policies that an environment's roles need: their boundary, the deny list, the budget's.
 
 They are made over the API, because a base may be applied beside the account's stack, which takes them over.
 """
@@ -12,6 +12,7 @@ from fleet.cloud import Cloud
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.boundary import DESCRIPTION, boundary_document
+from stacks.budget_policy import OVER_BUDGET_DESCRIPTION, over_budget_document
 from stacks.policies import as_iam_reads, policy, statement
 
 DENY_DESCRIPTION = "Nobody enters a machine of fleetform's off the record, or touches the record"
@@ -19,6 +20,7 @@ DENY_DESCRIPTION = "Nobody enters a machine of fleetform's off the record, or to
 ADDRESSES = {
     naming.BOUNDARY: "aws_iam_policy.boundary",
     naming.DENY_ENTRY_POLICY: "aws_iam_policy.deny_entry",
+    naming.OVER_BUDGET: "aws_iam_policy.over_budget",
 }
 """Their addresses in the account's stack."""
 
@@ -37,6 +39,7 @@ def ensure_policies(cloud: Cloud, account: AccountSpec) -> list[str]:
             DENY_DESCRIPTION,
             policy(statement("NotReady", effect="Deny", actions=["*"], resources=["*"])),
         ),
+        naming.OVER_BUDGET: (OVER_BUDGET_DESCRIPTION, over_budget_document()),
     }
     iam = aws.client(cloud, "iam", account.region)
     made = []
@@ -47,6 +50,8 @@ def ensure_policies(cloud: Cloud, account: AccountSpec) -> list[str]:
         try:
             iam.create_policy(PolicyName=title, Description=description, PolicyDocument=as_iam_reads(text))
         except Exception as error:
+            if aws.error_code(error) == "AccessDenied" and name == naming.OVER_BUDGET:
+                continue  # an account from before it: its administrator makes it (`up --account`)
             if aws.error_code(error) != "EntityAlreadyExists":  # another command was faster
                 raise
         made.append(title)

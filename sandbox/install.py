@@ -44,6 +44,7 @@ EXTENSIONS: tuple[str, ...] = (
     "log_times",
     "lookups",
     "bills",
+    "budgets",
 )
 """Modules of `sandbox.extensions`; each has `install(parts)`."""
 

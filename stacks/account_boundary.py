@@ -8,6 +8,7 @@ from stacks.policies import policy, statement
 
 _MOST = [
     "autoscaling:*",
+    "budgets:*",
     "cloudtrail:Describe*",
     "cloudtrail:Get*",
     "cloudtrail:List*",

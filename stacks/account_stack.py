@@ -11,6 +11,7 @@ from stacks.account_people import add_account_people, add_boundary
 from stacks.alarms import add_alarms, add_topic
 from stacks.audit_buckets import add_audit_buckets
 from stacks.audit_key import add_audit_key
+from stacks.budget_net import add_over_budget
 from stacks.cdk import Stack
 from stacks.entry_policy import add_entry_policy
 from stacks.ledger_key import add_ledger_key
@@ -34,6 +35,7 @@ def fill_account_stack(stack: Stack, account: AccountSpec) -> None:
     add_session_document(parts)
     add_entry_policy(parts)
     add_boundary(parts)
+    add_over_budget(parts)
     add_account_people(parts)
     trail_group = add_trail(parts)
     if trail_group is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stacks.account import AccountSpec
 from stacks.base_outputs import BaseOutputs
+from stacks.budget_net import add_budget
 from stacks.cdk import Stack
 from stacks.environment import EnvironmentSpec
 from stacks.environment_people import add_environment_people
@@ -29,10 +30,12 @@ def fill_base_stack(stack: Stack, account: AccountSpec, spec: EnvironmentSpec) -
     profiles = add_roles(stack, account, spec, place, storage)
     add_run_roles(stack, account, spec, place, storage, profiles.node_role)
     files = add_file_systems(stack, account, spec, key, network, buckets, profiles.roles)
-    add_environment_people(stack, account, spec, place, storage)
+    operator = add_environment_people(stack, account, spec, place, storage)
     add_team_people(stack, account, spec, place, storage)
     add_session_rights(stack, account, place)
     add_lease(stack, account, spec, place)
+    starters = (profiles.head_role_name, *((operator,) if operator else ()))
+    add_budget(stack, account, spec, place, starters)
     BaseOutputs(
         vpc_id=network.vpc_id,
         subnet_ids=network.subnet_ids,

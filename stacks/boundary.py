@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from stacks import naming
+from stacks.budget_policy import over_budget_arn
 from stacks.policies import policy, statement, variable
 
 DESCRIPTION = "What the roles of fleetform's environments can be given at most"
@@ -33,6 +34,8 @@ _AGENT = [
 """What AmazonSSMManagedInstanceCore allows, all but a few by their beginnings."""
 _LOOK = [
     "autoscaling:Describe*",
+    "budgets:DescribeBudgetActionsForBudget",
+    "budgets:ViewBudget",
     "ec2:Describe*",
     "fsx:Describe*",
     "logs:DescribeLogGroups",
@@ -81,6 +84,7 @@ def boundary_document(organization: str, partition: str, account_id: str) -> str
         *_keys(partition, account_id),
         *_services(organization, partition, account_id),
         *_other_roles(partition, account_id),
+        _over_budget(organization, partition, account_id),
         *_entry(organization, partition, account_id),
         _own_environment(),
     )
@@ -187,6 +191,17 @@ def _other_roles(partition: str, account_id: str) -> list[dict[str, Any]]:
             ],
         ),
     ]
+
+
+def _over_budget(organization: str, partition: str, account_id: str) -> dict[str, Any]:
+    """Return what the role of AWS Budgets may do: put one policy, which denies, on who starts machines."""
+    starters = (naming.ROLE_HEAD, naming.ROLE_OPERATOR)
+    return statement(
+        "OverBudget",
+        actions=["iam:AttachRolePolicy", "iam:DetachRolePolicy"],
+        resources=[f"arn:{partition}:iam::{account_id}:role/*-{each}-*" for each in starters],
+        conditions={"ArnEquals": {"iam:PolicyARN": over_budget_arn(organization, partition, account_id)}},
+    )
 
 
 def _entry(organization: str, partition: str, account_id: str) -> list[dict[str, Any]]:

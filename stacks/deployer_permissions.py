@@ -11,9 +11,10 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
+from stacks.budget_rights import budget_building_statements
 from stacks.deployer_machines import machine_statements
 from stacks.deployer_network import anywhere, network_statements
-from stacks.deployer_roles import role_statements
+from stacks.deployer_roles import handing_over, role_statements
 from stacks.deployer_storage import (
     bucket_statements,
     file_system_statements,
@@ -108,6 +109,7 @@ def deployer_policies(account: AccountSpec, place: Place) -> dict[str, list[dict
         "storage": [*bucket_statements(account, place), *key_statements(place)],
         "files": [*file_system_statements(place), *log_statements(place), *_lease_statements(place)],
         "roles": role_statements(account, place),
+        "services": [*handing_over(place), *budget_building_statements(place)],
         "account": _account_statements(account, place),
         "record": [*record_statements(account, place), *_record_statements(account, place)],
     }

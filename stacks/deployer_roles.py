@@ -7,6 +7,7 @@ from typing import Any
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.boundary import boundary_arn
+from stacks.budget_policy import over_budget_arn
 from stacks.deployer_network import NEW, OURS
 from stacks.entry_policy import deny_entry_arn
 from stacks.fast_files import SERVICE_ROLES
@@ -21,6 +22,7 @@ _ROLES = (
     naming.ROLE_RUN,
     naming.FLOW_LOGS,
     naming.LEASE,
+    naming.BUDGET,
 )
 """Every role of an environment, as it is called between the environment's name and the region."""
 _SERVICES_WITH_ROLES = (
@@ -63,11 +65,12 @@ def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
         "iam:PermissionsBoundary": boundary_arn(account.organization, place.partition, place.account_id)
     }
     roles = _iam(place, *(f"role/*-{each}-*" for each in _ROLES))
-    machines = _iam(place, *(f"role/*-{each}-*" for each in _MACHINE_ROLES))
     profiles = _iam(place, *(f"instance-profile/*-{each}-*" for each in _MACHINE_ROLES))
     attached = [
         f"arn:{place.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
         deny_entry_arn(account, place),
+        # AWS Budgets has attached it, where the bill was over the budget.
+        over_budget_arn(account.organization, place.partition, place.account_id),
     ]
     ours_bounded = {**OURS, "StringEquals": bounded}
     return [
@@ -90,7 +93,6 @@ def role_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
             conditions={**ours_bounded, "ArnEquals": {"iam:PolicyARN": attached}},
         ),
         *_change_statements(roles, profiles),
-        *_handing_over(place, machines),
     ]
 
 
@@ -119,12 +121,13 @@ def _change_statements(roles: list[str], profiles: list[str]) -> list[dict[str, 
     ]
 
 
-def _handing_over(place: Place, machines: list[str]) -> list[dict[str, Any]]:
+def handing_over(place: Place) -> list[dict[str, Any]]:
     """Return what lets services act by roles: each kind of role for its one service, and their own."""
     services = {
-        "ec2": machines,
+        "ec2": _iam(place, *(f"role/*-{each}-*" for each in _MACHINE_ROLES)),
         "vpc-flow-logs": _iam(place, f"role/*-{naming.FLOW_LOGS}-*"),
         "scheduler": _iam(place, f"role/*-{naming.LEASE}-*"),
+        "budgets": _iam(place, f"role/*-{naming.BUDGET}-*"),
     }
     return [
         *(

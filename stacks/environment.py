@@ -151,6 +151,11 @@ class EnvironmentSpec(Spec):
         return tuple(sorted(set(teams) - {self.own_team}))
 
     @property
+    def told_of_budget(self) -> tuple[str, ...]:
+        """The addresses to which AWS Budgets sends its mails, each once; it does nothing without one."""
+        return tuple(dict.fromkeys(self.alerts.emails)) or (self.owner,)
+
+    @property
     def lease_until(self) -> datetime.datetime:
         """The moment the lease ends: midnight UTC after its last day."""
         day = datetime.datetime.combine(self.lease_ends, datetime.time(), datetime.UTC)
@@ -160,7 +165,7 @@ class EnvironmentSpec(Spec):
         """Return what is declared of the things in the cloud, defaults too, as canonical JSON.
 
         The fleet stack keeps it as an output, so that a later plan knows what stands was declared as. The
-        budget is not in it: nothing is made of it, so that changing it leaves nothing to be built.
+        budget is not in it: of it is the base alone, whose own plan tells what changes there.
         """
         declared = self.model_dump(mode="json", exclude={"budget"})
         return json.dumps(declared, sort_keys=True, separators=(",", ":"))

@@ -11,7 +11,9 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
+from stacks.aws.layer import Ref
 from stacks.boundary import CHECK_DOCUMENT
+from stacks.budget_rights import budget_statements
 from stacks.cdk import Stack
 from stacks.cluster_permissions import CLUSTER, PACKAGES
 from stacks.environment import EnvironmentSpec
@@ -34,10 +36,13 @@ WATCH = (
 
 def add_environment_people(
     stack: Stack, account: AccountSpec, spec: EnvironmentSpec, place: Place, storage: Storage
-) -> None:
-    """Add both roles to the base stack, where the account's file trusts anybody with them."""
+) -> Ref | None:
+    """Add both roles to the base stack, where the account's file trusts anybody with them.
+
+    Returns the name of the operators' role, None where there is none.
+    """
     if not account.people.trusted:
-        return
+        return None
     member = {
         "runs": run_statements(spec, place, storage),
         "record": record_statements(account, place),
@@ -50,6 +55,7 @@ def add_environment_people(
             {**member, "machines": machine_statements(spec, place, storage)},
         ),
     }
+    made = {}
     for kind, (description, policies) in both.items():
         role = PeopleRole(
             kind=kind,
@@ -58,7 +64,8 @@ def add_environment_people(
             policies={name: statements for name, statements in policies.items() if statements},
             boundary=environment_boundary(account, place),
         )
-        add_people_role(stack, account, place, role)
+        made[kind] = add_people_role(stack, account, place, role)
+    return made[naming.ROLE_OPERATOR].name
 
 
 def own(spec: EnvironmentSpec, key: str) -> dict[str, dict[str, str]]:
@@ -136,6 +143,7 @@ def _command_statements(spec: EnvironmentSpec, place: Place) -> list[dict[str, A
             actions=["ssm:SendCommand"],
             resources=[place.arn("ssm", f"document/{each}") for each in _documents(spec)],
         ),
+        *budget_statements(spec, place),
         statement(
             "TellHead",
             actions=["ssm:SendCommand"],

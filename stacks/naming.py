@@ -31,15 +31,12 @@ TAG_IDLE_TOLD, TAG_IDLE_WARNED = "fleetform:idle-told", "fleetform:idle-warned"
 TAG_NOT_OURS = "fleetform:not-ours"
 """Given by a person to what looks like fleetform's and is not, with whose it is; no sweep touches it then."""
 
-ROLE_HEAD = "head"
-ROLE_NODE = "node"
+ROLE_HEAD, ROLE_NODE = "head", "node"
 ROLE_RUN = "run"
 """What the programs of a run are, under Slurm."""
-ROLE_MEMBER = "member"
-ROLE_OPERATOR = "operator"
+ROLE_MEMBER, ROLE_OPERATOR = "member", "operator"
 """What people are in an environment."""
-ROLE_AUDITOR = "auditor"
-ROLE_DEPLOYER = "deployer"
+ROLE_AUDITOR, ROLE_DEPLOYER = "auditor", "deployer"
 """What people are in the account."""
 
 SECURITY_GROUP_NODES = "nodes"
@@ -67,20 +64,18 @@ BOUNDARY = "boundary"
 """What the roles of environments can be given at most."""
 ACCOUNT_BOUNDARY = "boundary-account"
 """What the account's roles of people can be given at most."""
-ALERTS_TOPIC = "alerts"
-AUDIT_KEY = "audit"
-LEASE = "lease"
+ALERTS_TOPIC, AUDIT_KEY, LEASE = "alerts", "audit", "lease"
 REAPER = "reaper"
 """The function that ends what has outlived its lease."""
-LEASE_PREFIX = "fleetform-lease-"
-"""Beginning of the names of every environment's schedule and topic; the reaper finds them by it."""
+LEASE_PREFIX, BUDGET_PREFIX = "fleetform-lease-", "fleetform-budget-"
+"""Of every environment's schedule and topic, by which the reaper finds them; of its budget."""
 
+OVER_BUDGET, BUDGET = "over-budget", "budget"
+"""The account's policy that AWS Budgets attaches to an environment's roles; the role that does so."""
 LEDGER_KEY = "ledger"
 """The key that signs the checkpoints of the ledger."""
-LEDGER_PREFIX = "ledger/"
-CHECKPOINTS_PREFIX = "checkpoints/"
-TRAIL_PREFIX = "trail/"
-SESSIONS_PREFIX = "sessions/"
+LEDGER_PREFIX, CHECKPOINTS_PREFIX = "ledger/", "checkpoints/"
+TRAIL_PREFIX, SESSIONS_PREFIX = "trail/", "sessions/"
 """Folders of the audit bucket, which is the ledger's: ledger and its checkpoints, trail, transcripts."""
 
 
@@ -217,6 +212,11 @@ def flow_log_role(environment: str, region: str) -> str:
 def lease_name(environment: str, region: str) -> str:
     """Return the name of an environment's schedule, its group, and its topic, all in the account's region."""
     return f"{LEASE_PREFIX}{environment}-{region}"
+
+
+def budget_name(environment: str, region: str) -> str:
+    """Return the name of an environment's budget in AWS Budgets."""
+    return f"{BUDGET_PREFIX}{environment}-{region}"
 
 
 def lease_role(environment: str, region: str) -> str:

@@ -49,8 +49,8 @@ class PeopleRole:
     quotas: 10,240 characters in a role, 6,144 in a managed policy, ten of these on a role)."""
 
 
-def add_people_role(stack: Stack, account: AccountSpec, place: Place, role: PeopleRole) -> None:
-    """Add the role with its policies, its boundary and the deny list.
+def add_people_role(stack: Stack, account: AccountSpec, place: Place, role: PeopleRole) -> iam.IamRole:
+    """Add the role with its policies, its boundary and the deny list, and return it.
 
     Only where somebody is trusted with it: a role that nobody can take on is a door without a use.
     """
@@ -75,6 +75,7 @@ def add_people_role(stack: Stack, account: AccountSpec, place: Place, role: Peop
     iam.IamRolePolicyAttachment(
         stack, f"{place_in_stack}_deny_entry", role=made.name, policy_arn=deny_entry_arn(account, place)
     )
+    return made
 
 
 def trust_policy(trusted: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ class Profiles:
     head_role: Ref
     node_role: Ref
     """ARNs of the roles themselves."""
+    head_role_name: Ref
 
     @property
     def roles(self) -> tuple[Ref, ...]:
@@ -78,13 +79,13 @@ def add_roles(
     boundary = environment_boundary(account, place)
     head_profile, head_role = _role(stack, spec, naming.ROLE_HEAD, place.partition, head, boundary)
     node_profile, node_role = _role(stack, spec, naming.ROLE_NODE, place.partition, node, boundary)
-    return Profiles(head_profile, node_profile, head_role, node_role)
+    return Profiles(head_profile, node_profile, head_role.arn, node_role.arn, head_role.name)
 
 
 def _role(
     stack: Stack, spec: EnvironmentSpec, role: str, partition: str, permissions: str, boundary: str
-) -> tuple[Ref, Ref]:
-    """Add one role; return the name of its instance profile, and the role's ARN."""
+) -> tuple[Ref, iam.IamRole]:
+    """Add one role; return the name of its instance profile, and the role."""
     name = naming.environment_role(spec.name, role, spec.region)
     trust = statement("Ec2", principal={"Service": "ec2.amazonaws.com"}, actions=["sts:AssumeRole"])
     made = iam.IamRole(
@@ -103,7 +104,7 @@ def _role(
         role=made.name,
         policy_arn=f"arn:{partition}:iam::aws:policy/AmazonSSMManagedInstanceCore",
     )
-    return iam.IamInstanceProfile(stack, role, name=name, role=made.name).name, made.arn
+    return iam.IamInstanceProfile(stack, role, name=name, role=made.name).name, made
 
 
 def _storage_statements(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stacks.account import LeaseSpec
 from stacks.account_rules import sessions_reach_the_region
+from stacks.budget_rules import BUDGET_ERRORS, BUDGET_WARNINGS
 from stacks.case import Case, Rule, unknown_region
 from stacks.fleet_rules import FLEET_ERRORS, FLEET_WARNINGS
 from stacks.idle_rules import IDLE_WARNINGS
@@ -54,6 +55,7 @@ ERRORS: tuple[Rule, ...] = (
     *FLEET_ERRORS,
     *SCHEDULER_ERRORS,
     *STORAGE_ERRORS,
+    *BUDGET_ERRORS,
 )
 """Rules whose findings stop every act that builds."""
 WARNINGS: tuple[Rule, ...] = (
@@ -65,5 +67,6 @@ WARNINGS: tuple[Rule, ...] = (
     *SCHEDULER_WARNINGS,
     *IDLE_WARNINGS,
     *STORAGE_WARNINGS,
+    *BUDGET_WARNINGS,
 )
 """Rules whose findings are told, and stop nothing."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from stacks import naming
 from stacks.account import AccountSpec
+from stacks.budget_rights import budget_statements
 from stacks.cdk import Stack
 from stacks.cluster_permissions import CLUSTER, PACKAGES
 from stacks.environment import EnvironmentSpec
@@ -101,6 +102,7 @@ def _command_statements(spec: EnvironmentSpec, place: Place, team: str) -> list[
             resources=[place.arn("ec2", "instance/*")],
             conditions=head,
         ),
+        *budget_statements(spec, place),
         # These cannot be narrowed to single resources.
         statement("Watch", actions=WATCH, resources=["*"]),
     ]

@@ -145,13 +145,13 @@ def test_the_serial_console_is_a_setting_of_the_account(sandbox: Cloud) -> None:
     assert ec2.get_serial_console_access_status()["SerialConsoleAccessEnabled"] is False
 
 
-def test_the_two_policies_of_the_first_role_are_there_before_terraform(
+def test_the_policies_of_the_first_role_are_there_before_terraform(
     sandbox: Cloud, account: AccountSpec
 ) -> None:
     iam, organization = api(sandbox, "iam"), account.organization
     arns = {
         name: naming.account_policy_arn(organization, name, "aws", OWNER)
-        for name in (naming.BOUNDARY, naming.DENY_ENTRY_POLICY)
+        for name in (naming.BOUNDARY, naming.DENY_ENTRY_POLICY, naming.OVER_BUDGET)
     }
     ensure_account(sandbox, account)
     documents = {
@@ -164,7 +164,8 @@ def test_the_two_policies_of_the_first_role_are_there_before_terraform(
     assert (only["Effect"], only["Action"], only["Resource"]) == ("Deny", "*", "*")
     for arn in arns.values():
         iam.delete_policy(PolicyArn=arn)
-    assert missing_takeovers(sandbox, account) == ("aws_iam_policy.boundary", "aws_iam_policy.deny_entry")
+    taken = tuple(f"aws_iam_policy.{name}" for name in ("boundary", "deny_entry", "over_budget"))
+    assert missing_takeovers(sandbox, account) == taken
     made = [naming.account_name(organization, name) for name in arns]
     assert ensure_account(sandbox, account) == made
     assert ensure_account(sandbox, account) == []

@@ -39,6 +39,7 @@ SPECS = {
         "interfaces",
         "lease_rules",
         "boundary",
+        "budget_policy",
         "policies",
         "price_rules",
         "starter_spec",

@@ -24,6 +24,7 @@ ORGANIZATION = "o" * 17
 """The longest with which the artifact bucket's name is within S3's limit; beyond, a rule refuses it."""
 LIMITS = {
     "aws_autoscaling_group": 255,
+    "aws_budgets_budget": 100,
     "aws_cloudwatch_log_group": 512,
     "aws_cloudwatch_metric_alarm": 255,
     "aws_iam_instance_profile": 128,
@@ -73,6 +74,7 @@ def environment(fleets: int = 1) -> EnvironmentSpec:
             "efs": {"enabled": True, "backup": True},
             "fsx": {"kind": "persistent", "run_max_gib": 1200},
             "alerts": {"emails": ["someone@example.com"]},
+            "budget": {"usd_per_month": 500},
         },
         Path(f"{ENVIRONMENT}.toml"),
     )

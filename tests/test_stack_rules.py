@@ -115,6 +115,8 @@ def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None
             assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+TAKEN_OVER = {"deny_entry": "deny-entry", "boundary": "boundary", "over_budget": "over-budget"}.items()
+"""Policies of the account's stack that the first base may need before it: their addresses and names."""
 HERE = ("${data.aws_partition.current.partition}", "${data.aws_caller_identity.current.account_id}")
 
 
@@ -129,7 +131,7 @@ def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> Non
         {"to": "aws_s3_bucket.logs", "id": "golden-org-fleetform-logs-eu-central-1"},
         *(
             {"to": f"aws_iam_policy.{name}", "id": naming.account_policy_arn("golden-org", policy, *HERE)}
-            for name, policy in (("deny_entry", "deny-entry"), ("boundary", "boundary"))
+            for name, policy in TAKEN_OVER
         ),
     ]
     (lock,) = content["resource"]["aws_s3_bucket_object_lock_configuration"].values()

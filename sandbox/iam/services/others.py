@@ -208,8 +208,14 @@ EVENTS = Service(
 
 
 def _budget(request: ApiRequest) -> Sequence[str]:
-    name = request.get("BudgetName") or request.get("Budget.BudgetName") or "*"
+    given = ("BudgetName", "Budget.BudgetName", "NewBudget.BudgetName")
+    name = next((found for each in given if (found := request.get(each))), "*")
     return [request.arn("budgets", f"budget/{name}", region="")]
+
+
+def _budget_action(request: ApiRequest) -> Sequence[str]:
+    """Return the action; one that is to be made has no id yet."""
+    return [f"{arn}/action/{request.get('ActionId') or '*'}" for arn in _budget(request)]
 
 
 BUDGETS = Service(
@@ -225,6 +231,12 @@ BUDGETS = Service(
             "Subscriber",
             "SubscribersForNotification",
         )
+    }
+    | {
+        "CreateBudgetAction": Rule(_budget_action, more=pass_role("ExecutionRoleArn", "budgets")),
+        "UpdateBudgetAction": Rule(_budget_action, more=pass_role("ExecutionRoleArn", "budgets")),
+        **rules(_budget_action, "DeleteBudgetAction", "DescribeBudgetAction", "ExecuteBudgetAction"),
+        **rules(at("budgets", "{ResourceARN}"), "ListTagsForResource", "TagResource", "UntagResource"),
     },
     default=Rule(_budget),
 )
