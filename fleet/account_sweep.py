@@ -10,17 +10,18 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from fleet import aws
-from fleet.orphans import identities, lives, machines, networks, services, stores
+from fleet.listings import identities, machines, networks, services, stores
+from fleet.listings.listed import Listed, Lister
+from fleet.listings.names import own_name, region_at_end
+from fleet.listings.things import Look, NotLooked, tags_of
+from fleet.orphans import lives
 from fleet.orphans.judge import VERDICTS, judge
-from fleet.orphans.listed import Listed, Lister, every
 from fleet.orphans.lives import Lives
-from fleet.orphans.names import own_name, region_at_end
 from fleet.orphans.proofs import Account
 from fleet.orphans.report import AccountSweep
 from fleet.session import AccountSession
 from fleet.stores import RETAIN
 from fleet.sweep import attempt, is_known, shared_clients, tagged_thing
-from fleet.sweepers.things import Look, NotLooked, tags_of
 from stacks import naming
 from stacks.catalog import known_regions
 from stacks.environment import EnvironmentSpec
@@ -178,8 +179,8 @@ def _by_tag(region: str, answers: Iterable[_Answer]) -> Lister:
 
 def _tagged(look: Look, known: dict[str, set[str] | None]) -> Iterator[Listed]:
     filters = [{"Key": naming.TAG_ENVIRONMENT}]
-    for each in every(
-        look, "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=filters
+    for each in look.pages(
+        "resourcegroupstaggingapi", "get_resources", "ResourceTagMappingList", TagFilters=filters
     ):
         tags = tags_of(each)
         thing = tagged_thing(each["ResourceARN"], tags)

@@ -11,8 +11,8 @@ from typing import Any
 
 from fleet import aws
 from fleet.errors import ActError
+from fleet.listings.things import ask
 from fleet.session import Session
-from fleet.sweepers.things import ask
 
 _PASSING = ("node/", "nodes/")
 """What fleetform keeps in the artifact bucket for a standing fleet: the node bundle, what machines mount, and

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fleet.sweepers.things import NotLooked, Thing
+from fleet.listings.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 from fleet.whole_file import write_whole
 from stacks.catalog import load_catalog

@@ -9,8 +9,8 @@ from typing import Any
 
 from fleet import aws
 from fleet.errors import ActError
+from fleet.listings.things import tags_of
 from fleet.session import Session
-from fleet.sweepers.things import tags_of
 from stacks import naming
 
 _GONE_SECONDS = 20 * 60.0

@@ -12,19 +12,23 @@ from typing import Any, TypeVar
 
 from fleet import aws
 from fleet.cloud import Cloud
+from fleet.listings import identities, machines, networks, services, stores
+from fleet.listings.listed import Listed, Lister
+from fleet.listings.things import Look, NotLooked, Thing
 from fleet.session import Session
-from fleet.sweepers import compute, lease, network, services, storage
-from fleet.sweepers.things import Look, NotLooked, Sweeper, Thing
 from fleet.terraform_state import StateResource
 from stacks import naming
 
-SWEEPERS: tuple[Sweeper, ...] = (
-    *compute.SWEEPERS,
-    *network.SWEEPERS,
-    *storage.SWEEPERS,
-    *services.SWEEPERS,
-    *lease.SWEEPERS,
+_LISTERS: tuple[Lister, ...] = (
+    *machines.LISTERS,
+    *networks.LISTERS,
+    *stores.EVERYWHERE,
+    *stores.LISTERS,
+    *identities.EVERYWHERE,
+    *services.LISTERS,
+    *services.AT_HOME,
 )
+LISTERS = tuple(each for each in _LISTERS if not each.of_account)
 Seen = TypeVar("Seen")
 _TAGGING = "everything with the environment's tag"
 _PAUSES = (2.0, 5.0)
@@ -57,18 +61,18 @@ def sweep(session: Session) -> Sweep:
     look = _look(session)
     with ThreadPoolExecutor(max_workers=8) as pool:
         tagged = pool.submit(attempt, _TAGGING, lambda: _by_tag(look))
-        answers = list(pool.map(lambda each: attempt(each.title, lambda: each.look(look)), SWEEPERS))
+        answers = list(pool.map(lambda each: attempt(each.title, lambda: each.look(look)), LISTERS))
         by_tag = tagged.result()
     things: list[Thing] = []
     missing: list[NotLooked] = []
     known: dict[str, set[str] | None] = {}
-    for sweeper, answer in zip(SWEEPERS, answers, strict=True):
-        found = [each for each in answer if isinstance(each, Thing)]
+    for lister, answer in zip(LISTERS, answers, strict=True):
+        found = [each.thing for each in answer if isinstance(each, Listed)]
         unseen = [each for each in answer if isinstance(each, NotLooked)]
         things += found
         missing += unseen
-        told = None if sweeper.complete and not unseen else {thing.id for thing in found}
-        known |= dict.fromkeys(sweeper.covers, told)
+        told = None if lister.complete and not unseen else {thing.id for thing in found}
+        known |= dict.fromkeys(lister.covers, told)
     for each in by_tag:
         if isinstance(each, NotLooked):
             missing.append(each)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from fleet.sweepers.things import Thing
+from fleet.listings.things import Thing
 from fleet.terraform_state import StateResource
 
 EVENT = "teardown.found"

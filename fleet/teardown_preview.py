@@ -12,6 +12,7 @@ from typing import Any
 
 from fleet.at_once import each_at_once
 from fleet.bootstrap import account_exists, read_state_object
+from fleet.listings.things import NotLooked, Thing
 from fleet.lost import Look, is_lost
 from fleet.receipt import hourly
 from fleet.run_file_systems import listed_run_file_systems
@@ -21,7 +22,6 @@ from fleet.session import Session
 from fleet.standing import require_same_region
 from fleet.stores import Kept, find_kept, find_lost
 from fleet.sweep import is_same, sort_found, sweep
-from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource, read_state
 from stacks import naming
 from stacks.problems import Problem, UserError

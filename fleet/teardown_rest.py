@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fleet.ledger import Act
+from fleet.listings.things import Thing
 from fleet.orphans.rounds import delete_things
 from fleet.receipt import StackReceipt
 from fleet.session import Session
 from fleet.stores import RETAIN
 from fleet.sweep import Leftovers, find_leftovers
-from fleet.sweepers.things import Thing
 from fleet.teardown_found import Found
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_state import StateResource

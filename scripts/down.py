@@ -12,9 +12,9 @@ from scripts.options import cloud_option, environment_argument, json_option, yes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from fleet.listings.things import NotLooked, Thing
     from fleet.receipt import Receipt
     from fleet.session import Session
-    from fleet.sweepers.things import NotLooked, Thing
     from fleet.teardown_preview import Preview
 
 EXIT_NOT_PROVEN = 3

@@ -14,10 +14,10 @@ import pytest
 
 from fleet.bootstrap import ensure_account, read_state_object
 from fleet.cloud import Cloud
+from fleet.listings.things import ask
 from fleet.receipt import Receipt, substance
 from fleet.run_store import open_runs
 from fleet.session import Session
-from fleet.sweepers.things import ask
 from fleet.teardown import down
 from fleet.terraform_events import Report, quiet
 from fleet.terraform_state import read_state
@@ -83,7 +83,7 @@ def build(cloud: Cloud, root: Path) -> Lab:
     _add_ended_run(store)
     tagging = [{"ResourceType": "volume", "Tags": _tags(session, fleet)}]
     volume = session.client("ec2").create_volume(
-        Size=10, AvailabilityZone="us-east-1a", TagSpecifications=tagging
+        VolumeType="gp3", Size=10, AvailabilityZone="us-east-1a", TagSpecifications=tagging
     )["VolumeId"]
     tags = [{"TagKey": each["Key"], "TagValue": each["Value"]} for each in _tags(session, base)]
     key = session.client("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]

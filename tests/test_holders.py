@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from fleet.cloud import Cloud
 from fleet.holders.find import find_holders
 from fleet.holders.holder import Holder, Teardown
+from fleet.listings.things import is_gone
 from fleet.session import Session
-from fleet.sweepers.things import is_gone
 from fleet.terraform_state import StateResource
 from stacks import naming
 from tests.sandbox_helpers import IMAGE
@@ -236,6 +236,9 @@ class _Ec2:
         self.state, self.protected, self.stack = state, protected, stack
         self.filters, self.freed = list[Any](), list[Any]()
 
+    def can_paginate(self, operation: str) -> bool:
+        return True
+
     def get_paginator(self, operation: str) -> Any:
         return self
 
@@ -366,6 +369,9 @@ class _Fsx:
 
     def cancel_data_repository_task(self, TaskId: str) -> None:  # noqa: N803 - the API's name
         self.cancelled.append(TaskId)
+
+    def can_paginate(self, operation: str) -> bool:
+        return True
 
     def get_paginator(self, operation: str) -> Any:
         of = {"BackupId": "backup-1", "FileSystem": {"FileSystemId": "fs-1"}, "Lifecycle": self.backup}

@@ -10,17 +10,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.errors import ActError
+from fleet.listings.listed import Key, Link, Listed, Says
+from fleet.listings.machines import ROWS
+from fleet.listings.names import document_name, own_name, region_at_end, role_name
+from fleet.listings.networks import ROWS as NETWORK_ROWS
+from fleet.listings.things import Look, Thing
 from fleet.orphans.judge import judge
-from fleet.orphans.listed import Key, Link, Listed, Says, every
 from fleet.orphans.lives import Lives, find_lives
-from fleet.orphans.machines import ROWS
-from fleet.orphans.names import document_name, own_name, region_at_end, role_name
-from fleet.orphans.networks import ROWS as NETWORK_ROWS
 from fleet.orphans.proofs import Account
 from fleet.orphans.removal import Wanted, choose
 from fleet.orphans.removals import REMOVALS, order_of
 from fleet.orphans.rounds import Target, delete_all
-from fleet.sweepers.things import Look, Thing
 from stacks import naming
 
 REGION = "eu-west-1"
@@ -189,8 +189,8 @@ class Pages:
 
 def test_a_listing_is_read_to_its_last_page() -> None:
     look = Look("", "acme", REGION, (), lambda service: Pages())
-    assert [each["n"] for each in every(look, "ec2", "describe_volumes", "Found")] == [1, 2, 3]
-    assert [each["n"] for each in every(look, "ec2", "describe_addresses", "Found", Filter=7)] == [7]
+    assert [each["n"] for each in look.pages("ec2", "describe_volumes", "Found")] == [1, 2, 3]
+    assert [each["n"] for each in look.pages("ec2", "describe_addresses", "Found", Filter=7)] == [7]
 
 
 # ------------------------------------------------------------------------------ what stands

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from fleet.listings.things import NotLooked, Thing
 from fleet.receipt import Receipt, StackReceipt, duration, receipt_page, substance, usd, write_receipt
-from fleet.sweepers.things import NotLooked, Thing
 from fleet.terraform_state import StateResource
 
 NOON = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fleet.cloud import Cloud
+from fleet.listings.things import Thing
 from fleet.session import Session
-from fleet.sweep import SWEEPERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
-from fleet.sweepers.things import Thing
+from fleet.sweep import LISTERS, Leftovers, Sweep, find_leftovers, sort_found, sweep
 from fleet.terraform_state import StateResource
 from stacks import naming
 from tests.sandbox_helpers import IMAGE, admin
@@ -40,13 +40,16 @@ def specification(kind: str, **words: str) -> list[dict[str, Any]]:
 def test_an_empty_cloud_is_swept_without_a_find_and_every_service_answers(session: Session) -> None:
     found = sweep(session)
     assert (found.things, found.not_looked) == ((), ())
-    assert len(SWEEPERS) >= 20
+    assert len(LISTERS) >= 20
 
 
 def test_things_of_every_kind_are_found_with_id_kind_stack_and_cost(session: Session) -> None:
     ec2, iam, s3 = session.client("ec2"), session.client("iam"), session.client("s3")
     volume = ec2.create_volume(
-        Size=100, AvailabilityZone="us-east-1a", TagSpecifications=specification("volume")
+        Size=100,
+        VolumeType="gp3",
+        AvailabilityZone="us-east-1a",
+        TagSpecifications=specification("volume"),
     )
     vpc = ec2.create_vpc(CidrBlock="10.8.0.0/16", TagSpecifications=specification("vpc"))["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.1.0/24")["Subnet"]["SubnetId"]

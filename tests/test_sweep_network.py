@@ -41,6 +41,8 @@ def add_untagged_parts(session: Session, undo: ExitStack, vpc: str, subnet: str)
     ec2, logs = session.client("ec2"), session.client("logs")
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
     undo.callback(ec2.delete_route_table, RouteTableId=table)
+    rules = ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+    undo.callback(ec2.delete_network_acl, NetworkAclId=rules)
     internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     undo.callback(ec2.delete_internet_gateway, InternetGatewayId=internet)
     ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc)
@@ -65,6 +67,7 @@ def add_untagged_parts(session: Session, undo: ExitStack, vpc: str, subnet: str)
     undo.callback(ec2.delete_flow_logs, FlowLogIds=made["FlowLogIds"])
     return {
         "route table": table,
+        "network access list": rules,
         "internet gateway": internet,
         "NAT gateway": nat,
         "network interface": interface,

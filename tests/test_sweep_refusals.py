@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.cloud import Cloud
+from fleet.listings.networks import balancer_tags
+from fleet.listings.things import Look
 from fleet.session import Session
 from fleet.sweep import find_leftovers, sweep
-from fleet.sweepers.compute import balancer_tags
-from fleet.sweepers.things import Look
 from stacks import naming
 from tests.sandbox_helpers import admin
 from tests.sweep_helpers import open_for_sweeping, tags

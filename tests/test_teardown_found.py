@@ -6,7 +6,7 @@ import datetime
 import json
 from typing import Any
 
-from fleet.sweepers.things import Thing
+from fleet.listings.things import Thing
 from fleet.teardown_found import EVENT, Found, StackFound, find_unfinished
 from fleet.terraform_state import StateResource
 

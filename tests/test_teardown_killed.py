@@ -11,7 +11,7 @@ import pytest
 from fleet.cloud import Cloud
 from fleet.final_export import export_results
 from fleet.session import Session
-from fleet.sweep import SWEEPERS
+from fleet.sweep import LISTERS
 from fleet.synth import output_folder
 from fleet.teardown import down
 from fleet.terraform_events import quiet
@@ -42,7 +42,7 @@ def _parts_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Terraform is a stand-in: `tests/test_up.py` and the campaign of faults have the real one."""
     monkeypatch.setattr("fleet.estate.synthesize", output_folder)
     kinds = ("EBS volumes", "EBS snapshots", "KMS keys", "S3 buckets", "VPCs", "public addresses")
-    monkeypatch.setattr("fleet.sweep.SWEEPERS", [each for each in SWEEPERS if each.title in kinds])
+    monkeypatch.setattr("fleet.sweep.LISTERS", [each for each in LISTERS if each.title in kinds])
     monkeypatch.setattr("fleet.sweep._PAUSES", (0.01, 0.01))
     monkeypatch.setattr("fleet.elastic._LOOK_SECONDS", 0.01)
     monkeypatch.setattr(

@@ -41,6 +41,7 @@ def volumes(session: Session) -> Iterator[dict[str, str]]:
     made = {
         stack: ec2.create_volume(
             Size=100,
+            VolumeType="gp3",
             AvailabilityZone="us-east-1a",
             TagSpecifications=[{"ResourceType": "volume", "Tags": tags(stack)}],
         )["VolumeId"]

@@ -14,9 +14,9 @@ from console.web import assets
 from console.web.visit import AnyVisit, Visit, see_other
 from console.words.said import said
 from fleet import commands
+from fleet.listings.things import Thing
 from fleet.runs import RunStatus
 from fleet.session import Session
-from fleet.sweepers.things import Thing
 from fleet.teardown_preview import Preview, find_against, preview, sums
 from stacks.problems import UserError
 from templates.console.down import DownPage, DownPart, DownView, KindLine

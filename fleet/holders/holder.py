@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from fleet.listings.things import Look, Thing, tags_of
 from fleet.orphans.removals import REMOVALS
 from fleet.session import Session
 from fleet.sweep import shared_clients
-from fleet.sweepers.things import Look, Thing, tags_of
 from fleet.terraform_state import StateResource
 from stacks import naming
 

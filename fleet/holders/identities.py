@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from fleet.holders.holder import Holder, Teardown
-from fleet.sweepers.things import ask
+from fleet.listings.things import ask
 from fleet.terraform_state import StateResource
 
 

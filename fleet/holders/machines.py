@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from fleet.holders.holder import Holder, Teardown
-from fleet.sweepers.things import Thing, ask
+from fleet.listings.things import Thing, ask
 from fleet.terraform_state import StateResource
 
 _ENDING = ("shutting-down", "terminated")

@@ -8,10 +8,10 @@ from typing import Any
 
 from fleet.holders.holder import Holder, Teardown
 from fleet.holders.machines import listed_machines, machine_holder
-from fleet.orphans.listed import Key, Listed
-from fleet.orphans.networks import ROWS
+from fleet.listings.listed import Key, Listed
+from fleet.listings.networks import ROWS
+from fleet.listings.things import Thing
 from fleet.orphans.others import owner_of
-from fleet.sweepers.things import Thing
 from fleet.terraform_state import StateResource
 
 Item = Mapping[str, Any]

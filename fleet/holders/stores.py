@@ -8,8 +8,8 @@ from typing import Any
 
 from fleet.artifacts import empty, holds_anything, holds_objects
 from fleet.holders.holder import Holder, Teardown
+from fleet.listings.things import Thing, ask
 from fleet.stores import RETAIN
-from fleet.sweepers.things import Thing, ask
 from fleet.terraform_state import StateResource
 from stacks import naming
 

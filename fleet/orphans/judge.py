@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fleet.orphans.listed import Key, Listed
+from fleet.listings.listed import Key, Listed
 from fleet.orphans.lives import Life, Lives
 from fleet.orphans.others import owner_of
 from fleet.orphans.proofs import (

@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from fleet.orphans.listed import Key, Listed, every
-from fleet.orphans.names import own_name
-from fleet.sweepers.things import Look
+from fleet.listings.listed import Key, Listed
+from fleet.listings.names import own_name
+from fleet.listings.things import Look
 from stacks import naming
 
 _LOCK = f"{naming.state_key('')}.tflock"
@@ -46,9 +46,9 @@ class Lives:
 def held_states(look: Look) -> list[str]:
     """Return the stacks whose states somebody holds the lock of."""
     bucket = naming.state_bucket(look.organization, look.home_region)
-    if not any(each["Name"] == bucket for each in every(look, "s3", "list_buckets", "Buckets")):
+    if not any(each["Name"] == bucket for each in look.pages("s3", "list_buckets", "Buckets")):
         return []
-    keys = (each["Key"] for each in every(look, "s3", "list_objects_v2", "Contents", Bucket=bucket))
+    keys = (each["Key"] for each in look.pages("s3", "list_objects_v2", "Contents", Bucket=bucket))
     return [key.removesuffix(_LOCK) for key in keys if key.endswith(_LOCK)]
 
 

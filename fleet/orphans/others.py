@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fleet.orphans.listed import Listed
+from fleet.listings.listed import Listed
 from stacks import naming
 
 _TAGS: Final = {

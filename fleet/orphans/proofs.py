@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fleet.orphans.listed import Key, Link, Listed
-from fleet.orphans.names import bucket_names, likely_names, own_name, region_at_end
-from fleet.orphans.networks import VOUCHING
+from fleet.listings.listed import Key, Link, Listed
+from fleet.listings.names import bucket_names, likely_names, own_name, region_at_end
+from fleet.listings.networks import VOUCHING
 from stacks import naming
 
 Place = tuple[Key, str]

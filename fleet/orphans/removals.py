@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from fleet.artifacts import empty_bucket
 from fleet.errors import ActError
+from fleet.listings.things import Thing
 from fleet.run_file_systems import delete_idle
-from fleet.sweepers.things import Thing
 
 Clients = Callable[..., Any]
 """Returns a boto3 client for a service, in the thing's region where none is named beside it."""
@@ -48,11 +48,6 @@ def _call(service: str, operation: str, argument: str, *, many: bool = False, **
 def _key_pair(clients: Clients, thing: Thing) -> None:
     """A key pair, by its name."""
     clients("ec2").delete_key_pair(KeyName=thing.name)
-
-
-def _placement_group(clients: Clients, thing: Thing) -> None:
-    """A placement group, which is deleted by its name alone."""
-    clients("ec2").delete_placement_group(GroupName=thing.name or thing.id)
 
 
 def _group(clients: Clients, thing: Thing) -> None:
@@ -194,7 +189,7 @@ REMOVALS: Final[dict[str, Removal]] = {
     "EBS snapshot": _call("ec2", "delete_snapshot", "SnapshotId"),
     "capacity reservation": _call("ec2", "cancel_capacity_reservation", "CapacityReservationId"),
     "launch template": _call("ec2", "delete_launch_template", "LaunchTemplateId"),
-    "placement group": _placement_group,
+    "placement group": _call("ec2", "delete_placement_group", "GroupName"),
     "key pair": _key_pair,
     "security group": _security_group,
     "network access list": _call("ec2", "delete_network_acl", "NetworkAclId"),

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.listings.things import NotLooked
 from fleet.orphans.judge import VERDICTS, Found, Verdict
 from fleet.orphans.proofs import Account
 from fleet.receipt import hourly, price_note
-from fleet.sweepers.things import NotLooked
 from stacks.catalog import HOURS_PER_MONTH
 
 FORMAT = "fleetform-sweep/1"

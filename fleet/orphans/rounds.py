@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fleet import aws
 from fleet.cloud import Cloud
 from fleet.errors import ActError
+from fleet.listings.things import Thing, is_gone
 from fleet.orphans.removals import REMOVALS, Clients, RefusedPartlyError, order_of
 from fleet.sweep import shared_clients
-from fleet.sweepers.things import Thing, is_gone
 
 SECONDS = 15 * 60.0
 """How long a deletion is tried: what machines and file systems hold takes minutes to be let go."""

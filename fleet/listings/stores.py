@@ -1,4 +1,4 @@
-"""Everything of an account that holds data: buckets and file systems."""
+"""What holds data: buckets and file systems."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fleet import aws
-from fleet.orphans.listed import Item, Link, Listed, Lister, every, links
-from fleet.sweepers.storage import lustre_price
-from fleet.sweepers.things import Look, NotLooked, Thing, ask, name_of, price, stack_of, tags_of
+from fleet.listings.listed import Item, Link, Listed, Lister, links
+from fleet.listings.names import stack_names
+from fleet.listings.things import Look, NotLooked, Thing, ask, is_gone, name_of, price, stack_of, tags_of
 from stacks import naming
 
 _GOING = ("deleting", "deleted")
@@ -16,8 +16,8 @@ _GOING = ("deleting", "deleted")
 
 def buckets(look: Look) -> Iterator[Listed | NotLooked]:
     """Yield the buckets that bear the organization's name, wherever they are."""
-    s3 = look.client("s3")
-    for item in every(look, "s3", "list_buckets", "Buckets"):
+    s3, made = look.client("s3"), stack_names(look, "S3 bucket")
+    for item in look.pages("s3", "list_buckets", "Buckets"):
         name = item["Name"]
         if not name.startswith(f"{look.organization}-"):
             continue
@@ -30,9 +30,9 @@ def buckets(look: Look) -> Iterator[Listed | NotLooked]:
                 yield NotLooked(title=f"S3 bucket {name}", why=str(error).splitlines()[0])
                 continue
             answer = {}
-        if answer is None:
+        tags = tags_of(answer or {}, "TagSet")
+        if answer is None or not look.wants(name, tags, made):
             continue
-        tags = tags_of(answer, "TagSet")
         thing = Thing(
             kind="S3 bucket",
             id=name,
@@ -45,10 +45,15 @@ def buckets(look: Look) -> Iterator[Listed | NotLooked]:
 
 
 def lustre(look: Look) -> Iterator[Listed]:
-    """Yield the FSx file systems."""
-    for item in every(look, "fsx", "describe_file_systems", "FileSystems"):
-        if item.get("Lifecycle") == "DELETING":
+    """Yield the FSx file systems, those of single runs among them."""
+    for item in look.pages("fsx", "describe_file_systems", "FileSystems"):
+        tags = tags_of(item)
+        if item.get("Lifecycle") == "DELETING" or not look.wants("", tags):
             continue
+        run, size = (
+            tags.get(naming.TAG_RUN),
+            f"{item['StorageCapacity']} GiB {item.get('FileSystemType', '')}",
+        )
         thing = Thing(
             kind="FSx file system",
             id=item["FileSystemId"],
@@ -56,7 +61,7 @@ def lustre(look: Look) -> Iterator[Listed]:
             stack=stack_of(item),
             usd_per_hour=price(lustre_price(item), item["StorageCapacity"]),
             created=item.get("CreationTime"),
-            note=f"{item['StorageCapacity']} GiB {item.get('FileSystemType', '')}",
+            note=f"{size} of the run {run}" if run else size,
         )
         places = (
             *links("lies in", "VPC", item.get("VpcId")),
@@ -66,10 +71,20 @@ def lustre(look: Look) -> Iterator[Listed]:
         yield replace(found, brings=tuple(item.get("NetworkInterfaceIds", ())))
 
 
+def lustre_price(system: Item) -> str:
+    """Return the catalog's name of what a gigabyte of the file system costs."""
+    lustre = system.get("LustreConfiguration", {})
+    kind = str(lustre.get("DeploymentType", "SCRATCH_2")).lower()
+    if kind.startswith("scratch"):
+        return "fsx_lustre_scratch"
+    speed = lustre.get("PerUnitStorageThroughput", 0)
+    return f"fsx_lustre_{kind}_{system.get('StorageType', 'SSD').lower()}_{speed}"
+
+
 def lustre_backups(look: Look) -> Iterator[Listed]:
-    """Yield the backups of FSx file systems, which outlive them."""
-    for item in every(look, "fsx", "describe_backups", "Backups"):
-        if item.get("Lifecycle") == "DELETED":
+    """Yield the backups of FSx file systems, which outlive them; our stacks ask for none."""
+    for item in look.pages("fsx", "describe_backups", "Backups"):
+        if item.get("Lifecycle") == "DELETED" or not look.wants("", tags_of(item)):
             continue
         system = item.get("FileSystem", {})
         thing = Thing(
@@ -89,10 +104,10 @@ def elastic(look: Look) -> Iterator[Listed]:
 
     A file system has its mount targets in one VPC, so one in our own network is ours.
     """
-    for item in every(look, "efs", "describe_file_systems", "FileSystems"):
-        if item.get("LifeCycleState") in _GOING:
+    for item in look.pages("efs", "describe_file_systems", "FileSystems"):
+        if item.get("LifeCycleState") in _GOING or not look.wants("", tags_of(item)):
             continue
-        parts = list(_parts(look, item["FileSystemId"]))
+        parts = list(_parts(look, item["FileSystemId"], stack_of(item)))
         places = dict.fromkeys(
             Link("is mounted in", link.to) for each in parts for link in each.links if link.to.kind == "VPC"
         )
@@ -108,17 +123,17 @@ def elastic(look: Look) -> Iterator[Listed]:
         yield from parts
 
 
-def _parts(look: Look, system: str) -> Iterator[Listed]:
-    """Yield what belongs to one EFS file system; neither kind costs anything, both hold it back."""
+def _parts(look: Look, system: str, stack: str) -> Iterator[Listed]:
+    """Yield the parts of a stack's EFS file system; neither kind costs anything, both hold it back."""
     for operation, field, identity, kind in (
         ("describe_mount_targets", "MountTargets", "MountTargetId", "EFS mount target"),
         ("describe_access_points", "AccessPoints", "AccessPointId", "EFS access point"),
     ):
-        for item in every(look, "efs", operation, field, FileSystemId=system):
+        for item in _of_system(look, operation, field, system):
             if item.get("LifeCycleState") in _GOING:
                 continue
             yield Listed(
-                thing=Thing(kind=kind, id=item[identity], stack=stack_of(item), note=f"of {system}"),
+                thing=Thing(kind=kind, id=item[identity], stack=stack_of(item) or stack, note=f"of {system}"),
                 region=look.region,
                 tags=tags_of(item),
                 links=(
@@ -129,6 +144,15 @@ def _parts(look: Look, system: str) -> Iterator[Listed]:
                 comes_along=True,
                 brings=tuple(filter(None, (item.get("NetworkInterfaceId"),))),
             )
+
+
+def _of_system(look: Look, operation: str, field: str, system: str) -> Iterator[Item]:
+    """Yield what a listing has of one EFS file system; nothing where that is gone meanwhile."""
+    try:
+        yield from look.pages("efs", operation, field, FileSystemId=system)
+    except Exception as error:
+        if not is_gone(error):
+            raise
 
 
 def _stored(look: Look, item: Item, thing: Thing, hangs_on: tuple[Link, ...]) -> Listed:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from fleet.orphans.listed import Key
+from fleet.listings.listed import Key
+from fleet.listings.things import Look
 from stacks import naming
 from stacks.catalog import known_regions
 
@@ -137,6 +138,23 @@ def _likely(environment: str, region: str, fleets: Collection[str]) -> Iterator[
     yield "EFS file system", naming.shared_files(environment)
     yield "EBS volume", naming.state_volume(environment)
     yield from ((kind, environment) for kind in ("VPC", "internet gateway"))
+
+
+_BY_NAME = frozenset({"Auto Scaling group", "IAM role", "IAM instance profile", "KMS alias", "SSM document"})
+"""Kinds that may lack tags: an environment's teardown takes what bears the very name that the stacks give."""
+
+
+def stack_names(look: Look, kind: str) -> frozenset[str]:
+    """Return the names by which an environment's things of a kind are told where they have no tag."""
+    environment, region = look.environment, look.region
+    if kind == "S3 bucket":
+        return frozenset(bucket_names(look.organization, [environment], [region]))
+    if kind in ("schedule group", "SNS topic"):
+        return frozenset({naming.lease_name(environment, region)})
+    if kind == "secret":
+        return frozenset({naming.munge_secret(environment)})
+    likely = _likely(environment, region, look.fleets) if kind in _BY_NAME else ()
+    return frozenset(name for each, name in likely if each == kind)
 
 
 def region_at_end(name: str) -> str:

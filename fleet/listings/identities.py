@@ -1,12 +1,12 @@
-"""Roles, instance profiles and policies of an account."""
+"""Roles, instance profiles and policies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fleet.orphans.listed import Item, Listed, Lister, Says, every, links
-from fleet.orphans.names import role_name
-from fleet.sweepers.things import Look, Thing, ask, tags_of
+from fleet.listings.listed import Item, Listed, Lister, Says, links
+from fleet.listings.names import role_name, stack_names
+from fleet.listings.things import Look, Thing, ask, tags_of
 from stacks import naming
 
 _OF_AWS = ("/aws-service-role/", "/aws-reserved/")
@@ -14,10 +14,11 @@ _OF_AWS = ("/aws-service-role/", "/aws-reserved/")
 
 
 def roles(look: Look) -> Iterator[Listed]:
-    """Yield the IAM roles but for AWS's own; the one listing that tells their tags and boundaries."""
-    for item in every(look, "iam", "get_account_authorization_details", "RoleDetailList", Filter=["Role"]):
-        if not item.get("Path", "/").startswith(_OF_AWS):
-            tags = tags_of(item)
+    """Yield the IAM roles but for AWS's own."""
+    made = stack_names(look, "IAM role")
+    for item in _own_roles(look) if look.environment else _all_roles(look):
+        tags = tags_of(item)
+        if not item.get("Path", "/").startswith(_OF_AWS) and look.wants(item["RoleName"], tags, made):
             thing = Thing(
                 kind="IAM role",
                 id=item["RoleName"],
@@ -25,6 +26,21 @@ def roles(look: Look) -> Iterator[Listed]:
                 created=item.get("CreateDate"),
             )
             yield Listed(thing=thing, tags=tags, says=_role_says(look.organization, item))
+
+
+def _all_roles(look: Look) -> Iterator[Item]:
+    """Yield the account's roles, by the one listing that tells their tags and boundaries."""
+    yield from look.pages("iam", "get_account_authorization_details", "RoleDetailList", Filter=["Role"])
+
+
+def _own_roles(look: Look) -> Iterator[Item]:
+    """Yield the roles that are named like the environment; whoever tears down may list, not read them all."""
+    iam = look.client("iam")
+    for item in look.pages("iam", "list_roles", "Roles"):
+        if item["RoleName"].startswith(look.environment):
+            answer = ask(iam.list_role_tags, RoleName=item["RoleName"])
+            if answer is not None:
+                yield {**item, "Tags": answer["Tags"]}
 
 
 def _role_says(organization: str, item: Item) -> Says | None:
@@ -40,13 +56,15 @@ def _role_says(organization: str, item: Item) -> Says | None:
 
 def profiles(look: Look) -> Iterator[Listed]:
     """Yield the IAM instance profiles."""
-    iam = look.client("iam")
-    for item in every(look, "iam", "list_instance_profiles", "InstanceProfiles"):
+    iam, made = look.client("iam"), stack_names(look, "IAM instance profile")
+    for item in look.pages("iam", "list_instance_profiles", "InstanceProfiles"):
         name = item["InstanceProfileName"]
-        answer = ask(iam.get_instance_profile, InstanceProfileName=name)
-        if answer is None:
+        if not name.startswith(look.environment):
             continue
-        tags = tags_of(answer["InstanceProfile"])
+        answer = ask(iam.get_instance_profile, InstanceProfileName=name)
+        tags = tags_of(answer["InstanceProfile"]) if answer else {}
+        if not answer or not look.wants(name, tags, made):
+            continue
         thing = Thing(
             kind="IAM instance profile",
             id=name,
@@ -58,13 +76,15 @@ def profiles(look: Look) -> Iterator[Listed]:
 
 
 def policies(look: Look) -> Iterator[Listed]:
-    """Yield the customer managed IAM policies."""
+    """Yield the customer managed IAM policies; an environment's stacks make none."""
     iam = look.client("iam")
-    for item in every(look, "iam", "list_policies", "Policies", Scope="Local"):
-        answer = ask(iam.list_policy_tags, PolicyArn=item["Arn"])
-        if answer is None:
+    for item in look.pages("iam", "list_policies", "Policies", Scope="Local"):
+        if not item["PolicyName"].startswith(look.environment):
             continue
-        tags = tags_of(answer)
+        answer = ask(iam.list_policy_tags, PolicyArn=item["Arn"])
+        tags = tags_of(answer or {})
+        if answer is None or not look.wants("", tags):
+            continue
         thing = Thing(
             kind="IAM policy",
             id=item["Arn"],

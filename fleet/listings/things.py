@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,14 @@ class NotLooked:
 
 @dataclass(frozen=True)
 class Look:
-    """One environment to look for, in one region of one cloud."""
+    """What to look for in one region of one cloud: what one environment has, or everything of the account."""
 
     environment: str
+    """Its name; "" for everything, whosever it is."""
     organization: str
     region: str
     fleets: tuple[str, ...]
-    """The names of its GPU fleets."""
+    """The names of the environment's GPU fleets."""
     client: Callable[..., Any]
     """Returns a boto3 client for a service, in the environment's region where none is named beside it."""
     home_region: str = ""
@@ -58,38 +59,23 @@ class Look:
         return [{"Name": f"tag:{naming.TAG_ENVIRONMENT}", "Values": [self.environment]}]
 
     def pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield the items under `key` of every page of an operation."""
-        for page in self.client(service).get_paginator(operation).paginate(**arguments):
-            yield from page[key]
+        """Yield the items under `key` of all that an operation answers, page by page where it has pages."""
+        client = self.client(service)
+        if client.can_paginate(operation):
+            pages = client.get_paginator(operation).paginate(**arguments)
+        else:
+            pages = [getattr(client, operation)(**arguments)]
+        for page in pages:
+            yield from page.get(key, ())
 
-    def owns(self, name: str, tags: Mapping[str, str], made: Collection[str] = ()) -> bool:
-        """Return whether something belongs to this environment: by its tag, else by its whole name.
+    def wants(self, name: str, tags: Mapping[str, str], made: Collection[str] = ()) -> bool:
+        """Return whether something is looked for: an environment's by its tag, else by its whole name.
 
         `made` are the names that our stacks give to such things. One that merely begins like the
         environment may be anybody's in a shared account.
         """
         tagged = tags.get(naming.TAG_ENVIRONMENT)
-        return tagged == self.environment if tagged else name in made
-
-    @property
-    def machine_identities(self) -> tuple[str, ...]:
-        """The names of its roles and of their instance profiles, as `stacks/roles.py` gives them."""
-        roles = (naming.ROLE_HEAD, naming.ROLE_NODE)
-        return tuple(f"{self.environment}-{role}-{self.region}" for role in roles)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweeper:
-    """One service's own listing of one kind of thing."""
-
-    title: str
-    """What is looked at, in plain words: "EC2 instances"."""
-    covers: tuple[str, ...]
-    """The kinds (`ec2:instance`) of the tagging API that this listing knows better."""
-    look: Callable[[Look], Iterable[Thing | NotLooked]]
-    """Yields what it finds, and what of it could not be looked at; raises where the listing itself fails."""
-    complete: bool = True
-    """Whether it sees everything of the environment of these kinds, and not only what has a certain name."""
+        return not self.environment or (tagged == self.environment if tagged else name in made)
 
 
 def is_gone(error: Exception) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from fleet.orphans.ends import day_over
-from fleet.orphans.listed import Item, Link, Listed, Lister, Row, Says, links
-from fleet.sweepers.things import Look, ask, instance_price, price, tags_of
+from fleet.listings.ends import day_over
+from fleet.listings.listed import Item, Link, Listed, Lister, Says, links
+from fleet.listings.rows import Row
+from fleet.listings.things import Look, ask, instance_price, price, tags_of
 from stacks import naming
 
 _IMAGED = re.compile(r"\b(i-[0-9a-f]+|ami-[0-9a-f]+)\b")
@@ -99,7 +101,7 @@ def _reservation_costs(item: Item) -> float | None:
 _INSTANCES = Row(
     kind="EC2 instance", title="EC2 instances", covers=("ec2:instance",), service="ec2",
     operation="describe_instances", key="Reservations", inside="Instances", identity="InstanceId",
-    created="LaunchTime", links=_instance_links, costs=_instance_costs,
+    created="LaunchTime", links=_instance_links, costs=_instance_costs, by_tag=True,
     note=lambda item: f"{item['InstanceType']}, {item['State']['Name']}",
     arguments={
         "Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
@@ -108,14 +110,14 @@ _INSTANCES = Row(
 _TEMPLATES = Row(
     kind="launch template", title="launch templates", covers=("ec2:launch-template",), service="ec2",
     operation="describe_launch_templates", key="LaunchTemplates", identity="LaunchTemplateId",
-    named="LaunchTemplateName", created="CreateTime",
+    named="LaunchTemplateName", created="CreateTime", by_tag=True,
 )  # fmt: skip
 ROWS = (
     _INSTANCES,
     Row(
         kind="EBS volume", title="EBS volumes", covers=("ec2:volume",), service="ec2",
         operation="describe_volumes", key="Volumes", identity="VolumeId", created="CreateTime",
-        links=_volume_links, costs=_volume_costs, holds_data=True,
+        links=_volume_links, costs=_volume_costs, holds_data=True, by_tag=True,
         note=lambda item: f"{item['Size']} GiB {item.get('VolumeType', '')}, {item['State']}",
         comes_along=lambda item: any(each.get("DeleteOnTermination") for each in _attached(item)),
     ),
@@ -124,7 +126,7 @@ ROWS = (
         operation="describe_snapshots", key="Snapshots", identity="SnapshotId", created="StartTime",
         links=_snapshot_links, costs=lambda item: price("ebs_snapshot", item["VolumeSize"]), holds_data=True,
         note=lambda item: f"of {item['VolumeSize']} GiB, priced as a full one",
-        texts=lambda item: (item.get("Description") or "",), arguments={"OwnerIds": ["self"]},
+        texts=lambda item: (item.get("Description") or "",), arguments={"OwnerIds": ["self"]}, by_tag=True,
     ),
     Row(
         kind="machine image", title="machine images", covers=("ec2:image",), service="ec2",
@@ -134,7 +136,7 @@ ROWS = (
     Row(
         kind="placement group", title="placement groups", covers=("ec2:placement-group",), service="ec2",
         operation="describe_placement_groups", key="PlacementGroups", identity="GroupName",
-        leave_out=lambda item: item.get("State") == "deleted",
+        named="GroupName", leave_out=lambda item: item.get("State") == "deleted", by_tag=True,
     ),
     Row(
         kind="Auto Scaling group", title="Auto Scaling groups", covers=("autoscaling:autoScalingGroup",),
@@ -178,11 +180,9 @@ ROWS = (
 
 def templates(look: Look) -> Iterator[Listed]:
     """Yield the launch templates; one without a tag may still say whose the machines are that it starts."""
-    for item in _TEMPLATES.items(look):
-        says = None
-        if naming.TAG_ENVIRONMENT not in tags_of(item):
-            says = _template_says(look, item["LaunchTemplateId"])
-        yield _TEMPLATES.listed(look, item, says)
+    for each in _TEMPLATES.look(look):
+        says = None if naming.TAG_ENVIRONMENT in each.tags else _template_says(look, each.thing.id)
+        yield replace(each, says=says)
 
 
 def _template_says(look: Look, template: str) -> Says | None:

@@ -1,4 +1,4 @@
-"""Keys, documents, parameters, secrets, logs, schedules and topics of an account."""
+"""Keys, documents, parameters, secrets, logs, schedules and topics."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fleet import aws
-from fleet.orphans.ends import fires_at
-from fleet.orphans.listed import Listed, Lister, Says, every, links
-from fleet.orphans.names import document_name
-from fleet.sweepers.things import Look, NotLooked, Thing, ask, price, tags_of
+from fleet.listings.ends import fires_at
+from fleet.listings.listed import Listed, Lister, Says, links
+from fleet.listings.names import document_name, stack_names
+from fleet.listings.things import Look, NotLooked, Thing, ask, price, tags_of
 from stacks import naming
 
 _OWN_LOGS = re.compile(re.escape(naming.log_group("\n", "")).replace("\\\n", "([a-z][a-z0-9-]*)"))
@@ -23,7 +23,7 @@ _PROGRAM = "/opt/fleetform/bin/fleetform-node"
 def keys(look: Look) -> Iterator[Listed | NotLooked]:
     """Yield the customers' KMS keys, and which keys may not be read."""
     denied: dict[str, str] = {}
-    for listed in every(look, "kms", "list_keys", "Keys"):
+    for listed in look.pages("kms", "list_keys", "Keys"):
         try:
             yield from _key(look, listed["KeyId"])
         except Exception as error:
@@ -31,7 +31,7 @@ def keys(look: Look) -> Iterator[Listed | NotLooked]:
                 raise
             denied[listed["KeyId"]] = str(error).splitlines()[0]
     # AWS's own keys may refuse too, and are nobody's leftovers; their aliases tell which they are.
-    for each in every(look, "kms", "list_aliases", "Aliases") if denied else ():
+    for each in look.pages("kms", "list_aliases", "Aliases") if denied else ():
         if each["AliasName"].startswith("alias/aws/"):
             denied.pop(each.get("TargetKeyId", ""), None)
     for key, why in denied.items():
@@ -39,12 +39,13 @@ def keys(look: Look) -> Iterator[Listed | NotLooked]:
 
 
 def _key(look: Look, identity: str) -> Iterator[Listed]:
+    """Yield the key if it is a customer's; one that is pending deletion ends by itself."""
     kms = look.client("kms")
-    described = ask(kms.describe_key, KeyId=identity)
+    tags = tags_of(ask(kms.list_resource_tags, KeyId=identity) or {}, "Tags", "TagKey", "TagValue")
+    described = ask(kms.describe_key, KeyId=identity) if look.wants("", tags) else None
     if described is None or described["KeyMetadata"].get("KeyManager") == "AWS":
         return
     item = described["KeyMetadata"]
-    tags = tags_of(ask(kms.list_resource_tags, KeyId=identity) or {}, "Tags", "TagKey", "TagValue")
     ending = item["KeyState"] == "PendingDeletion"
     thing = Thing(
         kind="KMS key",
@@ -70,8 +71,9 @@ def _key_says(kms: Any, identity: str) -> Says | None:
 
 def aliases(look: Look) -> Iterator[Listed]:
     """Yield the aliases of KMS keys but for AWS's own; they have no tags."""
-    for item in every(look, "kms", "list_aliases", "Aliases"):
-        if not item["AliasName"].startswith("alias/aws/"):
+    made = stack_names(look, "KMS alias")
+    for item in look.pages("kms", "list_aliases", "Aliases"):
+        if not item["AliasName"].startswith("alias/aws/") and look.wants(item["AliasName"], {}, made):
             key = item.get("TargetKeyId", "")
             yield Listed(
                 thing=Thing(kind="KMS alias", id=item["AliasName"], note=f"of {key}"),
@@ -81,30 +83,32 @@ def aliases(look: Look) -> Iterator[Listed]:
 
 
 def documents(look: Look) -> Iterator[Listed]:
-    """Yield the account's Systems Manager documents; what one runs tells whose it is."""
-    filters = [{"Key": "Owner", "Values": ["Self"]}]
-    for item in every(look, "ssm", "list_documents", "DocumentIdentifiers", Filters=filters):
-        tags, named, says = tags_of(item), document_name(item["Name"]), None
-        if named and naming.TAG_ENVIRONMENT not in tags:
-            answer = ask(look.client("ssm").get_document, Name=item["Name"])
-            if _PROGRAM in str((answer or {}).get("Content", "")):
-                says = Says(
-                    named.environment, "it runs fleetform's program, under the name of that environment"
-                )
-        thing = Thing(
-            kind="SSM document",
-            id=item["Name"],
-            stack=tags.get(naming.TAG_STACK, ""),
-            created=item.get("CreatedDate"),
-        )
-        yield Listed(thing=thing, region=look.region, tags=tags, says=says)
+    """Yield our own Systems Manager documents."""
+    filters, made = [{"Key": "Owner", "Values": ["Self"]}], stack_names(look, "SSM document")
+    for item in look.pages("ssm", "list_documents", "DocumentIdentifiers", Filters=filters):
+        name, tags = item["Name"], tags_of(item)
+        if look.wants(name, tags, made):
+            stack, created = tags.get(naming.TAG_STACK, ""), item.get("CreatedDate")
+            # An environment's own are told by their whole names.
+            says = None if look.environment or naming.TAG_ENVIRONMENT in tags else _document_says(look, name)
+            thing = Thing(kind="SSM document", id=name, stack=stack, created=created)
+            yield Listed(thing=thing, region=look.region, tags=tags, says=says)
+
+
+def _document_says(look: Look, name: str) -> Says | None:
+    """Return whose a document without a tag is, by what it runs and by its name."""
+    named = document_name(name)
+    answer = ask(look.client("ssm").get_document, Name=name) if named else None
+    if named is None or _PROGRAM not in str((answer or {}).get("Content", "")):
+        return None
+    return Says(named.environment, "it runs fleetform's program, under the name of that environment")
 
 
 def parameters(look: Look) -> Iterator[Listed]:
-    """Yield the Systems Manager parameters below fleetform's path."""
-    root = naming.outputs_parameter("").partition("/outputs")[0]
+    """Yield the Systems Manager parameters below fleetform's path, or below the environment's."""
+    root = naming.outputs_parameter(look.environment).removesuffix("outputs").replace("//", "/")
     filters = [{"Key": "Name", "Option": "BeginsWith", "Values": [root]}]
-    for item in every(look, "ssm", "describe_parameters", "Parameters", ParameterFilters=filters):
+    for item in look.pages("ssm", "describe_parameters", "Parameters", ParameterFilters=filters):
         answer = ask(
             look.client("ssm").list_tags_for_resource, ResourceType="Parameter", ResourceId=item["Name"]
         )
@@ -122,8 +126,11 @@ def parameters(look: Look) -> Iterator[Listed]:
 
 def secrets(look: Look) -> Iterator[Listed]:
     """Yield the secrets; one that is being deleted ends by itself."""
-    for item in every(look, "secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
+    made = stack_names(look, "secret")
+    for item in look.pages("secretsmanager", "list_secrets", "SecretList", IncludePlannedDeletion=True):
         tags, ending = tags_of(item), bool(item.get("DeletedDate"))
+        if not look.wants(item["Name"], tags, made):
+            continue
         thing = Thing(
             kind="secret",
             id=item["ARN"],
@@ -137,9 +144,9 @@ def secrets(look: Look) -> Iterator[Listed]:
 
 
 def log_groups(look: Look) -> Iterator[Listed]:
-    """Yield the log groups below fleetform's path; one elsewhere with our tag is found by that."""
-    root = naming.log_group("", "").rstrip("/") + "/"
-    for item in every(look, "logs", "describe_log_groups", "logGroups", logGroupNamePrefix=root):
+    """Yield the log groups below fleetform's path, or the environment's; others are found by their tag."""
+    root = naming.log_group(look.environment, "").replace("//", "/")
+    for item in look.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=root):
         arn = item["arn"].removesuffix(":*")
         answer = ask(look.client("logs").list_tags_for_resource, resourceArn=arn)
         if answer is None:
@@ -155,17 +162,24 @@ def log_groups(look: Look) -> Iterator[Listed]:
         yield Listed(thing=thing, region=look.region, tags=answer["tags"], holds_data=True)
 
 
-def schedules(look: Look) -> Iterator[Listed]:
-    """Yield the groups of leases' schedules, and the schedules in them, in the account's region."""
-    scheduler = look.client("scheduler", look.home_region)
+def schedule_groups(look: Look) -> Iterator[Listed]:
+    """Yield the groups of leases' schedules, in the account's region."""
+    scheduler, made = look.client("scheduler", look.home_region), stack_names(look, "schedule group")
     for item in _named(scheduler, "list_schedule_groups", "ScheduleGroups"):
-        answer = ask(scheduler.list_tags_for_resource, ResourceArn=item["Arn"])
-        if answer is None:
+        # Of what is another environment's not even the tags may be read by everybody.
+        if look.environment and item["Name"] not in made:
             continue
-        tags = tags_of(answer)
-        stack = tags.get(naming.TAG_STACK, "")
-        thing = Thing(kind="schedule group", id=item["Name"], stack=stack, created=item.get("CreationDate"))
-        yield Listed(thing=thing, tags=tags)
+        answer = ask(scheduler.list_tags_for_resource, ResourceArn=item["Arn"])
+        tags = tags_of(answer or {})
+        if answer is not None and look.wants(item["Name"], tags, made):
+            stack, created = tags.get(naming.TAG_STACK, ""), item.get("CreationDate")
+            thing = Thing(kind="schedule group", id=item["Name"], stack=stack, created=created)
+            yield Listed(thing=thing, tags=tags)
+
+
+def schedules(look: Look) -> Iterator[Listed]:
+    """Yield the schedules of leases, in the account's region; they go with their group."""
+    scheduler = look.client("scheduler", look.home_region)
     for item in _named(scheduler, "list_schedules", "Schedules"):
         yield from _schedule(scheduler, item["GroupName"], item["Name"])
 
@@ -203,19 +217,23 @@ def _schedule_says(text: str) -> Says | None:
 
 def topics(look: Look) -> Iterator[Listed]:
     """Yield the topics of leases, in the account's region."""
-    sns = look.client("sns", look.home_region)
+    sns, made = look.client("sns", look.home_region), stack_names(look, "SNS topic")
     for page in sns.get_paginator("list_topics").paginate():
         for arn in (each["TopicArn"] for each in page["Topics"]):
             name = arn.rpartition(":")[2]
-            if not name.startswith(naming.LEASE_PREFIX):
+            if name not in made if look.environment else not name.startswith(naming.LEASE_PREFIX):
                 continue
             tags = tags_of(ask(sns.list_tags_for_resource, ResourceArn=arn) or {})
-            thing = Thing(kind="SNS topic", id=arn, name=name, stack=tags.get(naming.TAG_STACK, ""))
-            yield Listed(thing=thing, tags=tags)
+            if look.wants(name, tags, made):
+                thing = Thing(kind="SNS topic", id=arn, name=name, stack=tags.get(naming.TAG_STACK, ""))
+                yield Listed(thing=thing, tags=tags)
 
 
 AT_HOME = (
-    Lister(title="schedules", covers=("scheduler:schedule-group",), look=schedules, complete=False),
+    Lister(
+        title="schedule groups", covers=("scheduler:schedule-group",), look=schedule_groups, complete=False
+    ),
+    Lister(title="schedules", covers=(), look=schedules, of_account=True),
     # The tagging API gives an ARN of a topic no type.
     Lister(title="SNS topics", covers=("sns:",), look=topics, complete=False),
 )
