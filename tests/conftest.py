@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping, Set
@@ -20,6 +21,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ.setdefault("GOGC", "400")
 
+# What is imported and collected stays until the end: Python's own collector need not go through it each time.
+gc.disable()
+
 KINDS = ("terraform", "slurm", "torch", "checkov", "sandbox")
 """Markers of what takes long, the longest first."""
 
@@ -33,6 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
     places = {file: place for place, file in enumerate(_in_order(marks))}
     items.sort(key=lambda item: places[item.path])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Take what is there for what stays, and let Python's collector look after what comes from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 def _in_order(marks: Mapping[Path, Set[str]]) -> list[Path]:

@@ -124,7 +124,8 @@ class Zygote:
 
     def _warm_up(self) -> None:
         """Import one of the modules that a restarted rank will want."""
-        ahead.import_all([self._cold.pop(0)])
+        with ahead.lasting():
+            ahead.import_all([self._cold.pop(0)])
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -180,13 +181,14 @@ def serve(channel: socket.socket, target: str, is_module: bool) -> None:
     kernel.die_with_parent()  # until it reads its socket: importing takes seconds
     start = channel.recv(LARGEST_MESSAGE).decode()
     if start == "fork":
-        try:
-            importlib.import_module("torch")
-        except ImportError as error:
-            give_up(channel, error)
-        ours = ahead.ours(target, is_module)
-        if not ours or not ahead.import_all(ours):
-            script.forget_ourselves()
+        with ahead.lasting():
+            try:
+                importlib.import_module("torch")
+            except ImportError as error:
+                give_up(channel, error)
+            ours = ahead.ours(target, is_module)
+            if not ours or not ahead.import_all(ours):
+                script.forget_ourselves()
     kernel.die_with_parent(0)
     order = Zygote(channel, ahead.later(target, is_module) if start == "fork" else ()).serve()
     dress(order)
