@@ -37,6 +37,12 @@ class SignedIn:
     proved_at: datetime.datetime
     seen_at: datetime.datetime
     """When it was last noted as used."""
+    ends_at: datetime.datetime
+    """When it ends, however much it is used."""
+
+    def over_at(self, limits: Limits) -> datetime.datetime:
+        """Return when it ends where it is not used any more."""
+        return min(self.ends_at, self.seen_at + limits.idle)
 
 
 def begin(database: Session, person_id: str, limits: Limits, *, address: str, agent: str) -> str:
@@ -71,7 +77,7 @@ def find(database: Session, secret: str, limits: Limits) -> SignedIn | None:
     ).scalar_one_or_none()
     if row is None:
         return None
-    return SignedIn(read_person(database, row.person_id), secret, row.proved_at, row.seen_at)
+    return SignedIn(read_person(database, row.person_id), secret, row.proved_at, row.seen_at, row.ends_at)
 
 
 def note_use(database: Session, secret: str) -> None:

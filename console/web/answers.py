@@ -47,11 +47,11 @@ def install(app: FastAPI) -> None:
 
 
 def _sign_in(request: Request, error: Exception) -> Response:
-    return _lead(request, sign_in_path(_came_from(request)))
+    return _lead(request, sign_in_path(came_from(request)))
 
 
 def _prove(request: Request, error: Exception) -> Response:
-    return _lead(request, prove_path(_came_from(request)))
+    return _lead(request, prove_path(came_from(request)))
 
 
 def _lead(request: Request, path: str) -> Response:
@@ -61,7 +61,7 @@ def _lead(request: Request, path: str) -> Response:
     return see_other(path)
 
 
-def _came_from(request: Request) -> str:
+def came_from(request: Request) -> str:
     """Return the page to come back to: this one; of a form or a part of a page, the page that it is on."""
     if request.method not in SAFE or PART in request.headers:
         ours: str = request.app.state.services.settings.public_url

@@ -24,6 +24,7 @@ def build(
     here: str,
     notices: Sequence[Notice],
     command: str,
+    session_wait: int,
 ) -> Frame:
     """Return the frame of one page."""
     return Frame(
@@ -43,6 +44,7 @@ def build(
         here=here,
         notices=tuple(notices),
         command=command,
+        session_wait=session_wait,
     )
 
 

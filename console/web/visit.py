@@ -16,7 +16,7 @@ from console.people.sessions import SignedIn
 from console.recorder import asked_by, nobody
 from console.services import Services
 from console.store.columns import utc_now
-from console.web import cookies, frames
+from console.web import cookies, frames, session_end
 from console.web.form_token import secret_of, token_of
 from console.web.mistakes import NotAllowedError, NotProvedError, NotSignedInError, NotThereError
 from console.words.languages import choose
@@ -60,6 +60,7 @@ class Guest:
             here=request.url.path,
             notices=notices,
             command=command,
+            session_wait=session_end.wait(self.signed_in, services.settings.limits) if self.signed_in else 0,
         )
 
     def page(self, context: Context, status: int = 200) -> HTMLResponse:

@@ -79,3 +79,5 @@ class Frame:
     notices: tuple[Notice, ...]
     command: str
     """The command that does what this page does, "" where there is none."""
+    session_wait: int
+    """Seconds after which the page asks whether the sign-in is about to end, 0 where nobody is signed in."""

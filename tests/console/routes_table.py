@@ -90,6 +90,8 @@ ROUTES: dict[tuple[str, str], str] = {
     ("POST", "/record/verify"): "record.verify",
     ("GET", "/reviews"): "record.verify",
     ("POST", "/reviews"): "record.verify",
+    ("GET", "/session"): ANYBODY,
+    ("POST", "/session"): PERSON,
     ("GET", "/static/{digest}/{name:path}"): ANYBODY,
     ("GET", "/uploads"): "data.upload",
     ("POST", "/uploads"): "data.upload",

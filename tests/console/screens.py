@@ -41,7 +41,7 @@ from tests.run_environment import RunEnvironment, build
 WIDTHS, COLOURS, LANGUAGES = (1280, 360), ("light", "dark"), ("ko", "en")
 NOT_PAGES = (
     "/events", ".zip", ".json", "/oidc", "/back", "/cards", "/files", "/pictures/{number}", "/now", "/money",
-    "/changes", "/preview", "/table",
+    "/changes", "/preview", "/table", "/session",
 )  # fmt: skip
 RUN, FAILED, LIVE = "20261120-093000-kmwqe", "20261121-101500-hzzta", "20261123-020000-pqrst"
 STAFF = (("김서연", "operator"), ("Ann Lee", "member"), ("박지훈", "auditor"), ("Noor Haddad", "approver"))

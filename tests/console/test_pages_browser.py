@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from playwright.sync_api import Browser, expect
+from sqlalchemy import update
 
+from console.store.columns import utc_now
+from console.store.people_tables import SessionRow
 from fleet.policy import Grant
 from tests.console.browser import assert_accessible, window
 from tests.console.conftest import Studio
@@ -129,3 +134,20 @@ def test_people_are_managed_with_the_mouse_and_by_whoever_reads_pages_aloud(
         expect(row.locator("form[action$='/take']")).to_have_count(2)
         assert_accessible(seen.open("/me"))
         assert_accessible(seen.open("/prove"))
+
+
+def test_an_open_page_warns_before_its_reader_is_signed_out(lab: ConsoleLab, chromium: Browser) -> None:
+    person = lab.person(Grant("viewer", "tests"))
+    with window(chromium, lab, language="ko", width=360) as seen:
+        seen.page.clock.install()
+        seen.enter(person.subject)
+        page = seen.open("/me")
+        with lab.services.database.writing() as database:
+            long_ago = utc_now() - datetime.timedelta(minutes=29)
+            mine = update(SessionRow).where(SessionRow.person_id == person.id)
+            database.execute(mine.values(seen_at=long_ago))
+        page.clock.fast_forward("28:30")
+        expect(page.get_by_role("alert")).to_be_in_viewport()
+        assert_accessible(page)
+        page.get_by_role("button", name="로그인 유지").click()
+        expect(page.get_by_role("alert")).to_have_count(0)

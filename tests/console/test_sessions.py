@@ -12,7 +12,7 @@ from console.people.sessions import Limits
 from console.store.columns import utc_now
 from console.store.people_tables import MembershipRow, PersonRow, SessionRow
 from fleet.policy import Grant
-from tests.console.lab import ConsoleLab
+from tests.console.lab import OURS, ConsoleLab
 
 pytestmark = pytest.mark.console
 
@@ -45,6 +45,29 @@ def test_a_session_in_use_goes_on(lab: ConsoleLab) -> None:
     with lab.services.database.reading() as database:
         row = database.get_one(SessionRow, sessions.digest(secret))
     assert utc_now() - row.seen_at < datetime.timedelta(minutes=1)
+
+
+def test_a_page_is_told_before_its_reader_is_signed_out_and_can_put_that_off(lab: ConsoleLab) -> None:
+    visitor = lab.signed_in("viewer", language="ko")
+    secret = visitor.client.cookies["fleetform-session"]
+    headers = {**OURS, "X-Form-Token": visitor.token("/me")}
+    assert "로그인 유지" not in visitor.get("/session").text, "the end is far"
+    change(lab, secret, seen_at=utc_now() - datetime.timedelta(minutes=29))
+    assert all("로그인 유지" in visitor.get("/session").text for _ in range(2)), "asking is no use of it"
+    told = visitor.client.post("/session", headers=headers)
+    assert "로그인 유지" not in told.text and 'hx-trigger="load delay:16' in told.text
+    assert "로그인 유지" not in visitor.get("/session").text
+
+
+def test_a_sign_in_that_is_old_can_not_be_put_off(lab: ConsoleLab) -> None:
+    visitor = lab.signed_in("viewer")
+    secret = visitor.client.cookies["fleetform-session"]
+    change(lab, secret, ends_at=utc_now() + datetime.timedelta(minutes=1))
+    told = visitor.get("/session").text
+    assert "You are signed out at" in told and "Stay signed in" not in told
+    change(lab, secret, ends_at=utc_now())
+    told = visitor.get("/session", **{"HX-Request": "true", "Referer": f"{lab.url}/launch"}).text
+    assert "/login?next=/launch" in told and "hx-get" not in told, "it is over, and is not asked for again"
 
 
 def test_a_disabled_person_is_out_at_the_next_click_and_stays_out(lab: ConsoleLab) -> None:

@@ -24,7 +24,7 @@ def visit(lab: ConsoleLab, *grants: Grant, proved: int = 0) -> Visit:
     """Return the visit of somebody who proved who they are so many minutes ago."""
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": ("192.0.2.1", 1)}
     at = utc_now() - datetime.timedelta(minutes=proved)
-    signed_in = SignedIn(lab.person(*grants), "secret", at, at)
+    signed_in = SignedIn(lab.person(*grants), "secret", at, at, at)
     return Visit(Request(scope), lab.services, Reader("en", "UTC"), signed_in)
 
 
