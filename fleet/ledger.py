@@ -23,7 +23,7 @@ from fleet.identity import os_user, person
 from fleet.ledger_reading import PREFIX as PREFIX
 from fleet.ledger_reading import LedgerError as LedgerError
 from fleet.ledger_whole import WholeLedger
-from fleet.outbox import Kept, Outbox
+from fleet.outbox import Kept, OpenAct, Outbox
 from stacks.problems import UserError
 
 _TAKEN, _AT_ONCE = "PreconditionFailed", "ConditionalRequestConflict"
@@ -31,6 +31,8 @@ _TAKEN, _AT_ONCE = "PreconditionFailed", "ConditionalRequestConflict"
 _CONFLICTS = 5
 _APPEND_ATTEMPTS = 100
 """Bound on lost races for the next number; each loss means that another writer got an entry in."""
+_SETTLED = frozenset({"server.enter"})
+"""Acts that may outlive their process; whoever began them finds out how they ended (fleet/enter.py)."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 2.0
 
 
@@ -39,6 +41,8 @@ class Act:
     """An act under way: what is put into `details` is part of its closing entry."""
 
     details: dict[str, Any] = field(default_factory=dict)
+    ending: dict[str, Any] = field(default_factory=dict)
+    """The entry that closes it where its process is killed."""
 
 
 class Ledger(WholeLedger):
@@ -91,31 +95,46 @@ class Ledger(WholeLedger):
 
         Raises LedgerError before the act where the first can't be written: an act that would not be on
         record does not start. Where the second can't be, it is kept for the next one who writes; an act that
-        succeeded raises LedgerError then, and one that failed its own error.
+        succeeded raises LedgerError then, and one that failed its own error. Where the process is killed,
+        the next one who writes records that.
         """
         self.append(event, target, "started", details)
-        act = Act()
+        act = Act(ending=self._content(event, target, "interrupted", details))
+        noted = self._outbox.begin(act.ending) if self._outbox and event not in _SETTLED else None
         try:
             yield act
         except UserError as error:
             problems = [problem.what for problem in error.problems]
-            self._close(event, target, "refused", {**act.details, "problems": problems}, error)
+            self._close(act, noted, "refused", {"problems": problems}, error)
             raise
         except BaseException as error:
             outcome = "failed" if isinstance(error, Exception) else "interrupted"
             cause = str(error) or type(error).__name__
-            self._close(event, target, outcome, {**act.details, "cause": cause[:2000]}, error)
+            self._close(act, noted, outcome, {"cause": cause[:2000]}, error)
             raise
-        self._close(event, target, "succeeded", act.details, None)
+        else:
+            self._close(act, noted, "succeeded", {}, None)
+        finally:
+            if noted:
+                noted.close()
 
     def _close(
-        self, event: str, target: str, outcome: str, details: Mapping[str, Any], cause: BaseException | None
-    ) -> None:
+        self, act: Act, noted: OpenAct | None, outcome: str, more: Mapping[str, Any],
+        cause: BaseException | None,
+    ) -> None:  # fmt: skip
         """Append an act's closing entry, or keep it; an act's own error, `cause`, is what is raised then."""
-        content, tried = self._content(event, target, outcome, details), list[int]()
+        event, target = act.ending["event"], act.ending["target"]
+        content = self._content(event, target, outcome, {**act.details, **more}, act.ending["id"])
+        tried = list[int]()
+
+        def trying(number: int) -> None:
+            tried.append(number)
+            if noted:
+                noted.trying(number)
+
         try:
             self._record_kept()
-            self._write(content, tried.append)
+            self._write(content, trying)
         except BaseException as error:
             if self._outbox is None:
                 raise
@@ -180,10 +199,12 @@ class Ledger(WholeLedger):
             f"the ledger s3://{self.bucket} is too busy: {_APPEND_ATTEMPTS} appends lost their race"
         )
 
-    def _content(self, event: str, target: str, outcome: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    def _content(
+        self, event: str, target: str, outcome: str, details: Mapping[str, Any], entry_id: str = ""
+    ) -> dict[str, Any]:
         """Return an entry without its place in the chain; by its id it is told from its like."""
         return {
-            "id": uuid.uuid4().hex,
+            "id": entry_id or uuid.uuid4().hex,
             "time": _now(),
             "event": event,
             "actor": self.actor,

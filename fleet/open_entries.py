@@ -6,13 +6,13 @@ any more. The lock goes along to the process that carries the session, so an ent
 
 from __future__ import annotations
 
-import fcntl
 import json
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fleet.held_files import hold, left_behind
 from fleet.session import Session
 
 _FOLDER = "entries"
@@ -23,16 +23,10 @@ class OpenEntry:
 
     def __init__(self, session: Session, about: Mapping[str, Any]) -> None:
         """Write down what is about to begin."""
-        folder = _folder(session)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / f"{uuid.uuid4().hex}.json"
-        temporary = self._file.with_suffix(".new")
-        self._handle = temporary.open("w+", encoding="utf-8")
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        self._file = _folder(session) / f"{uuid.uuid4().hex}.json"
+        self._handle = hold(self._file, json.dumps(about))
         self.is_begun = False
         """Whether somebody is, or was, inside."""
-        self._write(about)
-        temporary.rename(self._file)
 
     @property
     def descriptor(self) -> int:
@@ -59,19 +53,13 @@ class OpenEntry:
 
 def left_over(session: Session) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the entries that nobody holds any more, each with its file; it is locked until the next."""
-    for file in sorted(_folder(session).glob("*.json")):
+    for file, text in left_behind(_folder(session)):
         try:
-            handle = file.open(encoding="utf-8")
-        except FileNotFoundError:
+            about = json.loads(text)
+        except ValueError:
             continue
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                about = json.load(handle)
-            except (BlockingIOError, ValueError):
-                continue
-            if file.exists() and isinstance(about, dict):  # another command may have seen to it meanwhile
-                yield file, about
+        if isinstance(about, dict):
+            yield file, about
 
 
 def _folder(session: Session) -> Path:

@@ -1,8 +1,10 @@
-"""Many who write to the ledger at once, answers that get lost, and what could not be recorded in time."""
+"""Many who write to the ledger at once, answers that get lost, and what was not recorded in time."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -287,3 +289,89 @@ def test_every_entry_has_an_id_of_its_own_within_its_hash(sandbox: Cloud, bucket
     forged = {**first, "id": second["id"]}
     assert chain.entry_hash(forged) != first["hash"]
     assert json.loads(json.dumps(first)) == first
+
+
+# --------------------------------------------------------------------- acts whose process was killed
+
+
+def die() -> None:
+    """End as `kill -9` ends a process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_within(cloud: Cloud, bucket: str, folder: Path) -> None:
+    """Be killed while an act goes on."""
+    with Ledger(cloud, bucket, REGION, KIM, outbox=Outbox(folder)).act("run.submit", "vision", run="r1"):
+        die()
+
+
+def die_after_the_end(cloud: Cloud, bucket: str, folder: Path) -> None:
+    """Be killed when the closing entry is written and its answer has not come yet."""
+    ledger = Ledger(cloud, bucket, REGION, KIM, outbox=Outbox(folder))
+    with ledger.act("run.submit", "vision"):
+        put = ledger.objects.s3.put_object
+
+        def put_and_die(**asked: Any) -> None:
+            put(**asked)
+            die()
+
+        ledger.objects.s3.put_object = put_and_die
+
+
+def killed(how: Callable[[Cloud, str, Path], None], cloud: Cloud, bucket: str, folder: Path) -> None:
+    """Have a process of its own do that, and see it die."""
+    process = get_context("spawn").Process(target=how, args=(cloud, bucket, folder))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_an_act_whose_process_was_killed_is_interrupted_in_its_own_name_before_anything_else(
+    sandbox: Cloud, bucket: str, tmp_path: Path
+) -> None:
+    killed(die_within, sandbox, bucket, tmp_path / "outbox")
+    later = Ledger(sandbox, bucket, REGION, LEE, outbox=Outbox(tmp_path / "outbox"))
+    with later.act("environment.up", "vision"):
+        pass
+    started, ended, *others = later.entries()
+    assert (ended["event"], ended["outcome"], ended["actor"]["identity"]) == (
+        "run.submit",
+        "interrupted",
+        KIM,
+    )
+    assert ended["details"]["run"] == "r1"
+    assert ended["details"]["late"]["recorded_by"] == LEE
+    assert "killed" in ended["details"]["late"]["why"]
+    assert started["time"] <= ended["details"]["late"]["happened"] <= ended["time"]
+    assert [each["outcome"] for each in others] == ["started", "succeeded"]
+    assert later.verify().intact
+
+
+def test_an_act_that_was_killed_after_its_end_was_written_has_no_second_end(
+    sandbox: Cloud, bucket: str, tmp_path: Path
+) -> None:
+    killed(die_after_the_end, sandbox, bucket, tmp_path / "outbox")
+    later = Ledger(sandbox, bucket, REGION, KIM, outbox=Outbox(tmp_path / "outbox"))
+    for _ in range(2):
+        later.append("test.next", "vision", "recorded", {})
+    assert [each["outcome"] for each in later.entries()] == ["started", "succeeded", "recorded", "recorded"]
+
+
+def test_an_act_that_goes_on_is_left_alone_by_others_and_leaves_nothing_behind(
+    sandbox: Cloud, bucket: str, tmp_path: Path
+) -> None:
+    first, second = (
+        Ledger(sandbox, bucket, REGION, KIM, outbox=Outbox(tmp_path / "outbox")) for _ in range(2)
+    )
+    with first.act("environment.up", "vision"):
+        second.append("test.meanwhile", "vision", "recorded", {})
+    assert [each["outcome"] for each in first.entries()] == ["started", "recorded", "succeeded"]
+    assert not [each for each in (tmp_path / "outbox").rglob("*") if each.is_file()]
+
+
+def test_the_end_of_a_stay_in_a_machine_is_left_to_who_knows_of_its_session(
+    sandbox: Cloud, bucket: str, tmp_path: Path
+) -> None:
+    ledger = Ledger(sandbox, bucket, REGION, KIM, outbox=Outbox(tmp_path / "outbox"))
+    with ledger.act("server.enter", "i-1"):
+        assert not (tmp_path / "outbox" / "open").exists()
