@@ -20,20 +20,21 @@ from fleet.checkpoint_check import Checked, check
 
 LEDGER = "ledger"
 EXPORT_FILE = "export.json"
-"""Says what an export holds: `first`, `last`, `head`, and of a part of a chain `after`, the head before."""
+"""Says what an export holds: `first`, `last`, `head`, the last `checkpoint`, of a part of a chain `after`."""
 SUMS_FILE = "SHA256SUMS"
 """The digests of all other files, as `sha256sum` writes them."""
 
 
 def verify_folder(folder: Path, *, head: str | None = None, key_sha256: str = "") -> Report:
-    """Check every entry in `ledger/`, the checkpoints, and the end that export.json (or `head`) names.
+    """Check every entry in `ledger/`, the checkpoints, and the ends that export.json (or `head`) names.
 
     Where there is a SHA256SUMS, all other files too. With `key_sha256` the checkpoints' key must be that one:
     a copy brings its key along, and whoever made the copy up as a whole would have brought another.
     """
     about = _about(folder)
     after = str(about.get("after", chain.START))
-    checked = _checkpoints(folder, key_sha256, int(after.partition(":")[0]))
+    last = str(about.get("checkpoint", ""))
+    checked = _checkpoints(folder, key_sha256, int(after.partition(":")[0]), last)
     passing = chain.Pass(after, checked.marks)
     # Names alone are held, not contents: a ledger of a million entries is some GB.
     names = sorted(file.name for file in (folder / LEDGER).iterdir())
@@ -54,7 +55,7 @@ def _read(file: Path) -> bytes:
     return file.read_bytes() if file.is_file() else b""
 
 
-def _checkpoints(folder: Path, key_sha256: str, after: int) -> Checked:
+def _checkpoints(folder: Path, key_sha256: str, after: int, last: str) -> Checked:
     there = folder / checkpoints.FOLDER
     files = {file.name: _read(file) for file in there.iterdir()} if there.is_dir() else {}
     file = folder / checkpoints.KEY_FILE
@@ -63,6 +64,13 @@ def _checkpoints(folder: Path, key_sha256: str, after: int) -> Checked:
     if key_sha256 and (key is None or checkpoints.fingerprint(key) != key_sha256):
         what = "it is not the key that was named: the checkpoints may be anybody's"
         found.findings.append(Finding(name=checkpoints.KEY_FILE, kind="changed", what=what))
+    elif key_sha256 and not found.marks:
+        # A chain that was rewritten as a whole is sound in itself: its checkpoints have to go for that.
+        what = "there is no checkpoint that the named key has signed: nothing bears the chain out"
+        found.findings.append(Finding(name=checkpoints.FOLDER, kind="missing", what=what))
+    if last and found.last != last:
+        what = f"the copy was made with {last[:30]} as its last, and has {found.last[:30] or 'none'}"
+        found.findings.append(Finding(name=checkpoints.FOLDER, kind="missing", what=what))
     return found
 
 

@@ -22,6 +22,8 @@ def about_copy(bucket: str, report: chain.Report, after: str = chain.START) -> t
     first = int(after.partition(":")[0]) + 1
     about: dict[str, object] = {"bucket": bucket, "first": first}
     about |= {"last": int(report.head.partition(":")[0]), "head": report.head}
+    if report.checkpoint:
+        about["checkpoint"] = report.checkpoint
     if after != chain.START:
         about["after"] = after
     return EXPORT_FILE, (json.dumps(about, indent=2) + "\n").encode()

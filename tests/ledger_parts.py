@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from fleet import chain, checkpoints, ledger_copy
+from fleet.checkpoint_check import check
 from fleet.checkpoints import Checkpoint
 
 BEGAN = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
@@ -115,7 +116,7 @@ def write_copy(
     """Write a copy as `Ledger.export` does, and return its folder."""
     for part in ("ledger", "checkpoints", "fleet"):
         (folder / part).mkdir(parents=True)
-    report = chain.verify(files)
+    report = check(signed, key).add_to(chain.verify(files))
     for name, data in (
         *((f"ledger/{name}", data) for name, data in files.items()),
         *ledger_copy.checkpoint_files(signed, key),

@@ -209,6 +209,26 @@ def test_a_copy_that_was_made_up_as_a_whole_is_told_by_the_key_that_one_knows(co
     assert f"{checkpoints.KEY_FILE}: changed: " in answer.stdout
 
 
+def take_all_checkpoints_out(copy: Path) -> None:
+    """Take away what a chain that was rewritten as a whole would be held against."""
+    for number in SIGNED:
+        checkpoint(copy, number).unlink()
+
+
+def test_a_copy_without_any_checkpoint_is_not_what_was_written_and_bears_nothing_out_by_a_key(
+    copy: Path,
+) -> None:
+    take_all_checkpoints_out(copy)
+    answer = verify(copy)
+    assert answer.returncode == 1
+    assert "checkpoints/: missing: the copy was made with 11:" in answer.stdout
+    fork(copy)
+    assert verify(copy).returncode == 0, "it is consistent in itself"
+    answer = verify(copy, "--key", checkpoints.fingerprint(OURS.public))
+    assert answer.returncode == 1
+    assert "checkpoints/: missing: there is no checkpoint that the named key has signed" in answer.stdout
+
+
 def test_a_clock_that_was_set_back_is_told_and_breaks_nothing(tmp_path: Path) -> None:
     made = make_entries(3)
     made.append(entry_after(made[-1], time=BEGAN.isoformat()))
