@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from fleet import aws
-from fleet.listings import identities, machines, networks, services, stores
+from fleet.listings import budgets, identities, machines, networks, services, stores
 from fleet.listings.listed import Listed, Lister
 from fleet.listings.names import own_name, region_at_end
 from fleet.listings.things import Look, NotLooked, tags_of
@@ -28,7 +28,7 @@ from stacks.environment import EnvironmentSpec
 from stacks.guardrails import read_folder
 from stacks.problems import Problem, UserError, nearest
 
-EVERYWHERE = (*identities.EVERYWHERE, *stores.EVERYWHERE)
+EVERYWHERE = (*identities.EVERYWHERE, *stores.EVERYWHERE, *budgets.EVERYWHERE)
 IN_REGION = (*machines.LISTERS, *networks.LISTERS, *stores.LISTERS, *services.LISTERS)
 _AT_ONCE = 8
 

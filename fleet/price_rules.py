@@ -55,6 +55,12 @@ def _kms_key(resource: Resource) -> Iterator[Item]:
     yield Item.standing(resource, _called(resource), "kms_key")
 
 
+def _budget_action(resource: Resource) -> Iterator[Item]:
+    """A budget that only mails costs nothing; one that acts does, beyond the first two of an account."""
+    basis = "0.10 USD a day; the first two of an account are free"
+    yield Item.standing(resource, _called(resource), "budget_with_actions", basis=basis)
+
+
 def _address(resource: Resource) -> Iterator[Item]:
     yield Item.standing(resource, _called(resource), "public_ipv4")
 
@@ -160,6 +166,7 @@ def _flow_log(resource: Resource) -> Iterator[Item]:
 
 
 RULES: Final[dict[str, Rule]] = {
+    "aws_budgets_budget_action": _budget_action,
     "aws_cloudtrail": _trail,
     "aws_cloudwatch_dashboard": _dashboard,
     "aws_cloudwatch_metric_alarm": _alarm,
@@ -192,7 +199,7 @@ BY_USE: Final[dict[str, tuple[str, ...]]] = {
 """What costs by use alone -> the names of its prices."""
 _FREE = """
 accessanalyzer_analyzer autoscaling_group autoscaling_group_tag autoscaling_lifecycle_hook
-autoscaling_notification autoscaling_policy autoscaling_schedule backup_plan backup_selection
+autoscaling_notification autoscaling_policy autoscaling_schedule backup_plan backup_selection budgets_budget
 cloudwatch_event_permission cloudwatch_event_rule cloudwatch_event_target cloudwatch_log_metric_filter
 cloudwatch_log_resource_policy cloudwatch_log_stream default_network_acl default_route_table
 default_security_group ebs_encryption_by_default ebs_snapshot_block_public_access

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from fleet import aws
 from fleet.cloud import Cloud
-from fleet.listings import identities, machines, networks, services, stores
+from fleet.listings import budgets, identities, machines, networks, services, stores
 from fleet.listings.listed import Listed, Lister
 from fleet.listings.things import Look, NotLooked, Thing
 from fleet.session import Session
@@ -27,6 +27,7 @@ _LISTERS: tuple[Lister, ...] = (
     *identities.EVERYWHERE,
     *services.LISTERS,
     *services.AT_HOME,
+    *budgets.EVERYWHERE,
 )
 LISTERS = tuple(each for each in _LISTERS if not each.of_account)
 Seen = TypeVar("Seen")

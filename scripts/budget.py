@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
     from fleet.budget import Budget
+    from fleet.budget_net import BudgetNet
 
 
 @click.command()
@@ -24,21 +26,33 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     """Say what ENVIRONMENT has cost this month, what its active runs may still cost, and what is left.
 
     The limit is `usd_per_month` in the table [budget] of its file; a run that might cost more than is left of
-    it is refused. All at list price.
+    it is refused. All at list price. Under it stands what AWS Budgets counts by the bill, and what it does.
     """
     from fleet.budget import read_budget
+    from fleet.budget_net import look_at_net
     from fleet.receipt import price_note
     from fleet.session import open_session
 
-    budget = read_budget(open_session(environment, cloud), team=team)
+    session = open_session(environment, cloud)
+    budget, (net, unseen) = read_budget(session, team=team), look_at_net(session)
     if as_json:
-        emit_json(budget.to_dict())
+        emit_json({**budget.to_dict(), "aws_budgets": net.to_dict() if net else None})
         return 0
     say(table(("US dollars", budget.month), [(what, f"{usd:.2f}") for what, usd in rows(budget)], right=(1,)))
+    for line in net_lines(net) if net else ():
+        say(line)
     note(f"list prices: {price_note()}")
-    for each in budget.notes:
+    for each in (*budget.notes, *unseen):
         warn(each)
     return 0
+
+
+def net_lines(net: BudgetNet) -> Iterator[str]:
+    """Yield what AWS Budgets has counted of the bill, and what it does at which share."""
+    counted = "nothing yet" if net.counted is None else f"{net.counted:.2f} USD"
+    yield f"AWS Budgets: {counted} of {net.limit:.2f} USD by the bill"
+    for stop in net.stops:
+        yield f"  {stop}"
 
 
 def rows(budget: Budget) -> list[tuple[str, float]]:

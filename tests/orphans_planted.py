@@ -271,6 +271,7 @@ def plant_services(garden: Garden) -> None:
     call("logs", "create_log_group", logGroupName=group)
     plant("log-group", group, "logs", "delete_log_group", logGroupName=group)
     plant_lease(garden, DEAD, datetime.datetime(2035, 1, 1, tzinfo=datetime.UTC))
+    plant_budget(garden, DEAD)
     queue = call("sqs", "create_queue", QueueName="stray", tags=ours())["QueueUrl"]
     arn = f"arn:aws:sqs:{REGION}:{account}:stray"
     plant("queue", arn, "sqs", "delete_queue", QueueUrl=queue)
@@ -294,6 +295,29 @@ def plant_lease(garden: Garden, environment: str, ends: datetime.datetime) -> No
     garden.undo.callback(garden._end, "scheduler", "delete_schedule", {"GroupName": name, "Name": name})
     topic = call("sns", "create_topic", Name=name)["TopicArn"]
     plant(f"topic of {environment}", topic, "sns", "delete_topic", TopicArn=topic)
+
+
+def plant_budget(garden: Garden, environment: str) -> None:
+    """Plant the budget of an environment without a tag, and the action that hangs on it."""
+    call, plant = garden.call, garden.plant
+    about = {"AccountId": "123456789012", "BudgetName": naming.budget_name(environment, REGION)}
+    call(
+        "budgets", "create_budget", AccountId=about["AccountId"],
+        Budget={
+            "BudgetName": about["BudgetName"], "BudgetLimit": {"Amount": "9", "Unit": "USD"},
+            "TimeUnit": "MONTHLY", "BudgetType": "COST",
+        },
+    )  # fmt: skip
+    action = call(
+        "budgets", "create_budget_action", **about, NotificationType="ACTUAL", ApprovalModel="MANUAL",
+        ActionType="APPLY_IAM_POLICY",
+        ActionThreshold={"ActionThresholdValue": 100, "ActionThresholdType": "PERCENTAGE"},
+        Definition={"IamActionDefinition": {"PolicyArn": "arn:aws:iam::aws:policy/x", "Roles": ["x"]}},
+        ExecutionRoleArn="arn:aws:iam::123456789012:role/x",
+        Subscribers=[{"SubscriptionType": "EMAIL", "Address": "a@example.com"}],
+    )["ActionId"]  # fmt: skip
+    plant(f"budget of {environment}", about["BudgetName"], "budgets", "delete_budget", **about)
+    plant(f"action of {environment}", action, "budgets", "delete_budget_action", **about, ActionId=action)
 
 
 def plant_living(garden: Garden) -> None:

@@ -57,6 +57,7 @@ def verdicts(*listed: Listed, lives: Lives | None = NOBODY, account: Account = A
         ("secret", "fleetform/vision/munge", "vision", ""),
         ("schedule group", "fleetform-lease-deep-vision-eu-west-1", "deep-vision", "eu-west-1"),
         ("SNS topic", "fleetform-lease-vision-us-gov-east-1", "vision", "us-gov-east-1"),
+        ("budget", "fleetform-budget-deep-vision-eu-west-1", "deep-vision", "eu-west-1"),
     ],
 )
 def test_a_name_that_says_fleetform_proves_whose_a_thing_is(

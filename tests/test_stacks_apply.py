@@ -18,8 +18,9 @@ from fleet.aws import client
 from fleet.cloud import Cloud
 from stacks import naming
 from stacks.outputs import EnvironmentOutputs
-from tests.iam_helpers import allow, assume, make_role
+from tests.iam_helpers import allow, assume, make_role, refusal
 from tests.real_stacks import RealStacks, declare
+from tests.sandbox_helpers import admin
 from tests.two_teams import take_on
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.terraform]
@@ -73,12 +74,28 @@ def test_the_stacks_apply_have_an_empty_second_plan_and_go(tmp_path: Path, sandb
         machines_are_ready(sandbox)
         fleets_are_bought_and_placed_as_declared(sandbox, **reservations)
         outputs_are_published(sandbox)
+        operator = naming.environment_role(NAME, naming.ROLE_OPERATOR, "us-east-1")
+        the_bill_stops_who_starts_machines(sandbox, take_on(assume(sandbox, console), operator))
     finally:
         destroyed = deployer.terraform(STACKS[2], *DESTROY)
     assert destroyed.returncode == 0, destroyed.stderr
     the_key_outlives_a_destroy_that_fails_on_a_bucket_with_runs_in_it(deployer, sandbox)
     lasting_buckets_refuse_to_go(real)
     assert running(sandbox) == []
+
+
+def the_bill_stops_who_starts_machines(sandbox: Cloud, operator: Cloud) -> None:
+    """Pass the budget: a policy is put on those who start machines, and is still there at the destroy."""
+    group = {"AutoScalingGroupName": naming.fleet_group(NAME, "cheap"), "DesiredCapacity": 2}
+    client(operator, "autoscaling", "us-east-1").set_desired_capacity(**group)
+    passed = {"budget": naming.budget_name(NAME, "us-east-1"), "usd": 9_000_001}
+    (action,) = admin(sandbox, "POST", "budget", passed)["actions"]
+    assert action["Status"] == "EXECUTION_SUCCESS"
+    code, why = refusal(client(operator, "autoscaling", "us-east-1").set_desired_capacity, **group)
+    assert (code, "explicit deny" in why) == ("AccessDenied", True)
+    head = naming.environment_role(NAME, naming.ROLE_HEAD, "us-east-1")
+    held = client(sandbox, "iam", "us-east-1").list_attached_role_policies(RoleName=head)["AttachedPolicies"]
+    assert naming.account_name(ORGANIZATION, naming.OVER_BUDGET) in [each["PolicyName"] for each in held]
 
 
 def build(stacks: RealStacks, stack: str) -> None:
@@ -113,7 +130,7 @@ def declare_fleets(real: RealStacks, **reservations: str) -> None:
     file = real.folder / "environments" / f"{NAME}.toml"
     text = file.read_text().replace('on_teardown = "delete"', 'on_teardown = "retain"')
     text = text.replace("[network]\n", '[network]\nzone_names = ["us-east-1a", "us-east-1b"]\n')
-    file.write_text(text + FLEETS.format(**reservations))
+    file.write_text(f"{text}{FLEETS.format(**reservations)}\n[budget]\nusd_per_month = 9000000\n")
 
 
 def reserve(sandbox: Cloud) -> dict[str, str]:

@@ -39,6 +39,7 @@ _OURS: dict[str, re.Pattern[str]] = {
     "schedule group": _LEASE,
     "schedule": _LEASE,
     "SNS topic": _LEASE,
+    "budget": _pattern(naming.budget_name(_ENVIRONMENT, _REGION)),
 }
 """Names that say fleetform, by kind."""
 _ROLES = (
@@ -47,6 +48,7 @@ _ROLES = (
     naming.ROLE_OPERATOR,
     naming.FLOW_LOGS,
     naming.LEASE,
+    naming.BUDGET,
     *(f"{role}-{_TEAM}" for role in (naming.ROLE_RUN, naming.ROLE_MEMBER)),
 )
 _ROLE_NAMES = tuple(_pattern(naming.environment_role(_ENVIRONMENT, role, _REGION)) for role in _ROLES)
@@ -128,6 +130,7 @@ def _likely(environment: str, region: str, fleets: Collection[str]) -> Iterator[
         yield from ((kind, role) for kind in ("IAM role", "IAM instance profile"))
     yield "IAM role", naming.flow_log_role(environment, region)
     yield "IAM role", naming.lease_role(environment, region)
+    yield "IAM role", naming.environment_role(environment, naming.BUDGET, region)
     yield "KMS alias", f"alias/{environment}"
     for document in (naming.run_document, naming.queue_document, naming.node_document):
         yield "SSM document", document(environment)

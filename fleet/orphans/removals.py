@@ -161,6 +161,17 @@ def _secret(clients: Clients, thing: Thing) -> None:
     clients("secretsmanager").delete_secret(SecretId=thing.id, RecoveryWindowInDays=_SECRET_DAYS)
 
 
+def _budget(clients: Clients, thing: Thing) -> None:
+    account = clients("sts").get_caller_identity()["Account"]
+    clients("budgets").delete_budget(AccountId=account, BudgetName=thing.id)
+
+
+def _budget_action(clients: Clients, thing: Thing) -> None:
+    """An action of the budget whose name it bears; what it has attached to roles goes with them."""
+    account = clients("sts").get_caller_identity()["Account"]
+    clients("budgets").delete_budget_action(AccountId=account, BudgetName=thing.name, ActionId=thing.id)
+
+
 def _schedule(clients: Clients, thing: Thing) -> None:
     clients("scheduler").delete_schedule(GroupName=thing.id, Name=thing.id)
 
@@ -168,6 +179,8 @@ def _schedule(clients: Clients, thing: Thing) -> None:
 REMOVALS: Final[dict[str, Removal]] = {
     "schedule": _schedule,
     "schedule group": _call("scheduler", "delete_schedule_group", "Name"),
+    "budget action": _budget_action,
+    "budget": _budget,
     "Auto Scaling group": _group,
     "EC2 fleet": _call("ec2", "delete_fleets", "FleetIds", many=True, TerminateInstances=True),
     "spot request": _call("ec2", "cancel_spot_instance_requests", "SpotInstanceRequestIds", many=True),
