@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +158,16 @@ def test_a_data_set_whose_source_is_missing_says_what_to_install(
     assert prepare.main(["digits", "--out", str(tmp_path)]) == 2
     assert "pip install scikit-learn" in capsys.readouterr().err
     assert not list(tmp_path.glob(f"*/{ABOUT}"))
+
+
+def test_data_is_prepared_and_its_references_are_measured_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from trainer import prepare; prepare.main(sys.argv[1:]); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "wine", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert json.loads((tmp_path / "wine" / ABOUT).read_text())["about"]["references"]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from trainer.evaluation.intervals import bootstrap, bootstrap_mean, metric, wilson
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CALIBRATION_BINS = 10
 """Equally wide ranges of probability, as in C. Guo et al., On calibration, arXiv 1706.04599."""
@@ -26,6 +26,9 @@ def score_columns(scores: Tensor, labels: Tensor) -> Tensor:
 
     From class scores [n, classes] and labels [n] to float64 [n, 5]; the loss is in nats.
     """
+    import torch  # takes seconds, and data is prepared without it
+    from torch.nn import functional
+
     log_shares = functional.log_softmax(scores.float(), dim=1)
     top, predicted = log_shares.max(dim=1)
     loss = -log_shares.gather(1, labels[:, None])[:, 0]
