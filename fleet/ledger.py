@@ -184,7 +184,7 @@ class Ledger(WholeLedger):
             begun = time.monotonic()
             try:
                 # What we wrote last is most often still the last; if it is not, the number is taken.
-                number, previous = self._tail if self._tail[0] and not attempt else self.tail()
+                number, previous = self._tail if self._tail[0] and not attempt else self._find_tail()
                 entry = chain.sealed(content, number + 1, previous)
                 trying(number + 1)
                 if self._put(entry):

@@ -22,6 +22,7 @@ _AT_ONCE = 8
 _PAGE = 500
 _FEW = 100
 """New entries that are listed at once to find the last one."""
+_NO_BUCKET = "NoSuchBucket"
 _BEFORE_ALL = "1970-01-01T00:00:00+00:00"
 
 Entry = dict[str, Any]
@@ -46,6 +47,9 @@ class LedgerReader:
 
     def tail(self) -> tuple[int, str]:
         """Return the last entry's number and hash, searching upwards from the last one that we know."""
+        return self._reading(self._find_tail)
+
+    def _find_tail(self) -> tuple[int, str]:
         page = self.objects.s3.list_objects_v2(
             Bucket=self.bucket, Prefix=PREFIX, StartAfter=_key(self._tail[0]), MaxKeys=_FEW
         )
@@ -162,6 +166,9 @@ class LedgerReader:
         except Exception as error:
             if not aws.is_cloud_error(error):
                 raise
+            if aws.error_code(error) == _NO_BUCKET:
+                what = f"there is no ledger s3://{self.bucket}: the account's first `fleetform up` makes it"
+                raise LedgerError(what) from error
             raise LedgerError(f"the ledger s3://{self.bucket} can't be read ({error})") from error
 
 

@@ -49,12 +49,16 @@ class MachineFacts:
         return key.startswith("tag:") and self.tags.get(key.removeprefix("tag:")) in values
 
 
+def require_id(instance_id: str, path: str = "") -> None:
+    """Raise UserError for what is no id of a machine; `path` is where it was said."""
+    if not _ID.fullmatch(instance_id):
+        what = f"{instance_id!r} is not the id of a machine"
+        raise UserError.of(what, "name one as EC2 does: i-0123456789abcdef0", path=path)
+
+
 def machine_facts(session: Session, instance_id: str) -> MachineFacts:
     """Return what EC2 knows of the machine in the environment's region; UserError for what is no id."""
-    if not _ID.fullmatch(instance_id):
-        raise UserError.of(
-            f"{instance_id!r} is not the id of a machine", "name one as EC2 does: i-0123456789abcdef0"
-        )
+    require_id(instance_id)
     try:
         answer = session.client("ec2").describe_instances(InstanceIds=[instance_id])
     except Exception as error:

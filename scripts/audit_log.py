@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scripts.audit_options import FIRST, since_option, until_option, utc
-from scripts.console_io import emit_json, live, say, table
+from scripts.console_io import emit_json, live, note, say, table
 from scripts.options import cloud_option, json_option
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def log(
     """
     from fleet.session import open_account
 
+    _require_sense(filters["instance"], since, until)
     account = open_account(cloud)
     if rebuild or until is not None or any(filters.values()):
         entries = _found(account, utc(since), utc(until), last, rebuild, filters)
@@ -70,6 +71,21 @@ def log(
         for entry in entries
     ]  # fmt: skip
     say(table(("no.", "time (UTC)", "event", "target", "outcome", "actor"), rows, right=(0,)))
+    if not entries:
+        note(f"none of the ledger's {account.ledger.tail()[0]} entries fits")
+
+
+def _require_sense(instance: str, since: datetime | None, until: datetime | None) -> None:
+    """Refuse what no entry can fit, for an empty answer would look like one that says something."""
+    from fleet.machine_facts import require_id
+    from stacks.problems import UserError
+
+    if instance:
+        require_id(instance, "--server")
+    if since and until and since >= until:
+        raise UserError.of(
+            "it ends before it begins", "take an earlier --since or a later one", path="--until"
+        )
 
 
 def _found(

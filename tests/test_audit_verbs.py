@@ -127,6 +127,18 @@ def test_trail_and_log_take_any_time(capsys: pytest.CaptureFixture[str]) -> None
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_log_refuses_what_no_entry_can_fit_and_says_of_how_many_none_does(
+    lab: RecordLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "log", "--server", "gpu-1"]) == 2
+    assert "--server: 'gpu-1' is not the id of a machine" in capsys.readouterr().err
+    assert main(["audit", "log", "--since", "2026-12-01", "--until", "2026-11-01"]) == 2
+    assert "--until: it ends before it begins" in capsys.readouterr().err
+    lab.session.ledger.append("test.none", "elsewhere", "recorded", {})
+    assert main(["audit", "log", "--person", "nobody"]) == 0
+    assert f"none of the ledger's {lab.session.ledger.tail()[0]} entries fits" in capsys.readouterr().err
+
+
 def test_log_finds_a_persons_acts_those_since_a_time_and_the_last_ones(
     lab: RecordLab, capsys: pytest.CaptureFixture[str]
 ) -> None:
