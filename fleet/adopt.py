@@ -9,10 +9,11 @@ a name are left to the sweep.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleet import aws
+from fleet.adopt_finders import find
 from fleet.cloud import Cloud
 from fleet.terraform_events import Diagnostic
 from stacks import naming
@@ -20,144 +21,10 @@ from stacks import naming
 _EXISTS = re.compile(
     r"already ?exist|AlreadyOwnedByYou|already in use|\.Duplicate|conflicting DNS domain", re.IGNORECASE
 )
+_SLOWLY_REFUSED = {"aws_lambda_function": "function_name"}
+"""Kinds whose creation the provider tries for minutes although there is one, and what names them."""
 _NAME = re.compile(r"^[^(]*\(([^)]+)\):")
 """The provider's messages begin `creating IAM Role (the-name): ...`."""
-
-Tags = Mapping[str, str]
-Found = tuple[str, Tags]
-"""The id to import by, and the tags."""
-
-
-def _pairs(tags: Iterable[Mapping[str, str]], key: str = "Key", value: str = "Value") -> Tags:
-    return {tag[key]: tag[value] for tag in tags}
-
-
-def _bucket(client: Callable[[str], Any], name: str) -> Found:
-    s3 = client("s3")
-    s3.head_bucket(Bucket=name)
-    try:
-        return name, _pairs(s3.get_bucket_tagging(Bucket=name)["TagSet"])
-    except Exception as error:
-        if aws.error_code(error) != "NoSuchTagSet":
-            raise
-        return name, {}
-
-
-def _role(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(client("iam").list_role_tags(RoleName=name)["Tags"])
-
-
-def _profile(client: Callable[[str], Any], name: str) -> Found:
-    profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    return name, _pairs(profile.get("Tags", []))
-
-
-def _document(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(
-        client("ssm").list_tags_for_resource(ResourceType="Document", ResourceId=name)["TagList"]
-    )
-
-
-def _parameter(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(
-        client("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"]
-    )
-
-
-def _placement_group(client: Callable[[str], Any], name: str) -> Found:
-    group = client("ec2").describe_placement_groups(GroupNames=[name])["PlacementGroups"][0]
-    return name, _pairs(group.get("Tags", []))
-
-
-def _scaling_group(client: Callable[[str], Any], name: str) -> Found:
-    scaling = client("autoscaling")
-    group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
-    return name, _pairs(group.get("Tags", []))
-
-
-def _launch_template(client: Callable[[str], Any], name: str) -> Found:
-    template = client("ec2").describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"][0]
-    return template["LaunchTemplateId"], _pairs(template.get("Tags", []))
-
-
-def _key_alias(client: Callable[[str], Any], name: str) -> Found:
-    kms = client("kms")
-    key = kms.describe_key(KeyId=name)["KeyMetadata"]["KeyId"]
-    return name, _pairs(kms.list_resource_tags(KeyId=key)["Tags"], "TagKey", "TagValue")
-
-
-def _managed_policy(client: Callable[[str], Any], name: str) -> Found:
-    arn = _arn(client, "iam", "", f"policy/{name}")
-    return arn, _pairs(client("iam").list_policy_tags(PolicyArn=arn)["Tags"])
-
-
-def _trail(client: Callable[[str], Any], name: str) -> Found:
-    trails = client("cloudtrail")
-    arn = trails.describe_trails(trailNameList=[name])["trailList"][0]["TrailARN"]
-    (found,) = trails.list_tags(ResourceIdList=[arn])["ResourceTagList"]
-    return arn, _pairs(found["TagsList"])
-
-
-def _topic(client: Callable[[str], Any], name: str) -> Found:
-    sns = client("sns")
-    arn = _arn(client, "sns", sns.meta.region_name, name)
-    return arn, _pairs(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
-
-
-def _arn(client: Callable[[str], Any], service: str, region: str, resource: str) -> str:
-    """Return the ARN of something in the caller's own account."""
-    caller = client("sts").get_caller_identity()
-    return f"arn:{caller['Arn'].split(':')[1]}:{service}:{region}:{caller['Account']}:{resource}"
-
-
-def _log_group(client: Callable[[str], Any], name: str) -> Found:
-    return name, client("logs").list_tags_log_group(logGroupName=name)["tags"]
-
-
-def _shared_files(client: Callable[[str], Any], token: str) -> Found | None:
-    found = client("efs").describe_file_systems(CreationToken=token)["FileSystems"]
-    return (found[0]["FileSystemId"], _pairs(found[0].get("Tags", []))) if found else None
-
-
-_FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found]] = {
-    "aws_s3_bucket": _bucket,
-    "aws_iam_role": _role,
-    "aws_iam_instance_profile": _profile,
-    "aws_ssm_document": _document,
-    "aws_ssm_parameter": _parameter,
-    "aws_placement_group": _placement_group,
-    "aws_autoscaling_group": _scaling_group,
-    "aws_launch_template": _launch_template,
-    "aws_kms_alias": _key_alias,
-    "aws_cloudwatch_log_group": _log_group,
-    "aws_iam_policy": _managed_policy,
-    "aws_cloudtrail": _trail,
-    "aws_sns_topic": _topic,
-}
-"""Terraform's type -> how the existing thing is found by its name."""
-
-_IN_A_VPC = {
-    "aws_security_group": ("describe_security_groups", "SecurityGroups", "group-name", "GroupId"),
-    "aws_vpc_endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "service-name", "VpcEndpointId"),
-}
-"""What has its name within a VPC alone, so that it stands in the way only in one that was there before: how
-it is listed, by which filter, and its id."""
-
-
-def _find(client: Callable[[str], Any], kind: str, name: str, stack: str) -> Found | None:
-    """Return the existing thing of that name, None where nothing of that kind is found by its name."""
-    if kind in _FINDERS:
-        return _FINDERS[kind](client, name)
-    if kind == "aws_efs_file_system":
-        return _shared_files(client, name)
-    if kind not in _IN_A_VPC:
-        return None
-    operation, key, by, identity = _IN_A_VPC[kind]
-    filters = [{"Name": by, "Values": [name]}, {"Name": f"tag:{naming.TAG_STACK}", "Values": [stack]}]
-    for each in getattr(client("ec2"), operation)(Filters=filters)[key]:
-        if str(each.get("State", "")).lower() not in ("deleting", "deleted"):
-            return each[identity], _pairs(each.get("Tags", []))
-    return None
 
 
 def _name(diagnostic: Diagnostic, kind: str, stack: str) -> str:
@@ -186,14 +53,39 @@ def find_adoptable(
         if not name or not _EXISTS.search(diagnostic.summary):
             continue
         try:
-            there = _find(client, kind, name, stack)
+            there = find(client, kind, name, stack)
         except Exception as error:
             if not aws.error_code(error):
                 raise
             continue  # it can't be looked at, so it isn't known to be ours: the provider's error stands
-        if there is None:
-            continue
-        identity, tags = there
-        if tags.get(naming.TAG_STACK) == stack or (died and naming.TAG_STACK not in tags):
-            found.append((diagnostic.address, identity))
+        if there is not None and _is_own(there[1], stack, died=died):
+            found.append((diagnostic.address, there[0]))
     return found
+
+
+def find_before(
+    configuration: Mapping[str, Any], known: Iterable[str], cloud: Cloud, region: str, stack: str
+) -> list[tuple[str, str]]:
+    """Return (address, id) of what a terraform that died here made of the kinds that are slow to be refused.
+
+    `configuration` is the stack's, `known` are the addresses in its state.
+    """
+    found, has = [], set(known)
+    for kind, by in _SLOWLY_REFUSED.items():
+        for key, body in configuration.get("resource", {}).get(kind, {}).items():
+            address = f"{kind}.{key}"
+            if address in has:
+                continue
+            try:
+                there = find(lambda service: aws.client(cloud, service, region), kind, body[by], stack)
+            except Exception as error:
+                if not aws.error_code(error):
+                    raise
+                continue  # there is none, or it can't be looked at: the provider will say
+            if there is not None and _is_own(there[1], stack, died=True):
+                found.append((address, there[0]))
+    return found
+
+
+def _is_own(tags: Mapping[str, str], stack: str, *, died: bool) -> bool:
+    return tags.get(naming.TAG_STACK) == stack or (died and naming.TAG_STACK not in tags)

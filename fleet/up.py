@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from fleet.account_changes import account_is_behind
-from fleet.adopt import find_adoptable
+from fleet.apply_stack import StackResult, apply_stack
 from fleet.bootstrap import ensure_account, read_state_object
 from fleet.budget_net import let_start_again
 from fleet.elastic import end_nodes_of
@@ -19,7 +17,6 @@ from fleet.lease import let_groups_start
 from fleet.ledger import Act
 from fleet.node_effects import fleet_effects, require_no_run_ended, running_nodes, targets
 from fleet.plan import StackPlan
-from fleet.plan_record import Applied, keep_plan
 from fleet.plan_report import changed_settings, declared_resources
 from fleet.ready import Readiness, wait_ready
 from fleet.service_roles import ensure_service_roles
@@ -27,25 +24,12 @@ from fleet.session import Session
 from fleet.standing import require_same_network
 from fleet.standing_scheduler import require_same_scheduler
 from fleet.standing_stores import require_same_stores, require_stores_kept
-from fleet.terraform import CONFIGURATION, Stack
-from fleet.terraform_events import Changes, ProgressEvent, Report, TerraformError
+from fleet.terraform_events import ProgressEvent, Report
 from fleet.terraform_run import listening
-from fleet.terraform_state import read_state
 from stacks import naming
 
 READY_SECONDS = 600.0
 """How long `up` waits for the machines: a GPU instance with a deep learning image boots in 2 to 5 minutes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackResult:
-    """What was done to one stack."""
-
-    stack: str
-    changes: Changes
-    seconds: float
-    resources: int
-    """How many resources the stack holds now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +126,7 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
             if name == naming.ACCOUNT_STACK and not plan and (behind := account_is_behind(session)):
                 report(ProgressEvent(kind="note", stack=name, text=behind))
             return None
-        return _apply(session, act, name, watched, plan.file if plan else None)
+        return apply_stack(session, act, name, watched, plan.file if plan else None)
 
     def initialize() -> None:
         """Prepare the fleet's folder once the base waits for the cloud; earlier, both would want the CPU."""
@@ -192,62 +176,3 @@ def _wanted(session: Session, stack: str, options: UpOptions) -> bool:
     if stack != naming.ACCOUNT_STACK:
         return not options.stacks or stack in options.stacks
     return options.account or not read_state_object(session.cloud, session.account, stack)
-
-
-def _region_of(session: Session, stack: str) -> str:
-    return session.account.region if stack == naming.ACCOUNT_STACK else session.spec.region
-
-
-def _apply(session: Session, act: Act, name: str, report: Report, plan: Path | None) -> StackResult:
-    """Apply one stack and return what was done."""
-    begin, applied = time.monotonic(), Applied(report)
-    stack = open_stack(session, name, applied)
-    try:
-        changes = _apply_adopting(session, act, stack, plan)
-    finally:
-        if plan:
-            plan.unlink(missing_ok=True)
-    seconds = time.monotonic() - begin
-    resources = len(read_state(read_state_object(session.cloud, session.account, stack.name)))
-    configuration = (stack.folder / CONFIGURATION).read_bytes()
-    act.details.setdefault("stacks", {})[stack.name] = {
-        "changes": str(changes),
-        "resources": resources,
-        "seconds": round(seconds, 1),
-        "configuration_sha256": hashlib.sha256(configuration).hexdigest(),
-        **_keep_plan(session, stack, configuration, applied),
-    }
-    return StackResult(stack=stack.name, changes=changes, seconds=seconds, resources=resources)
-
-
-def _keep_plan(session: Session, stack: Stack, configuration: bytes, applied: Applied) -> dict[str, str]:
-    """Keep what was done for an evidence pack; return its digest, or why it is not kept."""
-    try:
-        digest = keep_plan(session.project.root, session.spec.name, stack.name, configuration, applied.events)
-    except OSError as error:  # the stack stands all the same
-        stack.report(ProgressEvent(kind="note", stack=stack.name, text=f"what was done is not kept: {error}"))
-        return {"plan_not_kept": str(error)}
-    return {"plan_sha256": digest}
-
-
-def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None) -> Changes:
-    """Apply, again as long as that fails on what an earlier, killed apply had made and can be taken over.
-
-    What depends on a thing that was taken over is met one round later, so one round may not be enough.
-    """
-    adopted: list[tuple[str, str]] = []
-    while True:
-        try:
-            return stack.apply_adopting(adopted) if adopted else stack.apply(plan)
-        except TerraformError as error:
-            found = find_adoptable(
-                error.diagnostics, session.cloud, _region_of(session, stack.name), stack.name, died=stack.died
-            )
-            new = [each for each in found if each not in adopted]
-            if not new:
-                raise
-            what = ", ".join(address for address, _ in new)
-            text = f"{stack.name}: taking over what an earlier, killed apply had made: {what}"
-            stack.report(ProgressEvent(kind="note", stack=stack.name, text=text))
-            act.details.setdefault("adopted", []).extend(f"{address} = {name}" for address, name in new)
-            adopted += new

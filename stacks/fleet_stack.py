@@ -64,6 +64,9 @@ class FleetStack:
             name=naming.outputs_parameter(self.spec.name),
             description=f"What {self.spec.name} consists of, for fleetform's commands",
             type="String",
+            # One that a killed apply has left is written over: of an imported one the provider never knows
+            # the `insecure_value`, and would want to change it at every plan.
+            overwrite=True,
             # Nothing secret: as `value` the plan would hide it.
             insecure_value=published(self.account, self.spec, self.base, self._subnets).to_json(),
         )

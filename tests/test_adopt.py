@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from fleet.adopt import find_adoptable
+from fleet.adopt import find_adoptable, find_before
 from fleet.aws import client
 from fleet.cloud import Cloud
 from fleet.terraform_events import Diagnostic
@@ -75,3 +79,94 @@ def test_a_shared_file_system_that_was_retained_is_taken_over_by_its_creation_to
     finally:
         efs.delete_file_system(FileSystemId=system)
     assert adopted == ([("aws_efs_file_system.shared", system)] if found else [])
+
+
+def test_what_has_a_name_is_found_by_it(sandbox: Cloud) -> None:
+    def at(service: str) -> Any:
+        return client(sandbox, service, REGION)
+
+    own = tags("adopt", "adopt-base")
+    ec2, scheduler, secrets, budgets = at("ec2"), at("scheduler"), at("secretsmanager"), at("budgets")
+    account = at("sts").get_caller_identity()["Account"]
+    with ExitStack() as undo:
+        vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        undo.callback(ec2.delete_vpc, VpcId=vpc)
+        at("s3").create_bucket(Bucket="adopt-flows")
+        undo.callback(at("s3").delete_bucket, Bucket="adopt-flows")
+        flow_log = ec2.create_flow_logs(
+            ResourceIds=[vpc], ResourceType="VPC", TrafficType="ALL", LogDestinationType="s3",
+            LogDestination="arn:aws:s3:::adopt-flows",
+            TagSpecifications=[{"ResourceType": "vpc-flow-log", "Tags": own}],
+        )["FlowLogIds"][0]  # fmt: skip
+        undo.callback(ec2.delete_flow_logs, FlowLogIds=[flow_log])
+        scheduler.create_schedule_group(Name="adopt-leases", Tags=own)
+        undo.callback(scheduler.delete_schedule_group, Name="adopt-leases")
+        scheduler.create_schedule(
+            Name="adopt-lease", GroupName="adopt-leases", ScheduleExpression="rate(5 days)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": "arn:aws:sqs:us-east-1:1:x", "RoleArn": "arn:aws:iam::1:role/x"},
+        )  # fmt: skip
+        undo.callback(scheduler.delete_schedule, Name="adopt-lease", GroupName="adopt-leases")
+        secret = secrets.create_secret(Name="adopt-munge", Tags=own)["ARN"]
+        undo.callback(secrets.delete_secret, SecretId=secret, ForceDeleteWithoutRecovery=True)
+        budgets.create_budget(
+            AccountId=account,
+            Budget={
+                "BudgetName": "adopt", "BudgetType": "COST", "TimeUnit": "MONTHLY",
+                "BudgetLimit": {"Amount": "10", "Unit": "USD"},
+            },
+            ResourceTags=own,
+        )  # fmt: skip
+        undo.callback(budgets.delete_budget, AccountId=account, BudgetName="adopt")
+        exists = "it already exists"
+        said = [
+            failed("aws_flow_log.vpc", f"Flow Log ({vpc})", "FlowLogAlreadyExists"),
+            failed("aws_scheduler_schedule_group.g", "Schedule Group (adopt-leases)", exists),
+            failed("aws_scheduler_schedule.s", "Schedule (adopt-lease)", exists),
+            failed("aws_secretsmanager_secret.munge", "Secrets Manager Secret (adopt-munge)", exists),
+            failed("aws_budgets_budget.month", "Budget (adopt)", exists),
+        ]
+        ours = find_adoptable(said, sandbox, REGION, "adopt-base", died=False)
+        another = find_adoptable(said, sandbox, REGION, "another-base", died=True)
+    assert ours == [
+        ("aws_flow_log.vpc", flow_log),
+        ("aws_scheduler_schedule_group.g", "adopt-leases"),
+        ("aws_scheduler_schedule.s", "adopt-leases/adopt-lease"),
+        ("aws_secretsmanager_secret.munge", secret),
+        ("aws_budgets_budget.month", f"{account}:adopt"),
+    ]
+    assert another == []
+
+
+def test_a_function_that_a_killed_apply_has_made_is_found_before_the_provider_tries_for_minutes(
+    sandbox: Cloud,
+) -> None:
+    functions, iam = client(sandbox, "lambda", REGION), client(sandbox, "iam", REGION)
+    trust = {
+        "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda"}}]
+    }
+    role = iam.create_role(RoleName="adopt-function", AssumeRolePolicyDocument=json.dumps(trust))["Role"][
+        "Arn"
+    ]
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("handler.py", "")
+    functions.create_function(
+        FunctionName="adopt-reaper", Runtime="python3.12", Role=role, Handler="handler.handle",
+        Code={"ZipFile": archive.getvalue()}, Tags={"fleetform:stack": "adopt-base"},
+    )  # fmt: skip
+    declared = {name: {"function_name": f"adopt-{name}"} for name in ("reaper", "not-there")}
+    configuration = {"resource": {"aws_lambda_function": declared}}
+    try:
+        found = [
+            find_before(configuration, known, sandbox, REGION, stack)
+            for known, stack in (
+                ([], "adopt-base"),
+                (["aws_lambda_function.reaper"], "adopt-base"),
+                ([], "another-base"),
+            )
+        ]
+    finally:
+        functions.delete_function(FunctionName="adopt-reaper")
+        iam.delete_role(RoleName="adopt-function")
+    assert found == [[("aws_lambda_function.reaper", "adopt-reaper")], [], []]

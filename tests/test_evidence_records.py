@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fleet import up
+from fleet import apply_stack
 from fleet.evidence_archive import Archive
 from fleet.evidence_items import Found
 from fleet.evidence_records import add_plans, add_scans
@@ -129,7 +129,7 @@ def test_an_apply_keeps_what_it_did_and_notes_the_digest_for_the_ledger(
     class Terraform:
         """Terraform, which reports what it does."""
 
-        name, folder = "vision-base", tmp_path
+        name, folder, died = "vision-base", tmp_path, False
 
         def __init__(self, report: Callable[[ProgressEvent], None]) -> None:
             self.report = report
@@ -139,21 +139,24 @@ def test_an_apply_keeps_what_it_did_and_notes_the_digest_for_the_ledger(
                 self.report(event)
             return Changes(add=1)
 
-    monkeypatch.setattr(up, "open_stack", lambda session, name, report: Terraform(report))
-    monkeypatch.setattr(up, "read_state_object", lambda *_: b"")
-    monkeypatch.setattr(up, "read_state", lambda _: [])
+    monkeypatch.setattr(apply_stack, "open_stack", lambda session, name, report: Terraform(report))
+    monkeypatch.setattr(apply_stack, "read_state_object", lambda *_: b"")
+    monkeypatch.setattr(apply_stack, "read_state", lambda _: [])
     session: Any = SimpleNamespace(
-        project=SimpleNamespace(root=tmp_path), spec=SimpleNamespace(name="vision"), cloud=None, account=None
+        project=SimpleNamespace(root=tmp_path),
+        spec=SimpleNamespace(name="vision", region="us-east-1"),
+        cloud=None,
+        account=None,
     )
     act: Any = SimpleNamespace(details={})
     told: list[ProgressEvent] = []
-    up._apply(session, act, "vision-base", told.append, None)
+    apply_stack.apply_stack(session, act, "vision-base", told.append, None)
     assert told == DONE, "the progress goes on to who is told of it"
     noted = act.details["stacks"]["vision-base"]
     found, _ = plans(tmp_path, {noted["plan_sha256"]})
     assert (found.count, found.trouble) == (1, "")
-    monkeypatch.setattr(up, "keep_plan", _full_disk)
-    up._apply(session, act, "vision-base", told.append, None)
+    monkeypatch.setattr(apply_stack, "keep_plan", _full_disk)
+    apply_stack.apply_stack(session, act, "vision-base", told.append, None)
     assert act.details["stacks"]["vision-base"]["plan_not_kept"] == "no room", "the stack stands all the same"
 
 
