@@ -114,6 +114,8 @@ OPENS_NOTHING = {
     "aws_cloudwatch_log_group",
     "aws_cloudwatch_log_metric_filter",
     "aws_cloudwatch_metric_alarm",
+    "aws_budgets_budget",
+    "aws_budgets_budget_action",  # denies
     "aws_sns_topic",
     "aws_sns_topic_policy",
     "aws_sns_topic_subscription",
