@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ from templates.evidence_page import EvidenceLine, EvidencePageEnglish, EvidenceP
 FORMAT = "fleetform-evidence/1"
 EVENT = "record.export"
 _CHUNK = 2**20
+_NEVER_LOOKED_AT: Mapping[Language, tuple[str, ...]] = {
+    "en": NEVER_LOOKED_AT,
+    "ko": ("흐름 로그: SSH와 원격 데스크톱이 아닌 포트의 트래픽",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +194,7 @@ def _page(language: Language, part: LedgerPart, period: Period, name: str, found
             intact=part.report.intact,
             findings=tuple(map(str, part.report.findings)),
             lines=tuple(_lines(language, found)),
-            never_looked_at=NEVER_LOOKED_AT,
+            never_looked_at=_NEVER_LOOKED_AT[language],
         )
     )
 
@@ -204,7 +208,7 @@ def _lines(language: Language, found: Sequence[Found]) -> Iterator[EvidenceLine]
             path=kind.path,
             count=str(each.count),
             controls=", ".join(kind.controls),
-            trouble=each.trouble,
+            trouble=each.trouble_in(language),
         )
 
 

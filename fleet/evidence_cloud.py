@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from fleet.costs.told import Chosen, cost_report
 from fleet.entered import Timeline, entered, look_at_trail
 from fleet.errors import ActError
 from fleet.evidence_archive import Archive
-from fleet.evidence_items import Found
+from fleet.evidence_items import Found, Trouble, as_told, trouble
 from fleet.machines_seen import list_machines, started_in
 from fleet.session import Session
 from fleet.trail_digests import TrailReport
@@ -31,7 +31,7 @@ def add_cloud(
 ) -> Iterator[Found]:
     """Add the digests' verdict by region, and a timeline of each machine that the environments had."""
     trails: dict[str, dict[str, Any]] = {}
-    troubles, count = list[str](), 0
+    troubles, count = list[Trouble](), 0
     for session in sessions:
         tell(f"who entered the machines of {session.spec.name}")
         try:
@@ -44,11 +44,22 @@ def add_cloud(
                 archive.add_json(f"timelines/{session.spec.name}/{machine}.json", timeline_dict(timeline))
                 count += 1
         except Exception as error:
-            troubles.append(f"{session.spec.name}: {_reason(error)}")
+            troubles.append(as_told(f"{session.spec.name}: {_reason(error)}"))
     archive.add_json("trail.json", trails)
-    unsound = [f"{region} is not sound" for region, each in trails.items() if not each["sound"]]
-    yield Found(key="trail", count=len(trails), trouble="; ".join((*unsound, *troubles)))
-    yield Found(key="timelines", count=count, trouble="; ".join(troubles))
+    unsound = [_not_sound(region, each) for region, each in trails.items() if not each["sound"]]
+    yield Found(key="trail", count=len(trails), troubles=(*unsound, *troubles))
+    yield Found(key="timelines", count=count, troubles=tuple(troubles))
+
+
+def _not_sound(region: str, trail: Mapping[str, Any]) -> Trouble:
+    """Say whether digests speak against the files, or only do not reach to all of them yet."""
+    if wrong := len(trail["findings"]):
+        what = f"{region}: digests speak against {wrong} files"
+        return trouble(what, f"{region}: 파일 {wrong}개가 다이제스트와 다릅니다")
+    if not (late := len(trail["waiting"])):
+        return trouble(f"{region}: the trail has no file", f"{region}: CloudTrail 파일이 없습니다")
+    what = f"{region}: not all was checked, {late} files are too new for a digest"
+    return trouble(what, f"{region}: 일부만 확인했습니다. 파일 {late}개는 아직 다이제스트가 없습니다")
 
 
 def timeline_dict(timeline: Timeline) -> dict[str, Any]:
@@ -83,19 +94,20 @@ def add_receipts(
             archive.add(f"receipts/{file.parent.name}.json", body)
             if hashlib.sha256(body).hexdigest() not in recorded:
                 unknown.append(file.parent.name)
-    trouble = f"not as the ledger has it: {', '.join(unknown)}" if unknown else ""
-    return Found(key="receipts", count=count, trouble=trouble)
+    named = ", ".join(unknown)
+    wrong = trouble(f"not as the ledger has it: {named}", f"감사 기록과 다릅니다: {named}")
+    return Found(key="receipts", count=count, troubles=(wrong,) if unknown else ())
 
 
 def add_costs(sessions: Sequence[Session], archive: Archive, period: Period) -> Found:
     """Add what each environment has cost, month by month, and who used it for what, line by line."""
-    rows, troubles, used = list[tuple[object, ...]](), list[str](), list[EnvironmentCosts]()
+    rows, troubles, used = list[tuple[object, ...]](), list[Trouble](), list[EnvironmentCosts]()
     for session in sessions:
         try:
             rows += [_cost(read_budget(session, moment)) for moment in _months(period)]
             used.append(environment_costs(session, *period, trail=True))
         except Exception as error:
-            troubles.append(f"{session.spec.name}: {_reason(error)}")
+            troubles.append(as_told(f"{session.spec.name}: {_reason(error)}"))
     headers = (
         "environment",
         "month",
@@ -107,7 +119,7 @@ def add_costs(sessions: Sequence[Session], archive: Archive, period: Period) -> 
     )
     archive.add_table("costs.csv", headers, rows)
     archive.add_json("costs.json", cost_report(used, *period, "team", Chosen()).to_dict())
-    return Found(key="costs", count=len(rows), trouble="; ".join(troubles))
+    return Found(key="costs", count=len(rows), troubles=tuple(troubles))
 
 
 def _cost(found: Budget) -> tuple[object, ...]:

@@ -174,11 +174,34 @@ KINDS: Mapping[Key, Kind] = {
 }
 
 
+Trouble = Mapping[Language, str]
+"""A sentence, by language."""
+
+
+def trouble(en: str, ko: str) -> Trouble:
+    """Return a sentence in both languages."""
+    return {"en": en, "ko": ko}
+
+
+def as_told(text: str) -> Trouble:
+    """Return what somebody else has said, a cloud for one: the same in both languages."""
+    return trouble(text, text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """How much of one kind there is in a pack."""
 
     key: Key
     count: int
-    trouble: str = ""
-    """Why it is missing or not whole, or what is wrong with it; "" for nothing."""
+    troubles: tuple[Trouble, ...] = ()
+    """Why it is missing or not whole, and what is wrong with it."""
+
+    @property
+    def trouble(self) -> str:
+        """All of that in English, "" for nothing."""
+        return self.trouble_in("en")
+
+    def trouble_in(self, language: Language) -> str:
+        """Return all of that in one line, "" for nothing."""
+        return "; ".join(each[language] for each in self.troubles)

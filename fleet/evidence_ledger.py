@@ -11,7 +11,7 @@ from typing import Any
 from fleet import chain
 from fleet.entry_about import About, about
 from fleet.evidence_archive import Archive
-from fleet.evidence_items import Found, Key
+from fleet.evidence_items import Found, Key, Trouble, trouble
 from fleet.ledger_copy import about_copy, checkpoint_files, verifier
 from fleet.ledger_reading import Entry
 from fleet.ledger_whole import WholeLedger
@@ -90,10 +90,12 @@ def add_ledger(
 
 def found_in(part: LedgerPart) -> Iterator[Found]:
     """Yield how much there is of each kind."""
-    wrong = f"{len(part.report.findings)} findings: {part.report.findings[0]}" if part.report.findings else ""
-    yield Found(key="ledger", count=part.report.entries, trouble=wrong)
-    unsigned = "" if part.checkpoints else "none was signed in the period"
-    yield Found(key="checkpoints", count=part.checkpoints, trouble=unsigned)
+    found, wrong = part.report.findings, list[Trouble]()
+    if found:
+        wrong = [trouble(f"{len(found)} findings: {found[0]}", f"문제 {len(found)}건: {found[0]}")]
+    yield Found(key="ledger", count=part.report.entries, troubles=tuple(wrong))
+    unsigned = trouble("none was signed in the period", "이 기간에 서명된 것이 없습니다")
+    yield Found(key="checkpoints", count=part.checkpoints, troubles=() if part.checkpoints else (unsigned,))
     for key in TABLES:
         yield Found(key=key, count=len(part.tables[key]))
 

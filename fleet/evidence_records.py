@@ -11,7 +11,7 @@ from typing import Any
 
 from fleet import plan_record, scan_record
 from fleet.evidence_archive import Archive
-from fleet.evidence_items import Found
+from fleet.evidence_items import Found, Trouble, trouble
 
 Period = tuple[datetime.datetime, datetime.datetime]
 
@@ -23,7 +23,7 @@ def add_plans(
 
     `recorded` are the digests of the period's entries; one whose file is not here was applied elsewhere.
     """
-    count, troubles, missing = 0, list[str](), set(recorded)
+    count, troubles, missing = 0, list[Trouble](), set(recorded)
     for file, body, about in _kept(root / plan_record.FOLDER, period):
         if about["environment"] not in names:
             continue
@@ -31,20 +31,22 @@ def add_plans(
         archive.add(f"plans/{name}/{file.name}", body)
         count += 1
         if digest not in recorded:
-            troubles.append(f"{name} is not as the ledger has it")
+            troubles.append(trouble(f"{name} is not as the ledger has it", f"{name}: 감사 기록과 다릅니다"))
         missing.discard(digest)
         configuration = file.with_name(f"{about['stack']}{plan_record.CONFIGURATION_SUFFIX}").read_bytes()
         archive.add(f"plans/{name}/{about['stack']}{plan_record.CONFIGURATION_SUFFIX}", configuration)
         if hashlib.sha256(configuration).hexdigest() != about["configuration_sha256"]:
-            troubles.append(f"the configuration of {name} was changed since")
+            what = f"the configuration of {name} was changed since"
+            troubles.append(trouble(what, f"{name}: 구성 파일이 그 뒤에 변경되었습니다"))
     if missing:
-        troubles.append(f"{len(missing)} are in the ledger and lie in other projects' folders")
-    return Found(key="plans", count=count, trouble="; ".join(troubles))
+        what = f"{len(missing)} are in the ledger and lie in other projects' folders"
+        troubles.append(trouble(what, f"{len(missing)}건은 감사 기록에 있으나 다른 프로젝트 폴더에 있습니다"))
+    return Found(key="plans", count=count, troubles=tuple(troubles))
 
 
 def add_scans(root: Path, names: Sequence[str], archive: Archive, period: Period) -> Found:
     """Add the scans that were kept of any of the environments, one row each beside the scans themselves."""
-    rows, troubles = list[tuple[object, ...]](), list[str]()
+    rows, troubles = list[tuple[object, ...]](), list[Trouble]()
     for file, body, about in _kept(root / scan_record.FOLDER, period):
         if not set(about["environments"]) & set(names):
             continue
@@ -53,12 +55,14 @@ def add_scans(root: Path, names: Sequence[str], archive: Archive, period: Period
         counts = (resources, about["checks"], about["failed"], len(about["waived"]))
         rows.append((about["time"], ", ".join(about["environments"]), about["version"], *counts))
         if about["failed"]:
-            troubles.append(f"{about['failed']} checks failed at {about['time']}")
+            what = f"{about['failed']} checks failed at {about['time']}"
+            troubles.append(trouble(what, f"{about['time']}에 점검 {about['failed']}건이 실패했습니다"))
     headers = ("time (UTC)", "environments", "checkov", "resources", "checks", "failed", "waived")
     archive.add_table("scans.csv", headers, rows)
     if not rows:
-        troubles.append("none was made in the period: `fleetform check --scan` makes one")
-    return Found(key="scans", count=len(rows), trouble="; ".join(troubles))
+        what = "none was made in the period: `fleetform check --scan` makes one"
+        troubles.append(trouble(what, "이 기간에 점검이 없습니다: `fleetform check --scan`으로 점검합니다"))
+    return Found(key="scans", count=len(rows), troubles=tuple(troubles))
 
 
 def _kept(folder: Path, period: Period) -> Iterator[tuple[Path, bytes, dict[str, Any]]]:

@@ -17,7 +17,7 @@ class EvidenceLine:
     controls: str
     """The controls that it is evidence towards, "" for none."""
     trouble: str
-    """What is missing of it or wrong with it, in the product's words, which are English; "" for nothing."""
+    """What is missing of it or wrong with it; "" for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
