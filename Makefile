@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 4
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt --editable
 export CHECKPOINT_DISABLE := 1
@@ -31,8 +31,8 @@ types: $(VENV)/dev.installed
 	$(BIN)/mypy
 
 # Each process computes with one thread, for several with one for each core would wait for each other's. Many tests
-# wait for a cloud or a cluster: on a machine of one's own WORKERS=4 is quicker, at the price of a test now and then
-# that is too late. What failed is run once more, one test at a time: what fails twice has failed, and what does not is
+# wait for a cloud or a cluster, so that four workers keep two cores busy; a machine with less than 8 GiB of memory
+# wants WORKERS=2. What failed is run once more, one test at a time: what fails twice has failed, and what does not is
 # named in the output, for it is either too late on a busy machine or a race that somebody should look at.
 unit: export OMP_NUM_THREADS := 1
 unit: $(VENV)/dev.installed node_modules/.installed
