@@ -11,7 +11,6 @@ from typing import Any, Literal
 from fleet.data_check import KINDS, Broken, data_folder
 from fleet.trainer_process import Share, ask_trainer
 from stacks.problems import UserError
-from trainer.config import BUNDLED_SHAPES
 
 Cell = str | float | int | bool | None
 
@@ -101,11 +100,6 @@ def preview(folder: Path, kind: str, count: int = 12, share: Share | None = None
 def preview_known(name: str, count: int = 12, share: Share | None = None) -> Preview:
     """Return `count` items of a known set at most; raises UserError where it can't be made."""
     return _look(["known", name], count, share)
-
-
-def known_sets() -> list[str]:
-    """Return the names of the sets that come with fleetform, sorted."""
-    return sorted(BUNDLED_SHAPES)
 
 
 def _look(what: Sequence[str], count: int, share: Share | None) -> Preview:

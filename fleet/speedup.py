@@ -23,7 +23,6 @@ from trainer.config import load_config
 
 NOISE_PERCENT = 5.0
 """Where the same trial differs from itself by more, no speed-up is claimed."""
-DEFAULT_STEPS = 60
 _PROJECTED = (2, 4, 8)
 """Times the largest measured count, to which the table goes on."""
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from fleet.errors import ActError
 
-Action = Literal["create", "update", "delete", "replace", "import", "move", "read", "noop"]
 Kind = Literal["note", "planned", "started", "working", "done", "failed", "summary", "warning", "error"]
 
 _DONE_KINDS: dict[str, Kind] = {

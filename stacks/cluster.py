@@ -22,7 +22,7 @@ from stacks.scheduler_spec import team_uid, team_user
 from templates.engine import render
 from templates.slurm_files import CgroupConf, GresConf, SlurmConf, SlurmFleet
 
-VERSION = 1
+VERSION = 2
 """Of `cluster.json`; node/cluster/facts.py refuses another."""
 RESUME_SECONDS = 900
 """Longest that a node may take from its launch until it answers: a GPU instance with a deep learning image
@@ -77,7 +77,7 @@ def add_cluster(
         # The next cluster of this name makes its own: nothing is read with this one any more.
         recovery_window_in_days=0,
     )
-    told = json.dumps(cluster_facts(spec, volume.id, subnet, places), indent=2, sort_keys=True)
+    told = json.dumps(cluster_facts(spec, volume.id, places), indent=2, sort_keys=True)
     objects = [_add_text(stack, base, name, literal(text)) for name, text in slurm_texts(spec).items()]
     # Not waited for: it names the disk, which takes longer than the machines, and a head that boots can wait.
     _add_text(stack, base, "cluster.json", told)
@@ -114,26 +114,21 @@ def slurm_texts(spec: EnvironmentSpec) -> dict[str, str]:
     }
 
 
-def cluster_facts(
-    spec: EnvironmentSpec, volume: str, subnet: str, places: Mapping[str, FleetPlaces]
-) -> dict[str, Any]:
+def cluster_facts(spec: EnvironmentSpec, volume: str, places: Mapping[str, FleetPlaces]) -> dict[str, Any]:
     """Return `cluster.json`: what the machines are told of their cluster (node/cluster/facts.py)."""
     shares = {spec.own_team: 1} | {name: each.share for name, each in spec.scheduler.teams.items()}
     return {
         "version": VERSION,
         "environment": spec.name,
         "region": spec.region,
-        "idle_seconds": spec.scheduler.idle_minutes * 60,
         "resume_seconds": RESUME_SECONDS,
         "longest_minutes": spec.scheduler.longest_hours * 60,
         "accounting": spec.scheduler.accounting,
         "containers": spec.scheduler.containers,
         "default_team": spec.own_team,
-        "interrupt_requeues": None,
         "marks_nodes": bool(spec.idle.node_minutes),
         "munge_secret": naming.munge_secret(spec.name),
         "state_volume": volume,
-        "head_subnet": subnet,
         "teams": {
             name: {
                 "share": share,
@@ -160,7 +155,6 @@ def _fleet_facts(spec: EnvironmentSpec, name: str, places: FleetPlaces) -> dict[
         "gpu_name": slurm.gpu_name,
         "gpu_memory_mib": int(found.gpu_memory_gib * 1024),
         "instance_type": fleet.instance_type,
-        "launch_template": places.templates[fleet.purchase],
         "launch_templates": dict(places.templates),
         "subnet_ids": list(places.subnet_ids),
         "placement": fleet.placement,

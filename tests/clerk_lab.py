@@ -30,6 +30,7 @@ from node.layout import FINAL_EVENTS
 from templates.engine import render
 from templates.node_files import NodeCommand
 from templates.slurm_files import JobScript
+from tests.cluster_facts import cluster_told, fleet_told
 from tests.slurm_cluster import SlurmCluster, slurm_cluster, wait_until
 
 REGION = "us-east-1"
@@ -259,20 +260,13 @@ def _make_disk(cloud: Cloud, slurm: SlurmCluster, name: str, bucket: str) -> Non
 
 
 def _facts(slurm: SlurmCluster, accounting: bool) -> dict[str, Any]:
+    sizes = ("nodes", "max_nodes", "cpus", "memory_mib", "gpus", "gpu_name")
     fleets = {
-        each.name: {
-            "nodes": each.nodes, "max_nodes": each.max_nodes, "cpus": each.cpus,
-            "memory_mib": each.memory_mib, "gpus": each.gpus, "gpu_name": each.gpu_name,
-            "instance_type": "g5.xlarge", "launch_template": "", "subnet_ids": [],
-            "placement": "together", "purchases": ["on_demand"],
-        }
+        each.name: fleet_told(**{name: getattr(each, name) for name in sizes}, instance_type="g5.xlarge")
         for each in slurm.fleets
-    }  # fmt: skip
+    }
     teams = {
         name: {"share": 1, "user": f"ff-{name}", "uid": 20001 + n} for n, name in enumerate((TEAM, "blue"))
     }
-    return {
-        "version": 1, "environment": "lab", "region": REGION, "idle_seconds": 600, "resume_seconds": 60,
-        "longest_minutes": 600, "accounting": accounting, "default_team": TEAM, "munge_secret": "",
-        "state_volume": "", "teams": teams, "fleets": fleets,
-    }  # fmt: skip
+    known = {"region": REGION, "resume_seconds": 60, "accounting": accounting, "default_team": TEAM}
+    return cluster_told(**known, teams=teams, fleets=fleets)

@@ -11,7 +11,7 @@ def fleet_told(**changes: Any) -> dict[str, Any]:
     """Return a fleet of nodes without GPUs, two of eight of which stand."""
     return {
         "nodes": 2, "max_nodes": 8, "cpus": 4, "memory_mib": 2000, "gpus": 0, "gpu_name": "",
-        "instance_type": "c5.large", "launch_template": "", "subnet_ids": [], "placement": "together",
+        "instance_type": "c5.large", "launch_templates": {}, "subnet_ids": [], "placement": "together",
         "purchases": ["on_demand"], **changes,
     }  # fmt: skip
 
@@ -19,7 +19,7 @@ def fleet_told(**changes: Any) -> dict[str, Any]:
 def cluster_told(**changes: Any) -> dict[str, Any]:
     """Return the cluster of the environment `lab`, without fleets, further teams and accounting."""
     return {
-        "version": VERSION, "environment": "lab", "region": "us-east-1", "idle_seconds": 600,
+        "version": VERSION, "environment": "lab", "region": "us-east-1",
         "resume_seconds": 900, "longest_minutes": 600, "accounting": False, "default_team": "lab",
         "munge_secret": "", "state_volume": "", "teams": {}, "fleets": {}, **changes,
     }  # fmt: skip

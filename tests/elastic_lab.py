@@ -154,7 +154,7 @@ def elastic_lab(
 ) -> Iterator[ElasticLab]:
     """Start a cluster of one fleet `gpu` in an environment of that name; `facts` change the fleet's."""
     template, bucket = f"{name}-gpu", f"lab-{name}"
-    _make_cloud(cloud, name, template, bucket, nodes, max_nodes, idle_seconds, resume_seconds, facts or {})
+    _make_cloud(cloud, name, template, bucket, nodes, max_nodes, resume_seconds, facts or {})
     programs = {
         file: _PROGRAM.format(python=sys.executable, module=f"node.elastic.{module}")
         for file, module in (
@@ -189,7 +189,6 @@ def _make_cloud(
     bucket: str,
     nodes: int,
     max_nodes: int,
-    idle_seconds: int,
     resume_seconds: int,
     changed: Mapping[str, Any],
 ) -> None:
@@ -217,12 +216,12 @@ def _make_cloud(
         max_nodes=max_nodes,
         cpus=2,
         instance_type=TYPE,
-        launch_template=template,
+        launch_templates=dict.fromkeys(changed.get("purchases", ["on_demand"]), template),
         subnet_ids=[subnets[f"{REGION}a"]],
         **changed,
     )
-    times = {"idle_seconds": idle_seconds, "resume_seconds": resume_seconds}
-    cluster = cluster_told(environment=name, region=REGION, **times, marks_nodes=True, fleets={"gpu": told})
+    known = {"environment": name, "region": REGION, "resume_seconds": resume_seconds}
+    cluster = cluster_told(**known, marks_nodes=True, fleets={"gpu": told})
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=cluster_key("cluster.json"), Body=json.dumps(cluster).encode())
 

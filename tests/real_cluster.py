@@ -93,7 +93,7 @@ def start_machines() -> dict[str, object]:
         gpus=0,
         gpu_name="",
         instance_type="c5.large",
-        launch_template="real-gpu",
+        launch_templates={"on_demand": "real-gpu"},
         subnet_ids=("subnet-a",),
         placement="together",
         purchases=("on_demand",),
@@ -101,7 +101,6 @@ def start_machines() -> dict[str, object]:
     facts = ClusterFacts(
         environment="real",
         region="us-east-1",
-        idle_seconds=600,
         resume_seconds=60,
         longest_minutes=600,
         accounting=True,

@@ -57,7 +57,7 @@ def test_the_machines_read_what_the_stack_tells_them(facts: ClusterFacts) -> Non
     assert (facts.environment, facts.region, facts.default_team) == ("pair", "us-east-1", "research")
     assert {name: team.share for name, team in facts.teams.items()} == {"research": 2, "blue": 1, "green": 1}
     assert facts.teams["blue"].user == "ff-blue" and facts.teams["blue"].uid != facts.teams["green"].uid
-    assert (facts.idle_seconds, facts.accounting, facts.munge_secret) == (300, True, "fleetform/pair/munge")
+    assert (facts.accounting, facts.munge_secret) == (True, "fleetform/pair/munge")
     assert facts.state_volume == "${aws_ebs_volume.queue_state.id}"
     train = facts.fleets["train"]
     assert (train.nodes, train.max_nodes, train.gpus, train.gpu_name, train.efa) == (2, 4, 8, "a100", 4)

@@ -15,13 +15,12 @@ from PIL import Image
 
 from fleet import trainer_process
 from fleet.data_check import DataLimits, DataReport, check, data_folder, read_settings
-from fleet.data_preview import known_sets, preview, preview_known
+from fleet.data_preview import preview, preview_known
 from fleet.errors import ActError
 from fleet.trainer_process import Share, ask_trainer
 from scripts import cli
 from stacks.problems import UserError
 from tests.test_data_own import album, people
-from trainer.configs.data import BUNDLED_SHAPES
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +234,6 @@ def test_a_known_set_shows_a_few_items(name: str) -> None:
 
 
 def test_what_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
-    assert known_sets() == sorted(BUNDLED_SHAPES)
     with pytest.raises(UserError, match="there is no data set 'digit'"):
         preview_known("digit")
     with pytest.raises(UserError, match="has no file that ends in"):

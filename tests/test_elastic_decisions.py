@@ -32,7 +32,6 @@ FACTS = cluster_facts(
             gpus=1,
             gpu_name="a10g",
             instance_type="g5.xlarge",
-            launch_template="lab-gpu",
             subnet_ids=["subnet-a"],
             purchases=["spot", "on_demand"],
             launch_templates={"spot": "lab-gpu", "on_demand": "lab-gpu-open"},
@@ -104,7 +103,10 @@ def test_each_way_of_buying_has_its_template_in_the_fleets_order() -> None:
         ("spot", "spot", "lab-gpu"),
         ("on_demand", "on-demand", "lab-gpu-open"),
     ]
-    reserved = dataclasses.replace(FLEET, purchases=("capacity_block", "capacity_reservation"))
+    purchases = ("capacity_block", "capacity_reservation")
+    reserved = dataclasses.replace(
+        FLEET, purchases=purchases, launch_templates=dict.fromkeys(purchases, "lab-gpu")
+    )
     assert [way.market for way in ways(reserved)] == ["capacity-block", "on-demand"]
 
 

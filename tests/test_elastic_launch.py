@@ -54,7 +54,7 @@ def head(sandbox: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
     fleet = fleet_told(
         nodes=1,
         instance_type=TYPE,
-        launch_template=name,
+        launch_templates={"spot": name, "on_demand": name},
         subnet_ids=[zones["us-east-1a"], zones["us-east-1b"]],
         placement="spread",
         purchases=["spot", "on_demand"],
@@ -226,7 +226,7 @@ def test_nodes_that_idle_lose_their_machines_and_those_that_stand_do_not(head: H
         InstanceType=TYPE,
         MinCount=1,
         MaxCount=1,
-        LaunchTemplate={"LaunchTemplateName": head.facts.fleets["gpu"].launch_template},
+        LaunchTemplate={"LaunchTemplateName": head.facts.fleets["gpu"].launch_templates["spot"]},
         TagSpecifications=[
             {"ResourceType": "instance", "Tags": [{"Key": "fleetform:node", "Value": "gpu-1"}]}
         ],

@@ -34,11 +34,6 @@ def verify_password(kept: str | None, password: str) -> bool:
         return False
 
 
-def needs_new_hash(kept: str) -> bool:
-    """Return whether the password was kept with weaker settings than today's."""
-    return _HASHER.check_needs_rehash(kept)
-
-
 def faults(password: str, login: str) -> Iterator[str]:
     """Yield why it is no good as a password, by the name of the reason: `short`, `long`, `login`, `same`."""
     if len(password) < SHORTEST:

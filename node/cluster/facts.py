@@ -16,7 +16,7 @@ CONFIGURATION = ("slurm.conf", "gres.conf", "cgroup.conf")
 """Files in it that are Slurm's configuration, without what only a machine knows."""
 PACKAGES = "packages/slurm/"
 """Folder of the artifact bucket with the packages of Slurm, for machines that reach nothing else."""
-VERSION = 1
+VERSION = 2
 """Of `cluster.json`."""
 
 
@@ -48,8 +48,6 @@ class FleetFacts:
     gpus: int
     gpu_name: str
     instance_type: str
-    launch_template: str
-    """Name of the launch template of the first way of buying."""
     subnet_ids: tuple[str, ...]
     placement: str
     """`together` or `spread`."""
@@ -73,7 +71,6 @@ class ClusterFacts:
 
     environment: str
     region: str
-    idle_seconds: int
     resume_seconds: int
     longest_minutes: int
     accounting: bool
@@ -84,9 +81,6 @@ class ClusterFacts:
     """EBS volume of what outlives a head."""
     teams: Mapping[str, TeamFacts]
     fleets: Mapping[str, FleetFacts]
-    interrupt_requeues: int | None = None
-    """How often an interrupted job is requeued; None for as often as it happens."""
-    head_subnet: str = ""
     containers: bool = False
     """Whether the nodes have enroot and pyxis, which run images."""
     marks_nodes: bool = False

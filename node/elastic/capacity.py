@@ -96,8 +96,8 @@ class Bought:
 def ways(fleet: FleetFacts) -> Iterator[Way]:
     """Yield the ways of buying that are tried for a fleet, in its own order."""
     for purchase in fleet.purchases:
-        template = fleet.launch_templates.get(purchase, fleet.launch_template)
-        yield Way(purchase, template, fleet.subnet_ids, fleet.placement == "together")
+        template, one_zone = fleet.launch_templates[purchase], fleet.placement == "together"
+        yield Way(purchase, template, fleet.subnet_ids, one_zone)
 
 
 def fleet_request(order: Order, way: Way) -> dict[str, Any]:

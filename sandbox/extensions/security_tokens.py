@@ -70,7 +70,6 @@ def assume_role(request: Any) -> ActionResult:
         tags={**inherited, **tags},
         transitive=frozenset(inherited) | frozenset(get("TransitiveTagKeys", [])),
         policies=_policies(role, get("Policy"), get("PolicyArns", [])),
-        is_chained=caller is not None,
     )
     return ActionResult(_answer(session))
 

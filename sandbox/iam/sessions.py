@@ -40,8 +40,6 @@ class Session:
     """Keys of the tags that follow into the sessions of roles that this one assumes."""
     policies: tuple[str, ...] = ()
     """Session policies: JSON documents, those of PolicyArns read when the session began."""
-    is_chained: bool = False
-    """Whether the keys that assumed the role were a role's themselves."""
     service: str = ""
     """The service principal that assumed the role (`ec2.amazonaws.com`), "" for one of IAM."""
 

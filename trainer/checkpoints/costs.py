@@ -17,8 +17,6 @@ class SaveCosts:
     """How long the last copy into memory alone held it up."""
     write_seconds: float = 0.0
     """How long the last save took from its copy to its commit; on rank 0."""
-    upload_seconds: float = 0.0
-    """How long the last one at the remote took from its copy to its commit there; on rank 0."""
     bytes: int = 0
     """Size of the last checkpoint, all ranks' files; on rank 0."""
     committed_step: int = 0
@@ -37,7 +35,7 @@ class SaveCosts:
         """
         self.bytes = num_bytes
         if act == "publish":
-            self.uploaded_step, self.upload_seconds = step, seconds
+            self.uploaded_step = step
         if act == "commit" or not local:
             self.committed_step, self.write_seconds = step, seconds
             self.saves += 1

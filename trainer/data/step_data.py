@@ -101,10 +101,6 @@ class StepData:
         """Return this process's micro-batches of a step, counted from 1."""
         return StepBatches(self, step, self._parts_of(self.order.size(step)))
 
-    def largest_part(self) -> int:
-        """Return the samples of this process's largest micro-batch."""
-        return max(last - first for first, last in self._parts_of(self.order.size(1)))
-
     def fetch(self, step: int, index: int, first: int, last: int) -> Batch:
         """Return one micro-batch: part `index` of the step, its samples first to last - 1, on the device."""
         begin = time.perf_counter()
