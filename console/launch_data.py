@@ -47,6 +47,11 @@ class ChosenData:
         """The names of its columns, none where it is no table."""
         return tuple(column.name for column in self.preview.columns)
 
+    @property
+    def no_targets(self) -> frozenset[str]:
+        """Those of its columns that nothing can be learned to predict, by the rows that were looked at."""
+        return frozenset(column.name for column in self.preview.columns if not column.target)
+
     def form_data(self, form: RecipeForm, items: int = 0) -> FormData:
         """Return it as a form is filled in for; `items` where a closer look has counted them."""
         count = items or (self.tokens if form.items == "tokens" else self.items)

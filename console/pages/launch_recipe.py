@@ -30,6 +30,8 @@ Values = Mapping[str, str | tuple[str, ...]]
 _LONGEST, _MOST = 200, 2000
 """Characters of a value, and values of a knob, that are taken."""
 
+_TARGET = "data.target"
+
 router = APIRouter()
 
 
@@ -190,7 +192,10 @@ def _choices(reader: Reader, knob: Knob, chosen: Sequence[str], data: ChosenData
         yield KnobChoice(value="", label=label, chosen="" in chosen)
     if knob.kind in ("column", "columns"):
         for name in data.columns:
-            yield KnobChoice(value=name, label=Phrase(text=name, language=""), chosen=name in chosen)
+            text = name
+            if knob.setting == _TARGET and name in data.no_targets:
+                text = reader.gettext("{column} (can't be predicted)").format(column=name)
+            yield KnobChoice(value=name, label=Phrase(text=text, language=""), chosen=name in chosen)
 
 
 def _fault(reader: Reader, problem: Problem) -> Phrase:

@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.console, pytest.mark.sandbox]
 
 
 def customers(rows: int = 240) -> bytes:
-    """Return a table in which the age decides who stays, and the customer's number says nothing."""
+    """Return a table in which the age decides who stays; the customer's number and the land say nothing."""
     generator = random.Random(1)
     ages = [generator.randint(18, 80) for _ in range(rows)]
-    lines = [f"c{number},{age},{'yes' if age > 45 else 'no'}" for number, age in enumerate(ages)]
-    return "\n".join(["customer,age,stays", *lines, ""]).encode()
+    lines = [f"c{number},{age},{'yes' if age > 45 else 'no'},kr" for number, age in enumerate(ages)]
+    return "\n".join(["customer,age,stays,land", *lines, ""]).encode()
 
 
 def bring(studio: Studio, visitor: Visitor) -> str:
@@ -47,6 +47,7 @@ def test_a_table_of_ones_own_is_trained_on(studio: Studio) -> None:
     visitor.post(f"{path}/data", {"upload": upload_id}, page=f"{path}/data")
     page = visitor.get(f"{path}/recipe").text
     assert '<option value="stays">' in page and 'type="checkbox" name="knob-ignore" value="customer"' in page
+    assert "land (can&#39;t be predicted)</option>" in page, "it is told before it is chosen"
     wrong = {"want": "predict-column", "knob-target": "stayz", "knob-passes": "5"}
     answer = visitor.post(f"{path}/recipe", wrong, page=f"{path}/recipe")
     assert answer.status_code == 422 and 'id="knob-target-fault"' in answer.text
