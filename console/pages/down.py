@@ -121,7 +121,7 @@ def _view(visit: Visit, found: Preview, typed: Field, reason: Field) -> DownView
         stays=_kinds(visit, found.stays),
         costs_on=reader.usd(found.usd_kept_per_hour),
         left=_kinds(visit, found.left),
-        lost=found.lost,
+        lost=tuple(said(reader, each) for each in found.lost),
         # What to do about each is said for who types commands; here there is the field for the reason.
         against=tuple(_reason(visit, each.what) for each in found.against),
         unseen=tuple(f"{each.title}: {each.why}" for each in found.not_looked),

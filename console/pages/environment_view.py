@@ -69,7 +69,7 @@ def figures(reader: Reader, glance: Glance, runs: Sequence[RunStatus]) -> Iterat
     yield Figure(label=_("Runs under way"), value=reader.number(running), note="")
     busy, idle = reader.number(machines.busy_gpus), reader.number(machines.idle_gpus)
     nodes = reader.ngettext("on {count} node", "on {count} nodes", machines.busy + machines.idle)
-    yield Figure(label=_("GPUs busy, idle"), value=f"{busy}, {idle}", note=nodes)
+    yield Figure(label=_("GPUs busy / idle"), value=f"{busy} / {idle}", note=nodes)
     unpriced = ", ".join(machines.unpriced)
     note = _("without {types}, whose price is not known").format(types=unpriced) if unpriced else ""
     yield Figure(label=_("Cost an hour now, at list price"), value=reader.usd(glance.usd_per_hour), note=note)

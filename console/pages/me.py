@@ -10,6 +10,7 @@ from console.people import accounts, sessions
 from console.people.sessions import OpenSession
 from console.web.account_form import password_fault, password_hint
 from console.web.visit import AnyVisit, Visit, see_other
+from console.words import browsers
 from console.words.codes import role_name
 from console.words.reader import Reader
 from fleet.policy import EVERY_TEAM
@@ -80,6 +81,7 @@ def _page(visit: Visit, password: Field, notices: tuple[Notice, ...], status: in
 
 def _line(reader: Reader, session: OpenSession) -> SessionLine:
     return SessionLine(
+        browser=browsers.name(session.agent) or reader.gettext("not known"),
         agent=session.agent,
         address=session.address,
         since=reader.moment(session.created_at),

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from console.pages import record_view
+from console.people import names
 from console.store import entry_rows
 from console.web import assets
 from console.web.mistakes import NotThereError
@@ -85,10 +86,13 @@ def _facts(visit: Visit, entry: Entry, found: About) -> Iterator[tuple[str, str]
     actor: Mapping[str, Any] = entry.get("actor") or {}
     asked: Mapping[str, Any] = actor.get("asked_by") or {}
     name = str(asked.get("name") or "")
+    target = str(entry.get("target"))
+    with visit.services.database.reading() as database:
+        called = names.names_of(database, [target])
     who, note = record_view.who_of(visit, found.person, {found.person: name} if name else {})
     facts = (
         (_("What was done"), event_name(visit.reader, str(entry.get("event")))),
-        (_("To what"), str(entry.get("target"))),
+        (_("To what"), called.get(target, target)),
         (_("How it ended"), outcome_name(visit.reader, str(entry.get("outcome")))),
         (_("Who"), f"{who} ({note})" if note else who),
         (_("From where"), str(asked.get("address") or "")),

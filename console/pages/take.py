@@ -11,6 +11,7 @@ from console.pages.model_seen import model_config
 from console.pages.seen import SeenRun, seen_run
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
+from console.words.said import said
 from fleet import commands
 from fleet.lineage import Lineage, lineage
 from fleet.model_pack import pack
@@ -37,7 +38,7 @@ def show(visit: AnyVisit, name: str, run_id: str) -> Response:
         size=_size(reader, sum(file.size for file in found.files)),
         metrics=tuple(_metrics(found)),
         facts=tuple(fact for fact in _facts(reader, found) if fact.value),
-        gaps=found.gaps,
+        gaps=tuple(said(reader, each) for each in found.gaps),
         files=tuple(
             FileLine(name=file.name, size=_size(reader, file.size), sha256=file.sha256)
             for file in found.files
@@ -91,6 +92,8 @@ def _facts(reader: Reader, found: Lineage) -> Iterator[Figure]:
 
 
 def _size(reader: Reader, size: int) -> str:
+    if size < 1000:
+        return f"{size} B"
     if size < 1e5:
         return f"{reader.number(size / 1e3, 1)} kB"
     return f"{reader.number(size / 1e6, 2 if size < 1e7 else 0)} MB"

@@ -28,6 +28,8 @@ _TOO_MANY = re.compile(r"(\d+) of (\d+) \w+ are broken \(")
 
 def size(reader: Reader, count: float) -> str:
     """Return bytes in words."""
+    if count < 1000:
+        return f"{reader.number(count)} B"
     if count < 1e6:
         return f"{reader.number(count / 1e3, 1)} kB"
     return (

@@ -11,7 +11,7 @@ from console.words.reader import Reader
 from fleet.policy import EVERY_TEAM, Verb, teams_of
 from templates.console.parts import Choice, Frame, Link, Notice
 
-_SCRIPTS = ("vendor/htmx.min.js", "vendor/htmx-sse.min.js", "zone.js")
+_SCRIPTS = ("vendor/htmx.min.js", "vendor/htmx-sse.min.js", "zone.js", "rows.js")
 
 
 def build(

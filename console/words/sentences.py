@@ -212,6 +212,18 @@ SENTENCES: tuple[str, ...] = (
     N_("is a link, or no file"),
     N_("is locked by a password"),
     N_("is packed in a way that is not known"),
+    # models, teardowns
+    N_("no node has recorded the digest of {files}"),
+    N_("the model has no config.json: it is not the trainer's own"),
+    N_("the model does not say which data it was trained on"),
+    N_("the run's data check is of other data than the model says that it was trained on"),
+    N_("the data that was uploaded for the run is not what the model says that it was trained on"),
+    N_("the script lay in no repository: its code is known by the digest of its archive alone"),
+    N_("which version of fleetform's own trainer the nodes had is not recorded with the run"),
+    N_("the {said_store} {id} with all that is in it"),
+    N_("bucket"),
+    N_("shared file system"),
+    N_("fast file system"),
 )
 """Each is how the code writes it, with a name in the place of each value; a value called `said...` is such a
 sentence itself."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from templates.console.home import Figure
 from templates.console.parts import Frame
+from templates.console.phrase import Phrase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,6 @@ class CardPage:
     metrics: tuple[Figure, ...]
     """Measured on held-out data, under the trainer's English names."""
     facts: tuple[Figure, ...]
-    gaps: tuple[str, ...]
-    """What can't be told, in the product's own words, which are English."""
+    gaps: tuple[Phrase, ...]
+    """What can't be told."""
     files: tuple[FileLine, ...]

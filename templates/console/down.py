@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from templates.console.parts import Choice, Field, Frame
+from templates.console.phrase import Phrase
 from templates.console.problem import Said
 
 
@@ -33,7 +34,7 @@ class DownView:
     costs_on: str
     left: tuple[KindLine, ...]
     """What no stack of the environment has made."""
-    lost: tuple[str, ...]
+    lost: tuple[Phrase, ...]
     """Data that goes for good, in the product's words, which are English."""
     against: tuple[Said, ...]
     unseen: tuple[str, ...]

@@ -12,7 +12,10 @@ from templates.console.parts import Field, Frame, Moment
 class SessionLine:
     """One browser in which the reader is signed in."""
 
+    browser: str
+    """What it is called, and on what it runs."""
     agent: str
+    """What it says of itself."""
     address: str
     since: Moment
     seen: Moment

@@ -44,6 +44,8 @@ NOT_PAGES = (
     "/changes", "/preview", "/table", "/session",
 )  # fmt: skip
 RUN, FAILED, LIVE = "20261120-093000-kmwqe", "20261121-101500-hzzta", "20261123-020000-pqrst"
+_PATIENCE = 100
+"""Quarters of a second for which a picture waits for a page's parts."""
 STAFF = (("김서연", "operator"), ("Ann Lee", "member"), ("박지훈", "auditor"), ("Noor Haddad", "approver"))
 
 
@@ -88,7 +90,10 @@ def _pictures(
 
 
 def _take(page: Page, file: Path) -> None:
-    page.wait_for_timeout(250)  # what is drawn after the page has come: curves
+    for _ in range(_PATIENCE):  # what takes long comes after the page (`later` of macros.html.j2)
+        page.wait_for_timeout(250)  # what is drawn after it has come: curves
+        if not page.locator("[data-later]:not(:has(.failed:not([hidden])))").count():
+            break
     page.screenshot(path=file, full_page=True)
 
 

@@ -46,7 +46,7 @@ def test_a_card_says_what_works_what_idles_what_it_costs_and_when_it_ends() -> N
     figures = {figure.label: figure.value for figure in card(ENGLISH, STANDING, TODAY).figures}
     assert figures == {
         "Runs under way": "0",
-        "GPUs busy, idle": "4, 4",
+        "GPUs busy / idle": "4 / 4",
         "Cost an hour now, at list price": "$12.50",
         "Lease ends": "December 31, 2026",
     }

@@ -73,6 +73,10 @@ def test_home_shows_the_teams_environment_and_its_run(
         }
         assert runs <= set(studio.environment.store.run_ids()), "the newest: other tests add some"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        tables = page.locator(".wide").evaluate_all(
+            "all => all.every(each => each.scrollWidth <= each.clientWidth)"
+        )
+        assert tables, "a list has to be scrolled sideways"
         assert_accessible(page)
 
 
