@@ -91,6 +91,8 @@ class ByHand:
     """What Slurm knows."""
     answers: dict[str, SlurmError | str]
     """What each program prints, or fails with; a program of none prints nothing."""
+    machines: dict[str, Instance]
+    """What EC2 knows, by Slurm's names."""
 
     def write(self, run_id: str, **changes: Any) -> None:
         """Write a run.json, and those of an array's tasks."""
@@ -159,14 +161,14 @@ def clerk_by_hand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ByHand:
     monkeypatch.setattr(offices, "Bucket", lambda s3, name: bucket)
     monkeypatch.setattr(offices, "read_facts", lambda bucket: facts())
     machines = {f"gpu-{n}": Instance(f"i-{n}", f"10.0.0.{n}", "g5.12xlarge") for n in (1, 2)}
-    monkeypatch.setattr(Office, "machines", lambda self, wanted: machines)
+    monkeypatch.setattr(offices, "named_nodes", lambda ec2, name: dict(machines))
     office = Office(NodeConfig("lab", "us-east-1", "b", "b", "head", "", "", "", "python", folder, "slurm"))
     submitter, orders = Submitter(office), Orders(office)
     monkeypatch.setattr(submitter, "may_try", lambda entry: True)
     intake = Intake(office, submitter, AtOnce())
     return ByHand(
         office, bucket, orders, intake, Rounds(office, submitter, orders, intake, AtOnce()),
-        calls, jobs, answers,
+        calls, jobs, answers, machines,
     )  # fmt: skip
 
 

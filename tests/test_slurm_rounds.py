@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from node.cluster.facts import TeamFacts
+from node.instances import Instance
 from node.layout import run_key
+from node.slurm import office as offices
+from node.slurm import tools
 from node.slurm.matching import of_team
 from node.slurm.orders import NotPossibleError
-from node.slurm.tools import SlurmError
+from node.slurm.tools import NodeState, SlurmError
 from node.slurm.words import told
 from tests.clerk_by_hand import A_JOB, AWAY, REFUSED, ByHand, book_of, clerk_by_hand
 
@@ -256,3 +259,24 @@ def test_machines_that_waited_in_vain_for_the_others_count(clerk: ByHand) -> Non
     clerk.jobs[:] = [replace(A_JOB, name=ID, reason="BeginTime", submitted=2e9 + 30)]
     clerk.look()
     assert entry.node_seconds == 30.0  # gpu-2 had come, gpu-3 had not
+
+
+@pytest.mark.parametrize("away", [("IDLE", "POWERED_DOWN"), ("DOWN", "NOT_RESPONDING")])
+def test_a_run_is_on_the_machine_that_has_its_nodes_name_now_and_not_on_the_one_before(
+    clerk: ByHand, monkeypatch: pytest.MonkeyPatch, away: tuple[str, str]
+) -> None:
+    def look_at(state: str, *flags: str) -> None:
+        nodes = [NodeState(f"gpu-{each}", state, frozenset(flags), "", "") for each in (1, 2)]
+        monkeypatch.setattr(tools, "nodes", lambda names="": nodes)
+        clerk.rounds._nodes_at = float("-inf")
+        clerk.look()
+
+    monkeypatch.setattr(offices, "_MACHINES_SECONDS", -1.0)
+    look_at("IDLE")
+    clerk.machines.clear()
+    look_at(*away)
+    clerk.machines |= {f"gpu-{n}": Instance(f"i-new-{n}", f"10.0.1.{n}", "g5.12xlarge") for n in (1, 2)}
+    entry = clerk.accept(ID, 7)
+    clerk.knows(ID, 7, state="RUNNING", **NODES)
+    look_at("ALLOCATED")
+    assert [each["instance_id"] for each in entry.placed] == ["i-new-1", "i-new-2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from node.aws import aws_errors, client
@@ -17,12 +17,14 @@ from node.layout import run_key
 from node.patience import persist
 from node.slurm.book import Book
 from node.slurm.teller import Teller
-from node.slurm.tools import SlurmError
+from node.slurm.tools import NodeState, SlurmError
 from node.store import Bucket
 
 _FACTS_SECONDS = 30.0
 _MACHINES_SECONDS, _STALE_SECONDS = 3.0, 300.0
 """How old what is known of the machines may be, where a name is missing and where none is."""
+
+_WITHOUT_A_MACHINE = frozenset({"POWERED_DOWN", "POWERING_DOWN"})
 
 
 class Office:
@@ -37,6 +39,7 @@ class Office:
         self._facts: ClusterFacts | None = None
         self._facts_at = self._machines_at = float("-inf")
         self._machines: Mapping[str, Instance] = {}
+        self._gone: set[str] = set()
         self._lock = threading.Lock()
 
     def facts(self, *, fresh: bool = False) -> ClusterFacts:
@@ -65,6 +68,14 @@ class Office:
     def forget_machines(self) -> None:
         """Have the machines asked for anew: one has gone, and another may have its name."""
         self._machines_at = float("-inf")
+
+    def see_nodes(self, nodes: Iterable[NodeState]) -> None:
+        """Forget the machines of nodes that have gone or come back since: by now it may be another."""
+        gone = {node.name for node in nodes if node.state == "DOWN" or node.flags & _WITHOUT_A_MACHINE}
+        with self._lock:
+            changed = gone ^ self._gone
+            self._machines = {name: each for name, each in self._machines.items() if name not in changed}
+            self._gone = gone
 
     def read(self, run_id: str, name: str) -> dict[str, Any] | None:
         """Return a JSON file of a run's directory; None where there is none, or it is none."""

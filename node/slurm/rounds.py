@@ -236,6 +236,7 @@ class Rounds:
                 self._nodes_at = time.monotonic()
                 nodes = tools.nodes()
                 ghosts.free(nodes)
+                self._office.see_nodes(nodes)
                 awake = {node.name for node in nodes if "POWERED_DOWN" not in node.flags}
                 self._publisher.nodes(nodes, chosen, self._office.machines(awake))
         except troubles() as error:
