@@ -228,6 +228,7 @@ def test_a_client_that_goes_leaves_the_shell_to_itself(sandbox: Cloud, machine: 
     seen.client.type(b"echo $left-$((1+1))\n")
     seen.until("yes-2")
     seen.client.close()
+    assert seen.end() == "", "who has left is told of no failure"
     assert states(sandbox, seen.session_id) == ["Active"]
     again = visit(started)
     again.client.type(b"echo $left-$((1+2)); exit\n")

@@ -46,6 +46,7 @@ class Client:
         self._socket = socket.create_connection((parts.hostname, parts.port or 80), _CONNECT_SECONDS)
         self._reader = self._socket.makefile("rb")
         self._lock = threading.Lock()
+        self._is_left = False
         self._numbers = Numbers(TYPED, lambda message: self._send(BINARY, message))
         self.ready = threading.Event()
         """Set once the shell is there."""
@@ -72,12 +73,17 @@ class Client:
             self._numbers.put_json(SIZE, {"cols": columns, "rows": rows})
 
     def listen(self, said: Callable[[bytes], object]) -> str:
-        """Hand on what the shell says until it has ended; return why, "" where that was its own doing.
+        """Hand on what the shell says until it has ended; return why, "" where that was its own or our doing.
 
-        Raises GoneError where the channel ends before the shell.
+        Raises GoneError where the channel ends before the shell, and it was not closed here.
         """
-        with self._reader:
-            return self._listen(said)
+        try:
+            with self._reader:
+                return self._listen(said)
+        except (GoneError, OSError):
+            if self._is_left:
+                return ""
+            raise
 
     def _listen(self, said: Callable[[bytes], object]) -> str:
         while True:
@@ -98,6 +104,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; the session itself goes on until it is ended."""
+        self._is_left = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
