@@ -12,6 +12,7 @@ from console.pages import launch_seen
 from console.web.mistakes import NotThereError, RefusedError
 from console.web.visit import AnyVisit, Visit, see_other
 from console.words.reader import Reader
+from fleet import commands
 from fleet.policy import EVERY_TEAM, teams_of
 from templates.console.approvals import ApprovalLine, ApprovalsPage
 from templates.console.parts import Field
@@ -81,7 +82,10 @@ def _page(visit: Visit, at: str, said: Field) -> ApprovalsPage:
         waiting = launches.waiting(database)
     mine = [each for each in waiting if visit.may("launch.approve", each.draft.team)]
     return ApprovalsPage(
-        frame=visit.frame(visit.reader.gettext("Approvals")),
+        frame=visit.frame(
+            visit.reader.gettext("Approvals"),
+            command=commands.line(commands.read_record(event="launch.approve")),
+        ),
         lines=tuple(_line(visit, each, said if each.draft.id == at else Field()) for each in mine),
         style=launch_seen.style(),
     )

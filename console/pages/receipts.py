@@ -13,6 +13,7 @@ from fastapi import APIRouter, Response
 from console.web.mistakes import NotThereError
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
+from fleet import commands
 from templates.console.home import Figure
 from templates.console.receipt import ReceiptPage, StackLine, ThingLine
 
@@ -51,7 +52,12 @@ def _page(visit: Visit, name: str, receipt: Mapping[str, Any], digest: str) -> R
     _ = reader.gettext
     verdict = _("Nothing is left") if receipt["proven"] else _("Not proven that nothing is left")
     return ReceiptPage(
-        frame=visit.frame(_("Receipt of the teardown of {name}").format(name=receipt["environment"])),
+        frame=visit.frame(
+            _("Receipt of the teardown of {name}").format(name=receipt["environment"]),
+            command=commands.line(
+                commands.read_record(target=receipt["environment"], event="environment.down")
+            ),
+        ),
         verdict=verdict,
         tone="good" if receipt["proven"] else "bad",
         figures=_figures(reader, receipt),

@@ -97,7 +97,9 @@ def test_a_teardown_ends_in_a_receipt_whose_digest_is_on_record(ending: Ending) 
     (path,) = re.findall(r'href="(/receipts/[^"]+)"', page)
     body = operator.get(f"{path}/receipt.json").content
     digest = hashlib.sha256(body).hexdigest()
-    assert digest in operator.get(path).text and "Nothing is left" in operator.get(path).text
+    receipt = operator.get(path).text
+    assert digest in receipt and "Nothing is left" in receipt
+    assert "fleetform audit log --target vision --event environment.down" in receipt
     assert ending.session.ledger.entries()[-1]["details"]["receipt_sha256"] == digest
     assert ending.lab.signed_in("operator", team="others").get(path).status_code == 404
     for wrong in ("/receipts/%2E%2E", "/receipts/vision-20260101T000000", "/receipts/x%2F..%2Fvision"):

@@ -215,6 +215,7 @@ def test_an_approval_lets_exactly_what_was_read_go_over_the_budget(
         assert "An approval is asked for, up to $46.95" in member.get(f"{review}?look=1").text
         page = approver.get("/approvals").text
         assert "the fair is on Friday" in page and "$46.95" in page and "Iris flowers" in page
+        assert "fleetform audit log --event launch.approve" in page
         stale = {"answer": "approved", "version": draft_at(studio.lab, path).version}
         resize(member, path, minutes=2790)
         mine = f"/approvals/{path.rpartition('/')[2]}"
