@@ -12,7 +12,7 @@ from node.aws import aws_errors
 
 Result = TypeVar("Result")
 PATIENCE_SECONDS = 600.0
-_PAUSE_SECONDS = 5.0
+_FIRST_PAUSE_SECONDS, _PAUSE_SECONDS = 1.0, 5.0
 
 
 def persist(
@@ -24,9 +24,10 @@ def persist(
     """Return what `act` returns; while AWS refuses or can't be reached, do it again for `patience` seconds.
 
     Then the error is raised, and at once where it is not `worth` another try. `act` must be one that may be
-    done twice. Each call has been tried several times by then: see node/aws.py.
+    done twice. Each call has been tried several times by then: see node/aws.py. The first pauses are short,
+    for most refusals are over in a moment; `pause` is about the longest, in seconds.
     """
-    deadline = time.monotonic() + patience
+    deadline, pauses = time.monotonic() + patience, growing(min(_FIRST_PAUSE_SECONDS, pause), pause)
     while True:
         try:
             return act()
@@ -34,7 +35,7 @@ def persist(
             if time.monotonic() > deadline or not worth(error):
                 raise
             print(f"the cloud refused or did not answer, trying again: {error}", file=sys.stderr)
-            time.sleep(pause)
+            time.sleep(next(pauses))
 
 
 def growing(first: float, most: float) -> Iterator[float]:

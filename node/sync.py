@@ -14,6 +14,7 @@ from typing import Any
 from node.aws import failures
 from node.layout import log_name, run_key
 from node.log_stream import LogStream
+from node.patience import growing
 from node.run_files import MANIFEST, LeftOut, files_to_send
 from node.store import Bucket, file_digest
 
@@ -21,7 +22,7 @@ FRESH_SECONDS = 1.0
 """A small file that grows is sent again this long after it was sent."""
 BYTES_PER_SECOND = 1024 * 1024
 """A growing file is sent whole each time, so a large one rests between two sends: its size over this."""
-_RETRY_SECONDS = 5.0
+_FIRST_RETRY_SECONDS, _RETRY_SECONDS = 1.0, 5.0
 _TICK = 0.25
 _TAKEN = re.compile(
     r"(run|submission|cancel|stop|receipt|settled(-\d+)?|fsx|fsx-reaper|batch)\.json|fsx/.*|events\.jsonl|launch\.sh"
@@ -119,6 +120,7 @@ class FolderSync:
         A bucket that refuses is tried again for `patience` seconds; then its error is raised.
         """
         deadline = time.monotonic() + patience
+        pauses = growing(*(min(each, patience / 4) for each in (_FIRST_RETRY_SECONDS, _RETRY_SECONDS)))
         while True:
             try:
                 names, _ = files_to_send(self._folder, final=True)
@@ -131,7 +133,7 @@ class FolderSync:
             except failures():
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(min(_RETRY_SECONDS, patience / 4))
+                time.sleep(next(pauses))
         return [
             {"key": sent.key, "size": sent.size, "sha256": sent.sha256}
             for _, sent in sorted(self._sent.items())

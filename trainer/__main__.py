@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from trainer.config import Config, ConfigError, load_config, recipe_names
 from trainer.configs.printed import config_text
+from trainer.launch.ahead import lasting
 
 OPTIONS = {
     "--list": "print the names of the bundled recipes and exit",
@@ -64,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(config: Config) -> int:
     """Join the other processes, train, and write the summary; returns the exit code."""
     # torch takes seconds to import: not for --list, --print-config or a mistyped key.
-    from trainer.train import start
+    with lasting():
+        from trainer.train import start
 
     run_dir = run_directory(config)
     try:
