@@ -16,10 +16,10 @@ import pytest
 pytestmark = pytest.mark.torch
 
 JOB = [
-    "digits", "samples=8000", "global_batch=32", "model.channels=16", "log_every=1", "checkpoint_every=20",
+    "digits", "samples=4800", "global_batch=32", "model.channels=16", "log_every=1", "checkpoint_every=20",
     "optimizer.learning_rate=1e-2", "device=cpu", "program=false",
 ]  # fmt: skip
-NUM_STEPS = 250
+NUM_STEPS = 150
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def test_two_processes_do_the_same_job_as_one(whole: dict[int, Path]) -> None:
     assert [together[step] for step in range(1, 11)] == pytest.approx(
         [alone[step] for step in range(1, 11)], rel=1e-4
     )
-    assert summary(whole[1])["samples"] == summary(whole[2])["samples"] == 8000
+    assert summary(whole[1])["samples"] == summary(whole[2])["samples"] == 4800
     assert (summary(whole[1])["world_size"], summary(whole[2])["world_size"]) == (1, 2)
     accuracies = [
         json.loads((whole[count] / "summary.json").read_text())["metrics"]["accuracy"] for count in (1, 2)
@@ -108,7 +108,7 @@ def test_after_kill_9_the_same_command_goes_on_to_the_same_losses_bit_for_bit(
     num_processes: int, whole: dict[int, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     launch = Launch(num_processes, tmp_path_factory.getbasetemp() / "cache")
-    process, workers = launch.start_and_reach(105, tmp_path)
+    process, workers = launch.start_and_reach(65, tmp_path)
     os.kill(workers[-1], signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode != 0
