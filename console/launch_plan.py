@@ -15,6 +15,7 @@ from console.launches import LaunchDraft
 from fleet.budget import Budget, fitting, read_budget
 from fleet.job import JobSpec, LaunchRequest, build_request
 from fleet.launch_room import shortage
+from fleet.list_prices import at_list_price
 from fleet.pace import Expectation, expected
 from fleet.preflight import preflight
 from fleet.recipe_forms import form_of, overrides
@@ -82,6 +83,7 @@ def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData, runs: Enviro
     """
     job = job_of(draft, place, data)
     request = build_request(job, place.fleets, place.run_max_gib, place.site)
+    request = at_list_price(place.session, request)
     with ThreadPoolExecutor(max_workers=3) as pool:  # each of them asks the cloud
         against = pool.submit(_against, place, request)
         budget = pool.submit(_budget, place, draft, request)

@@ -15,12 +15,12 @@ from typing import Any
 
 from fleet import aws
 from fleet.ended_costs import RememberedCosts
-from fleet.holds import is_of, is_over, read_holds, still_held
+from fleet.holds import is_of, others_hold
 from fleet.job import LaunchRequest
 from fleet.job_checks import most_nodes
 from fleet.machine_costs import MachineCosts, machine_costs
 from fleet.priced import counted
-from fleet.receipt import price_note, usd
+from fleet.receipt import usd
 from fleet.run_costs import Ask, ask_of, run_costs
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
@@ -58,6 +58,8 @@ class Budget:
     """What submits hold that are under way, by the id that the run will have."""
     notes: tuple[str, ...]
     """What could not be counted; a sentence each."""
+    prices: tuple[str, ...] = ()
+    """Where the prices are from; a sentence each."""
 
     @property
     def spent(self) -> float:
@@ -77,36 +79,34 @@ class Budget:
     def to_dict(self) -> dict[str, Any]:
         """Return everything, the sums too, as JSON has it."""
         sums = {"spent": self.spent, "reserved": self.reserved, "left": self.left}
-        return {"format": FORMAT, **asdict(self), **sums, "prices": price_note()}
+        return {"format": FORMAT, **asdict(self), **sums, "prices": "; ".join(self.prices)}
 
 
 def read_budget(
-    session: Session, now: datetime.datetime | None = None, team: str = "", *, submitting: str = ""
+    session: Session,
+    now: datetime.datetime | None = None,
+    team: str = "",
+    *,
+    submitting: str = "",
+    ask_prices: bool = False,
 ) -> Budget:
     """Return what the environment has cost in the month of `now` (UTC), which is the time where not given.
 
-    `team` is the caller's: who is of a further team may list no others' runs. What they may not see is
-    missing, and the budget says so. `submitting` is the run that asks: what it holds itself is not counted.
+    `team` is the caller's: who is of a further team may list no others' runs; what is missing so, the budget
+    says. `submitting` is the run that asks: what it holds itself is not counted. `ask_prices`: of AWS.
     """
     now = now or datetime.datetime.now(datetime.UTC)
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     spec = session.spec
     longest = datetime.timedelta(hours=spec.scheduler.longest_hours)
-    store, run_ids, others = open_runs(session), list[str](), False
-    since = f"{begin - max(_BEFORE, longest):%Y%m%d}"
-    try:
-        run_ids = store.run_ids(since)
-    except Exception as error:
-        if aws.error_code(error) != "AccessDenied" or team not in spec.further_teams:
-            raise
-        run_ids, others = open_runs(session, team).run_ids(since), True
-    stood = machine_costs(session, begin, now)
+    store, run_ids, others = _seen_runs(session, team, f"{begin - max(_BEFORE, longest):%Y%m%d}")
+    stood = machine_costs(session, begin, now, ask_prices=ask_prices)
     remembered = RememberedCosts(session.project.work(session.cloud.name, spec.name) / "run-costs.json")
     runs = run_costs(store, run_ids, begin, stood.instances, remembered)
     reserved = {
         each: usd for each, usd in runs.reserved.items() if not submitting or not is_of(each, submitting)
     }
-    holds, unseen = _held(store, reserved, submitting)
+    holds, unseen = others_hold(store, reserved, submitting)
     return Budget(
         environment=spec.name,
         month=f"{begin:%Y-%m}",
@@ -117,7 +117,19 @@ def read_budget(
         reservations=reserved,
         holds=holds,
         notes=(*_notes(stood, runs.not_priced, others=others or runs.not_seen > 0), *unseen),
+        prices=stood.prices,
     )
+
+
+def _seen_runs(session: Session, team: str, since: str) -> tuple[RunStore, list[str], bool]:
+    """Return the runs, their ids since a day, and whether these are the caller's team's alone."""
+    store = open_runs(session)
+    try:
+        return store, list(store.run_ids(since)), False
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied" or team not in session.spec.further_teams:
+            raise
+        return store, list(open_runs(session, team).run_ids(since)), True
 
 
 def require_within(
@@ -213,21 +225,6 @@ def fitting(
             continue
         if (replace(ask, usd_per_node_hour=known.price_usd_per_hour).usd or 0.0) <= left:
             yield "--fleet", name
-
-
-def _held(
-    store: RunStore, reserved: Mapping[str, float], submitting: str
-) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return what other submits hold, and a note where the caller may not see it."""
-    try:
-        holds = read_holds(store)
-        found = still_held(holds, reserved)
-        over = [run_id for run_id in found if is_over(store, run_id, holds.by_run[run_id])]
-    except Exception as error:
-        if aws.error_code(error) != "AccessDenied":
-            raise
-        return {}, ("runs that are being submitted just now are not counted: you may not see them",)
-    return {run_id: usd for run_id, usd in found.items() if run_id not in (submitting, *over)}, ()
 
 
 def _notes(stood: MachineCosts, runs: Collection[str], *, others: bool) -> Iterator[str]:

@@ -129,3 +129,18 @@ def _time(text: str) -> datetime.datetime:
     if moment.tzinfo is None:
         raise ValueError(text)
     return moment
+
+
+def others_hold(
+    store: RunStore, reserved: Mapping[str, float], submitting: str
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return what other submits hold, and a note where the caller may not see it."""
+    try:
+        holds = read_holds(store)
+        found = still_held(holds, reserved)
+        over = [run_id for run_id in found if is_over(store, run_id, holds.by_run[run_id])]
+    except Exception as error:
+        if aws.error_code(error) != "AccessDenied":
+            raise
+        return {}, ("runs that are being submitted just now are not counted: you may not see them",)
+    return {run_id: usd for run_id, usd in found.items() if run_id not in (submitting, *over)}, ()

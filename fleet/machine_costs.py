@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.costs.prices import Prices
 from fleet.instances import instances
+from fleet.list_prices import list_prices
 from fleet.session import Session
 from stacks import naming
-from stacks.catalog import load_catalog, load_other_prices
+from stacks.catalog import load_other_prices
 from stacks.price_rules import costs_per_hour
 
 _TIMES = ("created", "ended")
@@ -39,6 +41,8 @@ class MachineCosts:
     """Instance types among them that the catalog lacks."""
     unread: tuple[str, ...] = ()
     """Teardowns whose receipts tell nothing: broken, or of a form that is not known."""
+    prices: tuple[str, ...] = ()
+    """Where the prices are from, a sentence each."""
 
     @property
     def usd(self) -> float:
@@ -46,15 +50,20 @@ class MachineCosts:
         return self.running + self.standing + self.torn_down
 
 
-def machine_costs(session: Session, begin: datetime.datetime, now: datetime.datetime) -> MachineCosts:
-    """Add up what has stood from `begin` to `now`, both in UTC."""
+def machine_costs(
+    session: Session, begin: datetime.datetime, now: datetime.datetime, *, ask_prices: bool = False
+) -> MachineCosts:
+    """Add up what has stood from `begin` to `now`, both in UTC; AWS is asked for prices where wanted."""
     machines = list(instances(session, roles=()))
     oldest = min((_begun(each) for each in machines), default=now)
     gone, unread = _teardowns(session)
     kinds = {str(each["InstanceType"]) for each in machines}
+    fleets = {each.instance_type for each in session.spec.fleets.values()}
+    prices = list_prices(session, kinds | fleets | {session.spec.head.instance_type}, ask=ask_prices)
     return MachineCosts(
         running=sum(
-            _usd_per_hour(session, each) * hours_within(_begun(each), now, begin, now) for each in machines
+            _usd_per_hour(session, prices, each) * hours_within(_begun(each), now, begin, now)
+            for each in machines
         ),
         standing=_beside_machines(session) * hours_within(oldest, now, begin, now),
         torn_down=sum(_usd_of_teardown(each, begin, now) for each in gone),
@@ -62,7 +71,8 @@ def machine_costs(session: Session, begin: datetime.datetime, now: datetime.date
             [str(each["InstanceId"]) for each in machines]
             + [machine for each in gone for machine in _machines_of(each)]
         ),
-        not_priced=tuple(sorted(kinds - set(load_catalog()))),
+        not_priced=tuple(sorted(each for each in kinds if prices.of_type(each) is None)),
+        prices=prices.notes,
         unread=unread,
     )
 
@@ -80,13 +90,12 @@ def _begun(machine: Mapping[str, Any]) -> datetime.datetime:
     return begun
 
 
-def _usd_per_hour(session: Session, machine: Mapping[str, Any]) -> float:
+def _usd_per_hour(session: Session, prices: Prices, machine: Mapping[str, Any]) -> float:
     """Return what a machine costs an hour with the disk that its fleet declares."""
-    known = load_catalog().get(str(machine["InstanceType"]))
     tags = {tag["Key"]: tag["Value"] for tag in machine.get("Tags", ())}
     fleet = session.spec.fleets.get(tags.get(naming.TAG_FLEET, ""), session.spec.head)
     disk = load_other_prices()["ebs_gp3"].usd_per_hour(fleet.root_volume_gib)
-    return disk + (known.price_usd_per_hour if known else 0.0)
+    return disk + float(prices.of_type(str(machine["InstanceType"])) or 0)
 
 
 def _beside_machines(session: Session) -> float:

@@ -20,6 +20,7 @@ from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_scrip
 from fleet.job_digest import job_digest
 from fleet.job_forms import task_ids
 from fleet.job_queueing import SLURM, ignored_settings, site_of
+from fleet.list_prices import at_list_price
 from fleet.queued import await_queued
 from fleet.requirements import LockedRequirements, read_requirements
 from fleet.reservation import reserving
@@ -89,7 +90,7 @@ def submit(
     site, store = site_of(outputs, session.cloud.variables), open_runs(session)
     with session.ledger.act("run.submit", job.environment, **_about(job, approved_by)) as act:
         session.require("run.submit", job.team or "")
-        request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
+        request = at_list_price(session, build_request(job, outputs.fleets, outputs.run_max_gib, site))
         queueing, packages = request.queueing, read_requirements(job.packages) if job.packages else None
         if problems := _waiting_problems(store, request):
             raise UserError(problems)

@@ -30,18 +30,17 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     """
     from fleet.budget import read_budget
     from fleet.budget_net import look_at_net
-    from fleet.receipt import price_note
     from fleet.session import open_session
 
     session = open_session(environment, cloud)
-    budget, (net, unseen) = read_budget(session, team=team), look_at_net(session)
+    budget, (net, unseen) = read_budget(session, team=team, ask_prices=True), look_at_net(session)
     if as_json:
         emit_json({**budget.to_dict(), "aws_budgets": net.to_dict() if net else None})
         return 0
     say(table(("US dollars", budget.month), [(what, f"{usd:.2f}") for what, usd in rows(budget)], right=(1,)))
     for line in net_lines(net) if net else ():
         say(line)
-    note(f"list prices: {price_note()}")
+    note(f"list prices: {'; '.join(budget.prices)}")
     for each in (*budget.notes, *unseen):
         warn(each)
     return 0

@@ -23,8 +23,8 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     from fleet.environment import read_outputs
     from fleet.job import build_request
     from fleet.job_queueing import site_of
+    from fleet.list_prices import at_list_price
     from fleet.pace import expected
-    from fleet.receipt import price_note
     from fleet.run_costs import ask_of
     from fleet.session import open_session
 
@@ -33,6 +33,7 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     outputs = read_outputs(session.cloud, job.environment, session.spec.region)
     site = site_of(outputs, session.cloud.variables)
     request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
+    request = at_list_price(session, request, ask=True)
     found, ask, budget = (
         expected(session, request),
         ask_of(request.to_dict()),
@@ -46,7 +47,7 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
             warn("it would be stopped before its end: raise --max-minutes")
     require_within(session, request, outputs)
     if not as_json:
-        note(f"list prices: {price_note()}")
+        note(f"list prices: {'; '.join(budget.prices)}")
     return 0
 
 

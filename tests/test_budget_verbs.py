@@ -47,7 +47,10 @@ def test_the_budget_is_told_as_a_table_and_as_data_that_add_up(capsys: pytest.Ca
     assert 0 < told["spent"] == told["machines"] + told["torn_down"] + told["runs"]
     assert told["left"] == pytest.approx(5.0 - told["spent"])
     assert cli.main(["budget", "stall"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    assert "machines: the catalogue of fleetform" in said.err, "the embedded cloud has no price list"
+    assert "AWS Budgets does not count yet: `fleetform up stall` puts it under the budget" in said.err
+    lines = said.out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["machines", "torn", "runs", "spent", "the", "left"]
     assert lines[-2].endswith("5.00")
 

@@ -17,8 +17,13 @@ from fleet.costs import price_list as module
 from fleet.costs.amounts import exact
 from fleet.costs.price_list import PriceList, price_list
 from fleet.costs.prices import Prices
+from fleet.job import JobSpec, build_request
+from fleet.list_prices import at_list_price, list_prices
 from fleet.project import Project
+from fleet.run_costs import ask_of
+from fleet.session import Session
 from stacks.catalog import load_catalog
+from stacks.outputs import FleetOutputs
 from tests.environment_parts import make_specs
 
 REGION = "ap-northeast-2"
@@ -129,3 +134,27 @@ def test_what_the_list_lacks_is_the_catalogue_s_and_the_answer_says_which() -> N
     assert listed.of_machine(spec, "gpu", "g5.xlarge") == exact("1.237") + exact("0.08"), "with its disk"
     assert f"AWS Price List API, {REGION}, asked on {TODAY}" in listed.notes[0]
     assert "those of ap-northeast-2 may differ" in Prices(REGION, None).notes[0]
+
+
+def test_a_budget_counts_machines_and_runs_at_the_prices_that_this_project_has_been_given(
+    project: Project, pricing: Pricing
+) -> None:
+    account, spec = make_specs("vision", {"gpu": {"nodes": 1, "max_nodes": 1}})
+    session = Session(project, CLOUD, account, spec)
+    kind = spec.fleets["gpu"].instance_type
+    before = list_prices(session, [kind])
+    assert pricing.asked == [] and before.listed is None
+    assert before.of_type(kind) == exact(load_catalog()[kind].price_usd_per_hour)
+    pricing.prices[kind] = [product("9.8700000000")]
+    asked = list_prices(session, [kind], ask=True)
+    assert asked.of_type(kind) == exact("9.87") and "AWS Price List API" in asked.notes[0]
+    assert list_prices(session, [kind]).of_type(kind) == exact("9.87"), "a submit asks nobody"
+    assert len(pricing.asked) == 1
+    outputs = {
+        "gpu": FleetOutputs(
+            group="g", nodes=1, max_nodes=1, instance_type=kind, gpus_per_node=1, purchase="on_demand"
+        )
+    }
+    job = JobSpec(environment="vision", recipe="digits", max_minutes=60)
+    request = at_list_price(session, build_request(job, outputs))
+    assert ask_of(request.to_dict()).usd == pytest.approx(9.87)
