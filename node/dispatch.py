@@ -182,7 +182,7 @@ class Dispatch:
         return self._wind_down(Verdict(FAILED, f"node {rank} could not be told to begin: {error}"))
 
     def _start(self, ssm: Any, gang: Gang, rank: int) -> None:
-        """Send one node its command; again only where it surely was not sent: it must not run twice."""
+        """Send one node its command, which is carried out once though it comes twice: node/once.py."""
         parameters = {
             "RunId": self._run_id,
             "NodeRank": str(rank),

@@ -27,6 +27,7 @@ from node.inputs import InputError, Inputs, WrongInputError, fetch_inputs
 from node.job_environment import job_environment
 from node.layout import log_name, output_name, run_key, utc_now
 from node.metadata.borrow import await_role, borrow
+from node.once import carry_out_once
 from node.part import RunPart, read_part
 from node.patience import persist
 from node.process import JobProcess
@@ -100,7 +101,7 @@ class Runner:
                 self._bucket, inputs.run, self._run_dir, self._rank, sync,
                 newer_here=newer_here, before=self._part.before,
             )  # fmt: skip
-        except _troubles() as error:
+        except (ValueError, *failures()) as error:  # refused, a full disk, a file that is not what was sent
             return self._give_up(f"the run's directory could not be brought back: {error}")
         code = self._carry_out(turn - 1, inputs, environment, log, sync)
         remove_scratch(self._config, self._run_id)
@@ -232,18 +233,15 @@ class Runner:
         self._wake.set()
 
 
-def _troubles() -> tuple[type[Exception], ...]:
-    """Return what bringing files here can meet: a refusal, a full disk, a file that is not what was sent."""
-    return (ValueError, *failures())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the part that the command line names."""
     part = read_part(arguments)
     if part.under_slurm:
         borrow(part.run_id, part.job_id)
         await_role()
-    return Runner(read_node_config(), part).run()
+        return Runner(read_node_config(), part).run()
+    config = read_node_config()
+    return carry_out_once(config, part.run_id, part.rank, Runner(config, part).run, EXIT_NOT_STARTED)
 
 
 if __name__ == "__main__":

@@ -239,6 +239,26 @@ def test_a_node_that_cannot_be_told_to_begin_ends_the_run_after_the_others_have_
     wait_for(lambda: claims(lab) == [])  # freed right after the final event
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_node_whose_command_was_sent_twice_carries_it_out_once(
+    lab: RunEnvironment, sandbox: Cloud, tmp_path: Path, code: int
+) -> None:
+    about = {"service": "ssm", "action": "SendCommand", "resource": "-run-node", "count": 1}
+    admin(sandbox, "POST", "faults", {**about, "code": "InternalServerError", "status": 500, "after": True})
+    traces = tmp_path / "traces"
+    try:
+        run_id = start(lab, f"echo begun >>{traces}\nsleep 1\nexit {code}\n")
+        run = wait_for_end(lab, run_id)
+        hits = [fault["hits"] for fault in admin(sandbox, "GET", "status")["faults"]]
+    finally:
+        admin(sandbox, "DELETE", "faults")
+    assert hits == [1] and run.state == ("FAILED" if code else "SUCCEEDED")
+    assert traces.read_text() == "begun\n"
+    assert outputs_safe(lab.store, run) == []
+    receipt = lab.store.get_json(run_id, "receipt.json") or {}
+    assert [node["exit_code"] for node in receipt["nodes"]] == [code]
+
+
 def test_a_run_waits_until_enough_nodes_are_free_and_says_for_whom(lab: RunEnvironment) -> None:
     first = start(lab, HANG)
     wait_until(lab, first, lambda run: run.state == "RUNNING")
