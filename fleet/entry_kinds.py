@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fleet.trail import TrailEvent
 
-Completeness = Literal[
+_Entered = Literal[
     "recorded",
     "recording to come",
     "recording missing",
@@ -21,29 +21,15 @@ Completeness = Literal[
     "first script",
     "copy",
     "calls recorded",
-    "looked at",
-    "no entry",
-    "refused",
 ]
+Completeness = Literal[_Entered, "looked at", "no entry", "refused"]
 """How much is known of what was done.
 
 `recorded`: a transcript lies in the locked bucket; it comes at a session's end. `tunnel only`: that there
 was one, and not what went through it. `command`: the document; CloudTrail hides the parameters.
 `calls recorded`: somebody has its role; what they did with it is in the trail.
 """
-ENTRIES: frozenset[Completeness] = frozenset(
-    {
-        "recorded",
-        "recording to come",
-        "recording missing",
-        "tunnel only",
-        "not recorded",
-        "command",
-        "first script",
-        "copy",
-        "calls recorded",
-    }
-)
+ENTRIES: frozenset[Completeness] = frozenset(get_args(_Entered))
 """Those by which somebody was on the machine, or has what was on it."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from fleet import aws
 from fleet.bootstrap import read_state_object
+from fleet.listings.ends import fires_at
 from fleet.session import Session
 from fleet.terraform_state import read_state
 from fleet.whole_file import write_whole
@@ -22,7 +23,6 @@ from stacks.problems import Problem, UserError
 
 EVENT = "lease.extended"
 _LINE = re.compile(r"^(\s*lease_ends\s*=\s*)(\d{4}-\d{2}-\d{2})(?=\s*(#.*)?$)")
-_AT = re.compile(r"^at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +107,12 @@ def standing_end(session: Session) -> datetime.date | None:
     name = naming.lease_name(session.spec.name, session.spec.region)
     scheduler = session.client("scheduler", session.account.region)
     try:
-        found = _AT.match(scheduler.get_schedule(GroupName=name, Name=name)["ScheduleExpression"])
+        fires = fires_at(scheduler.get_schedule(GroupName=name, Name=name)["ScheduleExpression"])
     except Exception as error:
         if aws.error_code(error) != "ResourceNotFoundException":
             raise
         return None
-    if found is None:
-        return None
-    return (datetime.datetime.fromisoformat(found.group(1)) - datetime.timedelta(seconds=1)).date()
+    return None if fires is None else (fires - datetime.timedelta(seconds=1)).date()
 
 
 def groups(session: Session) -> list[dict[str, Any]]:

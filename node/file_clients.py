@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from node.store import Bucket
+from node.system_packages import fetch_packages, run_manager
 
 PACKAGES = "node/packages/"
 """Folder of the artifact bucket in which packages lie; docs/storage.md, "The clients"."""
@@ -64,8 +64,9 @@ def ensure_client(bucket: Bucket, kind: str) -> None:
         raise ClientMissingError(f"the image has no {kind} client, and neither apt-get nor dnf to install it")
     name = manager.names[kind]
     with tempfile.TemporaryDirectory(prefix="fleetform-packages-") as folder:
-        files = _fetch(bucket, manager.suffix, Path(folder))
-        said = _install([*manager.install, *files, *(() if files else (name,))])
+        files = fetch_packages(bucket, PACKAGES, Path(folder), lambda key: key.endswith(manager.suffix))
+        install = [*manager.install, *files, *(() if files else (name,))]
+        said = run_manager(install, _INSTALL_SECONDS) or "it said nothing"
     if not has_client(kind):
         where = f"s3://{bucket.name}/{PACKAGES}"
         tried = f"the packages of {where}" if files else f"the package {name}"
@@ -81,34 +82,3 @@ def has_client(kind: str) -> bool:
         shutil.which(f"mount.{kind}", path=os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PROGRAMS)))
         is not None
     )
-
-
-def _fetch(bucket: Bucket, suffix: str, folder: Path) -> list[str]:
-    """Bring the packages of that suffix from the bucket into the folder, and return their paths."""
-    found = []
-    for key in sorted(bucket.sizes(PACKAGES)):
-        body = bucket.get(key) if key.endswith(suffix) else None
-        if body is not None:
-            path = folder / key.rpartition("/")[2]
-            path.write_bytes(body)
-            found.append(str(path))
-    return found
-
-
-def _install(command: Sequence[str]) -> str:
-    """Run the package manager and return the last line of what it said."""
-    surroundings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_INSTALL_SECONDS,
-            env=surroundings,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-    return lines[-1]

@@ -6,14 +6,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
+from tests.isolated import ISOLATED, run_isolated
 from tests.slurm_cluster import needs_slurm
 
-ISOLATED = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child")
 _NEEDED = ("slurmdbd", "mariadbd", "useradd", "ip")
 
 
@@ -38,15 +37,7 @@ pytestmark = [pytest.mark.slurm, needs_slurm, pytest.mark.skipif(bool(_OBSTACLE)
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """Start head and node once, and return what `tests/real_cluster.py` found on them."""
-    done = subprocess.run(
-        [*ISOLATED, sys.executable, "-m", "tests.real_cluster"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(run_isolated("tests.real_cluster").stdout)
     return answer
 
 

@@ -6,12 +6,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.test_cluster_real import ISOLATED
+from tests.isolated import ISOLATED, run_isolated
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -37,14 +36,7 @@ ROLE = "arn:aws:sts::123456789012:assumed-role"
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     """Return what `tests/real_metadata.py` found, on one machine for all tests."""
-    done = subprocess.run(
-        [*ISOLATED, sys.executable, "-m", "tests.real_metadata"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr[-6000:]
+    done = run_isolated("tests.real_metadata")
     answer: dict[str, Any] = json.loads(done.stdout)
     return {**answer, "said": done.stdout + done.stderr}
 

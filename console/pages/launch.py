@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Response
+from fastapi import APIRouter, Depends, Form, Query, Response
 
 from console import launches
 from console.launch_place import region_of
@@ -33,6 +33,19 @@ Text = Annotated[str, Form(max_length=200)]
 router = APIRouter()
 
 
+def _filled(starter: Text = "", name: Text = "", team: Text = "", owner: Text = "") -> Filled:
+    """Return the form of a place as it was filled in."""
+    return Filled(
+        starter=starter,
+        name=Field(value=name.strip()),
+        team=Field(value=team.strip()),
+        owner=Field(value=owner.strip()),
+    )
+
+
+SentPlace = Annotated[Filled, Depends(_filled)]
+
+
 @router.get("/launch")
 def begin(visit: AnyVisit, environment: Annotated[str, Query(max_length=60)] = "") -> Response:
     """Show where one can train."""
@@ -41,17 +54,10 @@ def begin(visit: AnyVisit, environment: Annotated[str, Query(max_length=60)] = "
 
 
 @router.post("/launch")
-def make(
-    visit: AnyVisit,
-    environment: Text = "",
-    team: Text = "",
-    starter: Text = "",
-    name: Text = "",
-    owner: Text = "",
-) -> Response:
+def make(visit: AnyVisit, filled: SentPlace, environment: Text = "") -> Response:
     """Make a draft with the place that was chosen."""
     require_launch(visit)
-    return _chosen(visit, None, environment, _filled(starter, name, team, owner))
+    return _chosen(visit, None, environment, filled)
 
 
 @router.get("/launch/{draft_id}/place")
@@ -65,20 +71,12 @@ def show(visit: AnyVisit, draft_id: str) -> Response:
 
 
 @router.post("/launch/{draft_id}/place")
-def choose(
-    visit: AnyVisit,
-    draft_id: str,
-    environment: Text = "",
-    team: Text = "",
-    starter: Text = "",
-    name: Text = "",
-    owner: Text = "",
-) -> Response:
+def choose(visit: AnyVisit, draft_id: str, filled: SentPlace, environment: Text = "") -> Response:
     """Let a draft train elsewhere."""
     draft = own_draft(visit, draft_id)
     if answer := launch_seen.elsewhere(draft, PLACE):
         return answer
-    return _chosen(visit, draft, environment, _filled(starter, name, team, owner))
+    return _chosen(visit, draft, environment, filled)
 
 
 @router.post("/launch/{draft_id}/discard")
@@ -90,15 +88,6 @@ def discard(visit: AnyVisit, draft_id: str) -> Response:
     with visit.services.database.writing() as database:
         launches.discard(database, draft.id)
     return see_other("/launch")
-
-
-def _filled(starter: str, name: str, team: str, owner: str) -> Filled:
-    return Filled(
-        starter=starter,
-        name=Field(value=name.strip()),
-        team=Field(value=team.strip()),
-        owner=Field(value=owner.strip()),
-    )
 
 
 def _chosen(visit: Visit, draft: LaunchDraft | None, environment: str, filled: Filled) -> Response:

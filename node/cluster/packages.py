@@ -6,8 +6,6 @@ the package sources that the image knows.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from node.cluster.facts import PACKAGES
 from node.cluster.machine import Machine
 from node.layout import ROLE_NODE
 from node.store import Bucket
+from node.system_packages import fetch_packages, run_manager
 
 _NODE_PACKAGES = {"slurmd": "slurmd", "srun": "slurm-client", "munged": "munge"}
 _HEAD_PACKAGES = {"slurmctld": "slurmctld", "sbatch": "slurm-client", "munged": "munge"}
@@ -45,10 +44,16 @@ def ensure_packages(bucket: Bucket, machine: Machine, role: str, *, accounting: 
         return
     if machine.emulated:
         raise PackagesMissingError(f"{', '.join(missing)}: not on the computer that emulates this machine")
-    _run(["systemctl", "mask", *(f"{unit}.service" for unit in _FOREIGN_UNITS)])
+    run_manager(["systemctl", "mask", *(f"{unit}.service" for unit in _FOREIGN_UNITS)], _INSTALL_SECONDS)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with tempfile.TemporaryDirectory(prefix="fleetform-packages-") as folder:
-        files = _fetch(bucket, role, Path(folder))
+        ours = {PACKAGES, f"{PACKAGES}{role}/"}  # those for all machines, and those of the role's alone
+        files = fetch_packages(
+            bucket,
+            PACKAGES,
+            Path(folder),
+            lambda key: key.endswith(".deb") and key.rpartition("/")[0] + "/" in ours,
+        )
         while True:
             said = _install(files, list(missing.values()))
             left = _missing(machine, role, accounting)
@@ -65,8 +70,9 @@ def ensure_packages(bucket: Bucket, machine: Machine, role: str, *, accounting: 
 
 def _install(files: Sequence[str], names: Sequence[str]) -> str:
     """Install the files, or where there are none the packages of those names; return what was said last."""
-    updated = "" if files else _run([*_APT, "update"])
-    installed = _run([*_APT, "install", "--yes", "--no-install-recommends", *(files or names)])
+    updated = "" if files else run_manager([*_APT, "update"], _INSTALL_SECONDS)
+    install = [*_APT, "install", "--yes", "--no-install-recommends", *(files or names)]
+    installed = run_manager(install, _INSTALL_SECONDS)
     return "; ".join(dict.fromkeys(each for each in (updated, installed) if each))
 
 
@@ -78,34 +84,3 @@ def _missing(machine: Machine, role: str, accounting: bool) -> dict[str, str]:
     if not machine.emulated:
         needed = {**needed, **_OF_REAL_MACHINES}
     return {name: package for name, package in needed.items() if not machine.has(name)}
-
-
-def _fetch(bucket: Bucket, role: str, folder: Path) -> list[str]:
-    """Fetch the packages for all machines, and those that are for machines of the role alone."""
-    found = []
-    for key in sorted(bucket.sizes(PACKAGES)):
-        is_ours = key.rpartition("/")[0] + "/" in (PACKAGES, f"{PACKAGES}{role}/")
-        body = bucket.get(key) if key.endswith(".deb") and is_ours else None
-        if body is not None:
-            path = folder / key.rpartition("/")[2]
-            path.write_bytes(body)
-            found.append(str(path))
-    return found
-
-
-def _run(command: Sequence[str]) -> str:
-    """Run a command of the system's and return the last line of what it said; "" for a quiet success."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_INSTALL_SECONDS,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return said[-1] if said else f"exit code {done.returncode}" if done.returncode else ""
