@@ -18,7 +18,7 @@ from fleet import commands
 from fleet.policy import Verb
 from fleet.tail import News, Tail, near_end
 from templates.console.parts import Link
-from templates.console.run import RunPage
+from templates.console.run import RunActions, RunPage
 
 LOG_BYTES = 32 * 1024
 """How much of the end of a log the page begins with."""
@@ -82,15 +82,24 @@ def _page(visit: Visit, seen: SeenRun, news: News, rank: int, *, shortened: bool
         log="".join(piece.text for piece in news.logs),
         log_shortened=shortened,
         events=run_view.events(reader, news.events),
-        model=_model(visit, seen),
-        stop=f"{seen.path}/stop" if run.active and _may(visit, "run.stop", seen) else "",
-        resume=f"{seen.path}/resume" if run.may_go_on and _may(visit, "run.resume", seen) else "",
+        actions=actions(visit, seen),
         list_href=f"/environments/{seen.standing.name}/runs",
         stream="" if news.over else f"{seen.path}/events?{place}",
         style=assets.url("runs.css"),
         script=assets.url("run.js"),
         chart_script=assets.url("vendor/uplot.min.js"),
         chart_style=assets.url("vendor/uplot.min.css"),
+    )
+
+
+def actions(visit: Visit, seen: SeenRun) -> RunActions:
+    """Return what the person can do with a run as it stands."""
+    run = seen.run
+    return RunActions(
+        model=_model(visit, seen),
+        stop=f"{seen.path}/stop" if run.active and _may(visit, "run.stop", seen) else "",
+        resume=f"{seen.path}/resume" if run.may_go_on and _may(visit, "run.resume", seen) else "",
+        form_token=visit.frame("").form_token,
     )
 
 

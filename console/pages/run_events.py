@@ -7,6 +7,7 @@ and comes back with it, misses nothing and gets nothing twice, from this console
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,10 +15,11 @@ from fastapi.sse import EventSourceResponse
 
 from console.live.stream import Stream
 from console.pages import run_view
+from console.pages.run import actions
 from console.pages.seen import SeenRun, seen_run
 from console.web.visit import AnyVisit, Visit, guest_of
 from fleet.tail import Cursor, News, Tail
-from templates.console.run import EventsPart, FiguresPart, ReceiptPart, StatePart
+from templates.console.run import ActionsPart, EventsPart, FiguresPart, ReceiptPart, StatePart
 from templates.engine import Context
 
 router = APIRouter()
@@ -79,6 +81,8 @@ class _Live:
         }
         if news.over:
             found = runs.store.get_json(run_id, "receipt.json")
+            ended = replace(self._seen, run=run)
+            answer["actions"] = self._html(ActionsPart(actions=actions(self._visit, ended)))
             answer["receipt"] = self._html(ReceiptPart(receipt=run_view.receipt(reader, found)))
         return answer
 

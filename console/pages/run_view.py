@@ -82,13 +82,14 @@ def about(reader: Reader, run: RunStatus, request: Mapping[str, Any]) -> tuple[F
     """Return what the run is."""
     _ = reader.gettext
     machines = f"{run.nodes} x {request.get('instance_type', '')}"
+    asked = (request.get("asked_by") or {}).get("name")  # who clicked, where the console submitted it
     data = (request.get("dataset") or {}).get("name", "")
     told = (
         (_("What"), run.program),
         (_("Machines"), machines),
         (_("Processes on each"), str(run.procs_per_node)),
         (_("Data set"), str(data)),
-        (_("Submitted by"), run.actor.rpartition("/")[2]),
+        (_("Submitted by"), str(asked) if asked else run.actor.rpartition("/")[2]),
         (_("Handed in"), reader.moment(run.submitted).shown),
         (_("Attempt"), str(run.attempt) if run.attempt > 1 else ""),
     )

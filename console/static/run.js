@@ -18,6 +18,8 @@
 
   const charts = new Map();
   const digits = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
+  const compact = new Intl.NumberFormat(document.documentElement.lang, { notation: "compact" });
+  const short = (tick) => (Math.abs(tick) < 1e5 ? digits : compact).format(tick); // bytes beside an axis
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function makeChart(key, label) {
@@ -32,7 +34,7 @@
         width: figure.clientWidth || 300, height: 220, legend: { live: true },
         scales: { x: { time: false } },
         series: [{ label: columns[0][1] }, { label, stroke: colour("--main"), width: 1.5, spanGaps: true }],
-        axes: [axis, { ...axis, size: 72, space: 36, values: (_, ticks) => ticks.map((tick) => digits.format(tick)) }],
+        axes: [axis, { ...axis, size: 72, space: 36, values: (_, ticks) => ticks.map(short) }],
       },
       [[], []],
       figure,
@@ -110,6 +112,7 @@
       setHtml(part("receipt"), news.receipt);
       part("receipt").hidden = false;
     }
+    if (news.actions) setHtml(part("actions"), news.actions);
   }
 
   // The place that was reached is kept here: a source that was closed for good comes back to it, too.

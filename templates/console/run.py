@@ -60,6 +60,28 @@ class RunReceipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunActions:
+    """What the reader can do with a run as it stands."""
+
+    model: tuple[Link, ...]
+    """What can be done with the model that it left."""
+    stop: str
+    """Where it is stopped, "" where it has ended or the person may not."""
+    resume: str
+    """Where it is gone on with, "" likewise."""
+    form_token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionsPart:
+    """The part of the page with what can be done."""
+
+    template: ClassVar[str] = "console/run_actions.html.j2"
+
+    actions: RunActions
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatePart:
     """The part of the page that says how the run stands."""
 
@@ -116,12 +138,7 @@ class RunPage:
     """Whether it goes on above."""
     events: tuple[EventLine, ...]
     list_href: str
-    model: tuple[Link, ...]
-    """What can be done with the model that it left."""
-    stop: str
-    """Where it is stopped, "" where it has ended or the person may not."""
-    resume: str
-    """Where it is gone on with, "" likewise."""
+    actions: RunActions
     stream: str
     """Where what comes from here on is to be had, "" for a run that has ended."""
     style: str

@@ -46,12 +46,13 @@ def steps_shown(page: Page) -> list[str]:
 
 def test_a_run_is_watched_paused_and_seen_to_its_end(studio: Studio, chromium: Browser) -> None:
     training = Training(studio.environment.store)
-    person = studio.lab.person(Grant("viewer", "tests"))
+    person = studio.lab.person(Grant("operator", "tests"))
     with window(chromium, studio.lab) as seen:
         seen.enter(person.subject)
         page = seen.open(f"{RUNS}/{training.run_id}")
         expect(page.locator("#state")).to_contain_text("running")
         expect(page.locator("#no-steps")).to_be_visible()
+        expect(page.locator("#actions form[action$='/stop']")).to_be_visible()
         training.step(1, 2)
         expect(page.locator("#log")).to_have_text("step 1 <b>\nstep 2 <b>\n")
         expect(page.locator("#charts figure")).to_have_count(2)
@@ -71,6 +72,8 @@ def test_a_run_is_watched_paused_and_seen_to_its_end(studio: Studio, chromium: B
         training.events(*ENDED)
         expect(page.locator("#state")).to_contain_text("finished")
         expect(page.locator("#receipt")).to_contain_text("$0.50")
+        expect(page.locator("#actions form[action$='/stop']")).to_have_count(0)
+        expect(page.locator("#actions a[href$='/try']")).to_be_visible()
         expect(page.locator("#events li")).to_have_count(len(ENDED))
         expect(page.locator("#log")).to_have_text("".join(f"step {step} <b>\n" for step in (1, 2, 3, 4)))
         assert steps_shown(page) == ["1", "2", "3", "4"]
