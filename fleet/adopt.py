@@ -2,18 +2,20 @@
 
 A terraform that is killed loses what it made since it last wrote its state. The next apply then fails on
 everything that has a name ("already exists"). Such a thing is imported when its tags say that it belongs
-to this stack, or when it has none yet and a terraform of ours is known to have died here. Things without
-a name are left to the sweep.
+to this stack, or when it has none yet and a terraform of ours is known to have died here. The parts of a
+network are found by their tags and places before that. Other things without a name are left to the sweep.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fleet import aws
 from fleet.adopt_finders import find
+from fleet.adopt_network import find_in_network
 from fleet.cloud import Cloud
 from fleet.terraform_events import Diagnostic
 from stacks import naming
@@ -52,39 +54,47 @@ def find_adoptable(
         name = _name(diagnostic, kind, stack)
         if not name or not _EXISTS.search(diagnostic.summary):
             continue
-        try:
+        with _bearing():  # what can't be looked at isn't known to be ours: the provider's error stands
             there = find(client, kind, name, stack)
-        except Exception as error:
-            if not aws.error_code(error):
-                raise
-            continue  # it can't be looked at, so it isn't known to be ours: the provider's error stands
-        if there is not None and _is_own(there[1], stack, died=died):
-            found.append((diagnostic.address, there[0]))
+            if there is not None and _is_own(there[1], stack, died=died):
+                found.append((diagnostic.address, there[0]))
     return found
 
 
 def find_before(
-    configuration: Mapping[str, Any], known: Iterable[str], cloud: Cloud, region: str, stack: str
+    configuration: Mapping[str, Any], known: Mapping[str, str], cloud: Cloud, region: str, stack: str
 ) -> list[tuple[str, str]]:
-    """Return (address, id) of what a terraform that died here made of the kinds that are slow to be refused.
+    """Return (address, id) of what a terraform that died here made, as far as no refusal would lead to it.
 
-    `configuration` is the stack's, `known` are the addresses in its state.
+    `configuration` is the stack's, `known` has the ids of its state by address. What can't be looked at is
+    left out: the provider will say what is in the way.
     """
-    found, has = [], set(known)
+
+    def client(service: str) -> Any:
+        return aws.client(cloud, service, region)
+
+    resources = configuration.get("resource", {})
+    found = []
+    with _bearing():
+        found += list(find_in_network(resources, known, client, stack))
     for kind, by in _SLOWLY_REFUSED.items():
-        for key, body in configuration.get("resource", {}).get(kind, {}).items():
-            address = f"{kind}.{key}"
-            if address in has:
-                continue
-            try:
-                there = find(lambda service: aws.client(cloud, service, region), kind, body[by], stack)
-            except Exception as error:
-                if not aws.error_code(error):
-                    raise
-                continue  # there is none, or it can't be looked at: the provider will say
-            if there is not None and _is_own(there[1], stack, died=True):
-                found.append((address, there[0]))
+        for key, body in resources.get(kind, {}).items():
+            if (address := f"{kind}.{key}") not in known:
+                with _bearing():
+                    there = find(client, kind, body[by], stack)
+                    if there is not None and _is_own(there[1], stack, died=True):
+                        found.append((address, there[0]))
     return found
+
+
+@contextmanager
+def _bearing() -> Iterator[None]:
+    """Bear with what AWS refuses to tell."""
+    try:
+        yield
+    except Exception as error:
+        if not aws.error_code(error):
+            raise
 
 
 def _is_own(tags: Mapping[str, str], stack: str, *, died: bool) -> bool:

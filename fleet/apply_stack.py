@@ -68,7 +68,7 @@ def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None)
     What depends on a thing that was taken over is met one round later, so one round may not be enough.
     """
     region, adopted = _region_of(session, stack.name), list[tuple[str, str]]()
-    new = _made_before(session, stack, region) if stack.died else []
+    new = _made_before(session, stack, region, adopted)
     while True:
         if new:
             what = ", ".join(address for address, _ in new)
@@ -81,15 +81,20 @@ def _apply_adopting(session: Session, act: Act, stack: Stack, plan: Path | None)
         except TerraformError as error:
             found = find_adoptable(error.diagnostics, session.cloud, region, stack.name, died=stack.died)
             new = [each for each in found if each not in adopted]
+            new += _made_before(session, stack, region, [*adopted, *new])
             if not new:
                 raise
 
 
-def _made_before(session: Session, stack: Stack, region: str) -> list[tuple[str, str]]:
-    """Return what a killed apply had made of the kinds that the provider would try for minutes to make."""
-    known = read_state(read_state_object(session.cloud, session.account, stack.name))
-    addresses = [each.address for each in known]
-    return find_before(stack.configuration(), addresses, session.cloud, region, stack.name)
+def _made_before(
+    session: Session, stack: Stack, region: str, adopted: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return what a killed apply had made beyond `adopted`, where no refusal leads to it."""
+    if not stack.died:
+        return []
+    state = read_state(read_state_object(session.cloud, session.account, stack.name))
+    known = {**{each.address: each.id for each in state}, **dict(adopted)}
+    return find_before(stack.configuration(), known, session.cloud, region, stack.name)
 
 
 def _region_of(session: Session, stack: str) -> str:

@@ -161,12 +161,101 @@ def test_a_function_that_a_killed_apply_has_made_is_found_before_the_provider_tr
         found = [
             find_before(configuration, known, sandbox, REGION, stack)
             for known, stack in (
-                ([], "adopt-base"),
-                (["aws_lambda_function.reaper"], "adopt-base"),
-                ([], "another-base"),
+                ({}, "adopt-base"),
+                ({"aws_lambda_function.reaper": "adopt-reaper"}, "adopt-base"),
+                ({}, "another-base"),
             )
         ]
     finally:
         functions.delete_function(FunctionName="adopt-reaper")
         iam.delete_role(RoleName="adopt-function")
     assert found == [[("aws_lambda_function.reaper", "adopt-reaper")], [], []]
+
+
+def test_the_parts_of_a_network_are_found_by_their_tags_and_places(sandbox: Cloud) -> None:
+    ec2 = client(sandbox, "ec2", REGION)
+
+    def named(kind: str, name: str) -> list[dict[str, Any]]:
+        return [
+            {"ResourceType": kind, "Tags": [*tags("adopt", "adopt-base"), {"Key": "Name", "Value": name}]}
+        ]
+
+    def subnet_of(vpc: str) -> str:
+        made = ec2.create_subnet(
+            VpcId=vpc, CidrBlock="10.7.0.0/24", TagSpecifications=named("subnet", "adopt-private-0")
+        )["Subnet"]["SubnetId"]
+        undo.callback(ec2.delete_subnet, SubnetId=made)
+        return str(made)
+
+    with ExitStack() as undo:
+        vpcs = []
+        for name in ("adopt", "adopt"):  # one of them is in the state: what lies in the other is none of it
+            made = ec2.create_vpc(CidrBlock="10.7.0.0/16", TagSpecifications=named("vpc", name))["Vpc"][
+                "VpcId"
+            ]
+            undo.callback(ec2.delete_vpc, VpcId=made)
+            vpcs.append(made)
+        subnets = [subnet_of(vpc) for vpc in vpcs]
+        table = ec2.create_route_table(
+            VpcId=vpcs[0], TagSpecifications=named("route-table", "adopt-private-0")
+        )["RouteTable"]["RouteTableId"]
+        undo.callback(ec2.delete_route_table, RouteTableId=table)
+        joined = ec2.associate_route_table(RouteTableId=table, SubnetId=subnets[0])["AssociationId"]
+        undo.callback(ec2.disassociate_route_table, AssociationId=joined)
+        gateway = ec2.create_internet_gateway(TagSpecifications=named("internet-gateway", "adopt"))[
+            "InternetGateway"
+        ]["InternetGatewayId"]
+        undo.callback(ec2.delete_internet_gateway, InternetGatewayId=gateway)
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpcs[0])
+        undo.callback(ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpcs[0])
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        group = ec2.create_security_group(GroupName="adopt-nodes", Description="x", VpcId=vpcs[0])["GroupId"]
+        undo.callback(ec2.delete_security_group, GroupId=group)
+        allowed = ec2.authorize_security_group_ingress(
+            GroupId=group,
+            IpPermissions=[
+                {
+                    "IpProtocol": "tcp", "FromPort": port, "ToPort": port,
+                    "UserIdGroupPairs": [{"GroupId": group, "Description": "Nodes"}],
+                }
+                for port in (443, 988)
+            ],
+        )["SecurityGroupRules"]  # fmt: skip
+        (rule,) = [each["SecurityGroupRuleId"] for each in allowed if each["FromPort"] == 988]
+        own = {"tags": {"Name": "adopt"}, "vpc_id": "${aws_vpc.main.id}"}
+        private = {"tags": {"Name": "adopt-private-0"}, "vpc_id": "${aws_vpc.main.id}"}
+        in_table = {"route_table_id": "${aws_route_table.private_0.id}"}
+        configuration = {
+            "resource": {
+                "aws_vpc": {"main": {"tags": {"Name": "adopt"}}},
+                "aws_internet_gateway": {"main": own},
+                "aws_subnet": {"private_0": private, "private_1": {**private, "tags": {"Name": "adopt-1"}}},
+                "aws_route_table": {"private_0": private},
+                "aws_route_table_association": {
+                    "private_0": {**in_table, "subnet_id": "${aws_subnet.private_0.id}"},
+                    "private_1": {**in_table, "subnet_id": "${aws_subnet.private_1.id}"},
+                },
+                "aws_route": {"out": {**in_table, "destination_cidr_block": "0.0.0.0/0"}},
+                "aws_vpc_security_group_ingress_rule": {
+                    "lustre": {
+                        "ip_protocol": "tcp", "from_port": 988, "to_port": 988,
+                        "security_group_id": "${aws_security_group.nodes.id}",
+                        "referenced_security_group_id": "${aws_security_group.nodes.id}",
+                    }
+                },
+            }
+        }  # fmt: skip
+        known = {"aws_vpc.main": vpcs[0], "aws_security_group.nodes": group}
+        found = find_before(configuration, known, sandbox, REGION, "adopt-base")
+        strange = find_before(configuration, known, sandbox, REGION, "another-base")
+        vpc_found = find_before(configuration, {}, sandbox, REGION, "adopt-base")[0]
+    assert dict(found) == {
+        "aws_internet_gateway.main": gateway,
+        "aws_subnet.private_0": subnets[0],
+        "aws_route_table.private_0": table,
+        "aws_route_table_association.private_0": f"{subnets[0]}/{table}",
+        "aws_route.out": f"{table}_0.0.0.0/0",
+        "aws_vpc_security_group_ingress_rule.lustre": rule,
+    }
+    assert dict(strange) == {"aws_vpc_security_group_ingress_rule.lustre": rule}, "it is in a group of ours"
+    assert vpc_found == ("aws_vpc.main", min(vpcs))
