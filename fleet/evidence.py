@@ -165,7 +165,14 @@ def _index(
     account: AccountSession, part: LedgerPart, period: Period, name: str, found: Sequence[Found]
 ) -> dict[str, Any]:
     items = [
-        {**asdict(each), "path": KINDS[each.key].path, "controls": KINDS[each.key].controls} for each in found
+        {
+            "key": each.key,
+            "count": each.count,
+            "trouble": each.trouble,
+            "path": KINDS[each.key].path,
+            "controls": KINDS[each.key].controls,
+        }
+        for each in found
     ]
     return {
         "format": FORMAT,
