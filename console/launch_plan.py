@@ -15,7 +15,7 @@ from console.launches import LaunchDraft
 from fleet.budget import Budget, fitting, read_budget
 from fleet.job import JobSpec, LaunchRequest, build_request
 from fleet.launch_room import shortage
-from fleet.list_prices import at_list_price
+from fleet.list_prices import at_list_price, list_prices
 from fleet.pace import Expectation, expected
 from fleet.preflight import preflight
 from fleet.recipe_forms import form_of, overrides
@@ -51,8 +51,11 @@ class Plan:
     @property
     def fits(self) -> tuple[tuple[str, str], ...]:
         """What would each by itself keep it within what is left: option and value."""
-        left = self.budget.left
-        return tuple(fitting(self.request, self.place.fleets, left)) if left is not None else ()
+        left, fleets = self.budget.left, self.place.fleets
+        if left is None:
+            return ()
+        prices = list_prices(self.place.session, (each.instance_type for each in fleets.values()))
+        return tuple(fitting(self.request, fleets, left, prices))
 
     def is_approved(self, draft: LaunchDraft) -> bool:
         """Return whether somebody lets it cost what it may."""

@@ -14,17 +14,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fleet import aws
+from fleet.costs.prices import Prices
 from fleet.ended_costs import RememberedCosts
 from fleet.holds import is_of, others_hold
 from fleet.job import LaunchRequest
 from fleet.job_checks import most_nodes
+from fleet.list_prices import list_prices
 from fleet.machine_costs import MachineCosts, machine_costs
 from fleet.priced import counted
 from fleet.receipt import usd
 from fleet.run_costs import Ask, ask_of, run_costs
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
-from stacks.catalog import load_catalog
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from stacks.problems import Problem, UserError
 
@@ -142,7 +143,8 @@ def require_within(
     """
 
     def fits(left: float) -> Iterator[str]:
-        return (f"{option} {value}" for option, value in fitting(request, outputs.fleets, left))
+        prices = list_prices(session, (each.instance_type for each in outputs.fleets.values()))
+        return (f"{option} {value}" for option, value in fitting(request, outputs.fleets, left, prices))
 
     return _require(session, ask_of(request.to_dict()), request.queueing.team, fits, submitting)
 
@@ -204,7 +206,7 @@ def _left_in_words(budget: Budget) -> str:
 
 
 def fitting(
-    request: LaunchRequest, fleets: Mapping[str, FleetOutputs], left: float
+    request: LaunchRequest, fleets: Mapping[str, FleetOutputs], left: float, prices: Prices
 ) -> Iterator[tuple[str, str]]:
     """Yield the options that would each by itself let a run that is too dear cost no more than `left` USD.
 
@@ -219,11 +221,11 @@ def fitting(
             yield "--nodes", str(nodes)
             break
     for name, fleet in sorted(fleets.items()):
-        known = load_catalog().get(fleet.instance_type)
+        known = prices.of_type(fleet.instance_type)
         enough = most_nodes(fleet, request.queueing.scheduler) >= ask.nodes
         if known is None or name == request.fleet or not enough:
             continue
-        if (replace(ask, usd_per_node_hour=known.price_usd_per_hour).usd or 0.0) <= left:
+        if (replace(ask, usd_per_node_hour=float(known)).usd or 0.0) <= left:
             yield "--fleet", name
 
 
