@@ -57,6 +57,16 @@ def _in_order(marks: Mapping[Path, Set[str]]) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def golden_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the golden environment is synthesized, once for all tests that read it."""
+    from tests.golden_synth import synthesize_golden  # CDKTF comes with it, and few files need that
+
+    folder = tmp_path_factory.mktemp("cdktf.out")
+    synthesize_golden(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The working folder (FLEETFORM_HOME) of an embedded cloud that runs for the whole test session."""
     home = tmp_path_factory.mktemp("fleetform-home")

@@ -36,6 +36,12 @@ def stack_json(out: Path, stack: str) -> dict[str, Any]:
     return content
 
 
+def resources(out: Path, stack: str, kind: str) -> dict[str, Any]:
+    """Return a synthesized stack's resources of a kind, by name."""
+    found: dict[str, Any] = stack_json(out, stack)["resource"][kind]
+    return found
+
+
 def user_data(out: Path, stack: str = "vision-fleet") -> dict[str, str]:
     """Return the script of each machine of a stack by its name."""
     templates = stack_json(out, stack).get("resource", {}).get("aws_launch_template", {})

@@ -14,7 +14,7 @@ from sandbox.iam.policy import Policy, parse_policy
 from sandbox.iam.principals import Principal
 from stacks import naming
 from stacks.app import read_declarations, synthesize
-from tests.golden_synth import BUNDLE, stack_json, synthesize_golden
+from tests.golden_synth import BUNDLE, stack_json
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
 OWNER = "123456789012"
@@ -24,14 +24,6 @@ GROUP = f"arn:aws:autoscaling:us-east-1:{OWNER}:autoScalingGroup:uuid:autoScalin
 LEDGER = "arn:aws:s3:::golden-org-fleetform-ledger-eu-central-1"
 REAPER = f"arn:aws:lambda:eu-central-1:{OWNER}:function:golden-org-fleetform-reaper"
 SCHEDULE = f"arn:aws:scheduler:eu-central-1:{OWNER}:schedule/fleetform-lease-vision-us-east-1"
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the golden environment is synthesized, once."""
-    folder = tmp_path_factory.mktemp("cdktf.out")
-    synthesize_golden(folder)
-    return folder
 
 
 def resources(out: Path, stack: str) -> dict[str, Any]:
@@ -69,9 +61,9 @@ def may(policy: Policy, action: str, resource: str, **context: list[str]) -> boo
     ],
 )
 def test_the_reaper_ends_what_has_an_environments_tag_and_nothing_else(
-    out: Path, action: str, resource: str
+    golden_out: Path, action: str, resource: str
 ) -> None:
-    policy = role_policy(out, "account", "reaper")
+    policy = role_policy(golden_out, "account", "reaper")
     assert may(policy, action, resource, **TAGGED)
     assert not may(policy, action, resource)
     assert not may(policy, action, resource, **{"aws:resourcetag/name": ["vision"]})
@@ -95,22 +87,24 @@ def test_the_reaper_ends_what_has_an_environments_tag_and_nothing_else(
     ],
 )
 def test_the_reaper_touches_no_data_and_starts_nothing(
-    out: Path, action: str, resource: str, allowed: bool
+    golden_out: Path, action: str, resource: str, allowed: bool
 ) -> None:
-    assert may(role_policy(out, "account", "reaper"), action, resource, **TAGGED) is allowed
+    assert may(role_policy(golden_out, "account", "reaper"), action, resource, **TAGGED) is allowed
 
 
 @pytest.mark.parametrize(("stack", "role"), [("account", "reaper_schedules"), ("vision-base", "lease")])
-def test_a_schedules_role_may_call_the_reaper_and_nothing_else(out: Path, stack: str, role: str) -> None:
-    policy = role_policy(out, stack, role)
+def test_a_schedules_role_may_call_the_reaper_and_nothing_else(
+    golden_out: Path, stack: str, role: str
+) -> None:
+    policy = role_policy(golden_out, stack, role)
     assert may(policy, "lambda:InvokeFunction", REAPER)
     assert not may(policy, "lambda:InvokeFunction", REAPER.replace("reaper", "other"))
     assert not may(policy, "lambda:UpdateFunctionCode", REAPER)
     assert not may(policy, "ec2:TerminateInstances", INSTANCE, **TAGGED)
 
 
-def test_a_schedules_role_is_for_the_scheduler_and_its_own_group_alone(out: Path) -> None:
-    role = resources(out, "vision-base")["aws_iam_role"]["lease"]
+def test_a_schedules_role_is_for_the_scheduler_and_its_own_group_alone(golden_out: Path) -> None:
+    role = resources(golden_out, "vision-base")["aws_iam_role"]["lease"]
     trust = parse_policy(resolved(role["assume_role_policy"]), "trust")
     own = f"arn:aws:scheduler:eu-central-1:{OWNER}:schedule-group/fleetform-lease-vision-us-east-1"
 
@@ -130,26 +124,26 @@ def test_a_schedules_role_is_for_the_scheduler_and_its_own_group_alone(out: Path
     assert not trusted("lambda.amazonaws.com", own)
 
 
-def test_the_schedule_calls_the_reaper_when_the_last_day_is_over(out: Path) -> None:
-    made = resources(out, "vision-base")
+def test_the_schedule_calls_the_reaper_when_the_last_day_is_over(golden_out: Path) -> None:
+    made = resources(golden_out, "vision-base")
     schedule = made["aws_scheduler_schedule"]["lease"]
     assert schedule["schedule_expression"] == "at(2036-01-01T00:00:00)"
     assert resolved(schedule["target"]["arn"]) == REAPER
     about = json.loads(schedule["target"]["input"])
     assert (about["act"], about["environment"], about["region"]) == ("end", "vision", "us-east-1")
     assert about["warn_days"] == [1, 7]
-    assert resources(out, "account")["aws_lambda_function"]["reaper"]["function_name"] in REAPER
+    assert resources(golden_out, "account")["aws_lambda_function"]["reaper"]["function_name"] in REAPER
 
 
-def test_all_of_a_lease_is_in_the_accounts_region(out: Path) -> None:
-    made = resources(out, "vision-base")
+def test_all_of_a_lease_is_in_the_accounts_region(golden_out: Path) -> None:
+    made = resources(golden_out, "vision-base")
     for kind in ("aws_scheduler_schedule", "aws_scheduler_schedule_group", "aws_sns_topic"):
         assert made[kind]["lease"]["provider"] == "aws.in_eu_central_1"
 
 
-def test_no_environment_has_a_part_of_the_reaper(out: Path) -> None:
+def test_no_environment_has_a_part_of_the_reaper(golden_out: Path) -> None:
     for stack in naming.environment_stacks("vision"):
-        text = json.dumps(resources(out, stack))
+        text = json.dumps(resources(golden_out, stack))
         assert "aws_lambda_function" not in text
         assert "reaper.arn" not in text
 

@@ -12,7 +12,7 @@ import pytest
 
 from stacks import naming
 from stacks.outputs import EnvironmentOutputs
-from tests.golden_synth import STACKS, stack_json, synthesize_golden
+from tests.golden_synth import STACKS, resources, stack_json
 
 ROOT = Path(__file__).parent.parent
 FIVE_TAGS = {
@@ -24,22 +24,9 @@ FIVE_TAGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the golden environment is synthesized, once."""
-    folder = tmp_path_factory.mktemp("cdktf.out")
-    synthesize_golden(folder)
-    return folder
-
-
-def resources(out: Path, stack: str, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = stack_json(out, stack)["resource"][kind]
-    return found
-
-
 @pytest.mark.parametrize("stack", STACKS)
-def test_everything_carries_the_five_tags(out: Path, stack: str) -> None:
-    content = stack_json(out, stack)
+def test_everything_carries_the_five_tags(golden_out: Path, stack: str) -> None:
+    content = stack_json(golden_out, stack)
     (default,) = content["provider"]["aws"][0]["default_tags"]
     assert all(each["default_tags"] == [default] for each in content["provider"]["aws"])
     assert set(default["tags"]) == FIVE_TAGS
@@ -54,8 +41,8 @@ def test_everything_carries_the_five_tags(out: Path, stack: str) -> None:
         assert not FIVE_TAGS & set(each.get("tags", {})), kind
 
 
-def test_instances_and_volumes_carry_the_tags_that_they_are_found_by(out: Path) -> None:
-    templates = resources(out, "vision-fleet", "aws_launch_template")
+def test_instances_and_volumes_carry_the_tags_that_they_are_found_by(golden_out: Path) -> None:
+    templates = resources(golden_out, "vision-fleet", "aws_launch_template")
     assert set(templates) == {"head", "gpu", "large"}
     for name, template in templates.items():
         tagged = {each["resource_type"]: each["tags"] for each in template["tag_specifications"]}
@@ -66,21 +53,21 @@ def test_instances_and_volumes_carry_the_tags_that_they_are_found_by(out: Path) 
             assert tags.get(naming.TAG_FLEET) == (None if name == "head" else name)
 
 
-def test_machines_are_private_and_give_their_credentials_to_nobody_else(out: Path) -> None:
-    for template in resources(out, "vision-fleet", "aws_launch_template").values():
+def test_machines_are_private_and_give_their_credentials_to_nobody_else(golden_out: Path) -> None:
+    for template in resources(golden_out, "vision-fleet", "aws_launch_template").values():
         assert template["metadata_options"]["http_tokens"] == "required"
         assert template["metadata_options"]["http_put_response_hop_limit"] == 1
         (disk,) = template["block_device_mappings"]
         assert (disk["ebs"]["encrypted"], disk["ebs"]["volume_type"]) == ("true", "gp3")
         assert "key_name" not in template
-    interface = resources(out, "vision-fleet", "aws_launch_template")["gpu"]["network_interfaces"]
+    interface = resources(golden_out, "vision-fleet", "aws_launch_template")["gpu"]["network_interfaces"]
     assert [each["associate_public_ip_address"] for each in interface] == ["false"]
-    for subnet in resources(out, "vision-base", "aws_subnet").values():
+    for subnet in resources(golden_out, "vision-base", "aws_subnet").values():
         assert subnet["map_public_ip_on_launch"] is False
 
 
-def test_a_type_with_fabric_adapters_gets_one_on_each_card(out: Path) -> None:
-    interfaces = resources(out, "vision-fleet", "aws_launch_template")["large"]["network_interfaces"]
+def test_a_type_with_fabric_adapters_gets_one_on_each_card(golden_out: Path) -> None:
+    interfaces = resources(golden_out, "vision-fleet", "aws_launch_template")["large"]["network_interfaces"]
     assert [(each["network_card_index"], each["device_index"]) for each in interfaces] == [
         (0, 0),
         (1, 1),
@@ -90,8 +77,8 @@ def test_a_type_with_fabric_adapters_gets_one_on_each_card(out: Path) -> None:
     assert {each["interface_type"] for each in interfaces} == {"efa"}
 
 
-def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(out: Path) -> None:
-    content = stack_json(out, "vision-base")
+def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(golden_out: Path) -> None:
+    content = stack_json(golden_out, "vision-base")
     rules = content["resource"]["aws_vpc_security_group_ingress_rule"].values()
     assert all(
         "referenced_security_group_id" in rule or rule["cidr_ipv4"] == "10.40.0.0/16" for rule in rules
@@ -103,10 +90,10 @@ def test_nothing_comes_in_from_outside_and_nothing_goes_out_to_the_internet(out:
     assert not {kind for kind in content["resource"] if "gateway" in kind or kind == "aws_route"}
 
 
-def test_buckets_are_versioned_encrypted_private_and_tls_only(out: Path) -> None:
+def test_buckets_are_versioned_encrypted_private_and_tls_only(golden_out: Path) -> None:
     buckets = {"account": {"state", "ledger", "logs"}, "vision-base": {"artifacts", "datasets"}}
     for stack, names in buckets.items():
-        content = stack_json(out, stack)["resource"]
+        content = stack_json(golden_out, stack)["resource"]
         for kind in ("versioning", "server_side_encryption_configuration", "public_access_block", "policy"):
             assert set(content[f"aws_s3_bucket_{kind}"]) == names
         for policy in content["aws_s3_bucket_policy"].values():
@@ -120,8 +107,8 @@ TAKEN_OVER = {"deny_entry": "deny-entry", "boundary": "boundary", "over_budget":
 HERE = ("${data.aws_partition.current.partition}", "${data.aws_caller_identity.current.account_id}")
 
 
-def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> None:
-    content = stack_json(out, "account")
+def test_the_accounts_buckets_are_taken_over_and_never_deleted(golden_out: Path) -> None:
+    content = stack_json(golden_out, "account")
     for bucket in content["resource"]["aws_s3_bucket"].values():
         assert bucket["lifecycle"] == {"prevent_destroy": True}
         assert bucket["force_destroy"] is False
@@ -138,8 +125,8 @@ def test_the_accounts_buckets_are_taken_over_and_never_deleted(out: Path) -> Non
     assert lock["rule"]["default_retention"] == {"mode": "GOVERNANCE", "days": 30}
 
 
-def test_the_head_sends_one_document_to_the_nodes_of_its_own_environment(out: Path) -> None:
-    policies = resources(out, "vision-base", "aws_iam_role_policy")
+def test_the_head_sends_one_document_to_the_nodes_of_its_own_environment(golden_out: Path) -> None:
+    policies = resources(golden_out, "vision-base", "aws_iam_role_policy")
     head = [
         s for s in json.loads(policies["head"]["policy"])["Statement"] if s["Action"] == "ssm:SendCommand"
     ]
@@ -153,12 +140,12 @@ def test_the_head_sends_one_document_to_the_nodes_of_its_own_environment(out: Pa
     assert "ssm:" not in policies["node"]["policy"]
 
 
-def test_the_head_may_make_every_call_that_the_node_bundle_makes(out: Path) -> None:
+def test_the_head_may_make_every_call_that_the_node_bundle_makes(golden_out: Path) -> None:
     code = "\n".join(file.read_text() for file in (ROOT / "node").glob("*.py"))
     calls = set(re.findall(r"\b(ec2|ssm)\.(?:get_paginator\(\"(\w+)\"|(?!get_paginator)(\w+)\()", code))
     needed = {f"{service}:{(paged or plain).title().replace('_', '')}" for service, paged, plain in calls}
     assert "ec2:DescribeInstances" in needed
-    statements = json.loads(resources(out, "vision-base", "aws_iam_role_policy")["head"]["policy"])[
+    statements = json.loads(resources(golden_out, "vision-base", "aws_iam_role_policy")["head"]["policy"])[
         "Statement"
     ]
     granted = {
@@ -169,8 +156,8 @@ def test_the_head_may_make_every_call_that_the_node_bundle_makes(out: Path) -> N
     assert needed <= granted
 
 
-def test_the_outputs_parameter_holds_what_every_other_room_reads(out: Path) -> None:
-    parameter = resources(out, "vision-fleet", "aws_ssm_parameter")["outputs"]
+def test_the_outputs_parameter_holds_what_every_other_room_reads(golden_out: Path) -> None:
+    parameter = resources(golden_out, "vision-fleet", "aws_ssm_parameter")["outputs"]
     assert parameter["name"] == naming.outputs_parameter("vision")
     outputs = EnvironmentOutputs.from_json(parameter["insecure_value"])
     assert outputs.subnet_ids[1] == "${data.terraform_remote_state.base.outputs.subnet_id_1}"
@@ -178,12 +165,12 @@ def test_the_outputs_parameter_holds_what_every_other_room_reads(out: Path) -> N
     assert outputs.artifact_bucket == "${data.terraform_remote_state.base.outputs.artifact_bucket}"
 
 
-def test_the_fleet_reads_only_what_the_base_gives_out(out: Path) -> None:
-    given = set(stack_json(out, "vision-base")["output"])
-    text = (out / "stacks/vision-fleet/cdk.tf.json").read_text()
+def test_the_fleet_reads_only_what_the_base_gives_out(golden_out: Path) -> None:
+    given = set(stack_json(golden_out, "vision-base")["output"])
+    text = (golden_out / "stacks/vision-fleet/cdk.tf.json").read_text()
     read = {part.split("}")[0] for part in text.split("${data.terraform_remote_state.base.outputs.")[1:]}
     assert read == given
-    manifest = json.loads((out / "manifest.json").read_text())["stacks"]
+    manifest = json.loads((golden_out / "manifest.json").read_text())["stacks"]
     assert manifest["vision-fleet"]["dependencies"] == ["vision-base"]
 
 

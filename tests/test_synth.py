@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,24 +20,11 @@ from tests.golden_synth import (
     GOLDEN,
     STACKS,
     golden_files,
+    resources,
     stack_json,
-    synthesize_golden,
 )
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the golden environment is synthesized, once."""
-    folder = tmp_path_factory.mktemp("cdktf.out")
-    synthesize_golden(folder)
-    return folder
-
-
-def resources(out: Path, stack: str, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = stack_json(out, stack)["resource"][kind]
-    return found
 
 
 def copied(root: Path, **edits: tuple[str, str]) -> Path:
@@ -62,9 +48,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_stacks_are_the_golden_ones(out: Path) -> None:
+def test_the_stacks_are_the_golden_ones(golden_out: Path) -> None:
     golden = {file.name: file.read_text() for file in GOLDEN.iterdir() if file.is_file()}
-    made = golden_files(out)
+    made = golden_files(golden_out)
     assert set(made) == set(golden)
     for name, text in made.items():
         assert text == golden[name], f"{name} differs; if rightly: python -m tests.golden_synth"
@@ -146,8 +132,8 @@ def test_a_folder_without_environments_says_how_to_start(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_state_lies_in_the_accounts_bucket_under_s3s_own_lock(out: Path, stack: str) -> None:
-    assert stack_json(out, stack)["terraform"]["backend"]["s3"] == {
+def test_state_lies_in_the_accounts_bucket_under_s3s_own_lock(golden_out: Path, stack: str) -> None:
+    assert stack_json(golden_out, stack)["terraform"]["backend"]["s3"] == {
         "bucket": "golden-org-fleetform-state-eu-central-1",
         "key": f"{stack}/terraform.tfstate",
         "region": "eu-central-1",
@@ -157,9 +143,9 @@ def test_state_lies_in_the_accounts_bucket_under_s3s_own_lock(out: Path, stack: 
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_the_place_of_every_element_is_a_line_that_makes_one(out: Path, stack: str) -> None:
-    sources = json.loads((out / "stacks" / stack / "sources.json").read_text())
-    content = stack_json(out, stack)
+def test_the_place_of_every_element_is_a_line_that_makes_one(golden_out: Path, stack: str) -> None:
+    sources = json.loads((golden_out / "stacks" / stack / "sources.json").read_text())
+    content = stack_json(golden_out, stack)
     addresses = {f"{kind}.{name}" for kind, named in content["resource"].items() for name in named}
     addresses |= {f"data.{kind}.{name}" for kind, named in content.get("data", {}).items() for name in named}
     assert set(sources) == addresses - {"data.terraform_remote_state.base"}
@@ -170,8 +156,10 @@ def test_the_place_of_every_element_is_a_line_that_makes_one(out: Path, stack: s
         assert "(" in (ROOT / file).read_text().splitlines()[int(line) - 1]
 
 
-def test_no_line_of_ours_moves_the_golden_files(out: Path) -> None:
-    assert not any("stacks/" in (out / "stacks" / stack / "cdk.tf.json").read_text() for stack in STACKS)
+def test_no_line_of_ours_moves_the_golden_files(golden_out: Path) -> None:
+    assert not any(
+        "stacks/" in (golden_out / "stacks" / stack / "cdk.tf.json").read_text() for stack in STACKS
+    )
 
 
 @pytest.mark.parametrize(("choice", "goes"), [("retain", False), ("delete", True)])
