@@ -25,17 +25,17 @@ ROOT = Path(__file__).parent.parent
 
 
 def write_stack(folder: Path, name: str, resources: dict[str, Any]) -> None:
-    """Write a stack with its state in the tests' bucket, tagged as fleetform tags."""
+    """Write a stack with its state in the tests' bucket, tagged as fleetform tags.
+
+    One of `terraform_data` alone has no provider, whose start is most of what a command takes.
+    """
     tags = {naming.TAG_ENVIRONMENT: name, naming.TAG_STACK: name}
     backend = {"bucket": STATE_BUCKET, "key": naming.state_key(name), "region": REGION, "use_lockfile": True}
-    configuration = {
-        "terraform": {
-            "required_providers": {"aws": {"source": "hashicorp/aws", "version": "5.100.0"}},
-            "backend": {"s3": backend},
-        },
-        "provider": {"aws": [{"region": REGION, "default_tags": [{"tags": tags}]}]},
-        "resource": resources,
-    }
+    configuration: dict[str, Any] = {"terraform": {"backend": {"s3": backend}}, "resource": resources}
+    if resources.keys() != {"terraform_data"}:
+        source = {"source": "hashicorp/aws", "version": "5.100.0"}
+        configuration["terraform"]["required_providers"] = {"aws": source}
+        configuration["provider"] = {"aws": [{"region": REGION, "default_tags": [{"tags": tags}]}]}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cdk.tf.json").write_text(json.dumps(configuration, indent=1), encoding="utf-8")
     sources = {
@@ -47,7 +47,9 @@ def write_stack(folder: Path, name: str, resources: dict[str, Any]) -> None:
 def slow(name: str) -> dict[str, Any]:
     """Return resources of which two are made at once and one takes the provider ten seconds."""
     return {
-        "aws_ssm_parameter": {"quick": {"name": f"/tests/{name}", "type": "String", "value": "x"}},
+        "aws_ssm_parameter": {
+            "quick": {"name": f"/tests/{name}", "type": "String", "value": "x", "overwrite": True}
+        },
         "aws_s3_bucket": {"quick": {"bucket": f"tests-{name}"}},
         "aws_vpc": {"slow": {"cidr_block": "10.9.0.0/16", "enable_dns_hostnames": True}},
     }
