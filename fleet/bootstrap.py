@@ -1,4 +1,4 @@
-"""What must exist before anything else: buckets of state, ledger and their accesses, and two policies.
+"""What must exist before anything else: buckets of state, ledger and their accesses, and policies.
 
 They are made bare over the API; the account stack takes them over with import blocks and configures them.
 """
