@@ -96,12 +96,14 @@ class Runner:
         sync = FolderSync(self._bucket, self._run_id, self._run_dir, self._rank, _CHECKPOINT_SECONDS)
         environment = job_environment(self._config, self._part, inputs)
         environment["FLEETFORM_SCRATCH_DIR"] = str(make_scratch(self._config, self._run_id))
+        # A refusal, a full disk, a file that is not what was sent.
+        troubles: tuple[type[Exception], ...] = (ValueError, *failures())
         try:
             self._report["restored"] = restore(
                 self._bucket, inputs.run, self._run_dir, self._rank, sync,
                 newer_here=newer_here, before=self._part.before,
             )  # fmt: skip
-        except (ValueError, *failures()) as error:  # refused, a full disk, a file that is not what was sent
+        except troubles as error:
             return self._give_up(f"the run's directory could not be brought back: {error}")
         code = self._carry_out(turn - 1, inputs, environment, log, sync)
         remove_scratch(self._config, self._run_id)

@@ -13,6 +13,7 @@ from fleet.costs.report import USES, Group, grouped
 from fleet.costs.told import CostReport
 from templates.console.cost import AmountLine, AmountTable, Block, Costs, Mark, Picture, Use
 from templates.console.home import Figure
+from templates.console.phrase import Phrase
 
 _WIDTH, _NAMES, _AMOUNTS = 720, 170, 90
 """Units of a picture of groups: all of it, what the names and what the amounts take of it."""
@@ -68,9 +69,18 @@ def view(reader: Reader, report: CostReport, now: datetime.datetime) -> Costs:
         hours=_table(reader, report, report.groups, name, money=False),
         by_day=_table(reader, report, days, _("Day"), money=True),
         prices=report.prices,
-        notes=tuple(said(reader, note) for note in report.notes),
+        notes=tuple(_note(reader, note) for note in report.notes),
         at=reader.moment(now),
     )
+
+
+def _note(reader: Reader, note: str) -> Phrase:
+    """Return a note as this reader reads it; of one of several environments its name stands before."""
+    whole = said(reader, note)
+    name, _, rest = note.partition(": ")
+    if not whole.language or not rest or (of_one := said(reader, rest)).language:
+        return whole
+    return Phrase(text=f"{name}: {of_one.text}", language="")
 
 
 def _figures(reader: Reader, whole: Group) -> Iterator[Figure]:

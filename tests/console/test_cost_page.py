@@ -68,6 +68,18 @@ def test_the_tables_have_the_pictures_figures_and_add_up() -> None:
     assert found.by_day.lines[0].cells[USES.index("idle")] == "$10.00"
 
 
+def test_a_note_of_one_of_several_environments_is_in_the_readers_language() -> None:
+    note = (
+        "the trail was not read: of machines that EC2 has forgotten only the time between their runs is idle"
+    )
+    both = [
+        EnvironmentCosts(environment=name, lines=(), prices=(), notes=(note,)) for name in ("vision", "audio")
+    ]
+    found = view(Reader("ko", "UTC"), cost_report(both, BEGIN, NOW, "team", Chosen()), NOW)
+    assert [each.text.partition(": ")[0] for each in found.notes] == ["vision", "audio"]
+    assert not any(each.language or "trail" in each.text for each in found.notes)
+
+
 def test_nothing_is_a_page_too() -> None:
     found = costs()
     assert found.groups.blocks == () and found.money.lines == () and found.money.whole.cells[-1] == "$0.00"
