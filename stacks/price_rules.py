@@ -51,6 +51,7 @@ def costs_per_hour(spec: EnvironmentSpec, account_region: str, *, grown: bool = 
         "NAT": gateways * gateway,
         "endpoints": prices["interface_endpoint"].usd_per_hour(endpoints),
         "keys": prices["kms_key"].usd_per_hour() + queued * prices["secret"].usd_per_hour(),
+        "budget": prices["budget_with_actions"].usd_per_hour(int(spec.budget.stops)),
     }
 
 

@@ -114,8 +114,9 @@ def _bucket_policy(stacks: ApiStacks, body: Body) -> dict[str, str]:
 def _policy(stacks: ApiStacks, body: Body) -> dict[str, str]:
     iam, name, text = stacks.client("iam"), body["name"], stacks.text(body["policy"])
     arn = f"arn:aws:iam::{ACCOUNT}:policy/{name}"
-    # The two that are taken over are there already.
-    if name in {stacks.account.organization + "-fleetform-" + each for each in ("boundary", "deny-entry")}:
+    # Those that are taken over are there already.
+    taken = ("boundary", "deny-entry", "over-budget")
+    if name in {f"{stacks.account.organization}-fleetform-{each}" for each in taken}:
         iam.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
     else:
         iam.create_policy(PolicyName=name, PolicyDocument=text, Tags=stacks.pairs())

@@ -178,7 +178,7 @@ def _publish_cluster(session: Session, bucket: str, subnet: Mapping[str, Any]) -
         )
         for name, fleet in spec.fleets.items()
     }
-    facts = cluster_facts(spec, volume["VolumeId"], subnet["SubnetId"], places)
+    facts = cluster_facts(spec, volume["VolumeId"], places)
     s3 = session.client("s3")
     for name, text in {**slurm_texts(spec), "cluster.json": json.dumps(facts)}.items():
         s3.put_object(Bucket=bucket, Key=f"cluster/{name}", Body=text.encode())

@@ -89,6 +89,7 @@ def test_the_truth_is_told_after_a_kill_and_the_act_goes_on_or_is_done_again(
         ("environment.up", "succeeded"),
         ("lease.extended", "succeeded"),
         ("environment.down", "started"),
+        ("environment.down", "interrupted"),
         ("environment.down", "started"),
         ("environment.down", "succeeded"),
     ]
