@@ -64,4 +64,4 @@ class KeptRuns(RunStore):
 
 def keeping(store: RunStore, finished: Callable[[str], bool]) -> KeptRuns:
     """Return the same store with the files kept of runs that `finished` knows to have succeeded."""
-    return KeptRuns(store.cloud, store.region, store.bucket, store.team, finished=finished)
+    return KeptRuns(store.cloud, store.region, store.bucket, store.team, store.clients, finished=finished)

@@ -68,7 +68,7 @@ def place_of(services: Services, draft: LaunchDraft) -> Place:
     if standing is not None and standing.session == session:
         session = standing.session  # which has its clients already
     try:
-        outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
+        outputs = read_outputs(session)
     except UserError:
         return _declared(session)
     return _with_fleet(

@@ -105,7 +105,7 @@ def plan_launch(draft: LaunchDraft, place: Place, data: ChosenData, runs: Enviro
 
 
 def _expected(session: Session, request: LaunchRequest, runs: EnvironmentRuns) -> Expectation:
-    newest = [run.run_id for run in runs.current().known()]
+    newest = [run.run_id for run in runs.current().known() if run.state == "SUCCEEDED"]
     return expected(session, request, runs.store, newest)
 
 

@@ -98,7 +98,7 @@ def count_machines(
 def _has_fleet(session: Session) -> bool:
     """Return whether the fleet's stack has published its outputs, as it does once it is built."""
     try:
-        read_outputs(session.cloud, session.spec.name, session.spec.region)
+        read_outputs(session)
     except UserError:
         return False
     return True

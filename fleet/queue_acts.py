@@ -71,7 +71,7 @@ class QueueRefusedError(ActError):
 
 def _tell(session: Session, store: RunStore, act: str, run_id: str, team: str) -> str:
     """Send the act to the head, wait for its answer and return it; raises QueueRefusedError, ActError."""
-    outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
+    outputs = read_outputs(session)
     document = outputs.queue_document_of(team)
     try:
         told = send(session, document, {"Act": act, "RunId": run_id}, find_head(session), run_id)

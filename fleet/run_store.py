@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,26 +33,27 @@ class RunStore:
     bucket: str
     team: str = ""
     """The further team whose runs are listed, "" for all: its members may not see others'."""
+    clients: Callable[[str], Any] | None = field(default=None, compare=False, repr=False)
+    """Opens the client of a service where somebody keeps clients; None: each is made anew."""
 
     @cached_property
     def s3(self) -> Any:
         """The client for the bucket."""
-        return aws.client(self.cloud, "s3", self.region)
+        return self.client("s3")
 
     @cached_property
     def ssm(self) -> Any:
         """The client that knows the commands on the nodes."""
-        return aws.client(self.cloud, "ssm", self.region)
+        return self.client("ssm")
 
     @cached_property
     def ec2(self) -> Any:
         """The client that knows the machines."""
-        return aws.client(self.cloud, "ec2", self.region)
+        return self.client("ec2")
 
-    @cached_property
-    def fsx(self) -> Any:
-        """The client that knows the file systems of single runs."""
-        return aws.client(self.cloud, "fsx", self.region)
+    def client(self, service: str) -> Any:
+        """Return the client of any service in the environment's region."""
+        return self.clients(service) if self.clients else aws.client(self.cloud, service, self.region)
 
     def holders(self) -> set[str]:
         """Return the runs that hold nodes of the environment now."""
@@ -68,8 +69,7 @@ class RunStore:
                 if aws.error_code(error) not in MISSING:  # freed since it was listed
                     raise
             else:
-                node = key.removeprefix("nodes/").removesuffix(".json")
-                found[node] = str(json.loads(body)["run_id"])
+                found[key.removeprefix("nodes/").removesuffix(".json")] = str(json.loads(body)["run_id"])
         return found
 
     def run_ids(self, since: str = "") -> list[str]:
@@ -241,9 +241,9 @@ def by_time(run_id: str) -> tuple[str, int]:
 
 def open_runs(session: Session, team: str = "") -> RunStore:
     """Return the runs of the session's environment, or of a further team's; contacts nothing yet."""
-    region = session.spec.region
-    bucket = naming.artifact_bucket(session.account.organization, session.spec.name, region)
-    return RunStore(session.cloud, region, bucket, team)
+    spec = session.spec
+    bucket = naming.artifact_bucket(session.account.organization, spec.name, spec.region)
+    return RunStore(session.cloud, spec.region, bucket, team, session.client)
 
 
 def _json(data: dict[str, Any]) -> bytes:

@@ -163,7 +163,7 @@ def _unsafe_file_system(store: RunStore, run: RunStatus) -> list[str]:
 
 def _stands(store: RunStore, system_id: str) -> bool:
     try:
-        found = store.fsx.describe_file_systems(FileSystemIds=[system_id])["FileSystems"]
+        found = store.client("fsx").describe_file_systems(FileSystemIds=[system_id])["FileSystems"]
     except Exception as error:
         if aws.error_code(error) != "FileSystemNotFound":
             raise

@@ -162,7 +162,7 @@ def _resume(
         )
     session = open_session(environment, cloud, act="run.submit")
     assert session.caller
-    outputs = read_outputs(session.cloud, environment, session.spec.region)
+    outputs = read_outputs(session)
     head = resume(session, outputs, run_id)
     if follow:
         note(f"run {run_id} goes on")
@@ -184,7 +184,7 @@ def _run(job: JobSpec, cloud: str | None, follow: bool, as_json: bool) -> int:
 
     session = open_session(job.environment, cloud, act="run.submit")
     assert session.caller  # the first look at the cloud: it answers, or a UserError says what to do
-    outputs = read_outputs(session.cloud, job.environment, session.spec.region)
+    outputs = read_outputs(session)
     submitted = submit(session, outputs, job, on_wait=note)
     for each in submitted.warnings:
         warn(each)

@@ -30,7 +30,7 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
 
     session = open_session(job.environment, cloud, checked=True)
     assert session.caller, "the cloud has answered"
-    outputs = read_outputs(session.cloud, job.environment, session.spec.region)
+    outputs = read_outputs(session)
     site = site_of(outputs, session.cloud.variables)
     request = build_request(job, outputs.fleets, outputs.run_max_gib, site)
     request = at_list_price(session, request, ask=True)

@@ -44,7 +44,7 @@ def command(
     begun = datetime.datetime.now(datetime.UTC)
     session = open_session(environment, cloud, act="environment.selftest")
     assert session.caller
-    outputs = read_outputs(session.cloud, environment, session.spec.region)
+    outputs = read_outputs(session)
     plan = plan_selftest(session, outputs, fleet=fleet, nodes=nodes, seconds=seconds, mib=mib)
     outcomes = []
     with session.ledger.act("environment.selftest", environment, fleet=plan.fleet, nodes=plan.nodes) as act:

@@ -157,7 +157,7 @@ def _on_fleet(
 
     session = open_session(job.environment, cloud, act="run.submit")
     assert session.caller
-    outputs = read_outputs(session.cloud, job.environment, session.spec.region)
+    outputs = read_outputs(session)
     site = site_of(outputs, session.cloud.variables)
     per_node = procs_per_node or build_request(job, outputs.fleets, site=site).procs_per_node
     counts = on_nodes(counts, per_node) if whole_nodes else counts

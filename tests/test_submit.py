@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,13 +213,11 @@ def test_a_lone_head_that_has_ended_is_said_to_be_gone(
     assert run_files(desk) == before
 
 
-def test_an_environment_that_is_not_up_says_so(sandbox: Cloud) -> None:
+def test_outputs_are_read_from_where_the_fleet_stack_puts_them(desk: RunEnvironment) -> None:
+    assert read_outputs(desk.session) == desk.outputs
+    nowhere = replace(desk.session, spec=desk.session.spec.model_copy(update={"name": "nowhere"}))
     with pytest.raises(UserError, match="fleetform up nowhere"):
-        read_outputs(sandbox, "nowhere", "us-east-1")
-
-
-def test_outputs_are_read_from_where_the_fleet_stack_puts_them(desk: RunEnvironment, sandbox: Cloud) -> None:
-    assert read_outputs(sandbox, "desk", "us-east-1") == desk.outputs
+        read_outputs(nowhere)
 
 
 @pytest.mark.torch

@@ -65,7 +65,7 @@ def test_a_member_of_a_team_submits_follows_acts_and_lists_with_the_team_s_right
 ) -> None:
     script = tmp_path / "train.py"
     script.write_text("print('hello')\n")
-    outputs = read_outputs(blue.cloud, NAME, REGION)
+    outputs = read_outputs(blue)
     s3 = api(shared.cloud, "s3")
     queue = json.dumps({"time": utc_now(), "jobs": []}).encode()
     s3.put_object(Bucket=shared.bucket, Key="cluster/queue.json", Body=queue)

@@ -33,7 +33,7 @@ def launch(session: Session, act: Launch, report: Report) -> dict[str, Any]:
         up(in_name(session, "environment.up"), report)
     session = in_name(session, verb_of(act))
     assert session.caller, "the cloud has answered"
-    outputs = read_outputs(session.cloud, act.environment, session.spec.region)
+    outputs = read_outputs(session)
     store = open_runs(session)
 
     def note(text: str) -> None:

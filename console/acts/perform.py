@@ -42,7 +42,7 @@ def perform(task: Task, report: Report, folder: Path) -> dict[str, Any]:
         case Resume():
             session = in_name(_open(task, "run.submit"), verb_of(act))
             assert session.caller, "the cloud has answered"
-            outputs = read_outputs(session.cloud, act.environment, session.spec.region)
+            outputs = read_outputs(session)
             resume(session, outputs, act.run)
             return {"run": act.run}
         case Check():

@@ -22,6 +22,7 @@ from templates.console.parts import Choice
 from templates.console.record import EntryLine, Filters
 
 ROWS = 50
+_A_DAY = datetime.timedelta(days=1)
 OUTCOMES = ("started", "succeeded", "failed", "refused", "interrupted", "recorded")
 
 
@@ -34,21 +35,32 @@ class Asked:
     outcome: str
     person: str
     since: str
+    until: str
     before: str
 
     def filtered(self) -> dict[str, str]:
         """Return the filters that are set, by their names."""
         named = {"environment": self.environment, "event": self.event, "outcome": self.outcome}
-        named |= {"person": self.person, "since": self.since}
+        named |= {"person": self.person, "since": self.since, "until": self.until}
         return {name: value for name, value in named.items() if value}
 
     @property
     def day(self) -> datetime.date | None:
         """The day since which, None for none or for what is no day."""
-        try:
-            return datetime.date.fromisoformat(self.since)
-        except ValueError:
-            return None
+        return _day(self.since)
+
+    @property
+    def last_day(self) -> datetime.date | None:
+        """The last day, None for none or for what is no day."""
+        return _day(self.until)
+
+
+def _day(text: str) -> datetime.date | None:
+    try:
+        found = datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found < datetime.date.max else None  # there is no day after it
 
 
 def asked(
@@ -57,6 +69,7 @@ def asked(
     outcome: Annotated[str, Query(max_length=16)] = "",
     person: Annotated[str, Query(max_length=200)] = "",
     since: Annotated[str, Query(max_length=10)] = "",
+    until: Annotated[str, Query(max_length=10)] = "",
     before: Annotated[str, Query(max_length=12)] = "",
 ) -> Asked:
     """Return the filters of a request; what is none of ours filters nothing."""
@@ -66,6 +79,7 @@ def asked(
         outcome=outcome if outcome in OUTCOMES else "",
         person=person.strip(),
         since=since,
+        until=until,
         before=before if before.isascii() and before.isdigit() else "",
     )
 
@@ -91,13 +105,14 @@ def listed(
     here: str = "",
 ) -> Listed:
     """Return the page that is asked for, of the environment's or the person's entries where one is named."""
-    day, zone = chosen.day, zoneinfo.ZoneInfo(visit.reader.zone)
+    zone, last = zoneinfo.ZoneInfo(visit.reader.zone), chosen.last_day
     where = Where(
         environment=environment or chosen.environment,
         people=people or _people(visit, chosen.person),
         event=chosen.event,
         outcome=chosen.outcome,
-        since=datetime.datetime.combine(day, datetime.time(), zone) if day else None,
+        since=datetime.datetime.combine(chosen.day, datetime.time(), zone) if chosen.day else None,
+        until=datetime.datetime.combine(last + _A_DAY, datetime.time(), zone) if last else None,
     )
     with visit.services.database.reading() as database:
         before = int(chosen.before) if chosen.before else None
@@ -127,6 +142,7 @@ def filters(visit: Visit, chosen: Asked, *, here: str, environments: bool, perso
         person=chosen.person,
         asks_person=person,
         since=chosen.since if chosen.day else "",
+        until=chosen.until if chosen.last_day else "",
     )
 
 

@@ -150,9 +150,7 @@ def _state(visit: Visit, month: Month, *, signed: bool) -> tuple[str, Tone]:
 def _look(visit: Visit, kind: Kind, month: Month) -> Iterator[Link]:
     """Yield what is to be looked at: the month's part of the record, from its end."""
     _ = visit.reader.gettext
-    with visit.services.database.reading() as database:
-        after = entry_rows.first_since(database, month.following.begins)
-    query = f"since={month.first}&before={after}"
+    query = f"since={month.first}&until={month.last}"
     if kind == "access":
         yield Link(label=_("Roles that were given"), href=f"/record?event=people.grant&{query}")
         yield Link(label=_("Roles that were taken away"), href=f"/record?event=people.take&{query}")

@@ -79,6 +79,11 @@ def read_person(database: Session, person_id: str) -> Person:
     row = database.get_one(PersonRow, person_id)
     identity = database.scalars(select(IdentityRow).where(IdentityRow.person_id == person_id)).first()
     assert identity is not None, f"the person {person_id} has no identity"
+    return person_of(row, identity, read_grants(database, person_id))
+
+
+def person_of(row: PersonRow, identity: IdentityRow, grants: tuple[Grant, ...]) -> Person:
+    """Return the person of these rows."""
     return Person(
         id=row.id,
         name=row.name,
@@ -87,7 +92,7 @@ def read_person(database: Session, person_id: str) -> Person:
         language=row.language,
         zone=row.zone,
         theme=row.theme,
-        grants=read_grants(database, person_id),
+        grants=grants,
     )
 
 
@@ -95,6 +100,15 @@ def read_grants(database: Session, person_id: str) -> tuple[Grant, ...]:
     """Return the roles that the person has."""
     found = select(MembershipRow.role, MembershipRow.team).where(MembershipRow.person_id == person_id)
     return tuple(Grant(_role(role), team) for role, team in database.execute(found.order_by("team", "role")))
+
+
+def all_grants(database: Session) -> dict[str, tuple[Grant, ...]]:
+    """Return everybody's roles, by person."""
+    found: dict[str, tuple[Grant, ...]] = {}
+    rows = select(MembershipRow.person_id, MembershipRow.role, MembershipRow.team).order_by("team", "role")
+    for person, role, team in database.execute(rows):
+        found[person] = (*found.get(person, ()), Grant(_role(role), team))
+    return found
 
 
 def kept_password(database: Session, login: str) -> tuple[str, str] | None:

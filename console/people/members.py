@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from console.people import sessions, tokens
-from console.people.accounts import Person, read_person
+from console.people.accounts import Person, all_grants, person_of, read_person
 from console.store.columns import utc_now
-from console.store.people_tables import MembershipRow, PersonRow
+from console.store.people_tables import IdentityRow, MembershipRow, PersonRow
 from fleet.policy import EVERY_TEAM, ROLES, Grant, Role
 
 INVITATION_DAYS = 7
@@ -33,11 +33,15 @@ def role_of(text: str) -> Role:
 
 def read_members(database: Session, teams: Collection[str]) -> list[Member]:
     """Return everybody who has a role in one of the teams; all people where `*` is among them."""
-    wanted = select(PersonRow).order_by(PersonRow.name, PersonRow.id)
+    wanted = select(PersonRow, IdentityRow).join(IdentityRow, IdentityRow.person_id == PersonRow.id)
     if EVERY_TEAM not in teams:
         in_them = select(MembershipRow.person_id).where(MembershipRow.team.in_(teams))
         wanted = wanted.where(PersonRow.id.in_(in_them))
-    return [_member(database, row) for row in database.scalars(wanted)]
+    grants, found = all_grants(database), dict[str, Member]()
+    for row, identity in database.execute(wanted.order_by(PersonRow.name, PersonRow.id)):
+        person = person_of(row, identity, grants.get(row.id, ()))
+        found.setdefault(row.id, Member(person, row.disabled_at is not None))
+    return list(found.values())
 
 
 def find_member(database: Session, person_id: str, teams: Collection[str]) -> Member | None:

@@ -37,9 +37,9 @@ class Month:
         return Month((self.first - datetime.timedelta(days=1)).replace(day=1))
 
     @property
-    def begins(self) -> datetime.datetime:
-        """Its first moment."""
-        return datetime.datetime.combine(self.first, datetime.time(), datetime.UTC)
+    def last(self) -> datetime.date:
+        """Its last day."""
+        return self.following.first - datetime.timedelta(days=1)
 
     def is_over(self, today: datetime.date) -> bool:
         """Return whether it can be reviewed as a whole."""

@@ -39,6 +39,8 @@ class Where:
     targets: tuple[str, ...] = ()
     """Any of these."""
     since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    """Before it."""
 
     def parts(self) -> list[list[ColumnElement[bool]]]:
         """Return the conditions, each as alternatives by one indexed column."""
@@ -73,6 +75,8 @@ def page(database: Session, where: Where, *, before: int | None = None, limit: i
     """
     lowest = first_since(database, where.since) if where.since else 1
     top = before if before is not None else read_state(database).sequence + 1
+    if where.until:
+        top = min(top, first_since(database, where.until))
     parts = where.parts()
     if len(parts) <= 1:
         rows = _newest(database, parts[0] if parts else [], lowest, top, [], limit + 1)

@@ -72,6 +72,8 @@ class Filters:
     person: str
     asks_person: bool
     since: str
+    """First and last day, "" for none."""
+    until: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,7 @@ def studio(sandbox: Cloud, sandbox_home: Path, tmp_path_factory: pytest.TempPath
 def _ended_run(environment: RunEnvironment, script: Path) -> str:
     """Run a script on the environment and return its id once it has ended."""
     session = environment.session
-    outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
+    outputs = read_outputs(session)
     job = JobSpec(environment=session.spec.name, script=script, procs_per_node=1)
     run_id = submit(session, outputs, job).run_id
     wait_for(lambda: not read_run(environment.store, run_id).active, seconds=120)

@@ -59,7 +59,7 @@ def run_id(studio: Studio, tmp_path: Path) -> Iterator[str]:
     script = tmp_path / "stubborn.py"
     script.write_text(STUBBORN.format(seconds=6), encoding="utf-8")
     session, store = studio.environment.session, studio.environment.store
-    outputs = read_outputs(session.cloud, session.spec.name, session.spec.region)
+    outputs = read_outputs(session)
     found = submit(session, outputs, JobSpec(environment="studio", script=script, procs_per_node=1)).run_id
     wait_for(
         lambda: any(b"begun" in (store.get(found, name) or b"") for name in store.sizes(found, "logs/")), 60

@@ -250,6 +250,7 @@ def test_pages_follow_on_each_other_without_a_hole(filled: Database) -> None:
         (Where(environment="green", outcome="failed"), []),
         (Where(outcome="refused", since=BEGAN + datetime.timedelta(minutes=280)), [300, 290, 280]),
         (Where(since=BEGAN + datetime.timedelta(days=9)), []),
+        (Where(outcome="refused", until=BEGAN + datetime.timedelta(minutes=30)), [20, 10]),
     ],
 )
 def test_filters_narrow_it_down_together(filled: Database, where: Where, expected: list[int]) -> None:

@@ -84,10 +84,21 @@ def test_failed_sign_ins_and_refusals_are_in_it_and_what_was_asked_for_narrows_i
     assert numbers(reader.get("/record?person=nobody-at-all").text) == []
     tomorrow = datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=2)
     assert numbers(reader.get(f"/record?since={tomorrow}").text) == []
+    assert numbers(reader.get("/record?until=2020-01-31").text) == []
+    assert numbers(reader.get(f"/record?until={tomorrow}").text) != []
 
 
 def test_what_is_no_filter_breaks_nothing(reader: Visitor) -> None:
-    wrong = ["since=yesterday", "before=x", "before=0", "outcome=%00", "event=%27;--", "person=%25"]
+    wrong = [
+        "since=yesterday",
+        "until=9999-12-31",
+        "until=x",
+        "before=x",
+        "before=0",
+        "outcome=%00",
+        "event=%27;--",
+        "person=%25",
+    ]
     for query in wrong:
         assert reader.get(f"/record?{query}").status_code in (200, 400, 422), query
 
