@@ -22,7 +22,7 @@ Period = tuple[datetime.datetime, datetime.datetime]
 class KnownCosts:
     """The costs of all environments, shared by all requests."""
 
-    def __init__(self, runs: KnownRuns, history: Callable[[str], History]) -> None:
+    def __init__(self, runs: KnownRuns, history: Callable[[Session], History]) -> None:
         """Look at nothing yet; `history` has an environment's building and teardown."""
         self._runs, self._history = runs, history
         self._lock = threading.Lock()
@@ -50,6 +50,6 @@ class KnownCosts:
         return environment_costs(
             session,
             *period,
-            history=lambda each: self._history(each.spec.name),
+            history=self._history,
             runs=self._runs.of(session).store,
         )

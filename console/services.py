@@ -59,7 +59,7 @@ def open_services(settings: Settings) -> Services:
         recorder=Recorder(settings.project, settings.cloud, database),
         runs=runs,
         closer=Closer(runs),
-        costs=KnownCosts(runs, lambda name: building(database, record, name)),
+        costs=KnownCosts(runs, lambda each: building(database, record, each.spec.name)),
         hub=Hub(),
         record=record,
         answerers=Answerers(),

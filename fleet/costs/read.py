@@ -11,7 +11,6 @@ from fleet.costs.amounts import exact, milliseconds
 from fleet.costs.facts import Facts, Gone, Standing
 from fleet.costs.machine_times import read_machine_times
 from fleet.costs.periods import gone_periods, standing_periods
-from fleet.costs.price_list import price_list
 from fleet.costs.prices import Prices
 from fleet.costs.report import Line, lines_of
 from fleet.costs.run_times import read_run_times
@@ -19,6 +18,7 @@ from fleet.errors import ActError
 from fleet.ledger_index import LedgerIndex, index_file
 from fleet.ledger_reading import Entry
 from fleet.ledger_tables import Wanted
+from fleet.list_prices import list_prices
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks import naming
@@ -80,9 +80,9 @@ def environment_costs(
     """
     now = datetime.datetime.now(datetime.UTC)
     until = min(until, now)
-    project, cloud, spec = session.project, session.cloud, session.spec
+    spec = session.spec
     types = [spec.head.instance_type, *(each.instance_type for each in spec.fleets.values())]
-    prices = Prices(spec.region, price_list(project, cloud, spec.region, types, ask=ask_prices))
+    prices = list_prices(session, types, ask=ask_prices)
     facts = read_facts(session, prices, since, now, team=team, trail=trail, history=history, runs=runs)
     lines = lines_of(facts, milliseconds(since), max(milliseconds(since), milliseconds(until)))
     return EnvironmentCosts(environment=spec.name, lines=tuple(lines), prices=prices.notes, notes=facts.notes)
