@@ -31,8 +31,7 @@ def ensure_policies(cloud: Cloud, account: AccountSpec) -> list[str]:
     The boundary is whole at once, for machines start with it. The deny list denies everything until the
     account's stack has said what: nobody needs a role of people in the minutes between.
     """
-    caller = aws.client(cloud, "sts", account.region).get_caller_identity()
-    partition, account_id = caller["Arn"].split(":")[1], caller["Account"]
+    partition, account_id = aws.caller_account(aws.client(cloud, "sts", account.region))
     documents = {
         naming.BOUNDARY: (DESCRIPTION, boundary_document(account.organization, partition, account_id)),
         naming.DENY_ENTRY_POLICY: (
@@ -60,8 +59,7 @@ def ensure_policies(cloud: Cloud, account: AccountSpec) -> list[str]:
 
 def missing_policies(cloud: Cloud, account: AccountSpec) -> tuple[str, ...]:
     """Return the addresses in the account's stack of those that are yet to be made."""
-    caller = aws.client(cloud, "sts", account.region).get_caller_identity()
-    partition, account_id = caller["Arn"].split(":")[1], caller["Account"]
+    partition, account_id = aws.caller_account(aws.client(cloud, "sts", account.region))
     iam = aws.client(cloud, "iam", account.region)
     return tuple(
         address

@@ -74,9 +74,9 @@ def find_before(
         return aws.client(cloud, service, region)
 
     resources = configuration.get("resource", {})
-    found = []
+    found = list[tuple[str, str]]()
     with _bearing():
-        found += list(find_in_network(resources, known, client, stack))
+        found.extend(find_in_network(resources, known, client, stack))  # what it found until then stays
     for kind, by in _SLOWLY_REFUSED.items():
         for key, body in resources.get(kind, {}).items():
             if (address := f"{kind}.{key}") not in known:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleet import aws
+from fleet.listings.things import tags_of
 from stacks import naming
 
 Tags = Mapping[str, str]
@@ -13,15 +14,11 @@ Found = tuple[str, Tags]
 """The id to import by, and the tags."""
 
 
-def _pairs(tags: Iterable[Mapping[str, str]], key: str = "Key", value: str = "Value") -> Tags:
-    return {tag[key]: tag[value] for tag in tags}
-
-
 def _bucket(client: Callable[[str], Any], name: str) -> Found:
     s3 = client("s3")
     s3.head_bucket(Bucket=name)
     try:
-        return name, _pairs(s3.get_bucket_tagging(Bucket=name)["TagSet"])
+        return name, tags_of(s3.get_bucket_tagging(Bucket=name), "TagSet")
     except Exception as error:
         if aws.error_code(error) != "NoSuchTagSet":
             raise
@@ -29,64 +26,63 @@ def _bucket(client: Callable[[str], Any], name: str) -> Found:
 
 
 def _role(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(client("iam").list_role_tags(RoleName=name)["Tags"])
+    return name, tags_of(client("iam").list_role_tags(RoleName=name))
 
 
 def _profile(client: Callable[[str], Any], name: str) -> Found:
     profile = client("iam").get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-    return name, _pairs(profile.get("Tags", []))
+    return name, tags_of(profile)
 
 
 def _document(client: Callable[[str], Any], name: str) -> Found:
-    return name, _pairs(
-        client("ssm").list_tags_for_resource(ResourceType="Document", ResourceId=name)["TagList"]
-    )
+    answer = client("ssm").list_tags_for_resource(ResourceType="Document", ResourceId=name)
+    return name, tags_of(answer, "TagList")
 
 
 def _placement_group(client: Callable[[str], Any], name: str) -> Found:
     group = client("ec2").describe_placement_groups(GroupNames=[name])["PlacementGroups"][0]
-    return name, _pairs(group.get("Tags", []))
+    return name, tags_of(group)
 
 
 def _scaling_group(client: Callable[[str], Any], name: str) -> Found:
     scaling = client("autoscaling")
     group = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
-    return name, _pairs(group.get("Tags", []))
+    return name, tags_of(group)
 
 
 def _launch_template(client: Callable[[str], Any], name: str) -> Found:
     template = client("ec2").describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"][0]
-    return template["LaunchTemplateId"], _pairs(template.get("Tags", []))
+    return template["LaunchTemplateId"], tags_of(template)
 
 
 def _key_alias(client: Callable[[str], Any], name: str) -> Found:
     kms = client("kms")
     key = kms.describe_key(KeyId=name)["KeyMetadata"]["KeyId"]
-    return name, _pairs(kms.list_resource_tags(KeyId=key)["Tags"], "TagKey", "TagValue")
+    return name, tags_of(kms.list_resource_tags(KeyId=key), "Tags", "TagKey", "TagValue")
 
 
 def _managed_policy(client: Callable[[str], Any], name: str) -> Found:
     arn = _arn(client, "iam", "", f"policy/{name}")
-    return arn, _pairs(client("iam").list_policy_tags(PolicyArn=arn)["Tags"])
+    return arn, tags_of(client("iam").list_policy_tags(PolicyArn=arn))
 
 
 def _trail(client: Callable[[str], Any], name: str) -> Found:
     trails = client("cloudtrail")
     arn = trails.describe_trails(trailNameList=[name])["trailList"][0]["TrailARN"]
     (found,) = trails.list_tags(ResourceIdList=[arn])["ResourceTagList"]
-    return arn, _pairs(found["TagsList"])
+    return arn, tags_of(found, "TagsList")
 
 
 def _topic(client: Callable[[str], Any], name: str) -> Found:
     sns = client("sns")
     arn = _arn(client, "sns", sns.meta.region_name, name)
-    return arn, _pairs(sns.list_tags_for_resource(ResourceArn=arn)["Tags"])
+    return arn, tags_of(sns.list_tags_for_resource(ResourceArn=arn))
 
 
 def _arn(client: Callable[[str], Any], service: str, region: str, resource: str) -> str:
     """Return the ARN of something in the caller's own account."""
-    caller = client("sts").get_caller_identity()
-    return f"arn:{caller['Arn'].split(':')[1]}:{service}:{region}:{caller['Account']}:{resource}"
+    partition, number = aws.caller_account(client("sts"))
+    return f"arn:{partition}:{service}:{region}:{number}:{resource}"
 
 
 def _log_group(client: Callable[[str], Any], name: str) -> Found:
@@ -100,7 +96,7 @@ def _function(client: Callable[[str], Any], name: str) -> Found:
 def _schedule_group(client: Callable[[str], Any], name: str) -> Found:
     scheduler = client("scheduler")
     arn = scheduler.get_schedule_group(Name=name)["Arn"]
-    return name, _pairs(scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"])
+    return name, tags_of(scheduler.list_tags_for_resource(ResourceArn=arn))
 
 
 def _schedule(client: Callable[[str], Any], name: str) -> Found | None:
@@ -114,24 +110,24 @@ def _schedule(client: Callable[[str], Any], name: str) -> Found | None:
 
 def _secret(client: Callable[[str], Any], name: str) -> Found:
     secret = client("secretsmanager").describe_secret(SecretId=name)
-    return secret["ARN"], _pairs(secret.get("Tags", []))
+    return secret["ARN"], tags_of(secret)
 
 
 def _flow_log(client: Callable[[str], Any], vpc: str) -> Found | None:
     """Find the flow log of a VPC, which the provider names in place of a name."""
     found = client("ec2").describe_flow_logs(Filters=[{"Name": "resource-id", "Values": [vpc]}])["FlowLogs"]
-    return (found[0]["FlowLogId"], _pairs(found[0].get("Tags", []))) if found else None
+    return (found[0]["FlowLogId"], tags_of(found[0])) if found else None
 
 
 def _budget(client: Callable[[str], Any], name: str) -> Found:
     arn = _arn(client, "budgets", "", f"budget/{name}")
-    tags = client("budgets").list_tags_for_resource(ResourceARN=arn)["ResourceTags"]
-    return f"{arn.split(':')[4]}:{name}", _pairs(tags)
+    answer = client("budgets").list_tags_for_resource(ResourceARN=arn)
+    return f"{arn.split(':')[4]}:{name}", tags_of(answer, "ResourceTags")
 
 
 def _shared_files(client: Callable[[str], Any], token: str) -> Found | None:
     found = client("efs").describe_file_systems(CreationToken=token)["FileSystems"]
-    return (found[0]["FileSystemId"], _pairs(found[0].get("Tags", []))) if found else None
+    return (found[0]["FileSystemId"], tags_of(found[0])) if found else None
 
 
 _FINDERS: dict[str, Callable[[Callable[[str], Any], str], Found | None]] = {
@@ -175,5 +171,5 @@ def find(client: Callable[[str], Any], kind: str, name: str, stack: str) -> Foun
     filters = [{"Name": by, "Values": [name]}, {"Name": f"tag:{naming.TAG_STACK}", "Values": [stack]}]
     for each in getattr(client("ec2"), operation)(Filters=filters)[key]:
         if str(each.get("State", "")).lower() not in ("deleting", "deleted"):
-            return each[identity], _pairs(each.get("Tags", []))
+            return each[identity], tags_of(each)
     return None

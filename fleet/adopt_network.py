@@ -7,10 +7,11 @@ place instead (a subnet's range, a VPC's gateway), and the provider does not say
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleet.listings.things import name_of
 from stacks import naming
 
 Client = Callable[[str], Any]
@@ -87,15 +88,11 @@ def _find_tagged(
         )
         for address, body in missing:
             place = _resolved(body.get("vpc_id"), ids)
-            name = body.get("tags", {}).get("Name")
+            name = body.get("tags", {}).get("Name", "")
             for each in standing:
-                if place is not None and _name_of(each) == name and place in ("", *_vpcs_of(each)):
+                if place is not None and name_of(each) == name and place in ("", *_vpcs_of(each)):
                     yield address, str(each[how.identity])
                     break
-
-
-def _name_of(thing: Body) -> str | None:
-    return next((str(tag["Value"]) for tag in thing.get("Tags", []) if tag["Key"] == "Name"), None)
 
 
 def _vpcs_of(thing: Body) -> list[str]:
@@ -106,56 +103,70 @@ def _vpcs_of(thing: Body) -> list[str]:
 def _find_associations(
     resources: Mapping[str, Mapping[str, Body]], ids: Mapping[str, str], client: Client, stack: str
 ) -> Iterator[tuple[str, str]]:
-    for address, body in _missing(resources, ids, "aws_route_table_association"):
+    missing = list(_missing(resources, ids, "aws_route_table_association"))
+    tables = _tables(client, {_resolved(body["route_table_id"], ids) for _, body in missing})
+    for address, body in missing:
         subnet, table = _resolved(body["subnet_id"], ids), _resolved(body["route_table_id"], ids)
-        if subnet and table and any(each.get("SubnetId") == subnet for each in _table(client, table)[0]):
+        standing = tables.get(table or "", {}).get("Associations", ())
+        if subnet and any(each.get("SubnetId") == subnet for each in standing):
             yield address, f"{subnet}/{table}"
 
 
 def _find_routes(
     resources: Mapping[str, Mapping[str, Body]], ids: Mapping[str, str], client: Client, stack: str
 ) -> Iterator[tuple[str, str]]:
-    for address, body in _missing(resources, ids, "aws_route"):
+    missing = list(_missing(resources, ids, "aws_route"))
+    tables = _tables(client, {_resolved(body["route_table_id"], ids) for _, body in missing})
+    for address, body in missing:
         table, to = _resolved(body["route_table_id"], ids), body.get("destination_cidr_block")
-        if table and any(each.get("DestinationCidrBlock") == to for each in _table(client, table)[1]):
+        standing = tables.get(table or "", {}).get("Routes", ())
+        if any(each.get("DestinationCidrBlock") == to for each in standing):
             yield address, f"{table}_{to}"
 
 
-def _table(client: Client, table: str) -> tuple[list[Body], list[Body]]:
-    """Return the associations and the routes of a route table."""
-    (found,) = client("ec2").describe_route_tables(RouteTableIds=[table])["RouteTables"]
-    return found.get("Associations", []), found.get("Routes", [])
+def _tables(client: Client, wanted: Collection[str | None]) -> dict[str, Body]:
+    """Return those of the route tables that stand, by their ids."""
+    listed = _listed(client, "describe_route_tables", "RouteTables", "route-table-id", wanted)
+    return {str(each["RouteTableId"]): each for each in listed}
+
+
+def _listed(
+    client: Client, operation: str, key: str, by: str, wanted: Collection[str | None]
+) -> Iterator[Body]:
+    """Yield what EC2 lists by a filter: of those that are wanted and known, what stands."""
+    if values := sorted(filter(None, wanted)):
+        pages = client("ec2").get_paginator(operation).paginate(Filters=[{"Name": by, "Values": values}])
+        for page in pages:
+            yield from page[key]
 
 
 def _find_rules(
     resources: Mapping[str, Mapping[str, Body]], ids: Mapping[str, str], client: Client, stack: str
 ) -> Iterator[tuple[str, str]]:
-    for direction in ("ingress", "egress"):
-        for address, body in _missing(resources, ids, f"aws_vpc_security_group_{direction}_rule"):
-            group = _resolved(body["security_group_id"], ids)
-            peer = _resolved(body.get("referenced_security_group_id"), ids)
-            if not group or peer is None:
-                continue
-            wanted = (
-                direction == "egress", body["ip_protocol"],
-                body.get("from_port", -1), body.get("to_port", -1),
-                body.get("cidr_ipv4", ""), _resolved(body.get("prefix_list_id"), ids), peer,
-            )  # fmt: skip
-            for each in _rules(client, group):
-                if _of_rule(each) == wanted:
-                    yield address, str(each["SecurityGroupRuleId"])
-                    break
-
-
-def _rules(client: Client, group: str) -> Iterable[Body]:
-    by_group = [{"Name": "group-id", "Values": [group]}]
-    rules: list[Body] = client("ec2").describe_security_group_rules(Filters=by_group)["SecurityGroupRules"]
-    return rules
+    missing = [
+        (direction == "egress", address, body)
+        for direction in ("ingress", "egress")
+        for address, body in _missing(resources, ids, f"aws_vpc_security_group_{direction}_rule")
+    ]
+    groups = {_resolved(body["security_group_id"], ids) for _, _, body in missing}
+    rules = list(_listed(client, "describe_security_group_rules", "SecurityGroupRules", "group-id", groups))
+    standing = {_of_rule(each): str(each["SecurityGroupRuleId"]) for each in rules}
+    for outward, address, body in missing:
+        wanted = (
+            _resolved(body["security_group_id"], ids), outward, body["ip_protocol"],
+            body.get("from_port", -1), body.get("to_port", -1), body.get("cidr_ipv4", ""),
+            _resolved(body.get("prefix_list_id"), ids),
+            _resolved(body.get("referenced_security_group_id"), ids),
+        )  # fmt: skip
+        if wanted in standing:
+            yield address, standing[wanted]
 
 
 def _of_rule(rule: Body) -> tuple[object, ...]:
+    """Return what tells a rule from others: EC2 has no two with the same."""
     return (
-        rule["IsEgress"], rule["IpProtocol"], rule.get("FromPort", -1), rule.get("ToPort", -1),
+        rule["GroupId"], rule["IsEgress"], rule["IpProtocol"],
+        rule.get("FromPort", -1), rule.get("ToPort", -1),
         rule.get("CidrIpv4", ""), rule.get("PrefixListId", ""),
         rule.get("ReferencedGroupInfo", {}).get("GroupId", ""),
     )  # fmt: skip

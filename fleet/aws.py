@@ -73,6 +73,12 @@ def is_cloud_error(error: Exception) -> bool:
     )  # by name: raised errors may come before any import
 
 
+def caller_account(sts: Any) -> tuple[str, str]:
+    """Return the partition ("aws") and the number of the account whose credentials the client has."""
+    caller = sts.get_caller_identity()
+    return caller["Arn"].split(":")[1], caller["Account"]
+
+
 def require_reachable(cloud: Cloud, region: str) -> str:
     """Return the caller's ARN, the proof that the cloud answers and takes the credentials.
 

@@ -89,15 +89,14 @@ def _takes_logs(s3: Any, bucket: str) -> bool:
 
 def _access_log_policy(cloud: Cloud, account: AccountSpec, bucket: str) -> str:
     """Return the policy without which S3 refuses to log to the bucket; the account's stack replaces it."""
-    caller = aws.client(cloud, "sts", account.region).get_caller_identity()
-    partition = caller["Arn"].split(":")[1]
+    partition, number = aws.caller_account(aws.client(cloud, "sts", account.region))
     statement = {
         "Sid": "AccessLogs",
         "Effect": "Allow",
         "Principal": {"Service": "logging.s3.amazonaws.com"},
         "Action": "s3:PutObject",
         "Resource": f"arn:{partition}:s3:::{bucket}/*",
-        "Condition": {"StringEquals": {"aws:SourceAccount": caller["Account"]}},
+        "Condition": {"StringEquals": {"aws:SourceAccount": number}},
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fleet.preflights.case import LiveCase, fleets_of, tags_of
+from fleet.listings.things import tags_of
+from fleet.preflights.case import LiveCase, fleets_of
 from fleet.preflights.places import environment_zones, fleet_zones
 from fleet.preflights.subnets import existing_subnets, own_subnets
 from stacks import naming

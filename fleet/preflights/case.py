@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fleet import aws
 from fleet.cloud import Cloud
+from fleet.listings.things import tags_of
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.environment import EnvironmentSpec
@@ -94,11 +95,6 @@ class LiveCase:
 _CLIENTS = threading.Lock()
 
 LiveRule = Callable[[LiveCase], Iterator[Problem]]
-
-
-def tags_of(thing: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of something as EC2 lists it."""
-    return {tag["Key"]: tag["Value"] for tag in thing.get("Tags", [])}
 
 
 def fleets_of(case: LiveCase) -> Iterable[tuple[str, FleetSpec]]:

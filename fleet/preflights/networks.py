@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-from fleet.preflights.case import LiveCase, tags_of
+from fleet.listings.things import tags_of
+from fleet.preflights.case import LiveCase
 from fleet.preflights.subnets import (
     dns_is_on,
     endpoints,
