@@ -7,8 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -41,9 +40,9 @@ class Remembered(Generic[Value]):
         looking, known = self._ask()
         if known is not None:
             return known[0]
-        with suppress(TimeoutError):
-            return self._result(looking, seconds)
-        return None
+        assert looking is not None, "nothing is known: somebody looks"
+        wait([looking], seconds)
+        return self._result(looking) if looking.done() else None
 
     def _ask(self) -> tuple[Future[Value] | None, tuple[Value, float] | None]:
         """Return the look that is under way, where one is, and the value, where it is young enough."""
@@ -59,10 +58,10 @@ class Remembered(Generic[Value]):
                 run.start()
             return self._looking, known
 
-    def _result(self, looking: Future[Value] | None, seconds: float | None = None) -> Value:
+    def _result(self, looking: Future[Value] | None) -> Value:
         assert looking is not None, "nothing is known: somebody looks"
         try:
-            return looking.result(seconds)
+            return looking.result()
         except BaseException:
             if looking.done():  # it failed: the next call looks again
                 self._let_go(looking)
