@@ -136,7 +136,7 @@ def _view(seen: SeenAct, status: ActStatus) -> ActView:
         status,
         steps,
         may=seen.may_act,
-        form_token=visit.frame("").form_token,
+        form_token=visit.form_token,
         put_away=not seen.place.folder(status.id).path.is_dir(),
     )
 

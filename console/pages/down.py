@@ -127,7 +127,7 @@ def _view(visit: Visit, found: Preview, typed: Field, reason: Field) -> DownView
         unseen=tuple(f"{each.title}: {each.why}" for each in found.not_looked),
         typed=typed,
         reason=reason,
-        form_token=visit.frame("").form_token,
+        form_token=visit.form_token,
     )
 
 

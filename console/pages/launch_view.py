@@ -116,7 +116,7 @@ def view(
         version=draft.version,
         builds=not place.stands,
         command=_command(seen),
-        form_token=visit.frame("").form_token,
+        form_token=visit.form_token,
     )
 
 

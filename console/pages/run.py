@@ -99,7 +99,7 @@ def actions(visit: Visit, seen: SeenRun) -> RunActions:
         model=_model(visit, seen),
         stop=f"{seen.path}/stop" if run.active and _may(visit, "run.stop", seen) else "",
         resume=f"{seen.path}/resume" if run.may_go_on and _may(visit, "run.resume", seen) else "",
-        form_token=visit.frame("").form_token,
+        form_token=visit.form_token,
     )
 
 

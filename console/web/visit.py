@@ -48,6 +48,11 @@ class Guest:
         """Who asks, as the ledger says it."""
         return asked_by(self.signed_in.person, self.address) if self.signed_in else nobody(self.address)
 
+    @property
+    def form_token(self) -> str:
+        """What every form of this browser's sends back."""
+        return token_of(secret_of(self.request, self.services))
+
     def frame(self, title: str, *, notices: Sequence[Notice] = (), command: str = "") -> Frame:
         """Return what stands around a page with that title."""
         request, services = self.request, self.services
@@ -56,7 +61,7 @@ class Guest:
             title=title,
             person=self.signed_in.person if self.signed_in else None,
             theme=self._theme,
-            form_token=token_of(secret_of(request, services)),
+            form_token=self.form_token,
             here=request.url.path,
             notices=notices,
             command=command,
