@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from scripts.console_io import emit_json, live, note, say
 from scripts.options import cloud_option, json_option, yes_option
 
 if TYPE_CHECKING:
-    from fleet.orphans.removal import Choice, Outcome
+    from fleet.orphans.choice import Choice, Outcome, Wanted
     from fleet.orphans.report import AccountSweep
     from fleet.session import AccountSession
 
@@ -55,7 +56,8 @@ def command(
     not everything could be looked at.
     """
     from fleet.account_sweep import sweep_account
-    from fleet.orphans.removal import Wanted, choose, require_right
+    from fleet.orphans.choice import Wanted, choose
+    from fleet.orphans.removal import require_right
     from fleet.session import open_account
     from scripts.sweep_output import show
 
@@ -64,13 +66,13 @@ def command(
     if delete:
         require_right(session)
     found = sweep_account(session, regions, environments)
-    wanted = Wanted(data=data, past_lease=past_lease, retains=found.account.retains)
-    choice = choose(found.found, wanted) if delete else None
+    wanted = Wanted(data=data, past_lease=past_lease)
+    choice = choose(found.found, wanted, found.account) if delete else None
     if not as_json:
         show(found, everything=everything)
     outcomes: list[Outcome] = []
     if choice is not None and choice.goes:
-        outcomes, found = _delete(session, found, choice, environments, yes=yes)
+        choice, outcomes, found = _delete(session, found, choice, wanted, environments, yes=yes)
     outcomes += choice.stays if choice else ()
     _tell(found, outcomes, as_json=as_json, again=choice is not None)
     return 0 if found.clean else EXIT_LEFT
@@ -94,18 +96,19 @@ def _delete(
     session: AccountSession,
     found: AccountSweep,
     choice: Choice,
+    wanted: Wanted,
     environments: tuple[str, ...],
     *,
     yes: bool,
-) -> tuple[list[Outcome], AccountSweep]:
-    """Ask, delete what was shown, and look again; return what became of it, and that look.
+) -> tuple[Choice, list[Outcome], AccountSweep]:
+    """Ask, delete what was shown, and look again; return what was done, what became of it, and that look.
 
     Before it deletes it looks whether all of it is still to go: an environment may have come up meanwhile.
     """
     from fleet.account_sweep import sweep_account
+    from fleet.orphans.choice import choose
     from fleet.orphans.proofs import place_of
     from fleet.orphans.removal import remove
-    from fleet.orphans.report import PROVEN
     from scripts.sweep_output import choice_lines
 
     if not yes:
@@ -121,11 +124,11 @@ def _delete(
             raise click.Abort
     regions = found.account.regions
     now = sweep_account(session, regions, environments)
-    still = {place_of(each.listed) for each in now.of(*PROVEN)}
-    goes = [each for each in choice.goes if place_of(each.listed) in still]
-    outcomes = remove(session, goes, live.show)
+    shown = frozenset(place_of(each.listed) for each in choice.goes)
+    choice = choose(now.found, replace(wanted, shown=shown), now.account)
+    outcomes = remove(session, choice, live.show)
     live.clear()
-    return outcomes, sweep_account(session, regions, environments)
+    return choice, outcomes, sweep_account(session, regions, environments)
 
 
 def _tell(found: AccountSweep, outcomes: list[Outcome], *, as_json: bool, again: bool) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scripts.console_io import say, table, warn
+from stacks import naming
 
 if TYPE_CHECKING:
+    from fleet.orphans.choice import Choice, Outcome
     from fleet.orphans.judge import Found
-    from fleet.orphans.removal import Choice, Outcome
     from fleet.orphans.report import AccountSweep
 
 _HEADERS = ("kind", "id", "whose", "why it is ours", "why it is left", "age", "an hour", "a month")
@@ -81,9 +82,20 @@ def _total(some: Sequence[Found]) -> str:
 
 def choice_lines(choice: Choice) -> Iterator[str]:
     """Yield what is going to be deleted, by kind in the order of deletion, and what stays with why."""
-    counts = Counter(each.listed.thing.kind for each in choice.goes)
-    yield "goes: " + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    yield f"goes: {_counted(choice.goes)}"
+    if marks := [each.found for each in choice.marks]:
+        things = "1 thing that stays gets" if len(marks) == 1 else f"{len(marks)} things that stay get"
+        yield (
+            f"{things} the tag {naming.TAG_ENVIRONMENT}, because what alone proves whose they are goes: "
+            f"{_counted(marks)}"
+        )
+    yield from (f"stays, tagged: {_named(each.found)}: {each.why}" for each in choice.marks)
     yield from (f"stays: {_named(each.found)}: {each.why}" for each in choice.stays)
+
+
+def _counted(found: Iterable[Found]) -> str:
+    counts = Counter(each.listed.thing.kind for each in found)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def outcome_lines(outcomes: Iterable[Outcome]) -> Iterator[str]:

@@ -10,12 +10,16 @@ import datetime
 import json
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from fleet.cloud import Cloud
+from fleet.project import Project
+from fleet.session import AccountSession
 from stacks import naming
+from stacks.account import AccountSpec
 from tests.sandbox_helpers import IMAGE, REGION, api
 
 ORGANIZATION, DEAD, LIVING, TEAM = "orphan-tests", "gone", "alive", "lab"
@@ -36,6 +40,18 @@ def ours(environment: str = DEAD, stack: str = "fleet") -> dict[str, str]:
         naming.TAG_TEAM: TEAM,
         naming.TAG_STACK: f"{environment}-{stack}",
     }
+
+
+def account_session(cloud: Cloud, home: Path, root: Path) -> AccountSession:
+    """Return the session of an account with a ledger and without files of environments; `root` is empty."""
+    (root / "environments").mkdir()
+    (root / "environments" / "account.toml").write_text(
+        f'organization = "{ORGANIZATION}"\nregion = "{REGION}"\n'
+    )
+    account = AccountSpec(organization=ORGANIZATION, region=REGION)
+    made = AccountSession(Project(root=root, home=home), cloud, account)
+    made.ledger.objects.s3.create_bucket(Bucket=naming.ledger_bucket(ORGANIZATION, REGION))
+    return made
 
 
 @dataclass

@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from fleet.account_sweep import sweep_account
 from fleet.cloud import Cloud
 from fleet.ledger import LedgerError
+from fleet.orphans.choice import Choice, Wanted, choose
 from fleet.orphans.judge import Found
-from fleet.orphans.removal import Wanted, choose, remove
-from fleet.project import Project
+from fleet.orphans.removal import remove
 from fleet.session import AccountSession
 from scripts import cli
 from scripts.console_io import table
@@ -34,15 +34,7 @@ GOLDEN = Path(__file__).parent / "golden" / "account_sweep.txt"
 @pytest.fixture(scope="module")
 def session(sandbox: Cloud, sandbox_home: Path, tmp_path_factory: pytest.TempPathFactory) -> AccountSession:
     """Return the session of an account whose environments' files are gone."""
-    root = tmp_path_factory.mktemp("account")
-    (root / "environments").mkdir()
-    (root / "environments" / "account.toml").write_text(
-        f'organization = "{ORGANIZATION}"\nregion = "{REGION}"\n'
-    )
-    account = AccountSpec(organization=ORGANIZATION, region=REGION)
-    made = AccountSession(Project(root=root, home=sandbox_home), sandbox, account)
-    made.ledger.objects.s3.create_bucket(Bucket=naming.ledger_bucket(ORGANIZATION, REGION))
-    return made
+    return planted.account_session(sandbox, sandbox_home, tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +60,12 @@ def _without_faults(sandbox: Cloud) -> Iterator[None]:
 def look(session: AccountSession) -> tuple[Found, ...]:
     """Return what is found of the two environments of these tests."""
     return sweep_account(session, environments=(DEAD, LIVING)).found
+
+
+def chosen(session: AccountSession, *, data: bool = False) -> Choice:
+    """Return what would be deleted of them."""
+    swept = sweep_account(session, environments=(DEAD, LIVING))
+    return choose(swept.found, Wanted(data=data), swept.account)
 
 
 def label(garden: Garden, found: Found) -> str:
@@ -149,7 +147,7 @@ def test_a_listing_that_is_refused_is_named_and_without_the_leases_nothing_is_an
     admin(session.cloud, "POST", "faults", {"service": "scheduler", "action": "ListSchedules", **refuse})
     swept = sweep_account(session, environments=(DEAD,))
     assert not swept.of("orphan", "past its lease") and swept.of("not proven")
-    assert choose(swept.found, Wanted(data=True, past_lease=True)).goes == ()
+    assert choose(swept.found, Wanted(data=True, past_lease=True), swept.account).goes == ()
 
 
 def test_past_its_lease_is_what_stands_after_its_end_and_goes_only_where_that_is_said(
@@ -164,15 +162,15 @@ def test_past_its_lease_is_what_stands_after_its_end_and_goes_only_where_that_is
         LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
     )  # fmt: skip
     try:
-        found = [each for each in look(session) if each.environment == LIVING]
+        swept = sweep_account(session, environments=(LIVING,))
     finally:
         garden.call(
             "autoscaling", "delete_auto_scaling_group", AutoScalingGroupName=naming.head_group(LIVING)
         )
-    assert {each.verdict for each in found} == {"past its lease"} and len(found) > 5
-    assert {each.reason for each in found} == {f"the lease of {LIVING} ended on 2020-02-01"}
-    assert not choose(found, Wanted(data=True)).goes
-    assert choose(found, Wanted(data=True, past_lease=True)).goes
+    assert {each.verdict for each in swept.found} == {"past its lease"} and len(swept.found) > 5
+    assert {each.reason for each in swept.found} == {f"the lease of {LIVING} ended on 2020-02-01"}
+    assert not choose(swept.found, Wanted(data=True), swept.account).goes
+    assert choose(swept.found, Wanted(data=True, past_lease=True), swept.account).goes
 
 
 def test_what_terraform_is_at_work_on_is_no_orphan(session: AccountSession, garden: Garden) -> None:
@@ -219,7 +217,7 @@ def exists(garden: Garden, identity: str) -> bool:
 def test_without_data_nothing_goes_that_holds_some_nor_what_that_lies_in(
     session: AccountSession, garden: Garden
 ) -> None:
-    choice = choose(look(session), Wanted())
+    choice = chosen(session)
     goes = {label(garden, each) for each in choice.goes}
     stays = {label(garden, each.found): garden.shown(each.why) for each in choice.stays}
     assert {"machine", "template", "nat", "role", "interface", "topic of gone"} <= goes
@@ -237,7 +235,7 @@ def test_without_data_nothing_goes_that_holds_some_nor_what_that_lies_in(
 def test_who_may_not_delete_is_refused_on_record_and_what_cannot_be_recorded_is_not_deleted(
     session: AccountSession, garden: Garden
 ) -> None:
-    choice = choose(look(session), Wanted())
+    choice = chosen(session)
     account = AccountSpec(
         organization=ORGANIZATION,
         region=REGION,
@@ -247,7 +245,7 @@ def test_who_may_not_delete_is_refused_on_record_and_what_cannot_be_recorded_is_
     role = naming.account_name(ORGANIZATION, naming.ROLE_AUDITOR)
     auditor.__dict__["caller"] = f"arn:aws:sts::123456789012:assumed-role/{role}/ann"
     with pytest.raises(UserError, match=r"does not include account\.sweep"):
-        remove(auditor, choice.goes, lambda text: None)
+        remove(auditor, choice, lambda text: None)
     last = session.ledger.entries()[-1]
     assert (last["event"], last["outcome"], last["actor"]["person"]) == ("account.sweep", "refused", "ann")
     ledger = naming.ledger_bucket(ORGANIZATION, REGION)
@@ -260,7 +258,7 @@ def test_who_may_not_delete_is_refused_on_record_and_what_cannot_be_recorded_is_
     }
     admin(session.cloud, "POST", "faults", fault)
     with pytest.raises(LedgerError):
-        remove(session, choice.goes, lambda text: None)
+        remove(session, choice, lambda text: None)
     admin(session.cloud, "DELETE", "faults")
     assert {each.listed.key for each in choice.goes} <= {each.listed.key for each in look(session)}
 
@@ -268,12 +266,12 @@ def test_who_may_not_delete_is_refused_on_record_and_what_cannot_be_recorded_is_
 def test_all_that_is_ours_is_deleted_in_order_on_record_and_nothing_else_is_touched(
     session: AccountSession, garden: Garden
 ) -> None:
-    choice = choose(look(session), Wanted(data=True))
+    choice = chosen(session, data=True)
     stays = {label(garden, each.found) for each in choice.stays}
     assert stays == {"vpc", "subnet-a", "queue"}, (
         "another's interface lies in them; no way to delete is known"
     )
-    outcomes = remove(session, choice.goes, lambda text: None, pause=0.05, seconds=60)
+    outcomes = remove(session, choice, lambda text: None, pause=0.05, seconds=60)
     assert [(label(garden, each.found), each.why) for each in outcomes if each.result != "deleted"] == []
     left = {label(garden, each): each.verdict for each in look(session) if each.verdict == "orphan"}
     assert set(left) == stays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet.errors import ActError
-from fleet.listings.listed import Key, Link, Listed, Says
+from fleet.listings.listed import Key, Listed, Says
 from fleet.listings.machines import ROWS
 from fleet.listings.names import document_name, own_name, region_at_end, role_name
 from fleet.listings.networks import ROWS as NETWORK_ROWS
@@ -18,27 +17,10 @@ from fleet.listings.things import Look, Thing
 from fleet.orphans.judge import judge
 from fleet.orphans.lives import Lives, find_lives
 from fleet.orphans.proofs import Account
-from fleet.orphans.removal import Wanted, choose
 from fleet.orphans.removals import REMOVALS, order_of
 from fleet.orphans.rounds import Target, delete_all
 from stacks import naming
-
-REGION = "eu-west-1"
-NOW = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
-ACCOUNT = Account(id="111122223333", organization="acme", regions=(REGION,), now=NOW)
-NOBODY = Lives({})
-
-
-def thing(kind: str, identity: str, region: str = REGION, **more: Any) -> Listed:
-    """Return something listed; `links` are (verb, kind, id)."""
-    own = {name: more.pop(name) for name in ("name", "stack", "created") if name in more}
-    hangs = tuple(Link(how, Key(*to)) for how, *to in more.pop("links", ()))
-    return Listed(thing=Thing(kind=kind, id=identity, **own), region=region, links=hangs, **more)
-
-
-def tagged(environment: str = "vision", **more: str) -> dict[str, str]:
-    """Return the tags of a thing of the environment."""
-    return {naming.TAG_ENVIRONMENT: environment, **more}
+from tests.orphans_listed import ACCOUNT, NOBODY, REGION, standing, tagged, thing
 
 
 def verdicts(*listed: Listed, lives: Lives | None = NOBODY, account: Account = ACCOUNT) -> dict[str, str]:
@@ -197,19 +179,6 @@ def test_a_listing_is_read_to_its_last_page() -> None:
 # ------------------------------------------------------------------------------ what stands
 
 
-def standing(environment: str = "vision", *, ends: int = 2027, fleet: bool = True) -> list[Listed]:
-    """Return what says that an environment stands."""
-    lease = naming.lease_name(environment, REGION)
-    until = datetime.datetime(ends, 1, 1, tzinfo=datetime.UTC)
-    role = naming.environment_role(environment, naming.ROLE_NODE, REGION)
-    outputs = thing("SSM parameter", naming.outputs_parameter(environment), tags=tagged(environment))
-    return [
-        thing("schedule", lease, "", until=until),
-        thing("IAM role", role, "", tags=tagged(environment)),
-        *([outputs] if fleet else []),
-    ]
-
-
 def told(*listed: Listed) -> dict[str, str]:
     """Return the verdicts, with what stands read from the things themselves."""
     return verdicts(*listed, lives=find_lives(listed, ()))
@@ -279,18 +248,6 @@ def test_what_is_being_deleted_needs_nobody() -> None:
 
 
 # ------------------------------------------------------------------------------ deleting
-
-
-def test_what_a_file_says_to_retain_stays_with_what_it_lies_in_even_with_data() -> None:
-    store = thing("FSx file system", "fs", tags=tagged(), links=[("lies in", "VPC", "vpc")], holds_data=True)
-    key = thing("KMS key", "k", tags=tagged("speech"), holds_data=True)
-    found = judge((store, thing("VPC", "vpc", tags=tagged()), key), NOBODY, ACCOUNT)
-    choice = choose(found, Wanted(data=True, retains=frozenset({("vision", "FSx file system")})))
-    assert [each.listed.thing.id for each in choice.goes] == ["k"]
-    assert {each.found.listed.thing.id: each.why for each in choice.stays} == {
-        "fs": "environments/vision.toml says to retain it (on_teardown)",
-        "vpc": "the FSx file system fs lies in it and stays",
-    }
 
 
 def refusal(code: str) -> ClientError:

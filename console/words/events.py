@@ -56,6 +56,7 @@ def _of_environments(reader: Reader) -> Mapping[str, str]:
         "teardown.found": _("Noted what stood before a teardown"),
         "account.sweep": _("Deleted what was left over in the account"),
         "thing.deleted": _("Deleted something that was left over"),
+        "thing.tagged": _("Tagged something that is left over and stays"),
     }
 
 

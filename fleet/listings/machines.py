@@ -17,6 +17,7 @@ from stacks import naming
 _IMAGED = re.compile(r"\b(i-[0-9a-f]+|ami-[0-9a-f]+)\b")
 """What EC2 writes into the description of a snapshot that it makes of a machine, for an image."""
 GROUP_TAG = "aws:autoscaling:groupName"
+_FLEET_TAG = "aws:ec2:fleet-id"
 _TEMPLATE_TAG = "aws:ec2launchtemplate:id"
 
 
@@ -27,6 +28,7 @@ def _instance_links(item: Item) -> tuple[Link, ...]:
         *links("lies in", "subnet", item.get("SubnetId")),
         *links("is in", "security group", *(each["GroupId"] for each in item.get("SecurityGroups", ()))),
         *links("was started by", "Auto Scaling group", tags.get(GROUP_TAG)),
+        *links("was started by", "EC2 fleet", tags.get(_FLEET_TAG)),
         *links("was started from", "launch template", tags.get(_TEMPLATE_TAG)),
         *links("was started for", "spot request", item.get("SpotInstanceRequestId")),
     )

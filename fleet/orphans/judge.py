@@ -39,6 +39,8 @@ class Found:
     """Why it is ours, or why it looks as if it were."""
     reason: str
     """What is wrong with it, or who owns it."""
+    stack: str = ""
+    """The stack that the proof tells, "" where it tells none."""
 
 
 def judge(listed: Collection[Listed], lives: Lives | None, account: Account) -> list[Found]:
@@ -129,4 +131,5 @@ def _found(listed: Listed, verdict: Verdict, proof: Proof, reason: str) -> Found
         team=proof.team,
         proof=proof.why,
         reason=reason,
+        stack=proof.stack,
     )

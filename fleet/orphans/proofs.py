@@ -65,7 +65,7 @@ def find_proofs(listed: Collection[Listed], account: Account) -> dict[Place, Pro
         if each.thing.kind == "S3 bucket" and is_untagged(each) and (named := buckets.get(each.thing.id)):
             why = f"the name of a bucket of {named.environment}, with {account.organization} before it"
             proofs[place_of(each)] = Proof(environment=named.environment, region=named.region, why=why)
-    hangs = _hangs(listed)
+    hangs = find_hangs(listed)
     while more := dict(_inherited(hangs, proofs)):
         proofs |= more
     return proofs
@@ -89,7 +89,7 @@ def _direct(listed: Listed) -> Proof | None:
     return None
 
 
-def _hangs(listed: Iterable[Listed]) -> dict[Place, tuple[Link, ...]]:
+def find_hangs(listed: Iterable[Listed]) -> dict[Place, tuple[Link, ...]]:
     """Return what each thing without a tag hangs on.
 
     An interface hangs on what brought it too, and a VPC on those of its parts that prove it.

@@ -1,15 +1,15 @@
-"""What of that which a look found may be deleted, and deleting it, each thing on record."""
+"""Deleting what was chosen, each thing on record, after what stays has got its tag."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from fleet.orphans.judge import Found, Verdict
+from fleet.ledger import Act
+from fleet.orphans.choice import Choice, Outcome, Result
+from fleet.orphans.judge import Found
+from fleet.orphans.marks import mark, tags_for
 from fleet.orphans.proofs import Place, place_of
-from fleet.orphans.removals import REMOVALS, order_of
-from fleet.orphans.report import PROVEN
+from fleet.orphans.removals import Clients
 from fleet.orphans.rounds import SECONDS, Target, Tell, delete_all
 from fleet.session import AccountSession
 from fleet.sweep import shared_clients
@@ -18,87 +18,8 @@ from stacks import naming
 ACT = "account.sweep"
 ENDED = "thing.deleted"
 """The ledger's event of one thing's end."""
-_HOLDS = frozenset({"VPC", "subnet", "security group"})
-"""Kinds that cannot go before what lies in them has gone."""
-
-Result = Literal["deleted", "failed", "kept"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of one thing."""
-
-    found: Found
-    result: Result
-    why: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to be deleted of what a look found."""
-
-    data: bool = False
-    """Also what data is lost with for good."""
-    past_lease: bool = False
-    """Also what stands past its lease, which a teardown ends better."""
-    retains: frozenset[tuple[str, str]] = frozenset()
-    """Environment and kind of what never goes, for a file says to retain it."""
-
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts of what may be deleted at all: it is proven to be ours."""
-        return PROVEN if self.past_lease else ("orphan",)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What goes, in order, and what stays of what is proven to be ours, with why."""
-
-    goes: tuple[Found, ...]
-    stays: tuple[Outcome, ...]
-
-
-def choose(found: Sequence[Found], wanted: Wanted) -> Choice:
-    """Return what may be deleted: what is proven to be ours, wanted, and holds nothing that stays."""
-    why = {place_of(each.listed): reason for each in found if (reason := _reason_to_stay(each, wanted))}
-    why |= _held(found, why)
-    goes = [each for each in found if place_of(each.listed) not in why]
-    stays = [
-        Outcome(found=each, result="kept", why=why[place_of(each.listed)])
-        for each in found
-        if place_of(each.listed) in why and each.verdict in PROVEN
-    ]
-    return Choice(tuple(sorted(goes, key=lambda each: order_of(each.listed.thing.kind))), tuple(stays))
-
-
-def _reason_to_stay(found: Found, wanted: Wanted) -> str:
-    """Return why something stays, "" where it may go."""
-    if found.verdict not in wanted.verdicts:
-        if found.verdict == "past its lease":
-            return f"`fleetform down {found.environment} --base` ends it whole; or say --past-lease"
-        return f"it is {found.verdict}"
-    if found.listed.thing.kind not in REMOVALS:
-        return "fleetform does not know how to delete it: do it by hand"
-    if (found.environment, found.listed.thing.kind) in wanted.retains:
-        return f"environments/{found.environment}.toml says to retain it (on_teardown)"
-    if found.listed.holds_data and not found.listed.comes_along and not wanted.data:
-        return "data is lost with it for good: say --data"
-    return ""
-
-
-def _held(found: Sequence[Found], stays: dict[Place, str]) -> dict[Place, str]:
-    """Return what cannot go because something lies in it that stays, with what that is."""
-    held: dict[Place, str] = {}
-    listed = {place_of(each.listed): each.listed for each in found}
-    waiting = [listed[place] for place in stays]
-    while waiting:
-        holder = waiting.pop()
-        for link in holder.links:
-            place = (link.to, holder.region)
-            if link.to.kind in _HOLDS and place not in held and place not in stays:
-                held[place] = f"the {holder.thing.kind} {holder.thing.id} lies in it and stays"
-                waiting += [listed[place]] if place in listed else []
-    return held
+TAGGED = "thing.tagged"
+"""The ledger's event of a thing that stays and got its environment's tag."""
 
 
 def require_right(session: AccountSession) -> None:
@@ -107,41 +28,84 @@ def require_right(session: AccountSession) -> None:
         session.require("account.sweep")
 
 
+class _Cloud:
+    """The clients of each region; what belongs to none is asked for in the account's."""
+
+    def __init__(self, session: AccountSession) -> None:
+        self._session = session
+        self._made: dict[str, Clients] = {}
+
+    def of(self, found: Found) -> Clients:
+        region = found.listed.region or self._session.account.region
+        return self._made.setdefault(region, shared_clients(self._session.cloud, region))
+
+
 def remove(
     session: AccountSession,
-    goes: Sequence[Found],
+    choice: Choice,
     tell: Tell,
     *,
     seconds: float = SECONDS,
     pause: float = 1.0,
 ) -> list[Outcome]:
-    """Delete what was chosen, in its order, and return what became of each.
+    """Tag what needs it, delete what was chosen, in its order, and return what became of each of these.
 
-    The ledger has the whole list before the first is deleted, and each outcome as it comes. Raises UserError,
-    on record, where the caller's role does not allow it, and LedgerError where the ledger can't be written.
+    Where a tag cannot be put, what proves the thing's owner stays. The ledger has the whole list before the
+    first is touched, and each outcome as it comes. Raises UserError, on record, where the caller's role does
+    not allow it, and LedgerError where the ledger can't be written.
     """
     require_right(session)
-    regions = {each.listed.region or session.account.region for each in goes}
-    clients = {region: shared_clients(session.cloud, region) for region in regions}
-    by_target = {
-        Target(
-            each.listed.thing, clients[each.listed.region or session.account.region], each.listed.comes_along
-        ): each
-        for each in goes
-    }
-    outcomes: list[Outcome] = []
-    with session.ledger.act(ACT, naming.ACCOUNT_STACK, things=[_about(each) for each in goes]) as act:
-        act.details |= {"deleted": [], "failed": []}
-        for target, why in delete_all(tuple(by_target), tell, seconds=seconds, pause=pause):
-            found = by_target[target]
+    cloud = _Cloud(session)
+    things = [_about(each) for each in choice.goes]
+    tagged = [_about(each.found) for each in choice.marks]
+    with session.ledger.act(ACT, naming.ACCOUNT_STACK, things=things, to_tag=tagged) as act:
+        act.details |= {"deleted": [], "failed": [], "kept": [], "tagged": []}
+        outcomes, kept = _tag(session, act, cloud, choice, tell)
+        for each in choice.goes:
+            if why := kept.get(place_of(each.listed)):
+                outcomes.append(Outcome(found=each, result="kept", why=why))
+                act.details["kept"].append(_named(each))
+        goes = [each for each in choice.goes if place_of(each.listed) not in kept]
+        targets = {Target(each.listed.thing, cloud.of(each), each.listed.comes_along): each for each in goes}
+        for target, why in delete_all(tuple(targets), tell, seconds=seconds, pause=pause):
             result: Result = "failed" if why else "deleted"
-            # Part of the act's own end too: what comes next may be what cannot be recorded.
-            act.details[result].append(f"{target.thing.kind} {target.thing.id}")
-            outcomes.append(Outcome(found=found, result=result, why=why))
-            details = {**_about(found), **({"why": why} if why else {})}
-            session.ledger.append(ENDED, found.environment, "failed" if why else "succeeded", details)
-            tell(f"{result}: {target.thing.kind} {target.thing.id}")
+            outcomes.append(
+                _ended(session, act, ENDED, Outcome(found=targets[target], result=result, why=why))
+            )
+            tell(f"{result}: {_named(targets[target])}")
     return outcomes
+
+
+def _tag(
+    session: AccountSession, act: Act, cloud: _Cloud, choice: Choice, tell: Tell
+) -> tuple[list[Outcome], dict[Place, str]]:
+    """Tag what needs it; return what became of it, and what has to stay where that failed, with why."""
+    outcomes: list[Outcome] = []
+    kept: dict[Place, str] = {}
+    for each in choice.marks:
+        if refused := mark(cloud.of(each.found), each.found):
+            why = f"it proves whose the {_named(each.found)} is, which could not be tagged: {refused}"
+            kept |= {place: kept.get(place, why) for place in each.needs}
+            outcome = Outcome(found=each.found, result="kept", why=f"{each.why}; not tagged: {refused}")
+        else:
+            outcome = Outcome(found=each.found, result="tagged", why=each.why)
+        outcomes.append(_ended(session, act, TAGGED, outcome, tags=tags_for(each.found)))
+        tell(f"{outcome.result}: {_named(each.found)}")
+    return outcomes, kept
+
+
+def _ended(session: AccountSession, act: Act, event: str, outcome: Outcome, **more: Any) -> Outcome:
+    """Put on record what became of a thing, and return it."""
+    # Part of the act's own end too: what comes next may be what cannot be recorded.
+    act.details[outcome.result].append(_named(outcome.found))
+    done = outcome.result in ("deleted", "tagged")
+    details = {**_about(outcome.found), **more, **({} if done else {"why": outcome.why})}
+    session.ledger.append(event, outcome.found.environment, "succeeded" if done else "failed", details)
+    return outcome
+
+
+def _named(found: Found) -> str:
+    return f"{found.listed.thing.kind} {found.listed.thing.id}"
 
 
 def _about(found: Found) -> dict[str, Any]:
