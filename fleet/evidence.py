@@ -171,6 +171,7 @@ def _index(
             "trouble": each.trouble,
             "path": KINDS[each.key].path,
             "controls": KINDS[each.key].controls,
+            "towards": KINDS[each.key].towards("en"),
         }
         for each in found
     ]
@@ -214,7 +215,7 @@ def _lines(language: Language, found: Sequence[Found]) -> Iterator[EvidenceLine]
             shows=kind.shows[language],
             path=kind.path,
             count=str(each.count),
-            controls=", ".join(kind.controls),
+            controls=kind.towards(language),
             trouble=each.trouble_in(language),
         )
 

@@ -39,6 +39,20 @@ class Kind:
     shows: Mapping[Language, str]
     controls: tuple[str, ...]
 
+    def towards(self, language: Language) -> str:
+        """Return the controls in one line, or that there are none and what the item is there for."""
+        return ", ".join(self.controls) or _TOWARDS_NONE[language]
+
+
+_TOWARDS_NONE: Mapping[Language, str] = {
+    "en": "Answers no control of these three. It is there for whoever accounts for the money and checks what "
+    "was used, by whom and for what",
+    "ko": "이 세 기준의 통제 항목에 해당하지 않습니다. "
+    "비용을 정산하고 누가 무엇을 어디에 썼는지 확인하기 위한 자료입니다",
+}
+"""Of the costs: none of the three asks what was paid, and a bill is no list of assets with who answers for
+each, as ISMS-P 1.2.1 and 2.1.3 want one."""
+
 
 def _kind(path: str, en: tuple[str, str], ko: tuple[str, str], *controls: str) -> Kind:
     return Kind(

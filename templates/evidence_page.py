@@ -15,7 +15,7 @@ class EvidenceLine:
     path: str
     count: str
     controls: str
-    """The controls that it is evidence towards, "" for none."""
+    """The controls that it is evidence towards, or what it is there for instead."""
     trouble: str
     """What is missing of it or wrong with it; "" for nothing."""
 

@@ -138,11 +138,14 @@ def test_its_pages_name_what_is_missing_and_the_controls_in_both_languages(packe
         for kind in KINDS.values():
             assert kind.title[language] in page
             assert all(control in page for control in kind.controls)
+            assert kind.towards(language) in page
+    assert [key for key, kind in KINDS.items() if not kind.controls] == ["costs"], "and that one says why"
+    assert KINDS["costs"].towards("en").startswith("Answers no control of these three")
     assert any(each.startswith("CloudTrail") for each in pack.troubles), "no digest has come yet"
     assert "are too new for a digest" in next(each.trouble for each in pack.found if each.key == "trail")
     assert not any(each.trouble in page for each in pack.found if each.trouble), "the last page is Korean"
     index = json.loads((folder / "index.json").read_text())
-    assert {each["key"]: each["trouble"] for each in index["items"]} == {
+    assert {each["key"]: each["trouble"] for each in index["items"] if each["towards"]} == {
         each.key: each.trouble for each in pack.found
     }
 
