@@ -1,4 +1,4 @@
-"""What an entry of the ledger is about: its environment, run and machine, and who answers for it."""
+"""What an entry of the ledger is about: its environment, run and machines, and who answers for it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ class About:
 
     environment: str
     run: str
-    instance: str
+    instances: tuple[str, ...]
+    """The machines: the one that was acted on, or those that a run was given."""
     person: str
     """Who did it: a person's id in the console, one whom the cloud vouches for, else the caller's ARN."""
+
+    @property
+    def instance(self) -> str:
+        """The machine that it is about, "" for none, or where it is about several."""
+        return self.instances[0] if len(self.instances) == 1 else ""
 
 
 def about(entry: Mapping[str, Any], environment_of_run: Callable[[str], str] = lambda run: "") -> About:
@@ -41,13 +47,18 @@ def about(entry: Mapping[str, Any], environment_of_run: Callable[[str], str] = l
     elif event.startswith(_OF_RUNS):
         run = target if _RUN.fullmatch(target) else ""
         environment = environment or environment_of_run(run)
-    instance = next((text for text in (target, str(told.get("instance"))) if _INSTANCE.fullmatch(text)), "")
     return About(
         environment=environment if _ENVIRONMENT.fullmatch(environment) else "",
         run=run if _RUN.fullmatch(run) else "",
-        instance=instance,
+        instances=_machines(target, told),
         person=person_of(entry),
     )
+
+
+def _machines(target: str, details: Mapping[str, Any]) -> tuple[str, ...]:
+    several = details.get("instances")
+    named = (target, details.get("instance"), *(several if isinstance(several, list) else ()))
+    return tuple(dict.fromkeys(each for each in named if isinstance(each, str) and is_machine(each)))
 
 
 def person_of(entry: Mapping[str, Any]) -> str:

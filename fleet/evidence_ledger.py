@@ -159,6 +159,6 @@ def _row(entry: Entry, found: About) -> tuple[object, ...]:
     asked: Mapping[str, Any] = actor.get("asked_by") or {}
     return (
         entry["sequence"], entry["time"], entry["event"], entry["target"], entry["outcome"],
-        found.environment, found.run, found.instance, found.person, asked.get("name", ""),
+        found.environment, found.run, " ".join(found.instances), found.person, asked.get("name", ""),
         actor.get("identity", ""), asked.get("address", ""), entry["hash"],
     )  # fmt: skip

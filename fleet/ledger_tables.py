@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleet.entry_about import about
 from fleet.errors import ActError
 from fleet.ledger_links import Checked, Link, row_of
 from fleet.ledger_reading import Entry
 
-FORM = 1
+FORM = 2
 """Of the tables; a file of another one is filled anew."""
 _TEXTS = ("event", "target", "outcome", "environment", "run", "person", "name", "instance")
 COLUMNS = ("sequence", "at", *_TEXTS, "hash")
@@ -34,14 +35,20 @@ CREATE INDEX IF NOT EXISTS by_person ON entries (person);
 CREATE INDEX IF NOT EXISTS by_environment ON entries (environment) WHERE environment != '';
 CREATE INDEX IF NOT EXISTS by_run ON entries (run) WHERE run != '';
 CREATE INDEX IF NOT EXISTS by_name ON entries (name) WHERE name != '';
-CREATE INDEX IF NOT EXISTS by_instance ON entries (instance) WHERE instance != '';
+CREATE TABLE IF NOT EXISTS machines (
+    instance TEXT NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (instance, sequence)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
-    one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, head TEXT NOT NULL, entries INTEGER NOT NULL
+    one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, head TEXT NOT NULL, entries INTEGER NOT NULL,
+    machines INTEGER NOT NULL
 );
 PRAGMA user_version = {FORM};
 COMMIT;
 """
-"""Each index ends in the number, the row's id, so what is found by one comes in the order of the chain."""
+"""Each index ends in the number, the row's id, so what is found by one comes in the order of the chain.
+
+An entry's `instance` has all machines that it names, with a space between; `machines` finds them.
+"""
 
 
 class DamagedError(Exception):
@@ -66,9 +73,11 @@ class Wanted:
 
     def conditions(self) -> Iterator[tuple[str, list[object]]]:
         """Yield each condition as SQL with its parameters; the names are ours, the values are bound."""
-        for column in ("environment", "instance", "run"):
+        for column in ("environment", "run"):
             if value := getattr(self, column):
                 yield f"({column} = ? AND {column} != '')", [value]
+        if self.instance:
+            yield "sequence IN (SELECT sequence FROM machines WHERE instance = ?)", [self.instance]
         for column in ("target", "outcome"):
             if value := getattr(self, column):
                 yield f"{column} = ?", [value]
@@ -100,6 +109,7 @@ class Tables:
         """Throw all entries away."""
         with self._writing():
             self._database.execute("DELETE FROM entries")
+            self._database.execute("DELETE FROM machines")
             self._database.execute("DELETE FROM state")
 
     def add(self, before: Link, found: Checked) -> None:
@@ -112,29 +122,38 @@ class Tables:
             marks = ", ".join(f":{name}" for name in COLUMNS)
             statement = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608 - ours
             self._database.executemany(statement, rows)
+            named = [(each, row["sequence"]) for row in rows for each in row["instance"].split()]
+            self._database.executemany("INSERT INTO machines (instance, sequence) VALUES (?, ?)", named)
+            entries, machines = self._put_in()
             self._database.execute(
-                "INSERT OR REPLACE INTO state (one, sequence, head, entries) VALUES (1, ?, ?, ?)",
-                (found.end.sequence, found.end.digest, self._put_in() + len(rows)),
+                "INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?)",
+                (found.end.sequence, found.end.digest, entries + len(rows), machines + len(named)),
             )
 
     def require_whole(self) -> None:
-        """Raise DamagedError where it does not have as many entries as were put into it."""
-        there = self._database.execute("SELECT count(*) FROM entries").fetchone()[0]
+        """Raise DamagedError where it does not have as many entries and machines as were put into it."""
+        counted = "SELECT (SELECT count(*) FROM entries), (SELECT count(*) FROM machines)"
+        there = tuple(self._database.execute(counted).fetchone())
         if there != self._put_in():
-            raise DamagedError(f"it has {there} entries, of {self._put_in()} that were put into it")
+            raise DamagedError(
+                f"it has {there} entries and machines, of {self._put_in()} that were put into it"
+            )
 
     def rows(self, wanted: Wanted, last: int | None) -> list[sqlite3.Row]:
-        """Return the rows that fit, in order, or the last ones of them."""
+        """Return the rows that fit, in order, or the last ones of them; raises DamagedError for a misfit."""
         conditions = list(wanted.conditions())
         where = " AND ".join(text for text, _ in conditions) or "1"
         statement = f"SELECT * FROM entries WHERE {where} ORDER BY sequence DESC LIMIT ?"  # noqa: S608 - ours
         values = [value for _, each in conditions for value in each]
         found = self._database.execute(statement, (*values, -1 if last is None else last)).fetchall()
+        if any(wanted.instance not in ("", *row["instance"].split()) for row in found):
+            raise DamagedError("an entry is found by a machine that it does not name")
         return found[::-1]
 
-    def _put_in(self) -> int:
-        row = self._database.execute("SELECT entries FROM state").fetchone()
-        return int(row[0]) if row else 0
+    def _put_in(self) -> tuple[int, int]:
+        """Return how many entries, and machines of entries, were put into it."""
+        row = self._database.execute("SELECT entries, machines FROM state").fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
 
     def _environment_of_run(self, run: str) -> str:
         found = self._database.execute(
@@ -177,7 +196,14 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
 def kept_of(entry: Entry, known: dict[str, str], environment_of_run: Callable[[str], str]) -> dict[str, Any]:
     """Return what is kept of an entry, by column; `known` learns the environments of runs."""
     row = row_of(entry, known, lambda run: known.get(run) or environment_of_run(run))
-    return {**row, "at": row["at"].timestamp(), "name": _name(entry), "hash": Link.of(entry).digest}
+    machines = " ".join(about(entry).instances)
+    return {
+        **row,
+        "at": row["at"].timestamp(),
+        "name": _name(entry),
+        "instance": machines,
+        "hash": Link.of(entry).digest,
+    }
 
 
 def _name(entry: Entry) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from fleet.job_queueing import SLURM
 from fleet.lost import Look, is_lost
 from fleet.run_index import RunIndex
 from fleet.run_store import RunStore
-from fleet.runs import RunStatus, find_run, read_run
+from fleet.runs import RunStatus, events_of, find_run, read_events, read_run
 
 _WITHOUT_A_WORD = "its dispatcher on the head node ended without a word"
 _RECORDING = "recording"
@@ -113,6 +113,7 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
         "submitted_by": run.actor,
         "started": run.started,
         "ended": run.ended,
+        "instances": _machines_of(store, run, receipt),
         "cost": (receipt.get("attempts") or [receipt])[-1].get("cost"),
         **({"attempt": run.attempt} if run.attempt > 1 else {}),
     }
@@ -123,6 +124,18 @@ def settle(store: RunStore, ledger: LedgerLike, run: RunStatus) -> bool:
         raise
     store.put(run.run_id, settled_name(run), {"time": utc_now(), "state": "recorded"})
     return True
+
+
+def _machines_of(store: RunStore, run: RunStatus, receipt: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the machines that the run's attempt was given, in order of their ranks.
+
+    A run that was requeued has had others before its last ones. The queue may learn of a machine's id only
+    after it has said that there is one: then the receipt has it.
+    """
+    events = events_of(read_events(store, run.run_id), run.attempt)
+    given = [each["detail"]["nodes"] for each in events if each["event"] == "PROVISIONING"]
+    named = (node for nodes in (*given, receipt.get("nodes") or ()) for node in nodes)
+    return list(dict.fromkeys(str(node["instance_id"]) for node in named if node.get("instance_id")))
 
 
 def settled_name(run: RunStatus) -> str:

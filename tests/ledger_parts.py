@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from fleet import chain, checkpoints, ledger_copy
 from fleet.checkpoint_check import check
 from fleet.checkpoints import Checkpoint
+from fleet.ledger_index import LedgerIndex, index_file
+from fleet.ledger_tables import Wanted
+from fleet.session import AccountSession
 
 BEGAN = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -66,6 +69,13 @@ class LedgerInMemory:
         found = {each["sequence"]: each for each in self.chain if each["sequence"] in digests}
         self.fetched += len(found)
         return found
+
+
+def runs_on(session: AccountSession, machine: str) -> list[str]:
+    """Return the runs whose end names the machine, as `fleetform audit log --server` finds them."""
+    file = index_file(session.project, session.cloud.name, session.ledger.bucket)
+    found = LedgerIndex(file, session.ledger).find(Wanted(instance=machine, event="run.ended"))
+    return [entry["target"] for entry in found]
 
 
 class Signer:

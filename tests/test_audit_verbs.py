@@ -170,10 +170,12 @@ def test_log_finds_what_concerns_a_server_an_environment_or_a_run_by_its_index(
     ledger = lab.session.ledger
     ledger.append("test.find", lab.machine, "recorded", {"environment": "found", "n": 1})
     ledger.append("run.submit", "found", "recorded", {"run_id": "20261123-010203-found", "n": 2})
-    ledger.append("run.ended", "20261123-010203-found", "failed", {"n": 3})
+    ran = {"instances": ["i-0123456789abcdef0", lab.machine], "n": 3}
+    ledger.append("run.ended", "20261123-010203-found", "failed", ran)
     found = {}
     for options in (
-        ["--server", lab.machine, "--event", "test.find"],
+        ["--server", lab.machine],
+        ["--server", "i-0123456789abcdef0"],
         ["--environment", "found"],
         ["--environment", "found", "--last", "1"],
         ["--run", "20261123-010203-found"],
@@ -184,7 +186,7 @@ def test_log_finds_what_concerns_a_server_an_environment_or_a_run_by_its_index(
     ):
         assert main(["audit", "log", "--json", *options]) == 0
         found[" ".join(options)] = [each["details"]["n"] for each in answer(capsys)]
-    assert list(found.values()) == [[1], [1, 2, 3], [3], [2, 3], [3], [2, 3], [], [1, 2, 3]]
+    assert list(found.values()) == [[1, 3], [3], [1, 2, 3], [3], [2, 3], [3], [2, 3], [], [1, 2, 3]]
     assert list(lab.session.project.home.glob("ledger/*/*.sqlite3"))
     assert main(["audit", "log", "--run", "20261123-010203-found"]) == 0
     assert capsys.readouterr().out.count("20261123-010203-found") == 1, "its submission's target is found"

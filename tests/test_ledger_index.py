@@ -17,7 +17,7 @@ from fleet.ledger_index import LedgerIndex
 from fleet.ledger_tables import FORM, Wanted
 from tests.ledger_parts import BEGAN, MINUTE, LedgerInMemory
 
-MACHINE, RUN = "i-0123456789abcdef0", "20261101-000000-abcde"
+MACHINE, OTHER, RUN = "i-0123456789abcdef0", "i-0123456789abcdef1", "20261101-000000-abcde"
 ANN = {"identity": "arn:console", "asked_by": {"id": "a" * 16, "name": "Ann Lee"}}
 BEN = {"identity": "arn:ben", "person": "ben"}
 
@@ -31,7 +31,8 @@ def ledger() -> LedgerInMemory:
     made.add(event="machine.enter", target=MACHINE, actor=BEN, details={"environment": "vision"})
     made.add(event="environment.up", target="speech", actor=BEN)
     made.add(event="environment.down", target="speech", actor=BEN, outcome="refused")
-    made.add(event="run.ended", target=RUN, actor={"identity": "arn:head"})
+    ran = {"instances": [OTHER, MACHINE, OTHER, "", None]}
+    made.add(event="run.ended", target=RUN, actor={"identity": "arn:head"}, details=ran)
     made.add(event="machine.note", target="x", actor=BEN, details={"instance": MACHINE})
     return made
 
@@ -51,7 +52,9 @@ def numbers(index: LedgerIndex, last: int | None = None, **wanted: Any) -> list[
     ("wanted", "found"),
     [
         ({}, [1, 2, 3, 4, 5, 6, 7]),
-        ({"instance": MACHINE}, [3, 7]),
+        ({"instance": MACHINE}, [3, 6, 7]),
+        ({"instance": OTHER}, [6]),
+        ({"instance": OTHER[:-1]}, []),
         ({"environment": "vision"}, [1, 2, 3, 6]),
         ({"environment": "speech", "outcome": "refused"}, [5]),
         ({"run": RUN}, [2, 6]),
@@ -109,6 +112,9 @@ def test_it_tells_how_far_it_is(index: LedgerIndex) -> None:
         "UPDATE state SET head = 'x'",
         "UPDATE state SET sequence = 99",
         "DELETE FROM state",
+        "DELETE FROM machines WHERE sequence = 6",
+        "UPDATE machines SET sequence = 5 WHERE sequence = 7",
+        "UPDATE entries SET instance = '' WHERE person = 'ben'",
         "DROP TABLE entries",
         f"PRAGMA user_version = {FORM + 1}",
     ],
@@ -122,6 +128,7 @@ def test_an_index_that_says_another_thing_than_the_ledger_is_filled_anew(
     database.close()
     assert numbers(index, person="ben") == [1, 3, 4, 5, 7]
     assert numbers(index) == [1, 2, 3, 4, 5, 6, 7]
+    assert numbers(index, instance=MACHINE) == [3, 6, 7]
 
 
 def test_a_file_that_is_no_database_is_thrown_away(index: LedgerIndex) -> None:
@@ -191,7 +198,7 @@ def test_every_filter_goes_by_its_index(index: LedgerIndex) -> None:
     index.find(Wanted())
     since = datetime.datetime(2026, 11, 1, tzinfo=datetime.UTC)
     filters: dict[str, Callable[[], Wanted]] = {
-        "by_instance": lambda: Wanted(instance=MACHINE),
+        "SEARCH machines USING PRIMARY KEY (instance=?)": lambda: Wanted(instance=MACHINE),
         "by_environment": lambda: Wanted(environment="vision"),
         "by_run": lambda: Wanted(run=RUN),
         "by_person": lambda: Wanted(person="ben"),

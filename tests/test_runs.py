@@ -111,6 +111,40 @@ def test_an_ended_run_is_recorded_once_however_many_look(store: RunStore) -> Non
     assert ledger.entries == [("run.ended", "a", "recorded")]
 
 
+GIVEN = [
+    ([], 1, []),
+    ([["i-1", "i-2"]], 1, ["i-1", "i-2"]),
+    ([["i-1", "i-2"], ["i-3", "i-2"]], 1, ["i-1", "i-2", "i-3"]),
+    ([[""]], 1, []),
+    ([["i-1"], "FAILED", ["i-2"]], 2, ["i-2"]),
+]
+"""What a run was given before it failed, the attempt that this was, the machines that its end names."""
+
+
+@pytest.mark.parametrize(("given", "attempt", "named"), GIVEN)
+def test_the_end_of_a_run_names_every_machine_that_its_attempt_was_given(
+    store: RunStore, given: list[list[str] | str], attempt: int, named: list[str]
+) -> None:
+    class Keeping(Ledger):
+        def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> None:
+            assert details["instances"] == [*named, "i-late"], "the last one only its receipt has"
+            super().append(event, target, outcome, details)
+
+    def line(second: int, what: list[str] | str) -> str:
+        nodes = [{**NODE, "instance_id": each} for each in what]
+        is_end = isinstance(what, str)
+        event, detail = (what, {}) if is_end else ("PROVISIONING", {"nodes": nodes})
+        return json.dumps({"time": f"2026-01-01T00:00:0{second}.000Z", "event": event, "detail": detail})
+
+    make(store, "a", attempt=attempt)
+    lines = [line(second, what) for second, what in enumerate([*given, "FAILED"])]
+    put(store, "a", "events.jsonl", "\n".join(lines).encode())
+    store.put("a", "receipt.json", {"nodes": [{"rank": 0, "instance_id": "i-late"}]})
+    ledger = Keeping()
+    assert settle(store, ledger, read_run(store, "a"))
+    assert ledger.entries == [("run.ended", "a", "recorded")]
+
+
 def test_a_run_is_recorded_later_where_the_ledger_refused(store: RunStore) -> None:
     class Broken(Ledger):
         def append(self, event: str, target: str, outcome: str, details: dict[str, Any]) -> None:

@@ -14,10 +14,12 @@ from fleet.cloud import choose_cloud
 from fleet.follow import read_logs
 from fleet.job import JobSpec
 from fleet.project import Project
+from fleet.run_control import settle_all
 from fleet.runs import outputs_safe, read_events, read_run
 from fleet.submit import Submitted, submit
 from sandbox import daemon
 from sandbox.slurm_packages import is_installed
+from tests.ledger_parts import runs_on
 from tests.sandbox_helpers import wait_for
 from tests.slurm_environment import SlurmEnvironment, build
 
@@ -171,7 +173,8 @@ def test_a_job_on_a_machine_with_a_spot_notice_goes_on_elsewhere_at_the_step_it_
     wait_for(lambda: len(steps()) > 5, 120)
     states = environment.states()
     taken = next(name for name, state in states.items() if state.startswith("alloc"))
-    daemon.interrupt(environment.session.project.home, environment.machines("node")[taken], 120)
+    machines = environment.machines("node")
+    daemon.interrupt(environment.session.project.home, machines[taken], 120)
     wait_for(lambda: environment.states()[taken].startswith("dr"), 60)
     reason = environment.on_head(f"sinfo --noheader --nodes={taken} --format=%E")
     assert reason.startswith("spot: EC2 takes the machine at 20"), reason
@@ -179,6 +182,11 @@ def test_a_job_on_a_machine_with_a_spot_notice_goes_on_elsewhere_at_the_step_it_
     assert steps() == list(range(1, 41)), "every step once: none is lost, none is done again"
     receipt = json.loads(environment.store.get(submitted.run_id, "receipt.json") or b"{}")
     assert taken not in {each["node"] for each in receipt["nodes"]}
+    settle_all(environment.store, environment.session.ledger)
+    ran = [
+        machine for machine in machines.values() if submitted.run_id in runs_on(environment.session, machine)
+    ]
+    assert ran == list(machines.values()), "the one that was taken is named, too"
     assert "REQUEUED" in [event["event"] for event in read_events(environment.store, submitted.run_id)]
 
 

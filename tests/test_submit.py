@@ -24,6 +24,7 @@ from fleet.run_store import RunStore
 from fleet.runs import read_run
 from stacks import naming
 from stacks.problems import UserError
+from tests.ledger_parts import runs_on
 from tests.run_environment import RunEnvironment, build
 from tests.sandbox_helpers import admin, run_instances, wait_for
 
@@ -254,6 +255,9 @@ def test_a_script_runs_under_the_launcher_and_its_end_is_recorded_once(
             if (entry["event"], entry["target"]) == ("run.ended", run_id)
         ]
         assert [entry["details"]["state"] for entry in ended] == [state]
+        (node,) = desk.instances("node")
+        assert runs_on(desk.session, node)[-1] == run_id
+        assert run_id not in runs_on(desk.session, desk.instances("head")[0])
 
 
 @pytest.mark.torch

@@ -99,7 +99,7 @@ def _facts(visit: Visit, entry: Entry, found: About) -> Iterator[tuple[str, str]
         (_("As whom in the cloud"), str(actor.get("identity") or "")),
         (_("Environment"), found.environment),
         (_("Run"), found.run),
-        (_("Server"), found.instance),
+        (_("Server"), ", ".join(found.instances)),
         (_("As a command"), str(asked.get("command") or "")),
     )
     yield from ((label, value) for label, value in facts if value)
