@@ -44,6 +44,11 @@ class Remembered(Generic[Value]):
         wait([looking], seconds)
         return self._result(looking) if looking.done() else None
 
+    def forget(self) -> None:
+        """Let who asks next wait for a look; one that is under way is not begun again."""
+        with self._lock:
+            self._found = None
+
     def _ask(self) -> tuple[Future[Value] | None, tuple[Value, float] | None]:
         """Return the look that is under way, where one is, and the value, where it is young enough."""
         with self._lock:

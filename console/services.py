@@ -9,6 +9,7 @@ from console.closer import Closer
 from console.costs import KnownCosts
 from console.estate import Estate
 from console.known_runs import KnownRuns
+from console.leftovers import KnownLeftovers
 from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
@@ -35,6 +36,8 @@ class Services:
     """What is looked up of an environment for its own page."""
     costs: KnownCosts
     """What environments came to."""
+    leftovers: KnownLeftovers
+    """What is left over in the account."""
     hub: Hub
     record: RecordIndex
     """Finds the entries of the ledger."""
@@ -60,6 +63,7 @@ def open_services(settings: Settings) -> Services:
         runs=runs,
         closer=Closer(runs),
         costs=KnownCosts(runs, lambda each: building(database, record, each.spec.name)),
+        leftovers=KnownLeftovers(settings.project, settings.cloud),
         hub=Hub(),
         record=record,
         answerers=Answerers(),

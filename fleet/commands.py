@@ -178,3 +178,12 @@ def export_pack(environment: str, since: str, until: str) -> tuple[str, ...]:
     """Return the command that writes an evidence pack, of all environments where none is named."""
     named = [environment] if environment else []
     return ("audit", "pack", *named, "--since", since, "--until", until, "--to", "evidence.zip")
+
+
+def sweep(
+    environment: str = "", *, delete: bool = False, data: bool = False, past_lease: bool = False
+) -> tuple[str, ...]:
+    """Return the command that looks for what is left over in the account, or of one environment."""
+    named = ["--environment", environment] if environment else []
+    said = {"--delete": delete, "--data": data, "--past-lease": past_lease}
+    return ("sweep", *named, *(option for option, on in said.items() if on))

@@ -19,6 +19,7 @@ Verb = Literal[
     "server.enter",
     "environment.up",
     "environment.down",
+    "account.look",
     "account.sweep",
     "launch.approve",
     "lease.extend",
@@ -38,13 +39,15 @@ _SEE: frozenset[Verb] = frozenset({"environment.see", "run.see"})
 _TRAIN: frozenset[Verb] = frozenset({"run.submit", "data.upload", "model.try", "model.take"})
 _END: frozenset[Verb] = frozenset({"run.stop", "run.resume"})
 _ENTER: frozenset[Verb] = frozenset({"server.enter"})
+_LOOK: frozenset[Verb] = frozenset({"account.look"})
+_BUILD: frozenset[Verb] = frozenset({"environment.up", "environment.down", "account.sweep"})
 RIGHTS: Mapping[Role, frozenset[Verb]] = {
     "viewer": _SEE,
     "member": _SEE | _TRAIN | _ENTER,
-    "operator": _SEE | _TRAIN | _END | _ENTER | {"environment.up", "environment.down", "account.sweep"},
+    "operator": _SEE | _TRAIN | _END | _ENTER | _LOOK | _BUILD,
     "approver": _SEE | {"launch.approve", "lease.extend"},
-    "auditor": _SEE | {"record.read", "record.verify", "record.export"},
-    "admin": _SEE | {"people.manage", "budget.set"},
+    "auditor": _SEE | _LOOK | {"record.read", "record.verify", "record.export"},
+    "admin": _SEE | _LOOK | {"people.manage", "budget.set"},
 }
 """What each role may. An operator can't put off the end of what they build, an auditor changes nothing."""
 OWN: Mapping[Role, frozenset[Verb]] = {"member": _END}

@@ -40,12 +40,13 @@ ROLES = {
 """The roles of people by what they are here; the stranger's is of another environment."""
 SEE: set[Verb] = {"environment.see", "run.see"}
 TRAIN: set[Verb] = {"run.submit", "data.upload", "model.try", "model.take", "server.enter"}
+LOOK: set[Verb] = {"account.look"}
 BUILD: set[Verb] = {"run.stop", "run.resume", "environment.up", "environment.down", "account.sweep"}
 MAY: Mapping[str, set[Verb]] = {
     "member": SEE | TRAIN,
-    "operator": SEE | TRAIN | BUILD,
-    "auditor": SEE | {"record.read", "record.verify", "record.export"},
-    "deployer": SEE | TRAIN | BUILD | {"launch.approve", "lease.extend"},
+    "operator": SEE | TRAIN | LOOK | BUILD,
+    "auditor": SEE | LOOK | {"record.read", "record.verify", "record.export"},
+    "deployer": SEE | TRAIN | LOOK | BUILD | {"launch.approve", "lease.extend"},
     "stranger": set(),
 }
 

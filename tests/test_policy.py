@@ -18,6 +18,7 @@ ALLOWED: dict[Verb, str] = {
     "server.enter": "member operator",
     "environment.up": "operator",
     "environment.down": "operator",
+    "account.look": "operator auditor admin",
     "account.sweep": "operator",
     "launch.approve": "approver",
     "lease.extend": "approver",

@@ -57,6 +57,7 @@ def _places(reader: Reader, here: str, person: Person) -> tuple[Link, ...]:
         (_("Data"), "/uploads", _may(person, "data.upload")),
         (_("Costs"), "/cost", _may(person, "run.see")),
         (_("Approvals"), "/approvals", _may(person, "launch.approve")),
+        (_("Leftovers"), "/leftovers", _may(person, "account.look", EVERY_TEAM)),
         (_("Record"), "/record", _may(person, "record.read", EVERY_TEAM)),
         (_("People"), "/people", _may(person, "people.manage")),
     ]

@@ -14,6 +14,7 @@ from console.words.data_words import DATA_WORDS
 from console.words.end_words import END_WORDS
 from console.words.form_words import FORM_WORDS
 from console.words.languages import ENGLISH
+from console.words.left_words import KIND_WORDS, LEFT_WORDS
 from console.words.reader import Reader
 from console.words.sentences import COMPOSED, SENTENCES
 from stacks.problems import Problem
@@ -101,7 +102,7 @@ def _search(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Return every pattern, those that say the most themselves first."""
     messages = sorted(
-        {*SENTENCES, *COMPOSED, *FORM_WORDS, *DATA_WORDS, *END_WORDS},
+        {*SENTENCES, *COMPOSED, *FORM_WORDS, *DATA_WORDS, *END_WORDS, *LEFT_WORDS, *KIND_WORDS},
         key=lambda each: -len(_BLANK.sub("", each)),
     )
     return tuple((message, _pattern(message)) for message in messages)

@@ -85,6 +85,11 @@ WORDS = {
             "max_minutes": 1440,
         },
     ),
+    "sweep": (commands.sweep(), {"environments": (), "delete": False}),
+    "sweep delete": (
+        commands.sweep("blue", delete=True, data=True, past_lease=True),
+        {"environments": ("blue",), "delete": True, "data": True, "past_lease": True},
+    ),
     "stop_run": (commands.stop_run("blue", "r-1"), {"environment": "blue", "run": "r-1"}),
     "resume_run": (commands.resume_run("blue", "r-1"), {"environment": "blue", "resume": "r-1"}),
     "show_lease": (commands.show_lease("blue"), {"environment": "blue"}),
