@@ -27,6 +27,7 @@ from fleet.entry_rows import (
 from fleet.flows_seen import rows_of_flows
 from fleet.machine_facts import MachineFacts, machine_facts
 from fleet.node_sessions import KEPT_DAYS, NodeSession, list_sessions
+from fleet.refused import READS_RECORD, in_words, refused_to
 from fleet.role_uses import RoleUse, RoleUses, rows_of_uses
 from fleet.session import Session
 from fleet.trail import TrailEvent, read_trail
@@ -36,6 +37,7 @@ from stacks.environment import EnvironmentSpec
 
 BACK = datetime.timedelta(days=KEPT_DAYS)
 """How far it looks back on a machine that EC2 has forgotten, and for who asked for a run or a session."""
+WHO_ENTERED = "read who was in a machine (trail, sessions, transcripts)"
 _BEFORE_START = datetime.timedelta(minutes=1)
 NEVER_LOOKED_AT = ("flow logs: traffic on other ports than those of SSH and remote desktop",)
 """What the timeline does not join, whatever there is of it."""
@@ -66,6 +68,7 @@ class TrailLook:
     """The calls of machines' own roles, by machine."""
 
 
+@refused_to(WHO_ENTERED, READS_RECORD)
 def look_at_trail(session: Session, since: datetime.datetime, until: datetime.datetime) -> TrailLook:
     """Read the calls of the period in the environment's region, and check their files."""
     region = session.spec.region
@@ -78,6 +81,7 @@ def look_at_trail(session: Session, since: datetime.datetime, until: datetime.da
     return TrailLook(report, tuple(calls), uses.by_machine())
 
 
+@refused_to(WHO_ENTERED, READS_RECORD)
 def entered(
     session: Session,
     instance_id: str,
@@ -88,7 +92,8 @@ def entered(
     """Return who entered the machine, by default since it was started and until now (UTC).
 
     `look` is one of just that period, where somebody has looked already.
-    Raises UserError for what is not a machine's id, LedgerError where the ledger can't be read.
+    Raises UserError for what is not a machine's id and where the caller's role may not read all of this,
+    LedgerError where the ledger can't be read.
     """
     machine = machine_facts(session, instance_id)
     until = until or datetime.datetime.now(datetime.UTC)
@@ -170,7 +175,7 @@ def _listed(session: Session, instance_id: str) -> tuple[list[NodeSession], list
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
-        return [], [f"Session Manager's own list of sessions: {error}"]
+        return [], [f"Session Manager's own list of sessions: {in_words(error)}"]
 
 
 def _findings(rows: Iterable[Row]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from fleet.errors import ActError
 from fleet.evidence_archive import Archive
 from fleet.evidence_items import Found, Trouble, as_told, trouble
 from fleet.machines_seen import list_machines, started_in
+from fleet.refused import in_words
 from fleet.session import Session
 from fleet.trail_digests import TrailReport
 from stacks.problems import UserError
@@ -142,4 +143,4 @@ def _reason(error: Exception) -> str:
     """Return why the cloud did not answer; raises what is a mistake of ours."""
     if not isinstance(error, (ActError, UserError)) and not aws.is_cloud_error(error):
         raise error
-    return str(error).splitlines()[0]
+    return in_words(error)

@@ -16,6 +16,7 @@ from fleet import aws
 from fleet.entry_rows import Row
 from fleet.instances import instances
 from fleet.machine_facts import MachineFacts
+from fleet.refused import in_words
 from fleet.session import Session
 from stacks import naming
 
@@ -58,7 +59,7 @@ def rows_of_flows(
     except Exception as error:
         if not aws.is_cloud_error(error):
             raise
-        return kept, [f"{NOT_LOOKED_AT} ({error})"]
+        return kept, [f"{NOT_LOOKED_AT} ({in_words(error)})"]
     for flow in _together(each for each in flows if each.source not in own):
         at = next((number for number, row in enumerate(kept) if _explains(row, flow)), None)
         if at is None:

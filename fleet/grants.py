@@ -7,17 +7,30 @@ is decided here is finer, and told before anything is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleet.identity import people_role, person
-from fleet.policy import EVERY_TEAM, ROLES, Grant
+from fleet.policy import EVERY_TEAM, ROLES, Grant, Role
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.environment import EnvironmentSpec
 
 OWNER = tuple(Grant(role, EVERY_TEAM) for role in ROLES)
 """Of the account's owner: every role in every team."""
+
+
+_OF_ACCOUNT: Mapping[Role, str] = {
+    "operator": naming.ROLE_DEPLOYER,
+    "approver": naming.ROLE_DEPLOYER,
+    "auditor": naming.ROLE_AUDITOR,
+}
+
+
+def roles_in_account(roles: Iterable[Role]) -> list[str]:
+    """Return who has one of these roles in every team at once, as commands know them."""
+    named = dict.fromkeys(_OF_ACCOUNT[each] for each in roles if each in _OF_ACCOUNT)
+    return [*named, "the account's owner"]
 
 
 def grants_of(caller: str, account: AccountSpec, spec: EnvironmentSpec | None) -> tuple[Grant, ...]:

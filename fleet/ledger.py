@@ -22,8 +22,10 @@ from fleet.cloud import Cloud
 from fleet.identity import os_user, person
 from fleet.ledger_reading import PREFIX as PREFIX
 from fleet.ledger_reading import LedgerError as LedgerError
+from fleet.ledger_reading import LedgerRefusedError
 from fleet.ledger_whole import WholeLedger
 from fleet.outbox import Kept, OpenAct, Outbox
+from fleet.refused import WRITES_LEDGER, is_refused
 from stacks.problems import UserError
 
 _TAKEN, _AT_ONCE = "PreconditionFailed", "ConditionalRequestConflict"
@@ -191,6 +193,9 @@ class Ledger(WholeLedger):
                     self._tail = (number + 1, entry["hash"])
                     return entry
             except Exception as error:
+                if is_refused(error):
+                    refused = f"write to the ledger s3://{self.bucket}, so nothing starts"
+                    raise LedgerRefusedError.to(refused, WRITES_LEDGER) from error
                 raise LedgerError(f"the ledger s3://{self.bucket} can't be written ({error})") from error
             # As long as a try takes, for as long others are at theirs; and twice as long after each loss.
             tried = max(_FIRST_PAUSE_S, time.monotonic() - begun)

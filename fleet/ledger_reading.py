@@ -13,6 +13,7 @@ from fleet import aws, chain
 from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.locked_bucket import LockedBucket
+from fleet.refused import READS_LEDGER, RefusedError, is_refused
 from stacks import naming
 from stacks.problems import UserError
 
@@ -31,6 +32,10 @@ Read = TypeVar("Read")
 
 class LedgerError(ActError):
     """The ledger can't be written or read; whatever it was to record does not start."""
+
+
+class LedgerRefusedError(LedgerError, RefusedError):
+    """The caller's role may not read the ledger, or not write to it."""
 
 
 class LedgerReader:
@@ -160,7 +165,7 @@ class LedgerReader:
             return {key.removeprefix(prefix): body for key, body in zip(versions, bodies, strict=True)}
 
     def _reading(self, read: Callable[[], Read]) -> Read:
-        """Return what `read` returns; raises LedgerError where the bucket refuses."""
+        """Return what `read` returns; raises LedgerError where the bucket refuses it."""
         try:
             return read()
         except Exception as error:
@@ -169,6 +174,9 @@ class LedgerReader:
             if aws.error_code(error) == _NO_BUCKET:
                 what = f"there is no ledger s3://{self.bucket}: the account's first `fleetform up` makes it"
                 raise LedgerError(what) from error
+            if is_refused(error):
+                whole = f"read the ledger s3://{self.bucket} as it was first written"
+                raise LedgerRefusedError.to(whole, READS_LEDGER) from error
             raise LedgerError(f"the ledger s3://{self.bucket} can't be read ({error})") from error
 
 

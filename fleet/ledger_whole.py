@@ -13,6 +13,7 @@ from fleet.checkpoint_check import Checked, check
 from fleet.cloud import Cloud
 from fleet.ledger_reading import PREFIX, LedgerReader
 from fleet.locked_bucket import History
+from fleet.refused import in_words
 from stacks import naming
 from stacks.problems import UserError
 
@@ -99,7 +100,7 @@ class WholeLedger(LedgerReader):
         except Exception as error:
             if not aws.is_cloud_error(error):
                 raise
-            return None, str(error)
+            return None, in_words(error)
         return bytes(answer["PublicKey"]), ""
 
     def _signed(self) -> Signed:

@@ -11,7 +11,7 @@ from typing import Any
 from fleet import aws
 from fleet.cloud import Cloud, choose_cloud
 from fleet.errors import ActError
-from fleet.grants import grants_of, is_own
+from fleet.grants import grants_of, is_own, roles_in_account
 from fleet.identity import people_role
 from fleet.ledger import Ledger
 from fleet.outbox import Outbox
@@ -68,7 +68,7 @@ class AccountSession:
         decision = decide(self.grants, verb, team, own=own)
         if not decision.allowed:
             what = f"the role {people_role(self.caller)} does not include {verb} here"
-            roles = " or ".join(decision.roles)
+            roles = " or ".join(roles_in_account(decision.roles) if team == EVERY_TEAM else decision.roles)
             raise UserError.of(what, f"ask somebody who is {roles}, or take that role on (docs/roles.md)")
 
     @contextmanager

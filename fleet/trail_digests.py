@@ -16,6 +16,7 @@ from typing import Any
 
 from fleet import aws
 from fleet.chain import Finding
+from fleet.refused import READS_RECORD, in_words, refused_to
 from fleet.session import AccountSession
 from fleet.signatures import is_signed
 from fleet.trail_files import (
@@ -179,10 +180,11 @@ class _Region:
         self.findings.append(Finding(name=key, kind=kind, what=what))
 
 
+@refused_to("read the account's trail", READS_RECORD)
 def verify_trail(
     account: AccountSession, since: datetime.datetime, until: datetime.datetime, *, region: str = ""
 ) -> TrailReport:
-    """Check the files of the period, in one region or in all; raises no error for what it may not read."""
+    """Check the files of the period, in one region or in all; what can't be read of one is unchecked."""
     intact: set[str] = set()
     waiting: set[str] = set()
     findings: list[Finding] = []
@@ -199,7 +201,7 @@ def verify_trail(
         except Exception as error:
             if not aws.is_cloud_error(error):
                 raise
-            unchecked.append(f"the digests of {name}: {error}")
+            unchecked.append(f"the digests of {name}: {in_words(error)}")
             continue
         intact |= checked.intact
         findings += checked.findings

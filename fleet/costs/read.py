@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fleet import aws
 from fleet.costs.amounts import exact, milliseconds
 from fleet.costs.facts import Facts, Gone, Standing
 from fleet.costs.machine_times import read_machine_times
@@ -19,6 +18,7 @@ from fleet.ledger_index import LedgerIndex, index_file
 from fleet.ledger_reading import Entry
 from fleet.ledger_tables import Wanted
 from fleet.list_prices import list_prices
+from fleet.refused import is_refused, require_team
 from fleet.run_store import RunStore, open_runs
 from fleet.session import Session
 from stacks import naming
@@ -106,8 +106,9 @@ def read_facts(
     try:
         run_ids = store.run_ids(first)
     except Exception as error:
-        if aws.error_code(error) != "AccessDenied" or team not in spec.further_teams:
+        if not is_refused(error):
             raise
+        require_team(team, spec.further_teams, error)
         times = read_run_times(store, spec, open_runs(session, team).run_ids(first), now)
         return Facts(held=times.held, notes=tuple(_notes(times.not_told, others=True)))
     times = read_run_times(store, spec, run_ids, now)
