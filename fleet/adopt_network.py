@@ -37,6 +37,7 @@ _TAGGED = {
     "aws_route_table": _Kind("describe_route_tables", "RouteTables", "RouteTableId"),
     "aws_eip": _Kind("describe_addresses", "Addresses", "AllocationId"),
     "aws_nat_gateway": _Kind("describe_nat_gateways", "NatGateways", "NatGatewayId", "Filter"),
+    "aws_vpc_endpoint": _Kind("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
     "aws_ebs_volume": _Kind("describe_volumes", "Volumes", "VolumeId"),
 }
 """What carries the stack's tag and a Name of its own; the VPC before what lies in it."""

@@ -209,6 +209,11 @@ def test_the_parts_of_a_network_are_found_by_their_tags_and_places(sandbox: Clou
         ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpcs[0])
         undo.callback(ec2.detach_internet_gateway, InternetGatewayId=gateway, VpcId=vpcs[0])
         ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        endpoint = ec2.create_vpc_endpoint(
+            VpcId=vpcs[0], ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway",
+            RouteTableIds=[table], TagSpecifications=named("vpc-endpoint", "adopt-s3"),
+        )["VpcEndpoint"]["VpcEndpointId"]  # fmt: skip
+        undo.callback(ec2.delete_vpc_endpoints, VpcEndpointIds=[endpoint])
         group = ec2.create_security_group(GroupName="adopt-nodes", Description="x", VpcId=vpcs[0])["GroupId"]
         undo.callback(ec2.delete_security_group, GroupId=group)
         allowed = ec2.authorize_security_group_ingress(
@@ -236,6 +241,7 @@ def test_the_parts_of_a_network_are_found_by_their_tags_and_places(sandbox: Clou
                     "private_1": {**in_table, "subnet_id": "${aws_subnet.private_1.id}"},
                 },
                 "aws_route": {"out": {**in_table, "destination_cidr_block": "0.0.0.0/0"}},
+                "aws_vpc_endpoint": {"s3": {**own, "tags": {"Name": "adopt-s3"}}},
                 "aws_vpc_security_group_ingress_rule": {
                     "lustre": {
                         "ip_protocol": "tcp", "from_port": 988, "to_port": 988,
@@ -255,6 +261,7 @@ def test_the_parts_of_a_network_are_found_by_their_tags_and_places(sandbox: Clou
         "aws_route_table.private_0": table,
         "aws_route_table_association.private_0": f"{subnets[0]}/{table}",
         "aws_route.out": f"{table}_0.0.0.0/0",
+        "aws_vpc_endpoint.s3": endpoint,
         "aws_vpc_security_group_ingress_rule.lustre": rule,
     }
     assert dict(strange) == {"aws_vpc_security_group_ingress_rule.lustre": rule}, "it is in a group of ours"

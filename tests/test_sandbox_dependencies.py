@@ -74,3 +74,22 @@ def test_a_machines_interface_is_in_use_until_the_machine_ends_and_may_outlive_i
         (left,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[identity])["NetworkInterfaces"]
         assert left["Status"] == "available" and "Attachment" not in left
         ec2.delete_network_interface(NetworkInterfaceId=identity)
+
+
+def test_a_gateway_endpoint_holds_its_vpc_alone_and_goes_though_its_route_table_has_gone(
+    sandbox: Cloud,
+) -> None:
+    ec2 = api(sandbox, "ec2")
+    with ExitStack() as undo:
+        vpcs = [ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"] for _ in range(2)]
+        undo.callback(ec2.delete_vpc, VpcId=vpcs[0])
+        table = ec2.create_route_table(VpcId=vpcs[0])["RouteTable"]["RouteTableId"]
+        made = ec2.create_vpc_endpoint(
+            VpcId=vpcs[0], ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway",
+            RouteTableIds=[table],
+        )["VpcEndpoint"]["VpcEndpointId"]  # fmt: skip
+        undo.callback(ec2.delete_vpc_endpoints, VpcEndpointIds=[made])
+        ec2.delete_route_table(RouteTableId=table)
+        with pytest.raises(ClientError, match=r"DependencyViolation.*has dependencies"):
+            ec2.delete_vpc(VpcId=vpcs[0])
+        ec2.delete_vpc(VpcId=vpcs[1])

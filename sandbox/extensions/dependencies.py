@@ -1,9 +1,10 @@
 """Parts of a network that cannot be deleted while something hangs on them, as EC2 refuses it.
 
 Seam: the delete actions on `EC2Response`, and the end of `Instance`. moto deletes subnets and security groups
-whatever is in them, a VPC with groups in it, an interface that a machine has; and leaves the interfaces of an
-ended machine attached to it for ever. Drop each when it no longer does so. Interfaces that moto makes by
-itself (for endpoints, NAT gateways, mount targets) hold nothing: it does not always take them away.
+whatever is in them, a VPC with groups or endpoints in it, an interface that a machine has; leaves the
+interfaces of an ended machine attached to it for ever; and keeps an endpoint whose route table has gone. Drop
+each when it no longer does so. Interfaces that moto makes by itself (for endpoints, NAT gateways, mount
+targets) hold nothing: it does not always take them away.
 https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html
 """
 
@@ -47,6 +48,7 @@ def install(parts: Parts) -> None:
     EC2Response.delete_security_group = _unless(_refuse_group, EC2Response.delete_security_group)
     EC2Response.delete_subnet = _unless(_refuse_subnet, EC2Response.delete_subnet)
     EC2Response.delete_vpc = _unless(_refuse_vpc, EC2Response.delete_vpc)
+    EC2Response.delete_vpc_endpoints = _unless(_forget_tables, EC2Response.delete_vpc_endpoints)
 
 
 def _unless(refuse: Callable[[Any], None], delete: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -91,9 +93,21 @@ def _refuse_group(request: Any) -> None:
 
 def _refuse_vpc(request: Any) -> None:
     identity = request._get_param("VpcId")
-    groups = request.ec2_backend.groups.get(identity, {}).values()
-    if any(not each.is_default for each in groups):
+    backend = request.ec2_backend
+    groups = [each for each in backend.groups.get(identity, {}).values() if not each.is_default]
+    endpoints = [each for each in backend.vpc_end_points.values() if each.state != "deleted"]
+    if groups or any(each.vpc_id == identity for each in endpoints):
         raise DependencyViolationError(f"The vpc '{identity}' has dependencies and cannot be deleted.")
+
+
+def _forget_tables(request: Any) -> None:
+    """Take the route tables that have gone from the endpoints that are about to go."""
+    backend = request.ec2_backend
+    for identity in request._get_param("VpcEndpointIds", []):
+        if endpoint := backend.vpc_end_points.get(identity):
+            endpoint.route_table_ids = [
+                each for each in endpoint.route_table_ids or () if each in backend.route_tables
+            ]
 
 
 def _holding(backend: Any) -> Iterator[Any]:
