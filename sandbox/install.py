@@ -16,6 +16,7 @@ EXTENSIONS: tuple[str, ...] = (
     "launch_templates",
     "security_group_rules",
     "placement_groups",
+    "endpoint_interfaces",
     "dependencies",
     "capacity_reservations",
     "capacity_blocks",

@@ -196,6 +196,31 @@ def test_rules_that_name_a_group_are_revoked_in_ours_and_named_in_anothers(
     assert [each.fate for each in network.holders("aws_security_group").values()] == ["stop"]
 
 
+def test_the_interface_of_an_endpoint_goes_with_that_which_is_cleared_where_no_state_knows_it(
+    session: Session, undo: ExitStack
+) -> None:
+    network = Network(session, undo)
+    made = network.ec2.create_vpc_endpoint(
+        VpcId=network.vpc,
+        VpcEndpointType="Interface",
+        ServiceName="com.amazonaws.us-east-1.ssm",
+        SubnetIds=[network.subnet],
+        **tagged(session, "vpc-endpoint"),
+    )["VpcEndpoint"]
+    endpoint, (interface,) = made["VpcEndpointId"], made["NetworkInterfaceIds"]
+    undo.callback(network.ec2.delete_vpc_endpoints, VpcEndpointIds=[endpoint])
+    with pytest.raises(ClientError, match="InUse"):
+        network.ec2.delete_network_interface(NetworkInterfaceId=interface)
+    (stray,) = network.holders("aws_subnet").values()
+    assert (stray.kind, stray.id, stray.fate) == ("VPC endpoint", endpoint, "clear")
+    network.state.append(resource("aws_vpc_endpoint", endpoint))
+    (waits,) = network.holders("aws_subnet").values()
+    assert (waits.id, waits.fate, waits.clear) == (interface, "wait", None), "Terraform destroys the endpoint"
+    clear(stray)
+    assert not network.holders("aws_subnet")
+    network.ec2.delete_subnet(SubnetId=network.subnet)
+
+
 def test_what_lies_in_the_vpc_and_in_no_state_goes_with_it(session: Session, undo: ExitStack) -> None:
     network = Network(session, undo)
     ec2 = network.ec2

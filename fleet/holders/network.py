@@ -27,6 +27,7 @@ _KEPT_BY_OWNER = frozenset(
 EC2's API reference, NetworkInterface, `InterfaceType`. Lambda's, those of endpoints and of NAT gateways go
 with what the stack itself has deleted; Lambda's take up to 40 minutes.
 """
+(_ENDPOINTS,) = (row for row in ROWS if row.kind == "VPC endpoint")
 _IN_A_VPC = tuple(row for row in ROWS if row.kind not in ("VPC", "network interface", "public address"))
 
 
@@ -92,8 +93,20 @@ def _holders(teardown: Teardown, interfaces: list[Item], on: str) -> Iterator[Ho
     for machine in listed_machines(teardown, by) if machines else ():
         yield machine_holder(teardown, machine, on)
     for item in interfaces:
-        if not item.get("Attachment", {}).get("InstanceId"):
+        if item.get("InterfaceType") == "vpc_endpoint" and item["Status"] != "available":
+            yield _endpoint(teardown, item, on)
+        elif not item.get("Attachment", {}).get("InstanceId"):
             yield _interface(teardown, item, on)
+
+
+def _endpoint(teardown: Teardown, item: Item, on: str) -> Holder:
+    """Return what becomes of the interface of an endpoint: it goes with that, which no state may know."""
+    for each in _ENDPOINTS.items(teardown.look):
+        if item["NetworkInterfaceId"] in each["NetworkInterfaceIds"]:
+            if each["VpcEndpointId"] not in teardown.managed:
+                return _part(teardown, each, _ENDPOINTS.listed(teardown.look, each), on)
+            break
+    return _interface(teardown, item, on)
 
 
 def _interface(teardown: Teardown, item: Item, on: str) -> Holder:

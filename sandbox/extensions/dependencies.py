@@ -3,8 +3,8 @@
 Seam: the delete actions on `EC2Response`, and the end of `Instance`. moto deletes subnets and security groups
 whatever is in them, a VPC with groups or endpoints in it, an interface that a machine has; leaves the
 interfaces of an ended machine attached to it for ever; and keeps an endpoint whose route table has gone. Drop
-each when it no longer does so. Interfaces that moto makes by itself (for endpoints, NAT gateways, mount
-targets) hold nothing: it does not always take them away.
+each when it no longer does so. Interfaces that moto makes by itself for NAT gateways and mount targets hold
+nothing: it does not always take them away.
 https://docs.aws.amazon.com/ec2/latest/devguide/errors-overview.html
 """
 
@@ -65,7 +65,7 @@ def _unless(refuse: Callable[[Any], None], delete: Callable[[Any], Any]) -> Call
 def _refuse_interface(request: Any) -> None:
     identity = request._get_param("NetworkInterfaceId")
     found = request.ec2_backend.enis.get(identity)
-    if found is not None and _is_live(found):
+    if found is not None and (_is_live(found) or found.requester_managed):
         text = f"Network interface '{identity}' is currently in use."
         raise EC2ClientError("InvalidNetworkInterface.InUse", text)
 
@@ -111,9 +111,11 @@ def _forget_tables(request: Any) -> None:
 
 
 def _holding(backend: Any) -> Iterator[Any]:
-    """Yield the interfaces that somebody made, and those of machines that have not ended."""
+    """Yield the interfaces that somebody made, those of endpoints, and of machines that have not ended."""
     made = store(backend, _MADE)
-    yield from (each for each in backend.enis.values() if each.id in made or _is_live(each))
+    for each in backend.enis.values():
+        if each.id in made or each.requester_managed or _is_live(each):
+            yield each
 
 
 def _is_live(interface: Any) -> bool:
