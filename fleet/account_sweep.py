@@ -50,7 +50,7 @@ def sweep_account(
     `environments` limits what is told, not what is looked at. Raises UserError where the caller's role does
     not allow it, or the cloud does not answer.
     """
-    session.require("environment.see")
+    session.require("account.look")
     _require_known(regions)
     account = _account(session)
     home = look_in(session, session.account.region)

@@ -16,6 +16,9 @@ from stacks.policies import statement
 
 _SEE = (
     "autoscaling:Describe*",
+    "budgets:DescribeBudgetActionsForBudget",
+    "budgets:ListTagsForResource",
+    "budgets:ViewBudget",
     "cloudtrail:DescribeTrails",
     "cloudtrail:GetEventSelectors",
     "cloudtrail:GetTrailStatus",
@@ -27,6 +30,9 @@ _SEE = (
     "ec2:GetEbsEncryptionByDefault",
     "ec2:GetSerialConsoleAccessStatus",
     "elasticfilesystem:Describe*",
+    "elasticloadbalancing:DescribeLoadBalancers",
+    "elasticloadbalancing:DescribeTags",
+    "elasticloadbalancing:DescribeTargetGroups",
     "fsx:Describe*",
     "iam:GenerateCredentialReport",
     "iam:Get*",
@@ -47,13 +53,17 @@ _SEE = (
     "scheduler:GetSchedule",
     "scheduler:ListScheduleGroups",
     "scheduler:ListSchedules",
+    "scheduler:ListTagsForResource",
+    "secretsmanager:ListSecrets",
     "sns:GetTopicAttributes",
     "sns:ListSubscriptions",
+    "sns:ListTagsForResource",
     "sns:ListTopics",
     "ssm:Describe*",
     "ssm:GetDocument",
     "ssm:ListCommands",
     "ssm:ListDocuments",
+    "ssm:ListTagsForResource",
     "tag:GetResources",
 )
 """How things are set, anywhere in the account: an audit of fleetform's things alone would miss the others.

@@ -24,6 +24,7 @@ from stacks.deployer_storage import (
 from stacks.people_roles import record_statements
 from stacks.place import Place
 from stacks.policies import statement
+from stacks.sweep_rights import sweep_statements
 
 _LOOK = (
     "autoscaling:Describe*",
@@ -34,7 +35,9 @@ _LOOK = (
     "elasticfilesystem:ListTagsForResource",
     "elasticloadbalancing:DescribeLoadBalancers",
     "elasticloadbalancing:DescribeTags",
+    "elasticloadbalancing:DescribeTargetGroups",
     "fsx:Describe*",
+    "iam:GetAccountAuthorizationDetails",
     "iam:ListInstanceProfiles",
     "iam:ListPolicies",
     "iam:ListRoles",
@@ -238,4 +241,5 @@ def _settings_statements(place: Place, name: str) -> list[dict[str, Any]]:
             resources=[place.bucket_arn(name)],
         ),
         statement("SeeBuckets", actions=["s3:GetBucketTagging"], resources=[place.bucket_arn("*")]),
+        *sweep_statements(place),
     ]

@@ -266,9 +266,16 @@ def plant_services(garden: Garden) -> None:
     policy = call("iam", "create_policy", PolicyName="stray", PolicyDocument=document, Tags=pairs(ours()))
     plant("policy", policy["Policy"]["Arn"], "iam", "delete_policy", PolicyArn=policy["Policy"]["Arn"])
     logs = f"arn:aws:logs:{REGION}:{account}:log-group:{naming.log_group(DEAD, '*')}"
-    key = call(
-        "kms", "create_key", Policy=json.dumps({"Statement": [{"Condition": {"ArnLike": {"x": logs}}}]})
-    )
+    every = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
+    lets_in = [
+        {**every, "Principal": {"AWS": f"arn:aws:iam::{account}:root"}},
+        {
+            **every,
+            "Principal": {"Service": f"logs.{REGION}.amazonaws.com"},
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},
+        },
+    ]
+    key = call("kms", "create_key", Policy=json.dumps({"Version": "2012-10-17", "Statement": lets_in}))
     plant("key", key["KeyMetadata"]["KeyId"])
     call("kms", "create_alias", AliasName="alias/stray", TargetKeyId=key["KeyMetadata"]["KeyId"])
     plant("alias", "alias/stray", "kms", "delete_alias", AliasName="alias/stray")

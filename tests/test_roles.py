@@ -44,6 +44,7 @@ UNNARROWED = {
     "elasticloadbalancing:Describe*",
     "fsx:Describe*",
     "iam:GenerateCredentialReport",
+    "iam:GetAccountAuthorizationDetails",
     "iam:ListInstanceProfiles",
     "iam:ListPolicies",
     "iam:ListRoles",
@@ -71,7 +72,7 @@ UNNARROWED = {
     "tag:GetResources",
 }
 """Actions for which AWS's service authorization reference knows no resource, or that list all of a kind."""
-LOOKS = ("Describe", "Get", "List", "Lookup", "Generate")
+LOOKS = ("Describe", "Get", "List", "Lookup", "Generate", "View")
 """How reading actions begin: an auditor sees every setting of the account, whoever made it."""
 LOOK_ALIKES = (
     "elasticfilesystem:Describe",

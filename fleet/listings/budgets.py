@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fleet import aws
 from fleet.listings.listed import Listed, Lister, links
 from fleet.listings.things import Look, Thing, ask, price, tags_of
 from stacks import naming
@@ -12,9 +13,10 @@ from stacks import naming
 
 def budgets(look: Look) -> Iterator[Listed]:
     """Yield the budgets, each followed by its actions."""
-    client, account = look.client("budgets"), look.client("sts").get_caller_identity()["Account"]
+    client = look.client("budgets")
+    partition, account = aws.caller_account(look.client("sts"))
     for name in _names(look, client, account):
-        arn = f"arn:{_partition(client)}:budgets::{account}:budget/{name}"
+        arn = f"arn:{partition}:budgets::{account}:budget/{name}"
         tags = tags_of(ask(client.list_tags_for_resource, ResourceARN=arn) or {}, "ResourceTags")
         if look.wants(name, tags, (name,)):
             stack = tags.get(naming.TAG_STACK, "")
@@ -32,11 +34,6 @@ def _names(look: Look, client: Any, account: str) -> Iterator[str]:
     for item in look.pages("budgets", "describe_budgets", "Budgets", AccountId=account):
         if item["BudgetName"].startswith(naming.BUDGET_PREFIX):
             yield item["BudgetName"]
-
-
-def _partition(client: Any) -> str:
-    partition: str = client.meta.partition
-    return partition
 
 
 def _actions(client: Any, account: str, name: str, stack: str) -> Iterator[Listed]:

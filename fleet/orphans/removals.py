@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fleet import aws
 from fleet.artifacts import empty_bucket
 from fleet.errors import ActError
 from fleet.listings.things import Thing
@@ -162,13 +163,13 @@ def _secret(clients: Clients, thing: Thing) -> None:
 
 
 def _budget(clients: Clients, thing: Thing) -> None:
-    account = clients("sts").get_caller_identity()["Account"]
+    _, account = aws.caller_account(clients("sts"))
     clients("budgets").delete_budget(AccountId=account, BudgetName=thing.id)
 
 
 def _budget_action(clients: Clients, thing: Thing) -> None:
     """An action of the budget whose name it bears; what it has attached to roles goes with them."""
-    account = clients("sts").get_caller_identity()["Account"]
+    _, account = aws.caller_account(clients("sts"))
     clients("budgets").delete_budget_action(AccountId=account, BudgetName=thing.name, ActionId=thing.id)
 
 
