@@ -12,6 +12,9 @@ from botocore.exceptions import ClientError
 from botocore.session import Session
 
 from fleet.cloud import Cloud
+from sandbox.iam.evaluation import Access, Policies, decide
+from sandbox.iam.policy import Policy
+from sandbox.iam.principals import Principal
 from tests.sandbox_helpers import REGION, api
 
 ACCOUNT = "123456789012"
@@ -35,6 +38,19 @@ def trust(principal: Any = None, actions: Any = "sts:AssumeRole", **condition: A
     named = principal or {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     statement = {"Effect": "Allow", "Action": actions, "Principal": named}
     return statement | ({"Condition": condition} if condition else {})
+
+
+def trusts(role: Policy, service: str, *, arn: str, account: str = ACCOUNT) -> bool:
+    """Return whether a trust policy lets the service take its role on, acting for the thing with that ARN."""
+    access = Access(
+        principal=Principal(arn="", account="", service=service),
+        action="sts:AssumeRole",
+        resource="role",
+        context={"aws:sourceaccount": [account], "aws:sourcearn": [arn]},
+        resource_policy=role,
+        only_resource_policy=True,
+    )
+    return decide(access, Policies()).allowed
 
 
 def make_role(

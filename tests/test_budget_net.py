@@ -18,7 +18,7 @@ from stacks.environment import load_environment
 from stacks.guardrails import check_directory
 from stacks.policies import as_iam_reads
 from tests.golden_environments import GOLDEN
-from tests.iam_helpers import ACCOUNT
+from tests.iam_helpers import ACCOUNT, trusts
 from tests.spec_files import ACCOUNT as ACCOUNT_TEXT
 from tests.spec_files import environment_text, write_folder
 
@@ -124,21 +124,11 @@ def test_only_aws_budgets_takes_on_the_acting_role_and_only_for_this_account() -
         resolved("pair", base("pair")["aws_iam_role"]["budget"]["assume_role_policy"]), "trust"
     )
 
-    def trusted(service: str, account: str) -> bool:
-        arn = f"arn:aws:budgets::{account}:budget/fleetform-budget-pair-us-east-1"
-        access = Access(
-            principal=Principal(arn="", account="", service=service),
-            action="sts:AssumeRole",
-            resource="role",
-            context={"aws:sourceaccount": [account], "aws:sourcearn": [arn]},
-            resource_policy=trust,
-            only_resource_policy=True,
-        )
-        return decide(access, Policies()).allowed
-
-    assert trusted("budgets.amazonaws.com", ACCOUNT)
-    assert not trusted("budgets.amazonaws.com", "210987654321")
-    assert not trusted("ec2.amazonaws.com", ACCOUNT)
+    own = f"arn:aws:budgets::{ACCOUNT}:budget/fleetform-budget-pair-us-east-1"
+    other = "210987654321"
+    assert trusts(trust, "budgets.amazonaws.com", arn=own)
+    assert not trusts(trust, "budgets.amazonaws.com", arn=own.replace(ACCOUNT, other), account=other)
+    assert not trusts(trust, "ec2.amazonaws.com", arn=own)
 
 
 def test_who_carries_the_policy_starts_nothing_and_can_still_end_machines() -> None:

@@ -15,6 +15,7 @@ from sandbox.iam.principals import Principal
 from stacks import naming
 from stacks.app import read_declarations, synthesize
 from tests.golden_synth import BUNDLE, stack_json
+from tests.iam_helpers import trusts
 from tests.spec_files import ACCOUNT, environment_text, write_folder
 
 OWNER = "123456789012"
@@ -107,21 +108,9 @@ def test_a_schedules_role_is_for_the_scheduler_and_its_own_group_alone(golden_ou
     role = resources(golden_out, "vision-base")["aws_iam_role"]["lease"]
     trust = parse_policy(resolved(role["assume_role_policy"]), "trust")
     own = f"arn:aws:scheduler:eu-central-1:{OWNER}:schedule-group/fleetform-lease-vision-us-east-1"
-
-    def trusted(service: str, group: str) -> bool:
-        access = Access(
-            principal=Principal(arn="", account="", service=service),
-            action="sts:AssumeRole",
-            resource="role",
-            context={"aws:sourceaccount": [OWNER], "aws:sourcearn": [group]},
-            resource_policy=trust,
-            only_resource_policy=True,
-        )
-        return decide(access, Policies()).allowed
-
-    assert trusted("scheduler.amazonaws.com", own)
-    assert not trusted("scheduler.amazonaws.com", own.replace("vision", "speech"))
-    assert not trusted("lambda.amazonaws.com", own)
+    assert trusts(trust, "scheduler.amazonaws.com", arn=own)
+    assert not trusts(trust, "scheduler.amazonaws.com", arn=own.replace("vision", "speech"))
+    assert not trusts(trust, "lambda.amazonaws.com", arn=own)
 
 
 def test_the_schedule_calls_the_reaper_when_the_last_day_is_over(golden_out: Path) -> None:

@@ -71,6 +71,11 @@ def _tags(request: Any) -> dict[str, dict[str, str]]:
     return store(request.backend, "budget_tags")
 
 
+def _given_tags(wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a request as a mapping; there need be none."""
+    return {each["Key"]: each["Value"] for each in wanted.get("ResourceTags") or ()}
+
+
 def _with_more(known: Callable[[Any], str]) -> Callable[[Any], str]:
     """Let a budget have tags from its creation on, and take its actions along at its end."""
 
@@ -80,8 +85,7 @@ def _with_more(known: Callable[[Any], str]) -> Callable[[Any], str]:
         name = wanted.get("BudgetName") or wanted["Budget"]["BudgetName"]
         arn = f"arn:aws:budgets::{wanted['AccountId']}:budget/{name}"
         if known.__name__ == "create_budget":
-            given = wanted.get("ResourceTags") or []
-            _tags(request)[arn] = {each["Key"]: each["Value"] for each in given}
+            _tags(request)[arn] = _given_tags(wanted)
             return said
         actions = _actions(request)
         for each in [action for action in actions.values() if action.fields["BudgetName"] == name]:
@@ -126,10 +130,11 @@ def create_budget_action(request: Any) -> str:
     _budget(request, wanted["BudgetName"])
     if wanted["ActionType"] != "APPLY_IAM_POLICY":
         raise JsonRESTError("InvalidParameterException", f"no actions of type {wanted['ActionType']} here")
-    tags = wanted.pop("ResourceTags", None) or []
+    tags = _given_tags(wanted)
+    wanted.pop("ResourceTags", None)
     action = BudgetAction(str(uuid.uuid4()), wanted.pop("AccountId"), wanted)
     _actions(request)[action.id] = action
-    _tags(request)[action.arn] = {each["Key"]: each["Value"] for each in tags}
+    _tags(request)[action.arn] = tags
     return _named(action)
 
 
@@ -176,8 +181,7 @@ def list_tags_for_resource(request: Any) -> str:
 def tag_resource(request: Any) -> str:
     """TagResource."""
     wanted = _asked(request)
-    given = {each["Key"]: each["Value"] for each in wanted["ResourceTags"]}
-    _tags(request).setdefault(wanted["ResourceARN"], {}).update(given)
+    _tags(request).setdefault(wanted["ResourceARN"], {}).update(_given_tags(wanted))
     return "{}"
 
 
