@@ -40,9 +40,24 @@ def find_project(start: Path | None = None) -> Project:
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "environments").is_dir():
-            home = Path(os.environ.get("FLEETFORM_HOME") or folder / ".fleetform").resolve()
-            return Project(root=folder, home=home)
+            return _project(folder)
     raise UserError.of(
         f"no folder named environments/ here or above {here}",
         "change to your project's folder, or start one with `fleetform init NAME`",
     )
+
+
+def find_folder() -> Project:
+    """Return the project as `find_project` does, or else this folder as one that is yet to be begun in it.
+
+    The embedded cloud can be started before `fleetform init` writes the first environment here.
+    """
+    try:
+        return find_project()
+    except UserError:
+        return _project(Path.cwd().resolve())
+
+
+def _project(folder: Path) -> Project:
+    home = Path(os.environ.get("FLEETFORM_HOME") or folder / ".fleetform").resolve()
+    return Project(root=folder, home=home)

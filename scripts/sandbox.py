@@ -47,7 +47,7 @@ def command() -> None:
 @json_option
 def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
     """Start the embedded cloud, or find the one that runs, and make it this project's cloud."""
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
     from stacks.problems import UserError
 
@@ -55,11 +55,11 @@ def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
         raise UserError.of(
             "the embedded cloud is not installed", "install it: pip install 'fleetform[sandbox]'"
         )
-    home = find_project().home
-    before = daemon.status(home)
+    project = find_folder()
+    before = daemon.status(project.home)
     with _failures_told():
         try:
-            running = daemon.start(home, cores_per_node=cores_per_node, scheduler=scheduler)
+            running = daemon.start(project.home, cores_per_node=cores_per_node, scheduler=scheduler)
         except daemon.SlurmMissingError as error:
             raise UserError.of("the embedded cloud cannot use Slurm", str(error)) from error
     if before is not None and before.cores_per_node != cores_per_node:
@@ -72,6 +72,8 @@ def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
         verb = "runs already" if before else "started"
         say(f"the embedded cloud {verb} at {running.endpoint} (process {running.pid}), {_engine(running)}")
         say("it is this project's cloud now; `--cloud aws` reaches for an AWS account instead")
+        if not project.environments.is_dir():
+            say(f"next, in {project.root}: `fleetform init NAME` writes the first environment")
     return 0
 
 
@@ -79,10 +81,10 @@ def start(cores_per_node: int, scheduler: str, as_json: bool) -> int:
 @json_option
 def status(as_json: bool) -> int:
     """Say whether the embedded cloud runs, and where. Exit code 0 if it runs, 1 if not."""
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
 
-    running = daemon.status(find_project().home)
+    running = daemon.status(find_folder().home)
     if as_json:
         emit_json(dataclasses.asdict(running) if running else None)
     elif running:
@@ -96,10 +98,10 @@ def status(as_json: bool) -> int:
 @command.command()
 def stop() -> int:
     """Stop the embedded cloud, its emulated nodes and everything that was built in it."""
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
 
-    if daemon.stop(find_project().home):
+    if daemon.stop(find_folder().home):
         say("stopped; it stays this project's cloud, so nothing reaches for an AWS account by mistake")
     else:
         say("it was not running")
@@ -113,11 +115,11 @@ def forward(days: int) -> int:
 
     It cannot be put back; stopping the cloud forgets it, with everything else.
     """
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
 
     with _failures_told():
-        now = daemon.forward(find_project().home, days)
+        now = daemon.forward(find_folder().home, days)
     say(f"it is {now[:19]}Z in the embedded cloud")
     return 0
 
@@ -134,11 +136,11 @@ def forward(days: int) -> int:
 )
 def interrupt(instance: str, after: float) -> int:
     """Take the spot INSTANCE back as EC2 does: a notice in its metadata now, its end later."""
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
 
     with _failures_told():
-        ends = daemon.interrupt(find_project().home, instance, after)
+        ends = daemon.interrupt(find_folder().home, instance, after)
     say(f"{instance} has its notice and ends at {ends}")
     return 0
 
@@ -151,11 +153,11 @@ def kill(environment: str, node: str) -> int:
 
     Nothing is said before and nothing of it is left running; its group starts another.
     """
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from sandbox import daemon
 
     with _failures_told():
-        instance_id = daemon.kill(find_project().home, node, environment)
+        instance_id = daemon.kill(find_folder().home, node, environment)
     say(f"{instance_id} has lost its power")
     return 0
 
@@ -186,12 +188,12 @@ def env(region: str | None) -> int:
     `terraform init`, which cdktf calls, is led to the provider where this machine has it.
     """
     from fleet.cloud import cloud_file
-    from fleet.project import find_project
+    from fleet.project import find_folder
     from fleet.terraform_find import plain_variables
     from sandbox import daemon
     from stacks.problems import UserError
 
-    project = find_project()
+    project = find_folder()
     if daemon.status(project.home) is None:
         raise UserError.of("the embedded cloud is not running", "start it: `fleetform sandbox start`")
     variables: dict[str, str] = json.loads(cloud_file(project, "sandbox").read_text())

@@ -130,9 +130,9 @@ def _left(rule: dict[str, Any]) -> str:
 
 
 def _home() -> Path:
-    from fleet.project import find_project
+    from fleet.project import find_folder
 
-    return find_project().home
+    return find_folder().home
 
 
 @contextmanager

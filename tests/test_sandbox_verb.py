@@ -55,6 +55,20 @@ def test_it_starts_is_found_and_stops(project: Path) -> None:
     assert fleetform(project, "stop").stdout == "it was not running\n"
 
 
+def test_it_starts_in_an_empty_folder_and_the_project_that_is_begun_there_finds_it(tmp_path: Path) -> None:
+    try:
+        started = fleetform(tmp_path, "start")
+        assert started.returncode == 0, started.stderr
+        assert f"next, in {tmp_path}: `fleetform init NAME`" in started.stdout
+        (tmp_path / "environments").mkdir()
+        (tmp_path / "environments" / "deep").mkdir()
+        assert fleetform(tmp_path / "environments" / "deep", "status").stdout.startswith("running at")
+        assert "next" not in fleetform(tmp_path, "start").stdout
+        assert fleetform(tmp_path, "stop").stdout.startswith("stopped")
+    finally:
+        daemon.stop(tmp_path / ".fleetform")
+
+
 def test_its_variables_lead_other_tools_to_it(project: Path) -> None:
     fleetform(project, "start")
     variables = f'{sys.executable} -c "$PROGRAM" sandbox env --region eu-central-1'
