@@ -284,6 +284,7 @@ def may(policies: Policies, action: str, resource: str, keys: Mapping[str, str])
 
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/vision-node-us-east-1"
+DISK = f"arn:aws:ec2:us-east-1:{ACCOUNT}:volume/vol-1"
 TAGGED = {"aws:RequestTag/fleetform:environment": "vision"}
 OWN = {"aws:ResourceTag/fleetform:environment": "vision"}
 BOUNDED = {"iam:PermissionsBoundary": BOUNDARY}
@@ -310,6 +311,9 @@ BOUNDED = {"iam:PermissionsBoundary": BOUNDARY}
         ("iam:DeleteRolePermissionsBoundary", ROLE, {**OWN, **BOUNDED}, False),
         ("iam:CreatePolicyVersion", BOUNDARY, {}, False),
         ("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/eve", {}, False),
+        ("ec2:CreateTags", DISK, {**TAGGED, "ec2:CreateAction": "CreateVolume"}, True),
+        ("ec2:CreateTags", DISK, TAGGED, False),
+        ("ec2:CreateTags", "arn:aws:ec2:us-east-1::snapshot/snap-1", TAGGED, False),
         ("iam:PassRole", ROLE, {"iam:PassedToService": "ec2.amazonaws.com"}, True),
         ("iam:PassRole", ROLE, {"iam:PassedToService": "lambda.amazonaws.com"}, False),
         ("ec2:CreateVpc", f"arn:aws:ec2:us-east-1:{ACCOUNT}:vpc/*", TAGGED, True),
