@@ -27,7 +27,9 @@ _KEPT_BY_OWNER = frozenset(
 EC2's API reference, NetworkInterface, `InterfaceType`. Lambda's, those of endpoints and of NAT gateways go
 with what the stack itself has deleted; Lambda's take up to 40 minutes.
 """
-(_ENDPOINTS,) = (row for row in ROWS if row.kind == "VPC endpoint")
+_OF_A_PART = frozenset({"vpc_endpoint", "nat_gateway"})
+"""Types of interfaces that are parts of what a stack, or somebody else, has made in the network."""
+_WITH_INTERFACES = tuple(row for row in ROWS if row.kind in ("VPC endpoint", "NAT gateway"))
 _IN_A_VPC = tuple(row for row in ROWS if row.kind not in ("VPC", "network interface", "public address"))
 
 
@@ -93,20 +95,22 @@ def _holders(teardown: Teardown, interfaces: list[Item], on: str) -> Iterator[Ho
     for machine in listed_machines(teardown, by) if machines else ():
         yield machine_holder(teardown, machine, on)
     for item in interfaces:
-        if item.get("InterfaceType") == "vpc_endpoint" and item["Status"] != "available":
-            yield _endpoint(teardown, item, on)
+        if item.get("InterfaceType") in _OF_A_PART and item["Status"] != "available":
+            yield from _of_part(teardown, item, on)
         elif not item.get("Attachment", {}).get("InstanceId"):
             yield _interface(teardown, item, on)
 
 
-def _endpoint(teardown: Teardown, item: Item, on: str) -> Holder:
-    """Return what becomes of the interface of an endpoint: it goes with that, which no state may know."""
-    for each in _ENDPOINTS.items(teardown.look):
-        if item["NetworkInterfaceId"] in each["NetworkInterfaceIds"]:
-            if each["VpcEndpointId"] not in teardown.managed:
-                return _part(teardown, each, _ENDPOINTS.listed(teardown.look, each), on)
-            break
-    return _interface(teardown, item, on)
+def _of_part(teardown: Teardown, item: Item, on: str) -> Iterator[Holder]:
+    """Yield the part of the network that an interface goes with: nothing where Terraform destroys that."""
+    for row in _WITH_INTERFACES:
+        for part in row.items(teardown.look):
+            listed = row.listed(teardown.look, part)
+            if item["NetworkInterfaceId"] in listed.brings:
+                if listed.thing.id not in teardown.managed:
+                    yield _part(teardown, part, listed, on)
+                return
+    yield _interface(teardown, item, on)
 
 
 def _interface(teardown: Teardown, item: Item, on: str) -> Holder:
