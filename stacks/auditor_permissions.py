@@ -11,6 +11,7 @@ from typing import Any
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.deployer_network import anywhere
+from stacks.people_roles import adding_statement
 from stacks.place import Place
 from stacks.policies import statement
 
@@ -113,6 +114,8 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
             actions=["logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"],
             resources=anywhere(place, "logs", f"log-group:{groups}", f"log-group:{groups}:*"),
         ),
+        # A pack that is taken, and a look that fleetform refuses, is on record itself.
+        adding_statement(account, place),
         _flow_statement(place),
         # What CloudTrail wrote is encrypted with the audit key.
         statement(

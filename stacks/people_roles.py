@@ -107,11 +107,7 @@ def trust_policy(trusted: Sequence[str]) -> str:
 
 
 def record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]]:
-    """Return the rights without which fleetform does nothing: to find the ledger's end and write behind it.
-
-    An entry can only be added: S3 takes no object without `If-None-Match`, by which it refuses a number that
-    is taken (S3's guide, "Enforce conditional writes").
-    """
+    """Return the rights without which fleetform does nothing: to find the ledger's end and write on."""
     bucket = place.bucket_arn(naming.ledger_bucket(account.organization, account.region))
     entries = f"{bucket}/{naming.LEDGER_PREFIX}*"
     return [
@@ -122,10 +118,20 @@ def record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any]
             conditions={"StringLike": {"s3:prefix": f"{naming.LEDGER_PREFIX}*"}},
         ),
         statement("ReadLedger", actions=["s3:GetObject"], resources=[entries]),
-        statement(
-            "AddToLedger",
-            actions=["s3:PutObject"],
-            resources=[entries],
-            conditions={"Null": {"s3:if-none-match": "false"}},
-        ),
+        adding_statement(account, place),
     ]
+
+
+def adding_statement(account: AccountSpec, place: Place) -> dict[str, Any]:
+    """Return the right to put an act on record.
+
+    An entry can only be added: S3 takes no object without `If-None-Match`, by which it refuses a number that
+    is taken (S3's guide, "Enforce conditional writes").
+    """
+    bucket = place.bucket_arn(naming.ledger_bucket(account.organization, account.region))
+    return statement(
+        "AddToLedger",
+        actions=["s3:PutObject"],
+        resources=[f"{bucket}/{naming.LEDGER_PREFIX}*"],
+        conditions={"Null": {"s3:if-none-match": "false"}},
+    )

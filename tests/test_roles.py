@@ -354,9 +354,13 @@ def test_the_deployer_makes_what_is_an_environments_and_reaches_no_further(
     assert may(deployer(out), action, resource, keys) is allowed
 
 
-def test_the_auditor_changes_nothing(out: Path) -> None:
+def test_the_auditor_changes_nothing_and_puts_what_they_take_on_record(out: Path) -> None:
+    adds = {"Null": {"s3:if-none-match": "false"}}
+    assert [
+        each["Condition"] for where, each in granted(out) if ".auditor" in where and "Put" in str(each)
+    ] == [adds]
     for where, each in granted(out):
-        if ".auditor" in where:
+        if ".auditor" in where and each.get("Condition") != adds:
             for action in as_list(each["Action"]):
                 name = action.partition(":")[2]
                 assert name.startswith((*LOOKS, "Filter", "StartQuery", "Decrypt")), f"{where}: {action}"
