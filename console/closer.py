@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from console.known_runs import KnownRuns
 from console.remembered import Remembered
 from fleet.budget import Budget, read_budget
+from fleet.budget_net import BudgetNet, look_at_net
 from fleet.entered import Timeline, entered
 from fleet.holdings import Holdings, holdings
 from fleet.machines_seen import SeenMachine, list_machines
@@ -26,9 +27,13 @@ _TIMELINES = 32
 
 @dataclass(frozen=True)
 class Counted:
-    """A budget, and when it was added up."""
+    """A budget, what AWS Budgets has of it, and when it was looked up."""
 
     budget: Budget
+    net: BudgetNet | None
+    """None where there is none, or it may not be looked at."""
+    unseen: tuple[str, ...]
+    """What has to be known of that; a sentence each."""
     at: datetime.datetime
 
 
@@ -60,7 +65,8 @@ class _Closer:
         return entered(self.session, instance, since)
 
     def _count(self) -> Counted:
-        return Counted(read_budget(self.session), datetime.datetime.now(datetime.UTC))
+        now = datetime.datetime.now(datetime.UTC)
+        return Counted(read_budget(self.session), *look_at_net(self.session), now)
 
 
 class Closer:

@@ -12,9 +12,10 @@ from console.known_runs import EnvironmentRuns
 from console.launch_data import ChosenData
 from console.launch_place import Place
 from console.launches import LaunchDraft
-from fleet.budget import Budget, fitting, read_budget
+from fleet.budget import Budget, read_budget
 from fleet.job import JobSpec, LaunchRequest, build_request
 from fleet.launch_room import shortage
+from fleet.limits import Limit, fitting, limits_of
 from fleet.list_prices import at_list_price, list_prices
 from fleet.pace import Expectation, expected
 from fleet.preflight import preflight
@@ -43,15 +44,25 @@ class Plan:
     """How many machines the account's quotas hold where they hold too few; else 0."""
 
     @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits that it counts against: the environment's, its team's own."""
+        return tuple(limits_of(self.budget, self.request.queueing.team))
+
+    @property
+    def left(self) -> float | None:
+        """What it may cost now within all of them, None where there is none."""
+        return min((each.left for each in self.limits), default=None)
+
+    @property
     def is_over(self) -> bool:
         """Whether it may cost more than is left, or nobody knows what it may cost while there is a limit."""
-        left = self.budget.left
+        left = self.left
         return left is not None and (self.ask.usd is None or self.ask.usd > left)
 
     @property
     def fits(self) -> tuple[tuple[str, str], ...]:
         """What would each by itself keep it within what is left: option and value."""
-        left, fleets = self.budget.left, self.place.fleets
+        left, fleets = self.left, self.place.fleets
         if left is None:
             return ()
         prices = list_prices(self.place.session, (each.instance_type for each in fleets.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,8 +27,8 @@ _STATES = {
     "RESET_FAILURE": "could not be reset, and does not act again",
 }
 """The states of an action (AWS Budgets' API reference, `Action`) in words."""
-_IN_FORCE = ("EXECUTION_SUCCESS", "REVERSE_FAILURE")
-_MODELS = {"AUTOMATIC": "by itself", "MANUAL": "when somebody approves it"}
+_IN_FORCE, _DISARMED = ("EXECUTION_SUCCESS", "REVERSE_FAILURE"), "REVERSE_SUCCESS"
+_HOW = {"AUTOMATIC": "by itself", "MANUAL": "when somebody approves it"}
 _WAIT_SECONDS, _PAUSE_SECONDS = 60.0, 0.5
 
 
@@ -57,6 +58,30 @@ class BudgetNet:
     """What the bill has come to this month, by the last look of AWS, which takes one a few times a day."""
     stops: tuple[Stop, ...]
 
+    @property
+    def outlived(self) -> tuple[Stop, ...]:
+        """The stops that are in force though the bill is not over their share, or not any more.
+
+        The budget was raised, or another month has begun: docs/budget.md says what is known of that.
+        """
+        return tuple(each for each in self.stops if each.status in _IN_FORCE and not self._is_over(each))
+
+    @property
+    def disarmed(self) -> tuple[Stop, ...]:
+        """The stops that were taken back and act no more, though the bill is not over their share."""
+        return tuple(each for each in self.stops if each.status == _DISARMED and not self._is_over(each))
+
+    def _is_over(self, stop: Stop) -> bool:
+        return (self.counted or 0.0) > self.limit * stop.percent / 100
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what was counted of the bill, and what is done at which share, a line each."""
+        counted = "nothing yet" if self.counted is None else f"{self.counted:.2f} USD"
+        return (
+            f"AWS Budgets: {counted} of {self.limit:.2f} USD by the bill",
+            *(str(each) for each in self.stops),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         return asdict(self)
@@ -79,7 +104,7 @@ def read_net(session: Session) -> BudgetNet | None:
                 id=each["ActionId"],
                 percent=each["ActionThreshold"]["ActionThresholdValue"],
                 status=each["Status"],
-                how=_MODELS.get(each["ApprovalModel"], each["ApprovalModel"]),
+                how=_HOW.get(each["ApprovalModel"], each["ApprovalModel"]),
             )
             for each in actions
         ),
@@ -102,28 +127,59 @@ def look_at_net(session: Session) -> tuple[BudgetNet | None, tuple[str, ...]]:
         return None, (f"what AWS Budgets has counted can't be told: {str(error).splitlines()[0]}",)
     if net is None:
         return None, (f"AWS Budgets does not count yet: `fleetform up {name}` puts it under the budget",)
+    return net, tuple(_to_know(session, net))
+
+
+def _to_know(session: Session, net: BudgetNet) -> Iterator[str]:
+    """Yield what `fleetform up` would change about a budget in AWS Budgets."""
+    declared, name = session.spec.budget, session.spec.name
     if round(net.limit, 2) != round(declared.usd_per_month, 2):
-        text = f"AWS Budgets counts against {net.limit:.2f} USD and not {declared.usd_per_month:.2f}"
-        return net, (f"{text}: `fleetform up {name}` changes that",)
-    return net, ()
+        yield (
+            f"AWS Budgets counts against {net.limit:.2f} USD and not {declared.usd_per_month:.2f}: "
+            f"`fleetform up {name}` changes that"
+        )
+    for stop in net.outlived:
+        yield f"{_outlived(net, stop)}: `fleetform up {name}` takes the stop off"
+
+
+def _outlived(net: BudgetNet, stop: Stop) -> str:
+    share = _share(net, stop)
+    return f"no machine may be started, though the bill is not over {share}"
+
+
+def _share(net: BudgetNet, stop: Stop) -> str:
+    return f"{stop.percent:g} % of {net.limit:.2f} USD"
+
+
+def held_back(session: Session) -> str:
+    """Return what keeps machines from being started though the declared budget does not, "" for nothing."""
+    if not session.spec.budget.stops:
+        carrying = _carrying(session)
+        names = ", ".join(carrying)
+        return f"no machine may be started by {names}, though no budget stops that" if carrying else ""
+    net = read_net(session)
+    return "; ".join(_outlived(net, each) for each in net.outlived) if net else ""
 
 
 def let_start_again(session: Session) -> str:
     """Take back what AWS Budgets has done, where the declared budget gives no reason for it any more.
 
-    Returns what was done, "" for nothing. For after the base was applied: the budget was raised, the share of
-    it, or the stop was taken out, where nobody else takes its policy off the roles.
+    Returns what was done, "" for nothing. For after the base was applied, or found as declared: the budget
+    was raised, or the share of it, another month has begun, or the stop was taken out, where nobody else
+    takes its policy off the roles. A stop that was taken back, as by one of us who was killed, is made ready
+    again.
     """
     if not session.spec.budget.stops:
         freed = _take_off(session)
         return f"may start machines again, as no budget stops them: {', '.join(freed)}" if freed else ""
-    net, done = read_net(session), []
-    for stop in net.stops if net else ():
-        assert net is not None, "it has stops"
-        if stop.status in _IN_FORCE and (net.counted or 0.0) <= net.limit * stop.percent / 100:
-            _execute(session, stop, "REVERSE_BUDGET_ACTION", "REVERSE_SUCCESS")
-            _execute(session, stop, "RESET_BUDGET_ACTION", "STANDBY")
-            done.append(f"{stop.percent:g} % of {net.limit:.2f} USD")
+    net = read_net(session)
+    if net is None:
+        return ""
+    for stop in net.outlived:
+        _execute(session, stop, "REVERSE_BUDGET_ACTION", _DISARMED)
+    for stop in (*net.outlived, *net.disarmed):
+        _execute(session, stop, "RESET_BUDGET_ACTION", "STANDBY")
+    done = [_share(net, each) for each in net.outlived]
     return f"machines may be started again: the bill is not over {', '.join(done)}" if done else ""
 
 
@@ -140,27 +196,31 @@ def _execute(session: Session, stop: Stop, kind: str, until: str) -> None:
 
 def _take_off(session: Session) -> list[str]:
     """Take the account's policy off the roles that start machines; return those that carried it."""
-    iam, freed = session.client("iam"), []
-    partition, account = _account(session)
-    policy = over_budget_arn(session.account.organization, partition, account)
+    carrying = _carrying(session)
+    for role in carrying:
+        session.client("iam").detach_role_policy(RoleName=role, PolicyArn=_policy(session))
+    return carrying
+
+
+def _carrying(session: Session) -> list[str]:
+    """Return the roles that start machines and carry the account's policy that denies it."""
+    iam, policy, found = session.client("iam"), _policy(session), []
     for kind in (naming.ROLE_HEAD, naming.ROLE_OPERATOR):
         role = naming.environment_role(session.spec.name, kind, session.spec.region)
         attached = ask(iam.list_attached_role_policies, RoleName=role) or {}
         if policy in [each["PolicyArn"] for each in attached.get("AttachedPolicies", ())]:
-            iam.detach_role_policy(RoleName=role, PolicyArn=policy)
-            freed.append(role)
-    return freed
+            found.append(role)
+    return found
+
+
+def _policy(session: Session) -> str:
+    partition, account = aws.caller_account(session.client("sts"))
+    return over_budget_arn(session.account.organization, partition, account)
 
 
 def _about(session: Session) -> dict[str, str]:
     spec = session.spec
     return {
-        "AccountId": _account(session)[1],
+        "AccountId": aws.caller_account(session.client("sts"))[1],
         "BudgetName": naming.budget_name(spec.name, spec.region),
     }
-
-
-def _account(session: Session) -> tuple[str, str]:
-    """Return the partition and the number of the caller's account."""
-    caller = session.client("sts").get_caller_identity()
-    return caller["Arn"].split(":")[1], caller["Account"]

@@ -219,12 +219,15 @@ def declared_fleets(spec: EnvironmentSpec) -> dict[str, FleetOutputs]:
 
 def declared_site(spec: EnvironmentSpec, variables: Mapping[str, str]) -> Site:
     """Return the queue as it will stand in a cloud with those variables."""
-    if engine_of(variables, spec.scheduler.kind) != SLURM:
+    if not spec.scheduler.is_slurm:
         return PLAIN_SITE
+    teams, own = (spec.own_team, *spec.further_teams), spec.own_team
+    if engine_of(variables, spec.scheduler.kind) != SLURM:
+        return Site(teams=teams, default_team=own)
     return Site(
         scheduler=SLURM,
-        teams=(spec.own_team, *spec.further_teams),
-        default_team=spec.own_team,
+        teams=teams,
+        default_team=own,
         containers=spec.scheduler.containers,
         longest_minutes=spec.scheduler.longest_hours * 60,
     )

@@ -72,7 +72,7 @@ def engine_of(variables: Mapping[str, str], declared: str) -> str:
 def site_of(outputs: EnvironmentOutputs, variables: Mapping[str, str]) -> Site:
     """Return the queue of a standing environment in a cloud with those variables."""
     if engine_of(variables, outputs.scheduler) != SLURM:
-        return Site()
+        return Site(teams=outputs.teams, default_team=outputs.default_team)
     return Site(
         scheduler=SLURM,
         teams=outputs.teams,
@@ -86,7 +86,7 @@ def queueing_of(job: JobSpec, site: Site, gpus_on_node: int) -> Queueing:
     """Return what the queue is told of a job that has no problem."""
     return Queueing(
         scheduler=site.scheduler,
-        team="" if site.scheduler == PLAIN else job.team or site.default_team,
+        team=_team(job, site),
         priority=job.priority,
         begin=parse_begin(job.begin) if job.begin else "",
         after=job.after,
@@ -97,6 +97,14 @@ def queueing_of(job: JobSpec, site: Site, gpus_on_node: int) -> Queueing:
         gpus_on_node=gpus_on_node,
         container=job.container,
     )
+
+
+def _team(job: JobSpec, site: Site) -> str:
+    """Return the team whose the run is; the plain engine knows the further ones alone, and shares nothing."""
+    named = job.team if job.team in site.teams else ""
+    if site.scheduler == PLAIN:
+        return named if named != site.default_team else ""
+    return job.team or site.default_team
 
 
 def queueing_problems(job: JobSpec, site: Site, fleet: FleetOutputs | None) -> Iterator[Problem]:
@@ -140,7 +148,7 @@ def ignored_settings(job: JobSpec, site: Site) -> list[str]:
     if site.scheduler != PLAIN:
         return []
     asked = {
-        "--team": bool(job.team),
+        "--team": bool(job.team) and job.team not in site.teams,
         "--priority": job.priority != "normal",
         "--requeues": job.requeues != REQUEUES,
         "--gpus-per-node": job.gpus_per_node is not None,
@@ -149,7 +157,7 @@ def ignored_settings(job: JobSpec, site: Site) -> list[str]:
 
 
 def _team_problems(job: JobSpec, site: Site) -> Iterator[Problem]:
-    if site.scheduler == PLAIN or not job.team or job.team in site.teams:
+    if not site.teams or not job.team or job.team in site.teams:
         return
     near, names = nearest(job.team, site.teams), ", ".join(site.teams)
     do = f"did you mean {near!r}?" if near else f"choose one of {names}"

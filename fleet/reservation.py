@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fleet import aws
-from fleet.budget import Budget, HeldByOthersError
+from fleet.budget import Budget
 from fleet.errors import ActError
 from fleet.handover import bearing_with_the_cloud
 from fleet.holds import LASTS, Holds, change_holds, new_hold, read_holds, write_holds
-from fleet.run_store import RunStore
+from fleet.limits import HeldByOthersError, limiting
+from fleet.run_store import RunStore, team_of
 from fleet.session import Session
 from stacks.problems import UserError
 
@@ -40,11 +41,11 @@ def reserving(
 ) -> Iterator[Callable[[], None]]:
     """Hold `usd` for the run while the block makes it; call what it yields just before the run is there.
 
-    Nothing is held where the environment has no budget. Without `check` the run may go over it, and is held
-    all the same, so that others see it. Where nothing but other submits is in the way, these are waited for,
-    which `on_wait` is told. Raises UserError where it does not fit.
+    Nothing is held where no limit is set that the run counts against. Without `check` the run may go over
+    it, and is held all the same, so that others see it. Where nothing but other submits is in the way, these
+    are waited for, which `on_wait` is told. Raises UserError where it does not fit.
     """
-    if not session.spec.budget.usd_per_month or usd is None:
+    if usd is None or not limiting(session.spec, team_of(run_id)):
         yield lambda: None
         return
     held = _Reservation(store, run_id, usd, check, on_wait)

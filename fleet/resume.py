@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from fleet.budget import or_when_others_are_done, require_within_again
 from fleet.clock import utc_now
 from fleet.errors import ActError
 from fleet.handover import Told, note_command, send
 from fleet.head import find_head
 from fleet.job_checks import most_nodes
 from fleet.job_queueing import PLAIN, SLURM, engine_of
+from fleet.limits import or_when_others_are_done, require_within_again
 from fleet.queued import await_queued
 from fleet.reservation import reserving
 from fleet.run_costs import ask_of

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from fleet import aws, code_archive, datasets
-from fleet.budget import or_when_others_are_done, require_within
 from fleet.clock import utc_now
 from fleet.code_archive import CodeArchive
 from fleet.datasets import Dataset
@@ -20,6 +19,7 @@ from fleet.job import JobSpec, LaunchRequest, build_request, render_launch_scrip
 from fleet.job_digest import job_digest
 from fleet.job_forms import task_ids
 from fleet.job_queueing import SLURM, ignored_settings, site_of
+from fleet.limits import or_when_others_are_done, require_within
 from fleet.list_prices import at_list_price
 from fleet.queued import await_queued
 from fleet.requirements import LockedRequirements, read_requirements

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from fleet import aws
 from fleet.account_changes import account_is_behind
 from fleet.apply_stack import StackResult, apply_stack
 from fleet.bootstrap import ensure_account, read_state_object
@@ -149,10 +150,20 @@ def _apply_all(session: Session, report: Report, act: Act, options: UpOptions) -
 
 
 def _let_machines_start(session: Session, report: Report, act: Act, *, rebuilt: bool) -> None:
-    """Let machines be started that the lease or AWS Budgets held back; `rebuilt`: the base has changed."""
+    """Let machines be started that the lease or AWS Budgets held back; `rebuilt`: the base has changed.
+
+    Where it has not, a month that has begun since may still give a reason; who may not look builds on.
+    """
     base, fleet = naming.environment_stacks(session.spec.name)
-    if rebuilt and (done := let_start_again(session)):
-        act.details["budget"] = done
+    try:
+        if done := let_start_again(session):
+            act.details["budget"] = done
+    except Exception as error:
+        if rebuilt or not aws.is_cloud_error(error):
+            raise
+        why = str(error).splitlines()[0]
+        done = f"whether AWS Budgets keeps machines from being started can't be told: {why}"
+    if done:
         report(ProgressEvent(kind="note", stack=base, text=done))
     if freed := let_groups_start(session):
         text = f"the lease goes on: {', '.join(freed)} may start machines again"

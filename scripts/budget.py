@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,8 @@ from scripts.options import cloud_option, environment_argument, json_option
 
 if TYPE_CHECKING:
     from fleet.budget import Budget
-    from fleet.budget_net import BudgetNet
+
+TEAM_COLUMNS = ("runs of the team", "spent", "kept", "its limit", "left")
 
 
 @click.command()
@@ -26,7 +26,8 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
     """Say what ENVIRONMENT has cost this month, what its active runs may still cost, and what is left.
 
     The limit is `usd_per_month` in the table [budget] of its file; a run that might cost more than is left of
-    it is refused. All at list price. Under it stands what AWS Budgets counts by the bill, and what it does.
+    it is refused. All at list price. Below stands what the runs of each team come to that shares it, with its
+    own limit, and what AWS Budgets counts by the bill, and does.
     """
     from fleet.budget import read_budget
     from fleet.budget_net import look_at_net
@@ -38,20 +39,27 @@ def command(environment: str, team: str, as_json: bool, cloud: str | None) -> in
         emit_json({**budget.to_dict(), "aws_budgets": net.to_dict() if net else None})
         return 0
     say(table(("US dollars", budget.month), [(what, f"{usd:.2f}") for what, usd in rows(budget)], right=(1,)))
-    for line in net_lines(net) if net else ():
-        say(line)
+    if budget.teams:
+        say(f"\n{table(TEAM_COLUMNS, team_rows(budget), right=(1, 2, 3, 4))}")
+    if net:
+        say("\n  ".join(net.lines()))
     note(f"list prices: {'; '.join(budget.prices)}")
     for each in (*budget.notes, *unseen):
         warn(each)
     return 0
 
 
-def net_lines(net: BudgetNet) -> Iterator[str]:
-    """Yield what AWS Budgets has counted of the bill, and what it does at which share."""
-    counted = "nothing yet" if net.counted is None else f"{net.counted:.2f} USD"
-    yield f"AWS Budgets: {counted} of {net.limit:.2f} USD by the bill"
-    for stop in net.stops:
-        yield f"  {stop}"
+def team_rows(budget: Budget) -> list[tuple[str, ...]]:
+    """Return a line for each team: what its runs have cost, what is kept for them, its limit, what's left."""
+    return [
+        (
+            each.team,
+            f"{each.spent:.2f}",
+            f"{each.reserved:.2f}",
+            *("" if usd is None else f"{usd:.2f}" for usd in (each.limit, each.left)),
+        )
+        for each in budget.teams
+    ]
 
 
 def rows(budget: Budget) -> list[tuple[str, float]]:

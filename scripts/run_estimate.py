@@ -19,10 +19,11 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
 
     Raises UserError as `submit` would, last where only the budget is against it.
     """
-    from fleet.budget import read_budget, require_within
+    from fleet.budget import read_budget
     from fleet.environment import read_outputs
     from fleet.job import build_request
     from fleet.job_queueing import site_of
+    from fleet.limits import require_within
     from fleet.list_prices import at_list_price
     from fleet.pace import expected
     from fleet.run_costs import ask_of
@@ -42,7 +43,7 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     if as_json:
         emit_json({"expected": asdict(found), "at_most_usd": ask.usd, "budget": budget.to_dict()})
     else:
-        say(table(("", "time", "cost", ""), _rows(found, ask, budget)))
+        say(table(("", "time", "cost", ""), _rows(found, ask, budget, request.queueing.team)))
         if found.too_long:
             warn("it would be stopped before its end: raise --max-minutes")
     require_within(session, request, outputs)
@@ -51,7 +52,8 @@ def say_estimate(job: JobSpec, cloud: str | None, *, as_json: bool) -> int:
     return 0
 
 
-def _rows(found: Expectation, ask: Ask, budget: Budget) -> list[tuple[str, str, str, str]]:
+def _rows(found: Expectation, ask: Ask, budget: Budget, team: str) -> list[tuple[str, str, str, str]]:
+    from fleet.limits import limits_of
     from fleet.receipt import duration, usd
 
     hours = None if found.seconds is None else found.seconds / 3600
@@ -59,9 +61,9 @@ def _rows(found: Expectation, ask: Ask, budget: Budget) -> list[tuple[str, str, 
         ("expected", duration(hours) or "unknown", _money(found.usd), found.basis),
         ("at most", duration(ask.minutes / 60), _money(ask.usd), "as --max-minutes allows"),
     ]
-    if budget.left is not None and budget.limit is not None:
-        of = f"of {usd(budget.limit)} for {budget.month}"
-        rows.append(("left", "", f"{budget.left:.2f} USD", of))
+    for limit in limits_of(budget, team):
+        whose = f" of the team {limit.team}" if limit.team else ""
+        rows.append(("left", "", f"{limit.left:.2f} USD", f"of {usd(limit.usd)}{whose} for {budget.month}"))
     return rows
 
 

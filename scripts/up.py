@@ -67,14 +67,17 @@ def _ask_and_build(session: Session, report: Report, options: UpOptions, as_json
     """Show the plan, ask, and apply what was shown; where there is nothing to do nobody is asked."""
     from dataclasses import replace
 
+    from fleet.budget_net import held_back
     from fleet.plan import kept_plans
     from fleet.up import UpResult, up
 
     with kept_plans(session):
         plan = _planned(session, report, as_json)
-        if plan.empty:
+        held = held_back(session) if plan.empty else ""
+        if plan.empty and not held:
             return UpResult(stacks=(), made_buckets=(), readiness=None, seconds=0.0)
-        click.confirm(_question(session, plan), abort=True, err=True)
+        question = f"{held}: take the stop off?" if held else _question(session, plan)
+        click.confirm(question, abort=True, err=True)
         return up(session, report, replace(options, plans=plan.stacks))
 
 

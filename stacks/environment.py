@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
@@ -165,9 +165,11 @@ class EnvironmentSpec(Spec):
         """Return what is declared of the things in the cloud, defaults too, as canonical JSON.
 
         The fleet stack keeps it as an output, so that a later plan knows what stands was declared as. The
-        budget is not in it: of it is the base alone, whose own plan tells what changes there.
+        budget is not in it: of it is the base alone, whose own plan tells what changes there. Nor are the
+        teams' own limits, by which nothing is built.
         """
-        declared = self.model_dump(mode="json", exclude={"budget"})
+        limits: dict[str, Any] = {"teams": {"__all__": {"usd_per_month"}}}
+        declared = self.model_dump(mode="json", exclude={"budget": True, "scheduler": limits})
         return json.dumps(declared, sort_keys=True, separators=(",", ":"))
 
 

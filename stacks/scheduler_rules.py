@@ -51,6 +51,31 @@ def the_own_team_names_no_members(case: Case) -> Iterator[Problem]:
         )
 
 
+def the_own_team_has_no_limit_of_its_own(case: Case) -> Iterator[Problem]:
+    """A team's `usd_per_month` is given only to further teams: the own one pays for all that stands."""
+    own = own_team(case.spec.team)
+    team = case.spec.scheduler.teams.get(own)
+    if team and team.usd_per_month:
+        yield case.problem(
+            f"scheduler.teams.{own}.usd_per_month",
+            f"usd_per_month holds nobody back: {own} is the environment's own team",
+            "leave it out, or set `budget.usd_per_month`, which holds for the whole environment",
+        )
+
+
+def limits_of_teams_are_within_the_budget(case: Case) -> Iterator[Problem]:
+    """A team's own limit is less than the environment's budget; else it is never reached."""
+    whole = case.spec.budget.usd_per_month
+    for name in case.spec.further_teams:
+        limit = case.spec.scheduler.teams[name].usd_per_month
+        if whole and limit > whole:
+            yield case.problem(
+                f"scheduler.teams.{name}.usd_per_month",
+                f"usd_per_month has no effect: the whole environment may cost {whole:g} USD a month",
+                "set less, or leave it out",
+            )
+
+
 def teams_have_users_of_their_own(case: Case) -> Iterator[Problem]:
     """No two teams' jobs run as one user: the users' numbers follow from the names, and may meet."""
     taken: dict[int, str] = {}
@@ -155,6 +180,7 @@ def runs_may_have_file_systems(case: Case) -> Iterator[Problem]:
 SCHEDULER_ERRORS: tuple[Rule, ...] = (
     teams_have_names_of_their_own,
     the_own_team_names_no_members,
+    the_own_team_has_no_limit_of_its_own,
     teams_have_users_of_their_own,
     fleets_may_be_partitions,
     fallbacks_are_other_ways,
@@ -164,6 +190,7 @@ SCHEDULER_WARNINGS: tuple[Rule, ...] = (
     queue_settings_have_an_effect,
     fallbacks_have_nodes,
     shares_are_kept,
+    limits_of_teams_are_within_the_budget,
     runs_may_have_file_systems,
 )
 """Rules on the queue whose findings are told, and stop nothing."""

@@ -32,6 +32,19 @@ class TeamSpec(Spec):
             le=10000,
         ),
     ] = 1
+    usd_per_month: Annotated[
+        float,
+        setting(
+            "Most that a further team's runs may cost in a calendar month (UTC), at list price: one that "
+            "might cost more than is left of it, or of `budget.usd_per_month`, is refused; 0 for no limit of "
+            "its own",
+            unit="USD per month",
+            change="free",
+            why="it holds from the next run on",
+            ge=0,
+            allow_inf_nan=False,
+        ),
+    ] = 0
     members: Annotated[
         tuple[PrincipalArn, ...],
         BeforeValidator(listed),

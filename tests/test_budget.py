@@ -12,9 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fleet import resume, submit
-from fleet.budget import Budget, read_budget, require_within
+from fleet.budget import Budget, read_budget
 from fleet.cloud import Cloud
 from fleet.job import JobSpec, build_request
+from fleet.limits import require_within
 from fleet.project import Project
 from fleet.run_store import RunStore
 from fleet.runs import read_run
@@ -208,8 +209,9 @@ def test_a_member_of_a_team_that_shares_the_environment_is_held_to_what_they_see
     budget = read_budget(session, team="speech")
     assert list(budget.reservations) == ["speech-20991122-100000-bbbbb"]
     assert len(budget.notes) == 1 and budget.notes[0].startswith("runs of other teams")
-    with pytest.raises(ClientError):
+    with pytest.raises(UserError, match="may not read the runs of all teams") as caught:
         read_budget(session, team="tests")
+    assert caught.value.problems[0].do == "ask for your own team's (--team speech)"
 
 
 # ----------------------------------------------------------------------------------------------- the file

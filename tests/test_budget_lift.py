@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from fleet.budget_net import let_start_again, look_at_net, read_net
+from fleet.budget_net import held_back, let_start_again, look_at_net, read_net
 from fleet.cloud import Cloud
 from fleet.project import Project
 from fleet.session import Session
-from scripts.budget import net_lines
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.budget_policy import over_budget_arn, over_budget_document
@@ -91,17 +90,17 @@ def net(sandbox: Cloud, sandbox_home: Path, tmp_path: Path) -> Net:
 def test_what_was_counted_and_what_became_of_it_is_told(net: Net) -> None:
     found, notes = look_at_net(net.session)
     assert found is not None and notes == ()
-    assert list(net_lines(found)) == [
+    assert found.lines() == (
         "AWS Budgets: 0.00 USD of 100.00 USD by the bill",
-        "  at 100 %, by itself: head node and operators may start no machine; it stands by",
-    ]
+        "at 100 %, by itself: head node and operators may start no machine; it stands by",
+    )
     net.bill(100.01)
     found = read_net(net.session)
     assert found is not None
-    assert list(net_lines(found)) == [
+    assert found.lines() == (
         "AWS Budgets: 100.01 USD of 100.00 USD by the bill",
-        "  at 100 %, by itself: head node and operators may start no machine; it is in force",
-    ]
+        "at 100 %, by itself: head node and operators may start no machine; it is in force",
+    )
     assert found.to_dict()["stops"][0]["status"] == "EXECUTION_SUCCESS"
 
 
@@ -141,12 +140,48 @@ def test_a_raised_budget_lets_machines_be_started_again_and_one_that_was_not_doe
     wait_for(net.is_stopped)
 
 
+def test_a_stop_that_a_new_month_has_left_in_force_is_told_and_taken_off(net: Net) -> None:
+    net.bill(150)
+    assert look_at_net(net.session)[1] == () and held_back(net.session) == "", "there is a reason for it"
+    net.bill(3)  # another month: what AWS has counted begins anew, and the action is as it was
+    found, (why,) = look_at_net(net.session)
+    assert found is not None and [each.status for each in found.outlived] == ["EXECUTION_SUCCESS"]
+    said = "no machine may be started, though the bill is not over 100 % of 100.00 USD"
+    assert why == f"{said}: `fleetform up {net.session.spec.name}` takes the stop off"
+    assert held_back(net.session) == said
+    assert let_start_again(net.session) == (
+        "machines may be started again: the bill is not over 100 % of 100.00 USD"
+    )
+    assert not net.is_stopped() and held_back(net.session) == ""
+    net.bill(101)
+    wait_for(net.is_stopped)
+
+
+def test_a_stop_that_was_taken_back_and_not_made_ready_again_acts_again(net: Net) -> None:
+    net.bill(150)
+    client = api(net.session.cloud, "budgets")
+    (stop,) = client.describe_budget_actions_for_budget(**net.about)["Actions"]
+    client.execute_budget_action(
+        **net.about, ActionId=stop["ActionId"], ExecutionType="REVERSE_BUDGET_ACTION"
+    )
+    wait_for(lambda: not net.is_stopped())
+    assert let_start_again(net.session) == ""
+    assert not net.is_stopped(), "the bill is over the share: somebody has let it go on"
+    net.bill(3)
+    assert let_start_again(net.session) == "" and held_back(net.session) == ""
+    net.bill(101)
+    wait_for(net.is_stopped)
+
+
 @pytest.mark.parametrize("without", [{"stop_at_percent": 0}, {"usd_per_month": 0}])
 def test_a_stop_that_was_taken_out_leaves_nobody_stopped(net: Net, without: dict[str, Any]) -> None:
     net.bill(150)
     api(net.session.cloud, "budgets").delete_budget(**net.about)
     assert net.is_stopped(), "AWS leaves it where it is"
     head = naming.environment_role(net.session.spec.name, naming.ROLE_HEAD, REGION)
+    assert held_back(net.declared(**without)) == (
+        f"no machine may be started by {head}, though no budget stops that"
+    )
     assert head in let_start_again(net.declared(**without))
     assert not net.is_stopped()
     assert let_start_again(net.declared(**without)) == ""

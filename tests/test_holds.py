@@ -14,11 +14,12 @@ import pytest
 
 from fleet import holds as holds_module
 from fleet import reservation, submit
-from fleet.budget import Budget, HeldByOthersError, read_budget, require_within
+from fleet.budget import Budget, read_budget
 from fleet.cloud import Cloud
 from fleet.handover import hand_over
 from fleet.holds import Hold, new_hold, read_holds, still_held, write_holds
 from fleet.job import JobSpec, build_request
+from fleet.limits import HeldByOthersError, require_within
 from fleet.project import Project
 from fleet.reservation import reserving
 from fleet.run_store import RunStore

@@ -18,6 +18,7 @@ from fleet.job_queueing import (
 from fleet.submit import new_run_id
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
 from stacks.problems import UserError
+from stacks.scheduler_spec import SchedulerSpec
 from tests.run_environment import make_specs
 
 SLURM = Site(scheduler="slurm", teams=("vision", "blue"), default_team="vision", longest_minutes=10080)
@@ -203,7 +204,8 @@ def test_the_cloud_s_word_on_the_engine_counts_more_than_the_file_s() -> None:
             "default_team": "vision", "teams": ("vision", "blue"), "longest_minutes": 600,
         }
     )  # fmt: skip
-    assert site_of(outputs, {"FLEETFORM_SCHEDULER": "plain"}) == PLAIN_SITE
+    plain = site_of(outputs, {"FLEETFORM_SCHEDULER": "plain"})
+    assert (plain.scheduler, plain.teams, plain.longest_minutes) == ("plain", ("vision", "blue"), 2820)
     found = site_of(outputs, {})
     assert (found.scheduler, found.teams, found.longest_minutes) == ("slurm", ("vision", "blue"), 600)
 
@@ -212,7 +214,17 @@ def test_a_job_can_be_looked_at_with_the_queue_that_its_file_declares() -> None:
     _, spec = make_specs("vision", nodes=2)
     declared = declared_site(spec, {})
     assert (declared.scheduler, declared.default_team) == ("slurm", "tests")
-    assert declared_site(spec, {"FLEETFORM_SCHEDULER": "plain"}) == PLAIN_SITE
+    plain = declared_site(spec, {"FLEETFORM_SCHEDULER": "plain"})
+    assert (plain.scheduler, plain.teams) == ("plain", ("tests",))
+    queueless = spec.model_copy(update={"scheduler": SchedulerSpec(kind="plain")})
+    assert declared_site(queueless, {}) == PLAIN_SITE
+
+
+def test_a_run_of_a_team_that_shares_an_emulated_environment_is_that_team_s_without_slurm_too() -> None:
+    shared = Site(teams=("vision", "blue"), default_team="vision")
+    assert [request(shared, team=each).queueing.team for each in ("blue", "vision", None)] == ["blue", "", ""]
+    assert "did you mean 'blue'?" in problems_of(shared, team="bleu")["--team"]
+    assert ignored_settings(JobSpec(environment="vision", team="blue"), shared) == []
 
 
 def test_the_runs_of_a_further_team_begin_with_its_name() -> None:

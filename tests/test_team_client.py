@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fleet.budget import read_budget
 from fleet.cloud import Cloud
 from fleet.environment import read_outputs
 from fleet.errors import ActError
@@ -17,6 +19,7 @@ from fleet.lost import is_lost
 from fleet.project import Project
 from fleet.queue import look_at_queue
 from fleet.queue_acts import act_on_run
+from fleet.reservation import reserving
 from fleet.run_control import settle_all
 from fleet.run_store import open_runs
 from fleet.runs import read_run
@@ -27,6 +30,7 @@ from stacks import naming
 from stacks.account import load_account
 from stacks.environment import load_environment
 from stacks.outputs import EnvironmentOutputs, FleetOutputs
+from stacks.problems import UserError
 from tests.sandbox_helpers import api
 from tests.spec_files import environment_text, write_folder
 from tests.test_team_isolation import ACCOUNT, ACCOUNT_TEXT, NAME, REGION, RUNS, TABLES, Shared
@@ -99,3 +103,25 @@ def test_a_member_of_a_team_submits_follows_acts_and_lists_with_the_team_s_right
         act_on_run(blue, done.run_id, "hold")
     assert [each.run_id for each in settle_all(store, blue.ledger)] == [done.run_id]
     assert look_at_queue(blue).jobs == ()
+
+
+def test_a_member_is_held_to_the_team_s_limit_with_the_team_s_rights_alone(
+    blue: Session, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("print('hello')\n")
+    job = JobSpec(environment=NAME, script=script, team="blue", max_minutes=60)
+    with pytest.raises(UserError, match=f"of the 0.5 USD of the team blue in {NAME} for"):
+        submit(with_limit(blue, 0.5), read_outputs(blue), job)
+    run_id = "blue-20991122-100000-aaaaa"
+    with reserving(with_limit(blue, 50), open_runs(blue), run_id, 7.0, None):
+        (found,) = read_budget(with_limit(blue, 50), team="blue").teams
+    assert (found.team, found.limit, found.held) == ("blue", 50, 7.0), "of other teams nothing is told"
+
+
+def with_limit(blue: Session, usd: float) -> Session:
+    """Return the session of a file that limits the team blue."""
+    scheduler = blue.spec.scheduler
+    teams = {**scheduler.teams, "blue": scheduler.teams["blue"].model_copy(update={"usd_per_month": usd})}
+    limited = blue.spec.model_copy(update={"scheduler": scheduler.model_copy(update={"teams": teams})})
+    return replace(blue, spec=limited)

@@ -13,13 +13,15 @@ from console.records.latest import latest
 from console.web.visit import Visit
 from console.words.codes import outcome_name
 from console.words.events import event_name
+from console.words.reader import Reader
 from console.words.said import said
 from fleet.at_once import each_at_once
 from fleet.budget import Budget
 from fleet.identity import person
 from fleet.ledger_reading import Entry
 from fleet.session import Session
-from templates.console.environment import AmountRow, ChangeRow, ChangesPart, EnvironmentMoney
+from fleet.team_budgets import TeamBudget
+from templates.console.environment import AmountRow, ChangeRow, ChangesPart, EnvironmentMoney, TeamMoney
 from templates.console.home import Tone
 from templates.console.phrase import Phrase
 
@@ -66,8 +68,25 @@ def money(visit: Visit, standing: Standing, session: Session) -> EnvironmentMone
         limit="" if budget.limit is None else reader.usd(budget.limit),
         left="" if budget.left is None else reader.usd(max(0.0, budget.left)),
         over=budget.left is not None and budget.left <= 0,
-        notes=_notes(visit, standing, budget),
+        teams=tuple(_team(reader, each) for each in budget.teams if visit.may("run.see", each.team)),
+        bill=tuple(said(reader, line) for line in counted.net.lines()) if counted.net else (),
+        notes=(*_notes(visit, standing, budget), *(said(reader, each) for each in counted.unseen)),
         at=reader.moment(counted.at),
+    )
+
+
+def _team(reader: Reader, found: TeamBudget) -> TeamMoney:
+    text = reader.gettext(
+        "The own limit of the team {team} is used up for this month: it starts no run until its runs end, "
+        "the month does, or the limit is raised."
+    )
+    return TeamMoney(
+        team=found.team,
+        spent=reader.usd(found.spent),
+        reserved=reader.usd(found.reserved),
+        limit="" if found.limit is None else reader.usd(found.limit),
+        left="" if found.left is None else reader.usd(max(0.0, found.left)),
+        over=text.format(team=found.team) if found.left is not None and found.left <= 0 else "",
     )
 
 

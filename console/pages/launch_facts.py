@@ -11,7 +11,7 @@ from console.launches import LaunchDraft
 from console.pages.launch_seen import data_title, plain, want_title
 from console.words.reader import Reader
 from console.words.said import said
-from fleet.budget import Budget
+from fleet.limits import Limit
 from fleet.pace import Expectation
 from fleet.recipe_forms import form_of
 from fleet.recipe_knobs import Knob
@@ -32,22 +32,34 @@ def facts(reader: Reader, draft: LaunchDraft, data: ChosenData, plan: Plan) -> I
     yield Fact(label=_("How long"), lines=tuple(_time(reader, plan)))
     yield Fact(label=_("What it costs, at list price"), lines=tuple(_cost(reader, plan)))
     yield Fact(label=_("Budget of the environment"), lines=plain(list(_budget(reader, plan))))
+    yield from _team_budget(reader, plan)
     yield Fact(label=_("Who may enter the machines"), lines=plain(list(_entering(reader, plan.place))))
 
 
 def over_budget(reader: Reader, plan: Plan) -> OverBudget | None:
     """Return why it is more than is left of the budget and what would fit, None where it is not."""
-    _, left = reader.gettext, plan.budget.left
-    if not plan.is_over or left is None:
+    _ = reader.gettext
+    if not plan.is_over:
         return None
     if plan.ask.usd is None:
         what = _("Nobody knows what these machines cost, so it can't be held against the budget.")
         return OverBudget(what=what, fits=())
-    text = _("It may cost up to {usd}, and {left} is left of the budget of {name}.")
-    what = text.format(
-        usd=reader.usd(plan.ask.usd), left=reader.usd(max(0.0, left)), name=plan.budget.environment
+    told = (_over(reader, plan, each) for each in plan.limits if plan.ask.usd > each.left)
+    return OverBudget(what=" ".join(told), fits=tuple(_fit(reader, *each) for each in plan.fits))
+
+
+def _over(reader: Reader, plan: Plan, limit: Limit) -> str:
+    """Return that it may cost more than is left of one limit."""
+    _ = reader.gettext
+    text = (
+        _("It may cost up to {usd}, and {left} is left of the own limit of the team {team}.")
+        if limit.team
+        else _("It may cost up to {usd}, and {left} is left of the budget of {name}.")
     )
-    return OverBudget(what=what, fits=tuple(_fit(reader, *each) for each in plan.fits))
+    return text.format(
+        usd=reader.usd(plan.ask.usd or 0.0), left=reader.usd(max(0.0, limit.left)), team=limit.team,
+        name=plan.budget.environment,
+    )  # fmt: skip
 
 
 def _fit(reader: Reader, option: str, value: str) -> str:
@@ -139,26 +151,38 @@ def _cost(reader: Reader, plan: Plan) -> Iterator[Phrase]:
 
 
 def _budget(reader: Reader, plan: Plan) -> Iterator[str]:
-    _, budget = reader.gettext, plan.budget
-    left = budget.left
-    if left is None:
-        yield _("It has no limit.")
-        return
-    yield _left(reader, budget)
-    if plan.ask.usd is not None and not plan.is_over:
-        yield _("At least {usd} is left with this launch.").format(usd=reader.usd(left - plan.ask.usd))
+    whole = [each for each in plan.limits if not each.team]
+    if not whole:
+        yield reader.gettext("It has no limit.")
+    for each in whole:
+        yield from _limit(reader, plan, each)
 
 
-def _left(reader: Reader, budget: Budget) -> str:
+def _team_budget(reader: Reader, plan: Plan) -> Iterator[Fact]:
+    for each in plan.limits:
+        if each.team:
+            label = reader.gettext("Own limit of the team {team}").format(team=each.team)
+            yield Fact(label=label, lines=plain(list(_limit(reader, plan, each))))
+
+
+def _limit(reader: Reader, plan: Plan, limit: Limit) -> Iterator[str]:
+    """Yield what is left of a limit, now and with this launch."""
+    yield _left(reader, limit, plan.budget.month)
+    if plan.ask.usd is not None and plan.ask.usd <= limit.left:
+        text = reader.gettext("At least {usd} is left with this launch.")
+        yield text.format(usd=reader.usd(limit.left - plan.ask.usd))
+
+
+def _left(reader: Reader, limit: Limit, month: str) -> str:
     text = reader.gettext(
         "{left} is left of {limit} for {month}: {spent} is spent, {kept} is kept for active runs."
     )
     return text.format(
-        left=reader.usd(max(0.0, budget.left or 0.0)),
-        limit=reader.usd(budget.limit or 0.0),
-        month=budget.month,
-        spent=reader.usd(budget.spent),
-        kept=reader.usd(budget.reserved),
+        left=reader.usd(max(0.0, limit.left)),
+        limit=reader.usd(limit.usd),
+        month=month,
+        spent=reader.usd(limit.spent),
+        kept=reader.usd(limit.reserved),
     )
 
 

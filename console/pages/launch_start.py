@@ -68,7 +68,7 @@ def ask(
         field = Field(fault=visit.reader.gettext("Say why it is worth it."))
         view = launch_view.view(visit, seen, reason=field)
         return visit.page(launch_view.page(visit, seen.draft, view), 422)
-    approval = Approval(answer="waiting", usd=plan.ask.usd, left=plan.budget.left or 0.0, reason=why)
+    approval = Approval(answer="waiting", usd=plan.ask.usd, left=plan.left or 0.0, reason=why)
     about = {"environment": seen.draft.environment, "team": seen.draft.team, "usd": plan.ask.usd}
     details = {**about, "reason": why}
     visit.services.recorder.record(visit.asked_by, "launch.ask", seen.draft.id, "recorded", details)

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
+from console.words.money_words import MONEY_WORDS
+
 N_ = str
 """Marks a text for the catalogues; what it is in a language is looked up when it is read."""
 
 SENTENCES: tuple[str, ...] = (
-    # budget
-    N_("the catalog has no price for what it asks for, so it can't be held against the budget"),
-    N_("run it on another fleet, or take budget.usd_per_month out of {file}"),
-    N_("it may cost up to {usd} ({said_how}), and {said_left}"),
-    N_("{said_less} until active runs end or the month does, or have budget.usd_per_month raised in {file}"),
-    N_("ask for less, which would fit: {fits}; or wait"),
-    N_("wait"),
-    N_("{said_nodes} for {said_minutes} at {said_price}"),
-    N_("{said_left} is left of the {limit} USD of {environment} for {month}: {said_begun}"),
-    N_("{spent} are spent, {reserved} kept for active runs"),
-    N_("machines of types without a price are not counted: {types}"),
-    N_("nobody knows what these runs cost: {runs}"),
-    N_("runs of other teams, which you may not see, count only with machines that still run"),
-    N_("runs that are being submitted just now are not counted: you may not see them"),
-    N_("these receipts of teardowns can't be read, and are not counted: {receipts}"),
-    N_("your role may not note what the run takes from the budget"),
-    N_("have the environment brought up to date: `fleetform up`"),
-    N_("the trail was not read: of machines that EC2 has forgotten only the time between their runs is idle"),
-    N_("nobody tells when these machines ended, which are not counted: {machines}"),
-    N_("the period from {day} ends before it begins"),
-    N_("take an earlier --since or a later --until"),
-    N_("{text} is no day"),
-    N_("write the day as 2026-11-23"),
-    N_("nothing"),
+    *MONEY_WORDS,
     # runs: resume, cancel, submit
     N_("there is no run {run} in s3://{bucket}"),
     N_("the run {run} is {state}"),

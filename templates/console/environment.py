@@ -82,6 +82,20 @@ class NowPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeamMoney:
+    """What a team's runs have cost in a month, where several share an environment."""
+
+    team: str
+    spent: str
+    reserved: str
+    limit: str
+    """Its own, "" where it has none."""
+    left: str
+    over: str
+    """That nothing is left of it, "" where something is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnvironmentMoney:
     """What an environment has cost in a month."""
 
@@ -95,6 +109,10 @@ class EnvironmentMoney:
     left: str
     over: bool
     """Whether nothing is left."""
+    teams: tuple[TeamMoney, ...]
+    """Those whose runs the reader may see; none where nobody shares it."""
+    bill: tuple[Phrase, ...]
+    """What AWS Budgets has counted, and what it does at which share; none where it has no such budget."""
     notes: tuple[Phrase, ...]
     """What could not be counted, in English."""
     at: Moment

@@ -13,10 +13,12 @@ import pytest
 from console.words.end_words import END_WORDS
 from console.words.form_words import FORM_WORDS
 from console.words.languages import KOREAN, translations
+from console.words.left_words import LEFT_WORDS
 from console.words.reader import Reader
 from console.words.said import problems, said, translated
 from console.words.sentences import COMPOSED, SENTENCES
-from fleet.budget import _in_words
+from fleet.budget_net import _HOW, _STATES, Stop
+from fleet.limits import _in_words
 from fleet.preflights import quotas
 from fleet.recipe_forms import forms, overrides
 from fleet.recipe_knobs import FormData
@@ -103,7 +105,7 @@ def test_each_pattern_is_what_the_code_says() -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_refusal_of_what_people_do_in_the_console_has_its_pattern(name: str) -> None:
-    known = {blank(each) for each in (*SENTENCES, *COMPOSED, *END_WORDS)}
+    known = {blank(each) for each in (*SENTENCES, *COMPOSED, *END_WORDS, *LEFT_WORDS)}
     assert sorted(set(refusals_of(ROOT / name)) - known - TYPED - {"", "{}"}) == []
 
 
@@ -148,12 +150,37 @@ def test_a_budgets_refusal_is_korean_in_all_its_parts() -> None:
     for nodes, minutes in ((4, 1440), (1, 1)):
         ask = Ask(nodes=nodes, minutes=minutes, usd_per_node_hour=1.01, storage_usd_per_hour=0.0, tasks=1)
         how = _in_words(ask)
-        left = (
-            "nothing is left of the 50 USD of blue for 2026-11: 20.00 USD are spent, "
-            "30.00 USD kept for active runs"
+        for whose in ("blue", "the team blue in blue"):
+            left = (
+                f"nothing is left of the 50 USD of {whose} for 2026-11: 20.00 USD are spent, "
+                "30.00 USD kept for active runs"
+            )
+            text = translated(f"it may cost up to 96.96 USD ({how}), and {left}", korean)
+            assert text and not re.search("[a-z]{3}", text.replace("blue", "")), text
+
+
+@pytest.mark.parametrize("status", _STATES)
+def test_every_state_of_a_stop_of_aws_budgets_is_korean(status: str) -> None:
+    for how in _HOW.values():
+        text = translated(
+            str(Stop(id="1", percent=100.0, status=status, how=how)), translations(KOREAN).gettext
         )
-        text = translated(f"it may cost up to 96.96 USD ({how}), and {left}", korean)
-        assert text and not re.search("[a-z]{3}", text.replace("blue", "").replace("budget.usd", "")), text
+        assert text and not re.search("[a-z]{3}", text.replace("AWS Budgets", "")), text
+
+
+def test_a_stop_that_a_new_month_has_left_in_force_is_korean() -> None:
+    text = translated(
+        "no machine may be started, though the bill is not over 100 % of 500.00 USD: `fleetform up blue` "
+        "takes the stop off",
+        translations(KOREAN).gettext,
+    )
+    assert text and "100 % of 500.00 USD" in text and "`fleetform up blue`" in text and "제한" in text
+
+
+@pytest.mark.parametrize("counted", ["nothing yet", "412.10 USD"])
+def test_what_aws_budgets_has_counted_is_korean(counted: str) -> None:
+    text = translated(f"AWS Budgets: {counted} of 500.00 USD by the bill", translations(KOREAN).gettext)
+    assert text and not re.search("[a-z]{3}", text.replace("AWS Budgets", "")), text
 
 
 def test_a_quotas_refusal_is_korean() -> None:
