@@ -71,9 +71,9 @@ def _tags(request: Any) -> dict[str, dict[str, str]]:
     return store(request.backend, "budget_tags")
 
 
-def _given_tags(wanted: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of a request as a mapping; there need be none."""
-    return {each["Key"]: each["Value"] for each in wanted.get("ResourceTags") or ()}
+def _take_tags(wanted: dict[str, Any]) -> dict[str, str]:
+    """Take the tags out of a request and return them as a mapping; there need be none."""
+    return {each["Key"]: each["Value"] for each in wanted.pop("ResourceTags", None) or ()}
 
 
 def _with_more(known: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -85,7 +85,7 @@ def _with_more(known: Callable[[Any], str]) -> Callable[[Any], str]:
         name = wanted.get("BudgetName") or wanted["Budget"]["BudgetName"]
         arn = f"arn:aws:budgets::{wanted['AccountId']}:budget/{name}"
         if known.__name__ == "create_budget":
-            _tags(request)[arn] = _given_tags(wanted)
+            _tags(request)[arn] = _take_tags(wanted)
             return said
         actions = _actions(request)
         for each in [action for action in actions.values() if action.fields["BudgetName"] == name]:
@@ -130,8 +130,7 @@ def create_budget_action(request: Any) -> str:
     _budget(request, wanted["BudgetName"])
     if wanted["ActionType"] != "APPLY_IAM_POLICY":
         raise JsonRESTError("InvalidParameterException", f"no actions of type {wanted['ActionType']} here")
-    tags = _given_tags(wanted)
-    wanted.pop("ResourceTags", None)
+    tags = _take_tags(wanted)
     action = BudgetAction(str(uuid.uuid4()), wanted.pop("AccountId"), wanted)
     _actions(request)[action.id] = action
     _tags(request)[action.arn] = tags
@@ -181,7 +180,7 @@ def list_tags_for_resource(request: Any) -> str:
 def tag_resource(request: Any) -> str:
     """TagResource."""
     wanted = _asked(request)
-    _tags(request).setdefault(wanted["ResourceARN"], {}).update(_given_tags(wanted))
+    _tags(request).setdefault(wanted["ResourceARN"], {}).update(_take_tags(wanted))
     return "{}"
 
 
@@ -218,11 +217,8 @@ def _spend(actor: Actor, said: Mapping[str, Any]) -> dict[str, object]:
     with actor.turn:
         budget = backend.budgets[backend.account_id][said["budget"]]
         setattr(budget, _SPENT, said["usd"])
-        of_it = [
-            each
-            for each in store(backend, "budget_actions").values()
-            if each.fields["BudgetName"] == said["budget"]
-        ]
+        known = store(backend, "budget_actions").values()
+        of_it = [each for each in known if each.fields["BudgetName"] == said["budget"]]
         limit = float(budget.budget["BudgetLimit"]["Amount"])
     actor.bill(of_it, float(said["usd"]), limit)
     return {"budget": said["budget"], "actions": [each.to_dict() for each in of_it]}
