@@ -31,8 +31,9 @@ class Shelf(RunStore):
     def get(self, run_id: str, name: str) -> bytes | None:
         """Return a document as it would lie in the bucket."""
         assert self.world is not None
-        if name == "events.jsonl":
-            lines = self.world.events.get(run_id, [])
+        if name in ("events.jsonl", "metrics.jsonl"):
+            told = self.world.events if name == "events.jsonl" else self.world.metrics
+            lines = told.get(run_id, [])
             return "".join(json.dumps(line) + "\n" for line in lines).encode()
         found = self.world.runs[self.environment].get(f"{run_id}/{name}")
         return None if found is None else json.dumps(found).encode()

@@ -72,6 +72,8 @@ class World:
     """Environment -> `RUN/FILE` -> document."""
     events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Run -> events, where it left no receipt."""
+    metrics: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Run -> lines of its `metrics.jsonl`, where they are asked for."""
     ledger: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -185,8 +187,8 @@ class Week:
     ) -> None:  # fmt: skip
         """Write a run's documents, and what it really was."""
         story = self.random.choices(
-            ["good", "silent", "no start", "cancelled", "resumed", "lost", "requeued"],
-            [48, 10, 14, 8, 8, 5, 7],
+            ["good", "silent", "no start", "cancelled", "resumed", "lost", "requeued", "idle"],
+            [48, 10, 14, 8, 8, 5, 7, 9],
         )[0]
         role = f"arn:aws:sts::123456789012:assumed-role/{name}-member-us-east-1/{person}"
         document: dict[str, Any] = {
@@ -210,6 +212,8 @@ class Week:
                 {"time": text(end), "event": "FAILED", "detail": {"cause": "lost"}},
             ]
             self._hold(about, nodes, begin, end, 1.0, {"overhead": (1, 1)})
+        elif story == "idle":
+            self._stopped_as_idle(about, run, nodes, begin, end)
         elif story == "resumed":
             middle = begin + (end - begin) // 3
             later = middle + (end - middle) // 5
@@ -225,6 +229,27 @@ class Week:
         else:
             self._ended(story, about, run, nodes, begin, end)
         files[f"{run}/run.json"] = document
+
+    def _stopped_as_idle(
+        self, about: dict[str, str], run: str, nodes: list[Machine], begin: int, end: int
+    ) -> None:
+        """Write the receipt of a run that was stopped as idle: since which minute, or step, it says."""
+        last, wall = begin + self.random.randrange(end - begin), end - begin
+        if self.random.random() < 0.5:
+            last = last // MINUTE * MINUTE
+            moment = datetime.datetime.fromtimestamp(last / SECOND, datetime.UTC)
+            cause = f"idle: no training step since {moment:%Y-%m-%d %H:%M} UTC, the last was step 7"
+            last = max(begin, last)
+        else:
+            cause = "idle: its loss is no number since step 8"
+            steps = ((6, begin, 1.0), (7, last, 1.0), (8, end, None))
+            self.world.metrics[run] = [{"step": at, "time": text(ms), "loss": loss} for at, ms, loss in steps]
+        good = self.random.randrange(last - begin + 1)
+        goodput = {"wall_seconds": wall / SECOND, "buckets": {"productive": good / SECOND, "other": 1.0}}
+        receipt, _ = self._receipt(run, "TIMED_OUT", nodes, begin, end, goodput, 1.0)
+        self.world.runs[about["environment"]][f"{run}/receipt.json"] = {**receipt, "cause": cause}
+        uses = {"useful": (good, wall), "idle": (end - last, wall), "overhead": (last - begin - good, wall)}
+        self._hold(about, nodes, begin, end, 1.0, uses)
 
     def _ended(
         self, story: str, about: dict[str, str], run: str, nodes: list[Machine], begin: int, end: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +19,7 @@ from fleet.costs.periods import gone_periods, standing_periods
 from fleet.costs.report import BY, USES, grouped, lines_of, total
 from fleet.costs.run_times import held_by, person_of, shares_of
 from fleet.costs.told import Chosen, period_of, require_known
+from fleet.runs import run_status
 from fleet.trail import TrailEvent
 from stacks.problems import UserError
 from tests.environment_parts import make_specs
@@ -153,6 +155,72 @@ def test_what_a_run_s_time_went_into(
 def test_a_run_that_failed_before_its_first_step_was_a_failed_launch() -> None:
     assert shares_of("FAILED", GOODPUT, stepped=False) == (("failed_launch", ONE),)
     assert shares_of("CANCELLED", None, stepped=False) == (("overhead", ONE),)
+
+
+@pytest.mark.parametrize(
+    ("cause", "idle"),
+    [
+        ("idle: no training step since 2026-11-23 05:30 UTC, the last was step 7", Fraction(1, 2)),
+        (
+            "idle: it evaluates or saves since 2026-11-23 05:45 UTC, and makes no training step",
+            Fraction(1, 4),
+        ),
+        ("idle: it has made no training step since its start at 2026-11-23 04:59 UTC", ONE),
+        ("idle: its program tells of no training step, and runs since 2026-11-23 05:06 UTC", Fraction(9, 10)),
+        (
+            "idle: its program tells of no training step, and its log has not grown since 2026-11-23 05:15 "
+            "UTC",
+            Fraction(3, 4),
+        ),
+        ("idle: its loss is no number since step 3", Fraction(5, 6)),
+        ("idle: its loss is no number since step 99", Fraction(1, 3)),
+        ("it took longer than its 60 minutes", Fraction(0)),
+    ],
+)
+def test_the_time_after_the_last_useful_step_of_a_run_that_was_stopped_as_idle_is_idle(
+    cause: str, idle: Fraction
+) -> None:
+    steps = [{"step": at, "time": f"2026-11-23T05:{at * 5:02}:00.000Z"} for at in (1, 2, 3, 8)]
+    metrics = "\n".join(["no JSON", *map(json.dumps, steps), '{"step": 4}']).encode()
+    assert shares_of_an_hour("TIMED_OUT", cause, metrics).get("idle", 0) == idle
+    assert "idle" not in shares_of_an_hour("FAILED", cause, metrics), "its end was another one"
+
+
+def test_a_run_stopped_as_idle_without_a_word_of_when_is_overhead_as_before() -> None:
+    for metrics in (None, b"", b"[]\n7"):
+        shares = shares_of_an_hour("TIMED_OUT", "idle: its loss is no number since step 3", metrics)
+        assert shares == {"overhead": ONE}
+
+
+def test_what_was_useful_before_a_run_was_idle_stays_useful_and_nothing_counts_twice() -> None:
+    half = {"wall_seconds": 100.0, "buckets": {"productive": 40.0}}
+    shares = dict(shares_of("TIMED_OUT", half, stepped=True, idle=Fraction(1, 2)))
+    assert shares == {"useful": Fraction(2, 5), "idle": Fraction(1, 2), "overhead": Fraction(1, 10)}
+    much = {"wall_seconds": 100.0, "buckets": {"productive": 90.0}}  # steps without a loss count as steps
+    assert dict(shares_of("TIMED_OUT", much, stepped=True, idle=Fraction(1, 2)))["useful"] == Fraction(1, 2)
+
+
+def shares_of_an_hour(outcome: str, cause: str, metrics: bytes | None) -> dict[str, Fraction]:
+    """Return what the time of a run from five to six went into, by its receipt, and by its events."""
+    _, spec = make_specs("vision", {"gpu": {"nodes": 1, "max_nodes": 1}})
+    run = {
+        "run_id": "r", "fleet": "gpu", "instance_type": "g5.12xlarge", "actor": "x/lee", "recipe": "digits",
+        "script": "", "nodes": 1, "procs_per_node": 1, "submitted": "2026-11-23T04:00:00Z",
+    }  # fmt: skip
+    times = {"claimed": "2026-11-23T05:00:00Z", "ended": "2026-11-23T06:00:00Z"}
+    receipt = {
+        "outcome": outcome, "cause": cause, "phases": {**times, "first_step": times["claimed"]},
+        "cost": {"node_seconds": 3600.0}, "nodes": [],
+    }  # fmt: skip
+    (found,) = held_by(spec, run, {1: receipt}, None, NOW, lambda: metrics)
+    events = [
+        {"time": times["claimed"], "event": "PROVISIONING", "detail": {"nodes": []}},
+        {"time": times["claimed"], "event": "RUNNING", "detail": {}},
+        {"time": times["ended"], "event": outcome, "detail": {"cause": cause}},
+    ]
+    (silent,) = held_by(spec, run, {}, run_status("r", run, events), NOW, lambda: metrics)
+    assert silent.shares == found.shares, "a dispatcher that left no receipt tells the same"
+    return dict(found.shares)
 
 
 def test_each_attempt_has_its_own_time_and_cost() -> None:

@@ -219,6 +219,9 @@ def test_the_week_has_everything_in_it(told: tuple[World, list[EnvironmentCosts]
     assert len({line.run for line in report.lines}) > 300
     assert {machine.source for machine in world.machines} == {"ec2", "trail", "runs"}
     assert any("/attempts/1/" in name for runs in world.runs.values() for name in runs)
+    idle = {line.run: line.person for line in report.lines if line.use == "idle"}
+    assert "" in idle and len(idle) > 10, "machines without a run, and runs that were stopped as idle"
+    assert all(person for run, person in idle.items() if run), "whose run it was stays told"
 
 
 def test_every_cut_comes_to_the_same(told: tuple[World, list[EnvironmentCosts]]) -> None:

@@ -48,7 +48,10 @@ def uses_of(reader: Reader) -> tuple[Use, ...]:
         "overhead": (_("Overhead"), _("Starting, saving, waiting for data, work lost and done again.")),
         "failed_launch": (_("Failed launches"), _("Runs that failed before their first step.")),
         "under_way": (_("Under way"), _("Runs that go on: what became of their time is told at their end.")),
-        "idle": (_("Idle"), _("Machines that stood without a run.")),
+        "idle": (
+            _("Idle"),
+            _("Machines that stood without a run, and runs after their last step that were stopped as idle."),
+        ),
         "leftover": (_("Left over"), _("Machines that stood after their fleet was torn down.")),
         "standing": (_("Standing"), _("Head nodes, NAT, endpoints, keys, file systems: no GPUs.")),
     }

@@ -12,6 +12,7 @@ from fleet import aws
 from fleet.at_once import each_at_once
 from fleet.costs.amounts import exact, milliseconds
 from fleet.costs.facts import Held
+from fleet.costs.idle_times import Metrics, idle_since
 from fleet.identity import person
 from fleet.run_store import RunStore
 from fleet.runs import RunStatus, read_events, run_status
@@ -19,6 +20,7 @@ from stacks.catalog import load_catalog
 from stacks.environment import EnvironmentSpec
 
 _FAILED, _SUCCEEDED = "FAILED", "SUCCEEDED"
+_NOTHING = Fraction(0)
 _USEFUL_OF_ANY, _USEFUL_OF_A_SUCCESS = ("productive",), ("productive", "runtime")
 """Buckets of docs/numbers.md that count as useful; a program that reports no steps has the last."""
 
@@ -57,7 +59,8 @@ def _look(store: RunStore, spec: EnvironmentSpec, run_id: str, now: datetime.dat
         if newest not in receipts:
             status = run_status(run_id, run, read_events(store, run_id))
         silent = any(number not in receipts for number in range(1, newest))
-        return RunTimes(tuple(held_by(spec, run, receipts, status, now)), (run_id,) if silent else (), 0)
+        held = held_by(spec, run, receipts, status, now, lambda: store.get(run_id, "metrics.jsonl"))
+        return RunTimes(tuple(held), (run_id,) if silent else (), 0)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         # Whoever may start runs may write there: one odd file must not stop everybody's.
         return RunTimes((), (run_id,), 0)
@@ -86,8 +89,12 @@ def held_by(
     receipts: Mapping[int, Mapping[str, Any]],
     status: RunStatus | None,
     now: datetime.datetime,
+    metrics: Metrics = lambda: None,
 ) -> Iterator[Held]:
-    """Yield what the run's attempts have held: by their receipts, the newest without one by `status`."""
+    """Yield what the run's attempts have held: by their receipts, the newest without one by `status`.
+
+    `metrics` reads its `metrics.jsonl`, which is asked for where an attempt was stopped over its losses.
+    """
     newest_first = (each for _, each in sorted(receipts.items(), reverse=True))
     goodput = next((each["goodput"] for each in newest_first if each.get("goodput")), None)
     about = _about(spec, run)
@@ -97,25 +104,38 @@ def held_by(
         own = exact(files["usd"]) if files.get("usd") is not None else Fraction(0)
         if "claimed" in phases:
             outcome = str(receipt["outcome"])
+            begun, ended = milliseconds(phases["claimed"]), milliseconds(phases["ended"])
+            idle = _share_since(idle_since(outcome, str(receipt.get("cause") or ""), metrics), begun, ended)
             yield Held(
-                **about, attempt=number, begun=milliseconds(phases["claimed"]),
-                ended=milliseconds(phases["ended"]), node_ms=exact(cost["node_seconds"]) * 1000, own_usd=own,
+                **about, attempt=number, begun=begun, ended=ended,
+                node_ms=exact(cost["node_seconds"]) * 1000, own_usd=own,
                 instances=tuple(str(each["instance_id"]) for each in receipt.get("nodes") or ()),
-                shares=shares_of(outcome, goodput, stepped="first_step" in phases),
+                shares=shares_of(outcome, goodput, stepped="first_step" in phases, idle=idle),
             )  # fmt: skip
     if status is not None and status.claimed is not None:
-        yield _without_receipt(about, status, now)
+        yield _without_receipt(about, status, now, metrics)
 
 
-def _without_receipt(about: Mapping[str, Any], status: RunStatus, now: datetime.datetime) -> Held:
+def _share_since(since: int | None, begun: int, ended: int) -> Fraction:
+    """Return which part of the time from `begun` to `ended` lies after `since`; none of it for None."""
+    if since is None or ended <= begun:
+        return Fraction(0)
+    return Fraction(ended - min(max(since, begun), ended), ended - begun)
+
+
+def _without_receipt(
+    about: Mapping[str, Any], status: RunStatus, now: datetime.datetime, metrics: Metrics
+) -> Held:
     """Return what an attempt holds that goes on, or that ended with nobody there to write its receipt."""
     assert status.claimed is not None, "it has nodes"
     begun, ended = milliseconds(status.claimed), milliseconds(status.ended or now)
     use = "under_way" if status.active else "failed_launch" if status.started is None else "overhead"
+    idle = _share_since(idle_since(status.state, status.cause, metrics), begun, ended)
+    shares = tuple((each, share) for each, share in ((use, 1 - idle), ("idle", idle)) if share)
     return Held(
         **about, attempt=status.attempt, begun=begun, ended=max(begun, ended),
         node_ms=Fraction(max(0, ended - begun) * status.nodes), own_usd=Fraction(0),
-        instances=tuple(str(each["instance_id"]) for each in status.placed), shares=((use, Fraction(1)),),
+        instances=tuple(str(each["instance_id"]) for each in status.placed), shares=shares,
     )  # fmt: skip
 
 
@@ -142,12 +162,13 @@ def person_of(run: Mapping[str, Any]) -> str:
 
 
 def shares_of(
-    outcome: str, goodput: Mapping[str, Any] | None, *, stepped: bool
+    outcome: str, goodput: Mapping[str, Any] | None, *, stepped: bool, idle: Fraction = _NOTHING
 ) -> tuple[tuple[str, Fraction], ...]:
     """Return what an ended attempt's time went into, by use; `goodput` is that of the whole run.
 
     A run that failed before its first step was a failed launch. Else the steps that count are useful. Where
-    nobody told of steps, all of a run that succeeded is, and nothing of another.
+    nobody told of steps, all of a run that succeeded is, and nothing of another. Nothing is useful of the
+    share `idle`, in which it made no step that counts until it was stopped for that.
     """
     if outcome == _FAILED and not stepped:
         return (("failed_launch", Fraction(1)),)
@@ -155,9 +176,9 @@ def shares_of(
     if goodput and goodput["wall_seconds"]:
         names = _USEFUL_OF_A_SUCCESS if outcome == _SUCCEEDED else _USEFUL_OF_ANY
         spent = sum((exact(goodput["buckets"].get(name, 0)) for name in names), Fraction(0))
-        useful = min(Fraction(1), max(Fraction(0), spent / exact(goodput["wall_seconds"])))
-    both = (("useful", useful), ("overhead", 1 - useful))
-    return tuple((use, share) for use, share in both if share)
+        useful = min(1 - idle, max(Fraction(0), spent / exact(goodput["wall_seconds"])))
+    parts = (("useful", useful), ("overhead", 1 - useful - idle), ("idle", idle))
+    return tuple((use, share) for use, share in parts if share)
 
 
 def _own_cost(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
