@@ -10,6 +10,7 @@ from collections.abc import Callable
 from console.known_runs import KnownRuns
 from console.remembered import Remembered
 from fleet.costs.read import EnvironmentCosts, History, environment_costs
+from fleet.ledger_reading import Entry
 from fleet.session import Session
 
 _SECONDS, _AT_MOST = 60.0, 300.0
@@ -22,9 +23,14 @@ Period = tuple[datetime.datetime, datetime.datetime]
 class KnownCosts:
     """The costs of all environments, shared by all requests."""
 
-    def __init__(self, runs: KnownRuns, history: Callable[[Session], History]) -> None:
-        """Look at nothing yet; `history` has an environment's building and teardown."""
-        self._runs, self._history = runs, history
+    def __init__(
+        self,
+        runs: KnownRuns,
+        history: Callable[[Session], History],
+        on_record: Callable[[Session], list[Entry]],
+    ) -> None:
+        """Look at nothing yet; `history` has an environment's building and teardown, `on_record` its runs."""
+        self._runs, self._history, self._on_record = runs, history, on_record
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[str, Period], tuple[Session, Remembered[EnvironmentCosts]]] = (
             OrderedDict()
@@ -51,5 +57,6 @@ class KnownCosts:
             session,
             *period,
             history=self._history,
+            on_record=self._on_record,
             runs=self._runs.of(session).store,
         )

@@ -13,7 +13,7 @@ from console.leftovers import KnownLeftovers
 from console.live.hub import Hub
 from console.people.oidc import Provider
 from console.recorder import Recorder
-from console.records.building import building
+from console.records.building import building, runs_on_record
 from console.records.index import RecordIndex
 from console.settings import Settings
 from console.store.database import Database
@@ -62,7 +62,11 @@ def open_services(settings: Settings) -> Services:
         recorder=Recorder(settings.project, settings.cloud, database),
         runs=runs,
         closer=Closer(runs),
-        costs=KnownCosts(runs, lambda each: building(database, record, each.spec.name)),
+        costs=KnownCosts(
+            runs,
+            lambda each: building(database, record, each.spec.name),
+            lambda each: runs_on_record(database, record, each.spec.name),
+        ),
         leftovers=KnownLeftovers(settings.project, settings.cloud),
         hub=Hub(),
         record=record,

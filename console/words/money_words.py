@@ -48,6 +48,12 @@ MONEY_WORDS: tuple[str, ...] = (
     N_("{said_why}: `fleetform up {name}` takes the stop off"),
     N_("no machine may be started, though the bill is not over {share}"),
     N_("the trail was not read: of machines that EC2 has forgotten only the time between their runs is idle"),
+    N_(
+        "the directories of runs that the ledger has ({runs}) were deleted with the artifact bucket: their "
+        "{hours} machine-hours{said_maybe_unknown} count as idle or not at all; an evidence pack made before "
+        "has who used them (costs.json)"
+    ),
+    N_(", and of {runs} nobody knows how long"),
     N_("nobody tells when these machines ended, which are not counted: {machines}"),
     N_("the period from {day} ends before it begins"),
     N_("take an earlier --since or a later --until"),

@@ -13,6 +13,7 @@ from fleet.costs.periods import gone_periods, standing_periods
 from fleet.costs.prices import Prices
 from fleet.costs.report import Line, lines_of
 from fleet.costs.run_times import read_run_times
+from fleet.costs.runs_gone import RUNS, runs_gone
 from fleet.errors import ActError
 from fleet.ledger_index import LedgerIndex, index_file
 from fleet.ledger_reading import Entry
@@ -43,6 +44,13 @@ def read_history(session: Session) -> History:
         return [], (without_history(str(error)),)
 
 
+def read_runs_on_record(session: Session) -> list[Entry]:
+    """Return the entries on the environment's runs by the same index, as far as it was brought."""
+    ledger = session.ledger
+    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
+    return index.find(Wanted(environment=session.spec.name, event=RUNS))
+
+
 def without_history(why: str) -> str:
     """Return the sentence that says what is missing where the history is."""
     return f"{why}: what stands beside machines and what was left over after a teardown is not counted"
@@ -69,21 +77,24 @@ def environment_costs(
     trail: bool = False,
     ask_prices: bool = False,
     history: Callable[[Session], History] = read_history,
+    on_record: Callable[[Session], list[Entry]] = read_runs_on_record,
     runs: RunStore | None = None,
 ) -> EnvironmentCosts:
     """Return what the environment came to between two moments (UTC), as far as it is over by now.
 
     `team` is the caller's: who is of a further team sees that one's runs alone, and no idle machine. With
     `trail` the account's trail is read too, with `ask_prices` AWS's price list where none is kept this week.
-    `history` knows when the environment was built and torn down, for who has an index of the ledger already;
-    `runs` are its run directories, for who has them open.
+    `history` knows when the environment was built and torn down, `on_record` its runs, for who has an index
+    of the ledger already; `runs` are its run directories, for who has them open.
     """
     now = datetime.datetime.now(datetime.UTC)
     until = min(until, now)
     spec = session.spec
     types = [spec.head.instance_type, *(each.instance_type for each in spec.fleets.values())]
     prices = list_prices(session, types, ask=ask_prices)
-    facts = read_facts(session, prices, since, now, team=team, trail=trail, history=history, runs=runs)
+    facts = read_facts(
+        session, prices, since, now, team=team, trail=trail, history=history, on_record=on_record, runs=runs
+    )
     lines = lines_of(facts, milliseconds(since), max(milliseconds(since), milliseconds(until)))
     return EnvironmentCosts(environment=spec.name, lines=tuple(lines), prices=prices.notes, notes=facts.notes)
 
@@ -97,6 +108,7 @@ def read_facts(
     team: str = "",
     trail: bool = False,
     history: Callable[[Session], History] = read_history,
+    on_record: Callable[[Session], list[Entry]] = read_runs_on_record,
     runs: RunStore | None = None,
 ) -> Facts:
     """Return everything that is known of the environment from `since` to `now`, both in UTC."""
@@ -114,6 +126,12 @@ def read_facts(
     times = read_run_times(store, spec, run_ids, now)
     stood = read_machine_times(session, times.held, prices, begin, now, trail=trail)
     entries, trouble = history(session)
+    ended = standing_periods(entries, spec.name, naming.base_stack(spec.name), begin, end) or []
+    if any(
+        begin < torn_down < end for _, torn_down in ended
+    ):  # with its artifact bucket, where that was not kept
+        lost = runs_gone(on_record(session), run_ids, begin, end)
+        trouble = (*trouble, str(lost)) if lost else trouble
     return Facts(
         machines=stood.machines,
         held=times.held,

@@ -18,6 +18,7 @@ from console.words.reader import Reader
 from console.words.said import problems, said, translated
 from console.words.sentences import COMPOSED, SENTENCES
 from fleet.budget_net import _HOW, _STATES, Stop
+from fleet.costs.runs_gone import RunsGone
 from fleet.limits import _in_words
 from fleet.preflights import quotas
 from fleet.recipe_forms import forms, overrides
@@ -166,6 +167,12 @@ def test_every_state_of_a_stop_of_aws_budgets_is_korean(status: str) -> None:
             str(Stop(id="1", percent=100.0, status=status, how=how)), translations(KOREAN).gettext
         )
         assert text and not re.search("[a-z]{3}", text.replace("AWS Budgets", "")), text
+
+
+def test_what_the_ledger_proves_of_runs_that_were_deleted_is_korean() -> None:
+    for gone in (RunsGone(3, 41400.0, 1), RunsGone(1, 60.0, 0)):
+        text = translated(str(gone), translations(KOREAN).gettext)
+        assert text and not re.search("[a-z]{3}", text.replace("costs.json", "")), text
 
 
 def test_a_stop_that_a_new_month_has_left_in_force_is_korean() -> None:
