@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from fleet.entered import Timeline, entered, look_at_trail
+from fleet.entry_kinds import KINDS
 from fleet.entry_rows import Row
 from fleet.machines_seen import started_in
 from fleet.session import Session
+from fleet.trail import TrailEvent
 from stacks import naming
 from stacks.entry_paths import ENVIRONMENT_PATHS, MACHINE_PATHS
 from tests.environment_parts import REGION
 from tests.iam_helpers import ACCOUNT
 from tests.record_lab import ENVIRONMENT, RecordLab, record_lab
 from tests.sandbox_helpers import api, run_instances
+from tests.ways_around import disk_ways, neighbour_ways, role_ways, window_ways
 from tests.ways_by_network import connect, key_ways, network_ways
 from tests.ways_by_systems_manager import command_ways, other_ways, session_ways, start_unseen
 from tests.ways_in import ELSEWHERE, OPERATOR, PERSON, Planted, Way, clients_of, make_operator
 
 pytestmark = pytest.mark.sandbox
-WAYS = [*network_ways(), *key_ways(), *session_ways(), *command_ways(), *other_ways()]
-BY_A_MACHINE_OF_ITS_OWN = {"key-pair", "unseen-machine"}
-"""Rows that are tried with a machine that is started for it."""
+WAYS = [
+    *network_ways(),
+    *key_ways(),
+    *session_ways(),
+    *command_ways(),
+    *disk_ways(),
+    *role_ways(),
+    *neighbour_ways(),
+    *window_ways(),
+    *other_ways(),
+]
+BY_A_MACHINE_OF_ITS_OWN = {"key-pair": "first script", "unseen-machine": "first script"}
+"""Rows that are tried with a machine that is started for it, and what is known of that one."""
+LIVES = {"RunInstances", "CreateFleet", "StartInstances", "StopInstances", "TerminateInstances"}
+"""Calls that are tried with it, too."""
+PAGE = Path(__file__).parent.parent / "docs" / "entry-paths.md"
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class Seen:
     session: Session
     timeline: Timeline
     since: datetime
+    calls: tuple[TrailEvent, ...]
+    """Of the trail, those that may be about a machine."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +80,9 @@ def seen() -> Iterator[Seen]:
             if isinstance(made, Planted):
                 events.append(event_of(made, lab.now(), number))
         plant(lab, events)
-        yield Seen(lab, session, entered(session, lab.machine, since, lab.deliver()), since)
+        until = lab.deliver()
+        look = look_at_trail(session, since, until)
+        yield Seen(lab, session, entered(session, lab.machine, since, until, look), since, look.calls)
 
 
 def event_of(call: Planted, now: datetime, number: int) -> dict[str, object]:
@@ -75,7 +96,7 @@ def event_of(call: Planted, now: datetime, number: int) -> dict[str, object]:
         "sourceIPAddress": ELSEWHERE,
         "userIdentity": {"type": "Root", "arn": call.caller},
         "requestParameters": dict(call.asked),
-        "responseElements": None,
+        "responseElements": call.answered,
     }
 
 
@@ -98,8 +119,37 @@ def rows_of(way: Way, timeline: Timeline) -> list[Row]:
     ]
 
 
-def test_every_row_of_the_table_is_tried() -> None:
-    assert {way.path for way in WAYS} | BY_A_MACHINE_OF_ITS_OWN == {*MACHINE_PATHS, *ENVIRONMENT_PATHS}
+def told_on_the_page() -> dict[str, str]:
+    """Return what the page says of each row, by its titles: who tried it, and what was found."""
+    cells = [line.strip("| ").split(" | ") for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    return {row[0]: row[2] for row in cells if len(row) == 3 and row[0] != "row" and "-" not in row[0][:1]}
+
+
+def found_of(paths: Iterable[str]) -> str:
+    """Return what was found of these rows, as the page says it."""
+    by: dict[str, set[str]] = {"operator": set(), "owner": set()}
+    for path in paths:
+        for way in WAYS:
+            if way.path == path:
+                by[way.who].add(way.found)
+        by["owner"] |= {BY_A_MACHINE_OF_ITS_OWN[path]} if path in BY_A_MACHINE_OF_ITS_OWN else set()
+    called = {"operator": "a person", "owner": "the account"}
+    return "; ".join(f"{called[who]}: {', '.join(sorted(found))}" for who, found in by.items() if found)
+
+
+def test_every_row_of_the_table_is_tried_and_on_the_page_with_what_was_found() -> None:
+    titles = {title: path for path, (title, _) in {**MACHINE_PATHS, **ENVIRONMENT_PATHS}.items()}
+    assert {way.path for way in WAYS} | set(BY_A_MACHINE_OF_ITS_OWN) == set(titles.values())
+    told = told_on_the_page()
+    named = [title for row in told for title in row.split("; ")]
+    assert sorted(named) == sorted(titles)
+    assert told == {row: found_of(titles[title] for title in row.split("; ")) for row in told}
+
+
+def test_every_call_that_the_timeline_knows_is_tried_and_makes_a_row(seen: Seen) -> None:
+    rows = {evidence for row in seen.timeline.rows for evidence in row.evidence}
+    made = {(each.source, each.name) for each in seen.calls if f"trail:{each.id}" in rows}
+    assert {name for _, name in KINDS - made} == LIVES
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
@@ -139,8 +189,23 @@ def test_a_machine_that_was_started_by_hand_with_a_key_pair_is_found_by_its_tag_
     (row,) = entered(seen.session, machine, since, until, look).rows
     assert (row.what, row.completeness) == (
         "started it with a key pair, and its first script",
-        "first script",
+        BY_A_MACHINE_OF_ITS_OWN["key-pair"],
     )
+
+
+def test_the_life_of_such_a_machine_is_in_its_timeline(seen: Seen) -> None:
+    since, ec2 = seen.lab.window(), api(seen.lab.cloud, "ec2")
+    machine = start_unseen(seen.lab)
+    answered = {"CreateFleetResponse": {"fleetInstanceSet": {"item": {"instanceIds": {"item": machine}}}}}
+    fleet = Planted("ec2.amazonaws.com", "CreateFleet", {}, answered=answered)
+    plant(seen.lab, [{**event_of(fleet, seen.lab.now(), 0), "eventID": "planted-fleet"}])
+    for act in (ec2.stop_instances, ec2.start_instances, ec2.terminate_instances):
+        seen.lab.forward(2)
+        act(InstanceIds=[machine])
+    rows = entered(seen.session, machine, since, seen.lab.deliver()).rows
+    begun = ("started it, with its first script", BY_A_MACHINE_OF_ITS_OWN["unseen-machine"])
+    ended = [(what, "no entry") for what in ("stopped it", "started it again", "ended it")]
+    assert [(row.what, row.completeness) for row in rows] == [begun, begun, *ended]
 
 
 def test_what_nobody_tried_is_not_in_the_timeline(seen: Seen) -> None:

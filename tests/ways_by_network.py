@@ -18,7 +18,13 @@ _KEY = "ssh-ed25519 " + "A" * 256
 def network_ways() -> Iterator[Way]:
     """Yield them."""
     opened = "opened a port of its security group"
-    for path, port in (("ssh", 22), ("rdp", 3389), ("other-port", 8888), ("file-system", 2049)):
+    for path, port in (
+        ("ssh", 22),
+        ("rdp", 3389),
+        ("other-port", 8888),
+        ("file-system", 2049),
+        ("file-system", 988),
+    ):
         yield from only_owner(path, opened, "no entry", _open(port))
     for path, port, name in (("ssh", 22, "SSH"), ("rdp", 3389, "remote desktop")):
         what = f"connected to its port {port} ({name}) from {ELSEWHERE}"

@@ -37,6 +37,7 @@ class Planted:
     name: str
     asked: Mapping[str, Any]
     caller: str = f"arn:aws:iam::{ACCOUNT}:root"
+    answered: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ def make_operator(lab: RecordLab) -> None:
     ec2 = api(lab.cloud, "ec2")
     tags = [{"Key": naming.TAG_TEAM, "Value": spec.team}]
     ec2.create_tags(Resources=[lab.machine], Tags=tags)
+    disks = [each["Ebs"]["VolumeId"] for each in described(lab)["BlockDeviceMappings"]]
+    ours = [{"Key": naming.TAG_ENVIRONMENT, "Value": ENVIRONMENT}]
+    ec2.create_tags(Resources=disks, Tags=ours)  # as a launch template of the stacks puts it on
     group = ec2.create_security_group(
         GroupName="ways-in", Description="the machine's", VpcId=described(lab)["VpcId"]
     )["GroupId"]

@@ -63,6 +63,7 @@ _MADE = {
     "CreateRouteTable": "route-table",
     "CreateSecurityGroup": "security-group",
     "CreateSnapshot": "snapshot",
+    "CreateSnapshots": "snapshot",
     "CreateSubnet": "subnet",
     "CreateVolume": "volume",
     "CreateVpc": "vpc",
@@ -99,7 +100,9 @@ def _any_needs(request: ApiRequest) -> list[Need]:
     action = f"ec2:{request.action}"
     if request.action.startswith(_READING):
         return [Need(action, EVERYTHING)]
-    arns = named_in(request, request.params.values()) + _by_name(request) + _by_association(request)
+    within = request.get("InstanceSpecification") or {}  # of CreateSnapshots
+    arns = named_in(request, [*request.params.values(), *within.values()])
+    arns += _by_name(request) + _by_association(request)
     found = [Need(action, arn, tags={}) for arn in arns]
     if made := _MADE.get(request.action):
         name = request.get("GroupName") if made == "placement-group" else request.get("KeyName")
