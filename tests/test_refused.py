@@ -145,3 +145,14 @@ def test_what_a_member_is_told_of_costs_says_in_words_what_is_left_out(
     required(
         capsys.readouterr().err, "your role may not read the runs of all teams", "--team blue or --team green"
     )
+
+
+def test_the_auditor_takes_a_pack_and_that_is_on_record(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.ask("auditor", "audit", "pack", NAME, "--to", "OUT") == 0
+    said = capsys.readouterr()
+    assert "wrote" in said.out and not [each for each in RAW if each in said.err], said.err
+    assert desk.ask("auditor", "audit", "log", "--person", "ann", "--event", "record.", "--json") == 0
+    outcomes = [each["outcome"] for each in json.loads(capsys.readouterr().out)]
+    assert outcomes[-2:] == ["started", "succeeded"]
