@@ -57,8 +57,8 @@ def budget(studio: Studio, usd_per_month: float) -> Iterator[None]:
     """Let the studio's environment have a budget for as long as the block lasts."""
     file: Path = studio.lab.services.settings.project.environment_file("studio")
     text = file.read_text(encoding="utf-8")
-    begun = re.sub(r"(?m)^# ?usd_per_month = 0$", f"usd_per_month = {usd_per_month}", text)
-    assert begun != text, "the file has the setting as a comment"
+    begun = re.sub(r"(?m)^#usd_per_month = 0$", f"usd_per_month = {usd_per_month}", text)
+    assert begun != text, "the file has the setting as a comment; that of a team stands further in"
     file.write_text(begun, encoding="utf-8")
     try:
         yield
