@@ -11,14 +11,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fleet import aws
 from fleet.cloud import Cloud
 from fleet.errors import ActError
 from fleet.lent_credentials import Keys, lend
 from fleet.policy import Verb
-from fleet.session import Session
+from fleet.session import AccountSession, Session
 from stacks import naming
 
 ROLE_OF: Mapping[Verb, str] = {
@@ -32,6 +32,7 @@ ROLE_OF: Mapping[Verb, str] = {
     "model.take": naming.ROLE_MEMBER,
     "environment.up": naming.ROLE_DEPLOYER,
     "environment.down": naming.ROLE_DEPLOYER,
+    "account.sweep": naming.ROLE_DEPLOYER,
     "lease.extend": naming.ROLE_DEPLOYER,
     "record.read": naming.ROLE_AUDITOR,
     "record.verify": naming.ROLE_AUDITOR,
@@ -41,6 +42,7 @@ ROLE_OF: Mapping[Verb, str] = {
 _ARN = re.compile(r"arn:([a-z-]+):(?:sts|iam)::([0-9]{12}):.*")
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.@-]")
 _READABLE, _DIGITS = 40, 10
+Opened = TypeVar("Opened", bound=AccountSession)
 _SECONDS = 3600
 """How long a session may last whose role was taken on from another role (IAM user guide, "Role chaining")."""
 
@@ -55,7 +57,7 @@ def source_identity(who: Mapping[str, str]) -> str:
     return f"{readable[:_READABLE]}-{known}"
 
 
-def as_person(session: Session, verb: Verb) -> Session:
+def as_person(session: Opened, verb: Verb) -> Opened:
     """Return the session in the name of who asked (`session.asked_by`), with the rights of the act.
 
     The session of a role taken on from another lasts an hour, IAM's limit, so it is taken on again as
@@ -92,7 +94,7 @@ def _take_on(sts: Any, identity: str, role: str) -> Keys:
     )
 
 
-def _role_arn(session: Session, kind: str) -> str:
+def _role_arn(session: AccountSession, kind: str) -> str:
     """Return the role of people of that kind: the environment's, or the account's."""
     found = _ARN.fullmatch(session.caller)
     assert found is not None, f"{session.caller} is no caller's ARN"
@@ -100,5 +102,6 @@ def _role_arn(session: Session, kind: str) -> str:
     if kind in (naming.ROLE_AUDITOR, naming.ROLE_DEPLOYER):
         name = naming.account_name(session.account.organization, kind)
     else:
+        assert isinstance(session, Session), f"{kind} is a role of an environment"
         name = naming.environment_role(session.spec.name, kind, session.spec.region)
     return f"arn:{partition}:iam::{account_id}:role/{name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -105,10 +104,8 @@ def _delete(
 
     Before it deletes it looks whether all of it is still to go: an environment may have come up meanwhile.
     """
-    from fleet.account_sweep import sweep_account
-    from fleet.orphans.choice import choose
+    from fleet.clearing import clear
     from fleet.orphans.proofs import place_of
-    from fleet.orphans.removal import remove
     from scripts.sweep_output import choice_lines
 
     if not yes:
@@ -122,13 +119,12 @@ def _delete(
         )
         if word.strip() != "delete":
             raise click.Abort
-    regions = found.account.regions
-    now = sweep_account(session, regions, environments)
-    shown = frozenset(place_of(each.listed) for each in choice.goes)
-    choice = choose(now.found, replace(wanted, shown=shown), now.account)
-    outcomes = remove(session, choice, live.show)
+    shown = {place_of(each.listed) for each in choice.goes}
+    cleared = clear(
+        session, wanted, shown, live.show, regions=found.account.regions, environments=environments
+    )
     live.clear()
-    return choice, outcomes, sweep_account(session, regions, environments)
+    return cleared.choice, list(cleared.outcomes), cleared.after
 
 
 def _tell(found: AccountSweep, outcomes: list[Outcome], *, as_json: bool, again: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from console.acts.spec import Launch, verb_of
 from fleet.bootstrap import read_state_object
@@ -16,7 +16,7 @@ from fleet.resume import resume
 from fleet.run_control import end_lost
 from fleet.run_store import RunStore, open_runs
 from fleet.runs import SUBMITTED, find_run, read_run
-from fleet.session import Session
+from fleet.session import AccountSession, Session
 from fleet.submit import submit
 from fleet.terraform_events import ProgressEvent, Report
 from fleet.up import up
@@ -25,6 +25,7 @@ from stacks import naming
 _HEARD_SECONDS = 90.0
 """How long a run may be without a word: one of which no head was told is lost sooner."""
 _PAUSE = 1.0
+Opened = TypeVar("Opened", bound=AccountSession)
 
 
 def launch(session: Session, act: Launch, report: Report) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _is_carried_out(store: RunStore, run_id: str) -> bool:
     return True
 
 
-def in_name(session: Session, verb: Verb) -> Session:
+def in_name(session: Opened, verb: Verb) -> Opened:
     """Return the session with the role that the act needs, in the name of who asked.
 
     The account's stack makes the roles of people: what builds the first environment has none to take on.

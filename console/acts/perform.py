@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from console.acts import recording
+from console.acts import recording, sweeping
 from console.acts.folder import Task
 from console.acts.launching import in_name, launch
-from console.acts.spec import Check, Down, Export, Extend, Resume, Stop, Up, Verify, verb_of
+from console.acts.spec import Check, Down, Export, Extend, Resume, Stop, Sweep, Up, Verify, verb_of
 from fleet.environment import read_outputs
 from fleet.extension import extend
 from fleet.queue_acts import queue_teller
@@ -52,6 +52,8 @@ def perform(task: Task, report: Report, folder: Path) -> dict[str, Any]:
             return check_upload(task.project, act.upload)
         case Verify() | Export():
             return recording.perform(task, act, report, folder)
+        case Sweep():
+            return sweeping.sweep(task, act, report)
     return launch(_open(task, "run.submit"), act, report)
 
 

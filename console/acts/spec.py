@@ -110,10 +110,24 @@ class Export(_Act):
     """Last day, in UTC."""
 
 
+class Sweep(_Act):
+    """Delete what is left over in the account: of what was shown, what still is."""
+
+    environment: Literal[""] = ""
+    kind: Literal["sweep"] = "sweep"
+    scope: Annotated[str, Field(max_length=256)] = ""
+    """The environment whose things go alone, "" for those of all."""
+    data: bool = False
+    past_lease: bool = False
+    shown: tuple[tuple[str, str, str], ...]
+    """Kind, id and region of each thing that was shown as to be deleted."""
+
+
 PACK_FILE = "pack.zip"
 """In the folder of an act that exports: what it has made."""
 Act = Annotated[
-    Up | Down | Extend | Launch | Stop | Resume | Check | Verify | Export, Field(discriminator="kind")
+    Up | Down | Extend | Launch | Stop | Resume | Check | Verify | Export | Sweep,
+    Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Act] = TypeAdapter(Act)
 _VERBS: Mapping[str, Verb] = {
@@ -126,6 +140,7 @@ _VERBS: Mapping[str, Verb] = {
     "check": "data.upload",
     "verify": "record.verify",
     "export": "record.export",
+    "sweep": "account.sweep",
 }
 
 
@@ -152,10 +167,11 @@ def command_of(act: Act) -> str:
 def excludes(act: Act, other: Act) -> bool:
     """Return whether two acts on one environment are not to go on at the same time.
 
-    A teardown goes on alone; only a run may be stopped meanwhile. Others wait for each other where they must.
+    A teardown goes on alone; only a run may be stopped meanwhile. So does a deletion of what is left over.
+    Others wait for each other where they must.
     """
     kinds = {act.kind, other.kind}
-    return "down" in kinds and "stop" not in kinds
+    return kinds == {"sweep"} or ("down" in kinds and "stop" not in kinds)
 
 
 def _words(act: Act) -> list[tuple[str, ...]]:
@@ -177,6 +193,8 @@ def _words(act: Act) -> list[tuple[str, ...]]:
             return [commands.verify_ledger(), commands.verify_trail(f"{since:%Y-%m-%d}")]
         case Export():
             return [commands.export_pack(act.scope, str(act.since), str(act.until))]
+        case Sweep():
+            return [commands.sweep(act.scope, delete=True, data=act.data, past_lease=act.past_lease)]
     submitted = commands.submit_recipe(
         act.environment, act.recipe, act.overrides, nodes=act.nodes, fleet=act.fleet, team=act.team,
         max_minutes=act.max_minutes,

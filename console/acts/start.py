@@ -12,7 +12,7 @@ from pathlib import Path
 
 from console.acts import watch
 from console.acts.folder import ActFolder, End, Task
-from console.acts.spec import Act, command_of, excludes, to_dict, verb_of
+from console.acts.spec import Act, Sweep, command_of, excludes, to_dict, verb_of
 from console.acts.watch import ActStatus, Place
 from console.store import act_rows
 from console.store.columns import new_id
@@ -84,7 +84,11 @@ def interrupt(place: Place, act_id: str) -> None:
 
 def _in_the_way(other: ActStatus) -> Problem:
     since = f"{other.created_at:%Y-%m-%d %H:%M} UTC"
-    what = f"`{other.command}` goes on since {since}, and a teardown goes on alone"
+    what = (
+        f"`{other.command}` deletes what is left over since {since}"
+        if isinstance(other.act, Sweep)
+        else f"`{other.command}` goes on since {since}, and a teardown goes on alone"
+    )
     return Problem(what=what, do="wait for its end, or stop it first")
 
 

@@ -16,6 +16,7 @@ from console.settings import Settings
 from console.store import act_rows
 from console.store.database import Database
 from console.store.work_tables import ActRow
+from fleet.policy import Verb
 from fleet.terraform_events import ProgressEvent
 
 _CURSOR = re.compile(r"p[0-9]{1,15}")
@@ -112,6 +113,12 @@ def under_way(place: Place, environment: str) -> list[ActStatus]:
     with place.database.reading() as database:
         rows = act_rows.under_way(database, environment)
     return [found for row in rows if (found := _settled(place, row)).under_way]
+
+
+def last_end(place: Place, *verbs: Verb) -> datetime.datetime | None:
+    """Return when the last act with one of these verbs has ended, as far as somebody has looked."""
+    with place.database.reading() as database:
+        return act_rows.last_end(database, verbs)
 
 
 def news(place: Place, act_id: str, cursor: str = "") -> News:

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from console.acts import start, watch
-from console.acts.spec import Check, Down, Export, Launch, verb_of
+from console.acts.spec import Check, Down, Export, Launch, Sweep, verb_of
 from console.acts.watch import ActStatus, Place
 from console.estate import Standing
 from console.pages import act_view
@@ -57,7 +57,9 @@ def _seen(visit: AnyVisit, act_id: str) -> SeenAct:
     if not status.act.environment:
         if isinstance(status.act, Check):  # the upload's own page shows it
             raise NotThereError
-        visit.require(verb_of(status.act), EVERY_TEAM)
+        # Whoever sees what is left over sees what becomes of it.
+        looks = isinstance(status.act, Sweep)
+        visit.require("account.look" if looks else verb_of(status.act), EVERY_TEAM)
         return SeenAct(visit, place, Standing(name="", session=None, glance=None), status)
     standing = visit.environment(status.act.environment)
     visit.require("run.see", act_view.teams_of(standing, status))
@@ -112,9 +114,9 @@ def stop(seen: AnySeenAct) -> Response:
 
 @router.post("/acts/{act_id}/repeat")
 def repeat(seen: AnySeenAct) -> Response:
-    """Do it again; a teardown or an export only for somebody who has just proved who they are."""
+    """Do it again; what deletes or exports only for somebody who has just proved who they are."""
     _require(seen)
-    if isinstance(seen.status.act, Down | Export):
+    if isinstance(seen.status.act, Down | Export | Sweep):
         seen.visit.require_fresh()
     visit = seen.visit
     return see_other(f"/acts/{start.repeat(seen.place, visit.person.id, visit.asked_by, seen.status.id)}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from console.acts.spec import Down, Export, Launch, Resume, Stop, Verify
+from console.acts.spec import Down, Export, Launch, Resume, Stop, Sweep, Verify
+from console.acts.sweeping import STACK as LEFTOVERS
 from console.acts.watch import ActStatus, Place, Step
 from console.estate import Standing
+from console.pages import sweep_view
 from console.web.visit import Visit
 from console.words.reader import Reader
 from console.words.said import problems, said
@@ -59,6 +61,7 @@ def title(reader: Reader, found: ActStatus) -> str:
         "resume": _("Go on with a run on {name}"),
         "verify": _("Verify the whole record"),
         "export": _("Make an evidence pack"),
+        "sweep": _("Delete what is left over"),
     }
     return texts[act.kind].format(name=act.environment)
 
@@ -73,7 +76,7 @@ def view(
     put_away: bool = False,
 ) -> ActView:
     """Return the act as its page shows it; `may` is whether the reader may stop it and do it again."""
-    over, path = not found.under_way, f"/acts/{found.id}"
+    act, over, path = found.act, not found.under_way, f"/acts/{found.id}"
     refused = problems(reader, (Problem(**each) for each in found.said.get("problems", ())))
     message = said(reader, found.said.get("message", ""))
     more = [Said(what=message.text, do="", language=message.language)] if message.text else []
@@ -87,6 +90,7 @@ def view(
         parts=tuple(_parts(reader, found, steps)),
         said=(*refused, *more),
         links=tuple(_links(reader, found)),
+        results=sweep_view.results(reader, found.said) if isinstance(act, Sweep) else (),
         lines=tuple(step.event.text for step in reversed(steps[-_LINES:])),
         stop_path=f"{path}/stop" if may and not over else "",
         repeat_path=f"{path}/repeat" if may and over and found.state != "done" else "",
@@ -101,7 +105,7 @@ def state_of(reader: Reader, found: ActStatus) -> tuple[str, Tone]:
 
 
 def _tone(found: ActStatus) -> Tone:
-    if found.state == "done" and False in (found.said.get("proven"), found.said.get("sound")):
+    if found.state == "done" and False in map(found.said.get, ("proven", "sound", "whole")):
         return "bad"
     return _TONES.get(found.state, "bad")
 
@@ -113,6 +117,8 @@ def _state(reader: Reader, found: ActStatus) -> tuple[str, str]:
         return _("done"), _("Something in the record is wrong, or was changed: see what was found.")
     if found.state == "done" and found.said.get("proven") is False:
         return _("done"), _("It is torn down, but that nothing is left is not proven: the receipt says why.")
+    if found.state == "done" and isinstance(found.act, Sweep):
+        return _("done"), sweep_view.sentence(reader, found.said)
     return {
         "working": (_("at work"), _("It goes on by itself, also without this page.")),
         "done": (_("done"), ""),
@@ -130,6 +136,7 @@ def _parts(reader: Reader, found: ActStatus, steps: Sequence[Step]) -> Iterator[
     """Yield how far Terraform is in each stack, in the order in which they began."""
     _, name = reader.gettext, found.act.environment
     labels = {
+        LEFTOVERS: _("What is left over"),
         "ledger": _("The ledger"),
         naming.ACCOUNT_STACK: _("What all environments share"),
         naming.base_stack(name): _("Network, keys and storage"),
@@ -159,5 +166,7 @@ def _links(reader: Reader, found: ActStatus) -> Iterator[Link]:
         yield Link(label=_("To what was found"), href="/record/verify")
     elif isinstance(act, Export):
         yield Link(label=_("To the packs"), href="/record/export")
+    elif isinstance(act, Sweep):
+        yield Link(label=_("To the leftovers"), href="/leftovers")
     else:
         yield Link(label=_("To the environment"), href=f"/environments/{act.environment}")

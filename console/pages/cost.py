@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ from fleet.at_once import each_at_once
 from fleet.costs.read import EnvironmentCosts
 from fleet.costs.report import BY
 from fleet.costs.told import Chosen, CostReport, cost_report, period_of
+from fleet.policy import EVERY_TEAM
 from templates.console.cost import CostPage, CostPart, Costs, CostWait
 from templates.console.parts import Choice, Link
 
@@ -160,7 +161,8 @@ def _costs(visit: Visit, asked: Asked, standings: list[Standing], seconds: float
     if len(found) < len(standings):
         return None
     report: CostReport = cost_report(found, since, min(until, now), asked.by, Chosen())
-    return view(visit.reader, report, now)
+    leftovers = "/leftovers" if visit.may("account.look", EVERY_TEAM) else ""
+    return replace(view(visit.reader, report, now), leftovers=leftovers)
 
 
 def _theirs(visit: Visit, standing: Standing, costs: EnvironmentCosts) -> EnvironmentCosts:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Response
 
+from console.acts import watch
+from console.acts.spec import Sweep
 from console.leftovers import Looked
-from console.pages import leftovers_view
+from console.pages import act_view, leftovers_view
 from console.web import assets
 from console.web.visit import AnyVisit, AnyWatch, Visit, see_other
 from fleet import commands
-from fleet.policy import EVERY_TEAM
+from fleet.policy import EVERY_TEAM, Verb
 from templates.console.leftovers import LeftoversPage, LeftoversPart, LeftoversView, LeftoversWait
+from templates.console.parts import Link
 
 router = APIRouter()
-_PATIENCE_SECONDS, _PATIENCE_WITHOUT_SCRIPTS = 0.5, 60.0
+_CHANGING: tuple[Verb, ...] = ("account.sweep", "environment.up", "environment.down")
+"""Acts after which something else is left over."""
+_NEWEST, _SHOWN = 50, 5
+"""Among so many acts that are of no environment it is looked for deletions, of which so many are shown."""
+_PATIENCE_SECONDS, _PATIENCE_WITHOUT_SCRIPTS = 0.5, 20.0
 """How long a part waits for a look, before it says so and is asked again; a whole page."""
 
 
@@ -56,7 +65,7 @@ def show(visit: AnyVisit, asked: AnyAsked, look: Annotated[str, Query(max_length
         ),
         style=assets.url("leftovers.css"),
         script=assets.url("live.js"),
-        acts=(),
+        acts=tuple(islice(_acts(visit), _SHOWN)),
         left=_view(visit, looked, asked) if looked else None,
         part=asked.path("/leftovers/list"),
         whole=asked.path("/leftovers", look="1"),
@@ -88,20 +97,38 @@ def look_again(
 
 
 def known(visit: Visit, seconds: float) -> Looked | None:
-    """Return the last look, None where one is under way that takes longer than so many seconds."""
-    return visit.services.leftovers.within(seconds)
+    """Return the last look, None where one is under way that takes longer than so many seconds.
+
+    What has been built, torn down or deleted since then makes another one necessary.
+    """
+    place, leftovers = act_view.place_of(visit), visit.services.leftovers
+    watch.under_way(place, "")  # what has ended since somebody looked is noted
+    looked, ended = leftovers.within(seconds), watch.last_end(place, *_CHANGING)
+    if looked is not None and ended is not None and ended > looked.begun:
+        leftovers.forget()
+        return leftovers.within(seconds)
+    return looked
 
 
 def _require(visit: Visit) -> None:
     visit.require("account.look", EVERY_TEAM)
 
 
+def _acts(visit: Visit) -> Iterator[Link]:
+    """Yield the last deletions, newest first."""
+    for found in watch.newest(act_view.place_of(visit), "", _NEWEST):
+        if isinstance(found.act, Sweep):
+            at = visit.reader.moment(found.created_at).shown
+            yield Link(label=f"{at}: {act_view.line(visit.reader, found)}", href=f"/acts/{found.id}")
+
+
 def _view(visit: Visit, looked: Looked, asked: Asked) -> LeftoversView:
+    may = visit.may("account.sweep", EVERY_TEAM)
     return leftovers_view.view(
         visit.reader,
         looked,
         environment=asked.environment,
         kind=asked.kind,
-        delete="",
+        delete=Asked(asked.environment, "").path("/leftovers/delete") if may else "",
         form_token=visit.form_token,
     )

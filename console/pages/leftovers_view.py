@@ -15,6 +15,7 @@ from stacks.catalog import HOURS_PER_MONTH
 from templates.console.home import Tone
 from templates.console.leftovers import LeftLine, LeftList, LeftoversView, TotalLine
 from templates.console.parts import Choice
+from templates.console.phrase import Phrase
 
 _LINES = 300
 """So many things with one verdict are shown; filters show the others."""
@@ -96,6 +97,19 @@ def environment_choices(reader: Reader, looked: Looked, environment: str) -> tup
     """Return the environments that something was found of, and the one that was asked for."""
     names = {each.environment for each in looked.swept.found} | ({environment} if environment else set())
     return _choices(reader.gettext("all environments"), names, environment)
+
+
+def why_it_stays(reader: Reader, why: str) -> Phrase:
+    """Return why something stays; where an option of the command would help, it is a box to tick here."""
+    _ = reader.gettext
+    if why.endswith("say --data"):
+        return Phrase(
+            text=_("Data is lost for good with it: it goes only where that is ticked."), language=""
+        )
+    if why.endswith("say --past-lease"):
+        text = _("Its environment stands past its lease: it goes only where that is ticked.")
+        return Phrase(text=text, language="")
+    return said(reader, why)
 
 
 def line(reader: Reader, looked: Looked, found: Found) -> LeftLine:
@@ -182,6 +196,7 @@ def _lists(reader: Reader, looked: Looked, found: Iterable[Found]) -> Iterator[L
             code=_CODES[verdict],
             title=verdict_name(reader, verdict),
             meaning=verdict_meaning(reader, verdict),
+            caption=reader.ngettext("{count} thing", "{count} things", len(some)),
             lines=tuple(line(reader, looked, each) for each in some[:_LINES]),
             more=more if hidden > 0 else "",
             folded=verdict == "another's",

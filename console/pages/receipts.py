@@ -14,6 +14,7 @@ from console.web.mistakes import NotThereError
 from console.web.visit import AnyVisit, Visit
 from console.words.reader import Reader
 from fleet import commands
+from fleet.policy import EVERY_TEAM
 from templates.console.home import Figure
 from templates.console.receipt import ReceiptPage, StackLine, ThingLine
 
@@ -69,7 +70,13 @@ def _page(visit: Visit, name: str, receipt: Mapping[str, Any], digest: str) -> R
         unseen=tuple(f"{each['title']}: {each['why']}" for each in receipt["not_looked"]),
         digest=digest,
         file=f"/receipts/{name}/receipt.json",
+        leftovers=_leftovers(visit, receipt["environment"]),
     )
+
+
+def _leftovers(visit: Visit, environment: str) -> str:
+    """Return where it is shown what is left over of the environment now, "" to who may not see that."""
+    return f"/leftovers?environment={environment}" if visit.may("account.look", EVERY_TEAM) else ""
 
 
 def _figures(reader: Reader, receipt: Mapping[str, Any]) -> tuple[Figure, ...]:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from console.store.columns import utc_now
 from console.store.database import Session
@@ -44,3 +44,8 @@ def newest_of(database: Session, person_id: str, limit: int) -> Sequence[ActRow]
     """Return the last acts that a person has asked for, newest first."""
     found = select(ActRow).where(ActRow.person_id == person_id)
     return database.scalars(found.order_by(ActRow.created_at.desc()).limit(limit)).all()
+
+
+def last_end(database: Session, verbs: Sequence[str]) -> datetime.datetime | None:
+    """Return when the last act with one of these verbs has ended, as far as the rows know."""
+    return database.scalar(select(func.max(ActRow.ended_at)).where(ActRow.verb.in_(verbs)))

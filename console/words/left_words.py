@@ -57,6 +57,8 @@ LEFT_WORDS: tuple[str, ...] = (
     N_("the {thing} lies in it and stays"),
     N_("it goes with the {thing}, which stays"),
     N_("it alone proves whose the {thing} is, which fleetform cannot tag"),
+    N_("it proves whose the {thing} is, which could not be tagged: {error}"),
+    N_("`{command}` deletes what is left over since {since}"),
 )
 """Each as `console/words/sentences.py` has them; a `thing` is named as AWS calls it, with its id."""
 

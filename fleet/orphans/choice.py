@@ -19,6 +19,7 @@ _HOLDS = frozenset({"VPC", "subnet", "security group"})
 """Kinds that cannot go before what lies in them has gone."""
 _PART_OF = frozenset({"is of", "is attached to", "is for"})
 """How what comes along with something hangs on it."""
+_NEW = "it was not there when you were asked: look again"
 
 Result = Literal["deleted", "failed", "kept", "tagged"]
 
@@ -78,6 +79,11 @@ def choose(found: Sequence[Found], wanted: Wanted, account: Account) -> Choice:
     """
     why = {place_of(each.listed): reason for each in found if (reason := _reason(each, wanted, account))}
     why |= _held(found, why)
+    # Last, so that what was seen to stay keeps its reason.
+    why |= {
+        place: _NEW for each in found if (place := place_of(each.listed)) not in why and _is_new(each, wanted)
+    }
+    why |= _held(found, why)
     while True:
         unproven = find_unproven(found, why, account)
         marks = [each for each in unproven if each.listed.thing.kind in MARKS]
@@ -131,9 +137,12 @@ def _reason(found: Found, wanted: Wanted, account: Account) -> str:
         return f"environments/{found.environment}.toml says to retain it (on_teardown)"
     if found.listed.holds_data and not found.listed.comes_along and not wanted.data:
         return "data is lost with it for good: say --data"
-    if wanted.shown is not None and place_of(found.listed) not in wanted.shown:
-        return "it was not there when you were asked: look again"
     return ""
+
+
+def _is_new(found: Found, wanted: Wanted) -> bool:
+    """Return whether something may go, and nobody was shown it."""
+    return wanted.shown is not None and place_of(found.listed) not in wanted.shown
 
 
 def _held(found: Sequence[Found], stays: Mapping[Place, str]) -> dict[Place, str]:

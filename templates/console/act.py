@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from templates.console.home import Tone
 from templates.console.parts import Frame, Link, Moment
+from templates.console.phrase import Phrase
 from templates.console.problem import Said
 
 
@@ -25,6 +26,31 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndedThing:
+    """One thing that was to be deleted, or stays."""
+
+    kind: Phrase
+    id: str
+    environment: str
+    why: Phrase
+    """Why it stays, "" where it went."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedThings:
+    """All things that one came to."""
+
+    code: str
+    """What its heading is known by on the page."""
+    title: str
+    caption: str
+    """How many there are."""
+    lines: tuple[EndedThing, ...]
+    more: str
+    """How many are not shown, in words; "" where all are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActView:
     """An act as it stands; all but the form that stops it is shown anew while it goes on."""
 
@@ -39,6 +65,8 @@ class ActView:
     """Why it was refused or has failed, in English."""
     links: tuple[Link, ...]
     """Where one goes from here."""
+    results: tuple[EndedThings, ...]
+    """What became of the things that a deletion was about."""
     lines: tuple[str, ...]
     """What it has told, newest first, in English."""
     stop_path: str

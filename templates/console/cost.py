@@ -96,6 +96,8 @@ class Costs:
     notes: tuple[Phrase, ...]
     """What could not be known."""
     at: Moment
+    leftovers: str = ""
+    """The page of what is left over in the account, for who sees that."""
 
 
 @dataclass(frozen=True, kw_only=True)

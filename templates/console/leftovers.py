@@ -51,6 +51,8 @@ class LeftList:
     """What its heading is known by on the page."""
     title: str
     meaning: str
+    caption: str
+    """How many there are."""
     lines: tuple[LeftLine, ...]
     more: str
     """How many are not shown, in words; "" where all are."""

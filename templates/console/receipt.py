@@ -53,3 +53,5 @@ class ReceiptPage:
     """SHA-256 of the receipt's file, as the ledger has it."""
     file: str
     """Where the file itself is."""
+    leftovers: str
+    """The page of what is left over in the account, "" for who may not see it."""

@@ -59,6 +59,8 @@ ROUTES: dict[tuple[str, str], str] = {
     ("POST", "/launch/{draft_id}/review"): "run.submit",
     ("POST", "/launch/{draft_id}/start"): "run.submit",
     ("GET", "/leftovers"): "account.look",
+    ("GET", "/leftovers/delete"): "account.sweep",
+    ("POST", "/leftovers/delete"): "account.sweep",
     ("GET", "/leftovers/list"): "account.look",
     ("POST", "/leftovers/look"): "account.look",
     ("GET", "/login"): ANYBODY,

@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -35,13 +35,14 @@ from tests.console.acting import going_on
 from tests.console.browser import window
 from tests.console.lab import ConsoleLab, declare_environment, serving, settings_of
 from tests.console.samples import Samples, make_samples, routes
+from tests.orphans_planted import Garden, plant_network, plant_others, plant_stores
 from tests.run_directories import ENDED, bring_home, make, put
 from tests.run_environment import RunEnvironment, build
 
 WIDTHS, COLOURS, LANGUAGES = (1280, 360), ("light", "dark"), ("ko", "en")
 NOT_PAGES = (
     "/events", ".zip", ".json", "/oidc", "/back", "/cards", "/files", "/pictures/{number}", "/now", "/money",
-    "/changes", "/preview", "/table", "/session",
+    "/changes", "/preview", "/table", "/session", "/list",
 )  # fmt: skip
 RUN, FAILED, LIVE = "20261120-093000-kmwqe", "20261121-101500-hzzta", "20261123-020000-pqrst"
 _PATIENCE = 100
@@ -114,7 +115,8 @@ def stage() -> Iterator[tuple[ConsoleLab, str, dict[str, str]]]:
         try:
             environment = build(choose_cloud(project, "sandbox"), project, "vision", nodes=1)
             _runs(environment.store)
-            with serving(settings_of(root, project.home)) as lab:
+            with ExitStack() as undo, serving(settings_of(root, project.home)) as lab:
+                _plant(Garden(environment.session.cloud, undo))
                 for name, role in STAFF:
                     lab.person(Grant(role, "tests"), name=name)  # type: ignore[arg-type]
                 person = lab.person(*(Grant(role, "*") for role in ROLES), name="이하늘", login="haneul")
@@ -136,7 +138,15 @@ def _pages(samples: Samples) -> dict[str, str]:
     runs = found["/environments/{name}/runs"]
     found["/environments/{name}/compare"] += f"?run={RUN}&run={FAILED}"
     found.update({"run-failed": f"{runs}/{FAILED}", "run-live": f"{runs}/{LIVE}", "not-here": "/nothing"})
+    found["leftovers-delete-data"] = found["/leftovers/delete"] + "?data=1"
     return found
+
+
+def _plant(garden: Garden) -> None:
+    """Leave something over, of an environment that is gone, and some of other tools."""
+    subnet = plant_network(garden)
+    plant_stores(garden, subnet)
+    plant_others(garden, subnet)
 
 
 @contextmanager

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import datetime
 import html
+import os
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from httpx2 import Response
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import update
 
 from console import leftovers
+from console.acts import watch
+from console.acts.spec import Sweep
+from console.acts.watch import ActStatus, Place
+from console.store.columns import utc_now
+from console.store.people_tables import SessionRow
 from console.words.languages import KOREAN
 from console.words.reader import Reader
 from console.words.said import said
 from fleet.account_sweep import sweep_account
 from fleet.cloud import Cloud
+from fleet.orphans.choice import Wanted, choose
 from fleet.orphans.report import AccountSweep
-from fleet.policy import Role
+from fleet.policy import Grant, Role
 from fleet.session import AccountSession
 from tests import orphans_planted as planted
-from tests.console.lab import ConsoleLab, serving, settings_of
+from tests.console.acting import add_person, console_process, ended, worker_of
+from tests.console.browser import assert_accessible, window
+from tests.console.lab import ConsoleLab, Visitor, serving, settings_of
 from tests.orphans_planted import DEAD, Garden
-from tests.sandbox_helpers import admin
+from tests.sandbox_helpers import admin, wait_for
 
 pytestmark = pytest.mark.console
 GOLDEN = Path(__file__).parents[1] / "golden" / "account_sweep.txt"
@@ -92,6 +107,7 @@ def shown(yard: Yard, role: Role = "auditor", path: str = "/leftovers", language
     """Return the page as a new look makes it, in one piece, with labels in place of ids."""
     visitor = yard.lab.signed_in(role, team="*", language=language)
     yard.lab.services.leftovers.forget()
+    assert yard.lab.services.leftovers.within(300)
     answer = visitor.get(f"{path}{'&' if '?' in path else '?'}look=1")
     assert answer.status_code == 200, answer.text
     return yard.garden.shown(html.unescape(answer.text))
@@ -187,9 +203,190 @@ def test_nobody_waits_for_a_look_and_one_serves_all_until_somebody_asks_for_anot
     assert 'hx-trigger="load delay:2s"' in waiting and 'hx-get="/leftovers/list"' in waiting
     assert visitor.post("/leftovers/look", {}, page="/leftovers").headers["location"] == "/leftovers"
     go_on.set()
+    assert yard.lab.services.leftovers.within(300)
     assert "What was found" in visitor.get("/leftovers?look=1").text
     assert "sec ago" in other.get("/leftovers").text and len(looks) == 1
     visitor.post("/leftovers/look", {"environment": DEAD}, page="/leftovers")
-    visitor.get("/leftovers?look=1")
-    assert len(looks) == 2
+    assert yard.lab.services.leftovers.within(300) and len(looks) == 2
     yard.lab.services.leftovers.forget()
+
+
+# ------------------------------------------------------------------------------------- deleting
+
+
+def review(visitor: Visitor, **ticks: str) -> tuple[str, dict[str, str]]:
+    """Return the page on which it is deleted, and what its form sends beside the word."""
+    page = visitor.get(f"/leftovers/delete?{urlencode(ticks)}")
+    assert page.status_code == 200, page.text
+    hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+    return page.text, {name: value for name, value in hidden.items() if name != "form_token"}
+
+
+def delete(visitor: Visitor, typed: str = "delete", **ticks: str) -> Response:
+    """Read what goes, and send the form."""
+    _, form = review(visitor, **ticks)
+    return visitor.post("/leftovers/delete", {**form, "typed": typed}, page="/me")
+
+
+@pytest.mark.sandbox
+def test_only_who_may_delete_gets_there_and_only_just_after_proving_who_they_are(yard: Yard) -> None:
+    page = shown(yard, "operator", f"/leftovers?environment={DEAD}")
+    assert f'href="/leftovers/delete?environment={DEAD}"' in page
+    for role in ("auditor", "admin"):
+        visitor = yard.lab.signed_in(role, team="*")
+        assert visitor.get("/leftovers/delete").status_code == 403
+        assert visitor.post("/leftovers/delete", {}, page="/me").status_code == 403
+    member = yard.lab.signed_in("operator", team=planted.TEAM)
+    assert member.get("/leftovers/delete").status_code == 404
+    operator = yard.lab.signed_in("operator", team="*")
+    with yard.lab.services.database.writing() as database:
+        database.execute(update(SessionRow).values(proved_at=utc_now() - datetime.timedelta(hours=1)))
+    assert operator.get("/leftovers/delete").headers["location"].startswith("/prove")
+
+
+@pytest.mark.sandbox
+def test_the_review_says_what_goes_and_what_stays_and_why(yard: Yard) -> None:
+    shown(yard, "operator")
+    operator = yard.lab.signed_in("operator", team="*")
+    page, _ = review(operator, environment=DEAD)
+    told = yard.garden.shown(html.unescape(page))
+    goes, stays = told.split('id="stays-title"')
+    assert "<machine>" in goes and "<bucket>" not in goes and "<bucket>" in stays
+    assert "Data is lost for good with it: it goes only where that is ticked." in stays
+    assert "lies in it and stays" in stays and "<karpenter's volume>" not in told
+    assert "fleetform sweep --environment gone --delete" in told and "This saves $" in goes
+    whole, _ = review(operator, environment=DEAD, data="1")
+    assert "<bucket>" in yard.garden.shown(html.unescape(whole)).split('id="stays-title"')[0]
+
+
+@pytest.mark.sandbox
+def test_without_the_word_or_after_a_change_nothing_is_begun_and_it_is_shown_again(yard: Yard) -> None:
+    shown(yard, "operator")
+    operator = yard.lab.signed_in("operator", team="*", language="ko")
+    wrong = delete(operator, "yes", environment=DEAD)
+    assert wrong.status_code == 422 and "입력할 단어와 다릅니다" in wrong.text
+    _, form = review(operator, environment=DEAD)
+    other = operator.post("/leftovers/delete", {**form, "data": "1", "typed": "삭제"}, page="/me")
+    assert other.status_code == 409 and "다시 한번 확인하세요" in other.text
+    assert acts_of(yard) == []
+
+
+def acts_of(yard: Yard) -> list[ActStatus]:
+    return [each for each in watch.newest(place_of(yard), "") if isinstance(each.act, Sweep)]
+
+
+def place_of(yard: Yard) -> Place:
+    return Place(yard.lab.services.settings, yard.lab.services.database)
+
+
+@pytest.mark.sandbox
+def test_a_deletion_that_is_killed_is_gone_on_with_and_only_what_was_shown_goes(
+    yard: Yard, tmp_path: Path
+) -> None:
+    """Console and act are killed while something is held; what was planted since then stays."""
+    place, garden = place_of(yard), yard.garden
+    shown(yard, "operator")
+    swept = yard.lab.services.leftovers.within(60)
+    assert swept is not None
+    found = [each for each in swept.swept.found if each.environment == DEAD]
+    goes = choose(found, Wanted(), swept.swept.account).goes
+    places = tuple((*each.listed.key, each.listed.region) for each in goes)
+    act = Sweep(scope=DEAD, shown=places)
+    ann = add_person(place)
+    hold = {"service": "ec2", "action": "TerminateInstances", "code": "IncorrectInstanceState", "status": 400}
+    admin(yard.session.cloud, "POST", "faults", hold)
+    with console_process(yard.lab.services.settings, ann, act) as (console, act_id):
+        wait_for(
+            lambda: any("waiting for" in each.event.text for each in watch.news(place, act_id).steps), 300
+        )
+        os.kill(console, signal.SIGKILL)
+        os.kill(worker_of(place, act_id), signal.SIGKILL)
+    lost = ended(place, act_id, 60)
+    assert lost.state == "lost"
+    page = yard.lab.signed_in("auditor", team="*").get(f"/acts/{act_id}").text
+    assert "cut off" in page and "Do it again" not in page
+    admin(yard.session.cloud, "DELETE", "faults")
+    made = garden.call(
+        "ec2", "create_security_group", GroupName="late", Description="x", VpcId=vpc_of(garden)
+    )
+    late = garden.plant("late", made["GroupId"], "ec2", "delete_security_group", GroupId=made["GroupId"])
+
+    operator = yard.lab.signed_in("operator", team="*")
+    begun = operator.post(f"/acts/{act_id}/repeat", {}, page="/me").headers["location"]
+    done = ended(place, begun.rpartition("/")[2], 600)
+    assert done.state == "done" and done.said["whole"], done.said
+    assert garden.call("ec2", "describe_security_groups", GroupIds=[late])["SecurityGroups"]
+    page = garden.shown(html.unescape(operator.get(begun).text))
+    assert "were deleted" in page and "What remains" in page
+    stays = page[page.index('id="stays-title"') : page.index('id="deleted-title"')]
+    assert re.search(r"<late>.*?it was not there when you were asked", stays, re.DOTALL)
+    assert stays.count("it was not there") == 1, "what was seen to stay keeps its reason"
+    entries = [each for each in yard.session.ledger.entries() if each["event"] == "account.sweep"]
+    assert [each["outcome"] for each in entries][-4:] == [
+        "started",
+        "interrupted",
+        "started",
+        "succeeded",
+    ]
+    assert entries[-1]["actor"]["asked_by"]["act"] == done.id
+    assert "sweep --environment gone --delete" in entries[-1]["actor"]["asked_by"]["command"]
+
+
+def vpc_of(garden: Garden) -> str:
+    return next(identity for identity, label in garden.labels.items() if label == "vpc")
+
+
+# ------------------------------------------------------------------------------------- in a browser
+
+
+@pytest.mark.sandbox
+@pytest.mark.browser
+@pytest.mark.parametrize(("language", "width", "dark"), [("ko", 1280, True), ("en", 320, False)])
+def test_everybody_can_read_it(yard: Yard, chromium: Browser, language: str, width: int, dark: bool) -> None:
+    yard.lab.services.leftovers.forget()
+    person = yard.lab.person(Grant("operator", "*"))
+    with window(chromium, yard.lab, language=language, width=width, dark=dark) as seen:
+        seen.enter(person.subject)
+        page = seen.open("/leftovers")
+        expect(page.locator("#left-title")).to_be_visible(timeout=120_000)
+        for summary in page.locator("main section summary").all():
+            summary.click()
+        assert_fits(page)
+        page.locator("#environment").select_option(DEAD)
+        page.locator("form.filters button").click()
+        expect(page.locator("#orphan-title")).to_be_visible(timeout=120_000)
+        page.locator('a[href^="/leftovers/delete"]').click()
+        expect(page.locator("#goes-title")).to_be_visible(timeout=120_000)
+        page.locator("main section summary").click()
+        assert_fits(page)
+
+
+@pytest.mark.sandbox
+@pytest.mark.browser
+def test_what_is_left_over_is_deleted_with_the_mouse_and_by_typing_one_word(
+    yard: Yard, chromium: Browser
+) -> None:
+    yard.lab.services.leftovers.forget()
+    person = yard.lab.person(Grant("operator", "*"))
+    with window(chromium, yard.lab, language="ko", width=360) as seen:
+        seen.enter(person.subject)
+        page = seen.open(f"/leftovers?environment={DEAD}")
+        page.locator('a[href^="/leftovers/delete"]').click(timeout=120_000)
+        page.locator("input[name=data]").check()
+        page.get_by_role("button", name="삭제할 것 보기").click()
+        page.locator("#typed").fill("삭제")
+        page.get_by_role("button", name="영구히 삭제").click()
+        page.wait_for_url("**/acts/*")
+        expect(page.locator("#deleted-title")).to_be_visible(timeout=300_000)
+        assert_fits(page)
+        page.get_by_role("link", name="남은 자원으로").click()
+        expect(page.locator("#acts-title")).to_be_visible(timeout=120_000)
+    theirs = {each for each in yard.garden.beds[planted.THEIRS] if each.startswith("vol-")}
+    volumes = yard.garden.call("ec2", "describe_volumes", VolumeIds=sorted(theirs))["Volumes"]
+    assert len(volumes) == len(theirs), "another tool's"
+
+
+def assert_fits(page: Page) -> None:
+    """Assert that nothing scrolls sideways, and that axe-core finds nothing."""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+    assert_accessible(page)
