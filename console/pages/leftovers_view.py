@@ -153,7 +153,7 @@ def _sentence(
         )
         return "bad", " ".join((told, costs, *([doubt] if doubtful else [])))
     if doubtful:
-        return "bad", f"{_('Nothing of ours is proven to be left over.')} {doubt}"
+        return "bad", " ".join((_("Nothing of ours is proven to be left over."), doubt))
     if looked.swept.not_looked:
         return "bad", _("Where it could be looked, nothing is left over.")
     if environment or kind:

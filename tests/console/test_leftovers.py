@@ -375,7 +375,7 @@ def test_what_is_left_over_is_deleted_with_the_mouse_and_by_typing_one_word(
         page.locator("input[name=data]").check()
         page.get_by_role("button", name="삭제할 것 보기").click()
         page.locator("#typed").fill("삭제")
-        page.get_by_role("button", name="영구히 삭제").click()
+        page.get_by_role("button", name="영구 삭제").click()
         page.wait_for_url("**/acts/*")
         expect(page.locator("#deleted-title")).to_be_visible(timeout=300_000)
         assert_fits(page)
