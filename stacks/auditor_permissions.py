@@ -104,11 +104,7 @@ def _record_statements(account: AccountSpec, place: Place) -> list[dict[str, Any
             resources=[f"{place.bucket_arn(bucket)}/*" for bucket in (record, accesses)],
         ),
         # Every bucket of fleetform's begins with the organization's name.
-        statement(
-            "SeeBuckets",
-            actions=_SEE_BUCKETS,
-            resources=[every],
-        ),
+        statement("SeeBuckets", actions=_SEE_BUCKETS, resources=[every]),
         statement(
             "ReadTranscripts",
             actions=["logs:FilterLogEvents", "logs:GetLogEvents", "logs:StartQuery"],
