@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleet.budget_net import held_back, let_start_again, look_at_net, read_net
 from fleet.cloud import Cloud
+from fleet.ledger import Act
 from fleet.project import Project
 from fleet.session import Session
+from fleet.terraform_events import ProgressEvent
+from fleet.up import _let_machines_start
 from stacks import naming
 from stacks.account import AccountSpec
 from stacks.budget_policy import over_budget_arn, over_budget_document
@@ -155,6 +159,28 @@ def test_a_stop_that_a_new_month_has_left_in_force_is_told_and_taken_off(net: Ne
     assert not net.is_stopped() and held_back(net.session) == ""
     net.bill(101)
     wait_for(net.is_stopped)
+
+
+def test_up_takes_a_stop_off_also_where_the_base_is_as_declared(net: Net) -> None:
+    net.bill(150)
+    net.bill(3)
+    act, told = Act(), list[ProgressEvent]()
+    _let_machines_start(net.session, told.append, act, rebuilt=False)
+    assert not net.is_stopped()
+    said = "machines may be started again: the bill is not over 100 % of 100.00 USD"
+    assert ([each.text for each in told], act.details) == ([said], {"budget": said})
+
+
+def test_who_may_not_look_at_aws_budgets_builds_on_what_is_as_declared_and_is_told(
+    net: Net, sandbox: Cloud
+) -> None:
+    allowed = allow(["sts:GetCallerIdentity", "autoscaling:DescribeAutoScalingGroups"])
+    stranger = acting(sandbox, f"{net.session.spec.name}-builder", allowed)
+    told, session = list[ProgressEvent](), replace(net.session, cloud=stranger)
+    _let_machines_start(session, told.append, Act(), rebuilt=False)
+    assert told[0].text.startswith("whether AWS Budgets keeps machines from being started can't be told: ")
+    with pytest.raises(ClientError, match="budgets:ViewBudget"):
+        _let_machines_start(session, told.append, Act(), rebuilt=True)
 
 
 def test_a_stop_that_was_taken_back_and_not_made_ready_again_acts_again(net: Net) -> None:
