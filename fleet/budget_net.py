@@ -152,13 +152,20 @@ def _share(net: BudgetNet, stop: Stop) -> str:
 
 
 def held_back(session: Session) -> str:
-    """Return what keeps machines from being started though the declared budget does not, "" for nothing."""
-    if not session.spec.budget.stops:
-        carrying = _carrying(session)
-        names = ", ".join(carrying)
-        return f"no machine may be started by {names}, though no budget stops that" if carrying else ""
-    net = read_net(session)
-    return "; ".join(_outlived(net, each) for each in net.outlived) if net else ""
+    """Return what keeps machines from being started though the declared budget does not, "" for nothing.
+
+    Nothing for who may not look, too: `look_at_net` says that.
+    """
+    try:
+        if session.spec.budget.stops:
+            net = read_net(session)
+            return "; ".join(_outlived(net, each) for each in net.outlived) if net else ""
+        names = ", ".join(_carrying(session))
+    except Exception as error:
+        if not aws.is_cloud_error(error):
+            raise
+        return ""
+    return f"no machine may be started by {names}, though no budget stops that" if names else ""
 
 
 def let_start_again(session: Session) -> str:

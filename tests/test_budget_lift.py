@@ -178,6 +178,7 @@ def test_who_may_not_look_at_aws_budgets_builds_on_what_is_as_declared_and_is_to
     stranger = acting(sandbox, f"{net.session.spec.name}-builder", allowed)
     told, session = list[ProgressEvent](), replace(net.session, cloud=stranger)
     _let_machines_start(session, told.append, Act(), rebuilt=False)
+    assert held_back(session) == held_back(replace(session, spec=net.declared(usd_per_month=0).spec)) == ""
     assert told[0].text.startswith("whether AWS Budgets keeps machines from being started can't be told: ")
     with pytest.raises(ClientError, match="budgets:ViewBudget"):
         _let_machines_start(session, told.append, Act(), rebuilt=True)
