@@ -118,6 +118,8 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _mistakes(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
+    if isinstance(error, ActError):  # the console's own role was refused: no mistake of whoever asks
+        return answer_to_trouble(request, error)
     guest = guest_of(request)
     _ = guest.reader.gettext
     said = problems(guest.reader, error.problems)
