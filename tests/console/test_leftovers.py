@@ -35,7 +35,7 @@ from fleet.orphans.report import AccountSweep
 from fleet.policy import Grant, Role
 from fleet.session import AccountSession
 from tests import orphans_planted as planted
-from tests.console.acting import add_person, console_process, ended, worker_of
+from tests.console.acting import add_person, console_process, ended, going_on, worker_of
 from tests.console.browser import assert_accessible, window
 from tests.console.lab import ConsoleLab, Visitor, serving, settings_of
 from tests.orphans_planted import DEAD, Garden
@@ -277,6 +277,20 @@ def acts_of(yard: Yard) -> list[ActStatus]:
 
 def place_of(yard: Yard) -> Place:
     return Place(yard.lab.services.settings, yard.lab.services.database)
+
+
+@pytest.mark.sandbox
+def test_beside_a_deletion_that_goes_on_no_other_one_is_begun(yard: Yard) -> None:
+    place = place_of(yard)
+    shown(yard, "operator")
+    operator = yard.lab.signed_in("operator", team="*")
+    _, form = review(operator, environment=DEAD)
+    with going_on(place, add_person(place), Sweep(shown=())) as act_id:
+        page, _ = review(operator, environment=DEAD)
+        assert f'href="/acts/{act_id}"' in page and 'name="shown"' not in page
+        answer = operator.post("/leftovers/delete", {**form, "typed": "delete"}, page="/me")
+        assert answer.status_code == 422 and "deletes what is left over since" in answer.text
+    assert [each.id for each in acts_of(yard)] == [act_id]
 
 
 @pytest.mark.sandbox
