@@ -42,15 +42,16 @@ def ours(environment: str = DEAD, stack: str = "fleet") -> dict[str, str]:
     }
 
 
-def account_session(cloud: Cloud, home: Path, root: Path) -> AccountSession:
+def account_session(cloud: Cloud, home: Path, root: Path, organization: str = ORGANIZATION) -> AccountSession:
     """Return the session of an account with a ledger and without files of environments; `root` is empty."""
     (root / "environments").mkdir()
     (root / "environments" / "account.toml").write_text(
-        f'organization = "{ORGANIZATION}"\nregion = "{REGION}"\n'
+        f'organization = "{organization}"\nregion = "{REGION}"\n'
     )
-    account = AccountSpec(organization=ORGANIZATION, region=REGION)
+    account = AccountSpec(organization=organization, region=REGION)
     made = AccountSession(Project(root=root, home=home), cloud, account)
-    made.ledger.objects.s3.create_bucket(Bucket=naming.ledger_bucket(ORGANIZATION, REGION))
+    ledger = naming.ledger_bucket(organization, REGION)
+    made.ledger.objects.s3.create_bucket(Bucket=ledger, ObjectLockEnabledForBucket=True)
     return made
 
 
@@ -205,7 +206,7 @@ def plant_machines(garden: Garden, subnet: str) -> None:
     pair_tags = [{"ResourceType": "key-pair", "Tags": pairs(ours())}]
     made = call("ec2", "create_key_pair", KeyName="stray-pair", TagSpecifications=pair_tags)
     pair = made["KeyPairId"]
-    plant("key-pair", pair, "ec2", "delete_key_pair", KeyPairId=pair)
+    plant("key-pair", pair, "ec2", "delete_key_pair", KeyName="stray-pair")
     reserved = call(
         "ec2", "create_capacity_reservation", InstanceType="g5.xlarge", InstancePlatform="Linux/UNIX",
         InstanceCount=2, TagSpecifications=[{"ResourceType": "capacity-reservation", "Tags": pairs(ours())}],

@@ -30,7 +30,7 @@ from tests.orphans_planted import Garden, pairs
 from tests.sandbox_helpers import IMAGE, REGION, admin
 
 pytestmark = pytest.mark.sandbox
-LONE = "lone"
+ORGANIZATION, LONE = "lone-tests", "lone"
 """The environment of these tests, of which nothing is left but a machine and copies of its disks."""
 BACKUP = {"aws:backup:source-resource": "x"}
 GROUP = "auto-scaling-group"
@@ -40,7 +40,7 @@ COPIES = ("data disk", "root snapshot", "data snapshot", "image")
 @pytest.fixture
 def session(sandbox: Cloud, sandbox_home: Path, tmp_path: Path) -> Iterator[AccountSession]:
     """Return the session of an account whose environments' files are gone."""
-    yield planted.account_session(sandbox, sandbox_home, tmp_path)
+    yield planted.account_session(sandbox, sandbox_home, tmp_path, ORGANIZATION)
     admin(sandbox, "DELETE", "faults")
 
 
@@ -233,8 +233,8 @@ def planted_store(garden: Garden, kind: str) -> str:
         return made(found, "ec2", "deregister_image", "ImageId")
 
     def bucket() -> str:
-        call("s3", "create_bucket", Bucket=f"{planted.ORGANIZATION}-lone")
-        return made(f"{planted.ORGANIZATION}-lone", "s3", "delete_bucket", "Bucket")
+        call("s3", "create_bucket", Bucket=f"{ORGANIZATION}-lone")
+        return made(f"{ORGANIZATION}-lone", "s3", "delete_bucket", "Bucket")
 
     def elastic() -> str:
         found = call("efs", "create_file_system", CreationToken="lone")["FileSystemId"]

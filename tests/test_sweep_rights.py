@@ -12,9 +12,12 @@ from fleet.account_sweep import EVERYWHERE, IN_REGION, look_in, sweep_account
 from fleet.cloud import Cloud
 from fleet.listings.listed import Listed
 from fleet.listings.services import AT_HOME
+from fleet.orphans.choice import Wanted, choose
 from fleet.orphans.report import AccountSweep
+from fleet.orphans.rounds import Target, delete_all
 from fleet.project import Project
 from fleet.session import AccountSession
+from fleet.sweep import shared_clients
 from stacks import naming
 from stacks.account import load_account
 from stacks.app import synthesize
@@ -65,6 +68,7 @@ def owners(sandbox: Cloud, session: AccountSession) -> Iterator[AccountSweep]:
         planted.plant_living(garden)
         plant_below_our_paths(garden)
         yield looked(session)
+        uproot(session)
 
 
 def plant_below_our_paths(garden: Garden) -> None:
@@ -74,6 +78,14 @@ def plant_below_our_paths(garden: Garden) -> None:
     garden.plant("another log group", group, "logs", "delete_log_group", logGroupName=group)
     garden.call("ssm", "put_parameter", Name=parameter, Value="x", Type="String")
     garden.plant("another parameter", parameter, "ssm", "delete_parameter", Name=parameter)
+
+
+def uproot(session: AccountSession) -> None:
+    """Delete what was planted, as a sweep does: single calls do not end all of it."""
+    swept, clients = looked(session), shared_clients(session.cloud, REGION)
+    goes = choose(swept.found, Wanted(data=True), swept.account).goes
+    targets = [Target(each.listed.thing, clients, each.listed.comes_along) for each in goes]
+    assert [why for _, why in delete_all(targets, lambda text: None, pause=0.05, seconds=60) if why] == []
 
 
 def looked(session: AccountSession) -> AccountSweep:
