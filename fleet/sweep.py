@@ -59,7 +59,7 @@ class Leftovers:
 
 def sweep(session: Session) -> Sweep:
     """Look at every service, side by side, and return all of the environment's things, each once."""
-    look = _look(session)
+    look = look_of(session)
     with ThreadPoolExecutor(max_workers=8) as pool:
         tagged = pool.submit(attempt, _TAGGING, lambda: _by_tag(look))
         answers = list(pool.map(lambda each: attempt(each.title, lambda: each.look(look)), LISTERS))
@@ -141,7 +141,8 @@ def _arn_end(arn: str) -> str:
     return re.split("[:/]", arn)[-1]
 
 
-def _look(session: Session) -> Look:
+def look_of(session: Session) -> Look:
+    """Return what the listings of an environment take; its clients are made once."""
     return Look(
         environment=session.spec.name,
         organization=session.account.organization,

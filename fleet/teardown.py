@@ -23,6 +23,7 @@ from fleet.runs import RunStatus
 from fleet.session import Session
 from fleet.sweep import Leftovers
 from fleet.teardown_before import look_before, put_on_record
+from fleet.teardown_copies import with_copies
 from fleet.teardown_found import Found
 from fleet.teardown_preview import find_scope, reasons_against, require_account
 from fleet.teardown_rest import find_rest
@@ -62,7 +63,7 @@ def down(session: Session, report: Report, *, base: bool, anyway: str | None = N
             act.details["elastic_nodes"] = ended
         forget_cluster(session)
         _tell(session, report, "looking at what is left")
-        leftovers = find_rest(session, report, act, stacks, found)
+        leftovers = with_copies(session, found, find_rest(session, report, act, stacks, found))
         receipt = _receipt(session, found, stacks, leftovers)
         folder = session.project.root / "receipts" / f"{session.spec.name}-{found.began:%Y%m%dT%H%M%S}"
         act.details["receipt_sha256"] = write_receipt(receipt, folder)

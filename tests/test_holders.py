@@ -305,7 +305,7 @@ NAME = "vision"
 def test_machines_in_a_group_are_found_by_it_ended_where_they_are_a_stacks_and_freed_of_protection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, ec2: _Ec2, by: str, expected: list[str]
 ) -> None:
-    monkeypatch.setattr("fleet.holders.holder.shared_clients", lambda cloud, region: lambda service: ec2)
+    monkeypatch.setattr("fleet.sweep.shared_clients", lambda cloud, region: lambda service: ec2)
     session = open_vision(Cloud("none", {}), tmp_path)
     held = resource(kind, "the-group")
     found = find_holders(teardown_of(session, held), [held])
@@ -423,7 +423,7 @@ class _Fsx:
 def test_what_a_fast_file_system_is_busy_with_is_waited_for_or_cancelled(
     session: Session, monkeypatch: pytest.MonkeyPatch, fsx: _Fsx, expected: list[tuple[str, str]]
 ) -> None:
-    monkeypatch.setattr("fleet.holders.holder.shared_clients", lambda cloud, region: lambda service: fsx)
+    monkeypatch.setattr("fleet.sweep.shared_clients", lambda cloud, region: lambda service: fsx)
     held = resource("aws_fsx_lustre_file_system", "fs-1")
     found = find_holders(teardown_of(session, held), [held])
     assert [(each.id, each.fate) for each in found] == expected

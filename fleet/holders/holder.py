@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fleet.listings.things import Look, Thing, tags_of
 from fleet.orphans.removals import REMOVALS
 from fleet.session import Session
-from fleet.sweep import shared_clients
+from fleet.sweep import look_of
 from fleet.terraform_state import StateResource
 from stacks import naming
 
@@ -64,15 +64,7 @@ class Teardown:
     @cached_property
     def look(self) -> Look:
         """What the listings take; its clients are made once."""
-        spec = self.session.spec
-        return Look(
-            environment=spec.name,
-            organization=self.session.account.organization,
-            region=spec.region,
-            home_region=self.session.account.region,
-            fleets=tuple(spec.fleets),
-            client=shared_clients(self.session.cloud, spec.region),
-        )
+        return look_of(self.session)
 
     def client(self, service: str) -> Any:
         """Return a client for the service in the environment's region."""
