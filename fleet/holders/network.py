@@ -94,23 +94,27 @@ def _holders(teardown: Teardown, interfaces: list[Item], on: str) -> Iterator[Ho
     by = [{"Name": "instance-id", "Values": sorted(machines)}]
     for machine in listed_machines(teardown, by) if machines else ():
         yield machine_holder(teardown, machine, on)
+    of_parts = {item["NetworkInterfaceId"] for item in interfaces if _is_of_part(item)}
+    parts = _parts(teardown) if of_parts else {}
     for item in interfaces:
-        if item.get("InterfaceType") in _OF_A_PART and item["Status"] != "available":
-            yield from _of_part(teardown, item, on)
+        identity = item["NetworkInterfaceId"]
+        if identity in of_parts and identity in parts:
+            part, listed = parts[identity]
+            if listed.thing.id not in teardown.managed:  # else Terraform destroys it
+                yield _part(teardown, part, listed, on)
         elif not item.get("Attachment", {}).get("InstanceId"):
             yield _interface(teardown, item, on)
 
 
-def _of_part(teardown: Teardown, item: Item, on: str) -> Iterator[Holder]:
-    """Yield the part of the network that an interface goes with: nothing where Terraform destroys that."""
-    for row in _WITH_INTERFACES:
-        for part in row.items(teardown.look):
-            listed = row.listed(teardown.look, part)
-            if item["NetworkInterfaceId"] in listed.brings:
-                if listed.thing.id not in teardown.managed:
-                    yield _part(teardown, part, listed, on)
-                return
-    yield _interface(teardown, item, on)
+def _is_of_part(item: Item) -> bool:
+    return item.get("InterfaceType") in _OF_A_PART and item["Status"] != "available"
+
+
+def _parts(teardown: Teardown) -> dict[str, tuple[Item, Listed]]:
+    """Return the endpoints and NAT gateways that stand, by the interfaces that go with them."""
+    look = teardown.look
+    standing = ((item, row.listed(look, item)) for row in _WITH_INTERFACES for item in row.items(look))
+    return {interface: (item, listed) for item, listed in standing for interface in listed.brings}
 
 
 def _interface(teardown: Teardown, item: Item, on: str) -> Holder:
