@@ -28,10 +28,9 @@ def with_copies(session: Session, found: Found, leftovers: Leftovers) -> Leftove
     standing = {Key(each.kind, each.id) for each in (*leftovers.left, *leftovers.kept)}
     gone = {Key(each.kind, each.id) for each in found.priced} - standing
     answer = list(_copies(session, gone)) if gone else []
-    copies = [each for each in answer if isinstance(each, Thing)]
     return replace(
         leftovers,
-        left=(*leftovers.left, *(each for each in copies if Key(each.kind, each.id) not in standing)),
+        left=(*leftovers.left, *(each for each in answer if isinstance(each, Thing))),
         not_looked=(*leftovers.not_looked, *(each for each in answer if isinstance(each, NotLooked))),
     )
 
