@@ -143,8 +143,7 @@ def _to_know(session: Session, net: BudgetNet) -> Iterator[str]:
 
 
 def _outlived(net: BudgetNet, stop: Stop) -> str:
-    share = _share(net, stop)
-    return f"no machine may be started, though the bill is not over {share}"
+    return f"no machine may be started, though the bill is not over {_share(net, stop)}"
 
 
 def _share(net: BudgetNet, stop: Stop) -> str:
@@ -203,9 +202,9 @@ def _execute(session: Session, stop: Stop, kind: str, until: str) -> None:
 
 def _take_off(session: Session) -> list[str]:
     """Take the account's policy off the roles that start machines; return those that carried it."""
-    carrying = _carrying(session)
+    carrying, policy = _carrying(session), _policy(session)
     for role in carrying:
-        session.client("iam").detach_role_policy(RoleName=role, PolicyArn=_policy(session))
+        session.client("iam").detach_role_policy(RoleName=role, PolicyArn=policy)
     return carrying
 
 
