@@ -36,19 +36,20 @@ History = tuple[list[Entry], tuple[str, ...]]
 
 def read_history(session: Session) -> History:
     """Return the environment's history by the index of this machine, which is brought up to date first."""
-    ledger = session.ledger
-    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
     try:
-        return index.find(Wanted(target=session.spec.name, event=HISTORY)), ()
+        return _index(session).find(Wanted(target=session.spec.name, event=HISTORY)), ()
     except ActError as error:
         return [], (without_history(str(error)),)
 
 
 def read_runs_on_record(session: Session) -> list[Entry]:
     """Return the entries on the environment's runs by the same index, as far as it was brought."""
+    return _index(session).find(Wanted(environment=session.spec.name, event=RUNS))
+
+
+def _index(session: Session) -> LedgerIndex:
     ledger = session.ledger
-    index = LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
-    return index.find(Wanted(environment=session.spec.name, event=RUNS))
+    return LedgerIndex(index_file(session.project, session.cloud.name, ledger.bucket), ledger)
 
 
 def without_history(why: str) -> str:
