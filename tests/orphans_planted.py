@@ -248,6 +248,16 @@ def plant_stores(garden: Garden, subnet: str) -> None:
     plant("backup", backup, "fsx", "delete_backup", BackupId=backup)
 
 
+def plant_ours(garden: Garden) -> str:
+    """Plant what is ours, left over and alive; return the subnet that it lies in."""
+    subnet = plant_network(garden)
+    plant_machines(garden, subnet)
+    plant_stores(garden, subnet)
+    plant_services(garden)
+    plant_living(garden)
+    return subnet
+
+
 def plant_services(garden: Garden) -> None:
     """Plant identities, keys, documents and the like; only the policy and the queue have a tag."""
     call, plant = garden.call, garden.plant

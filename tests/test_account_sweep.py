@@ -43,12 +43,7 @@ def garden(sandbox: Cloud, session: AccountSession) -> Iterator[Garden]:
     """Plant everything once; the tests look at it in order, and the last ones delete."""
     with ExitStack() as undo:
         made = Garden(sandbox, undo)
-        subnet = planted.plant_network(made)
-        planted.plant_machines(made, subnet)
-        planted.plant_stores(made, subnet)
-        planted.plant_services(made)
-        planted.plant_living(made)
-        planted.plant_others(made, subnet)
+        planted.plant_others(made, planted.plant_ours(made))
         yield made
 
 

@@ -61,11 +61,7 @@ def owners(sandbox: Cloud, session: AccountSession) -> Iterator[AccountSweep]:
     """Plant something of every kind, tagged and untagged, and return what the account's owner sees of it."""
     with ExitStack() as undo:
         garden = Garden(sandbox, undo)
-        subnet = planted.plant_network(garden)
-        planted.plant_machines(garden, subnet)
-        planted.plant_stores(garden, subnet)
-        planted.plant_services(garden)
-        planted.plant_living(garden)
+        planted.plant_ours(garden)
         plant_below_our_paths(garden)
         yield looked(session)
         uproot(session)
