@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Response
 
@@ -13,7 +12,7 @@ from console.acts import start, watch
 from console.acts.spec import Sweep
 from console.leftovers import Looked
 from console.pages import act_view, leftovers_view
-from console.pages.leftovers import known
+from console.pages.leftovers import Asked, known
 from console.web import assets
 from console.web.live_part import digest_of
 from console.web.visit import AnyVisit, Visit, see_other
@@ -99,7 +98,7 @@ def _require(visit: Visit) -> None:
 
 
 def _back(environment: str) -> str:
-    return f"/leftovers?{urlencode({'environment': environment})}" if environment else "/leftovers"
+    return Asked(environment, "").path("/leftovers")
 
 
 def _review(looked: Looked, environment: str, data: str, past_lease: str) -> Review:
